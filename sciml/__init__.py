@@ -1,0 +1,1 @@
+"""Operator learning and scientific surrogates, trained online from MPI solvers."""

@@ -1,0 +1,57 @@
+"""Graphs without geometry: citation networks, reaction networks, connectivity alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sciml.domain.names import NODE
+from sciml.errors import DomainError
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes and directed edges ``source → receiver``.
+
+    Args:
+        nodes: number of nodes.
+        edges: int64 ``(2, E)``, row 0 sources, row 1 receivers.
+    """
+
+    kind: ClassVar[str] = "graph"
+
+    nodes: int
+    edges: np.ndarray
+
+    def __post_init__(self) -> None:
+        edges = np.asarray(self.edges, dtype=np.int64)
+        if edges.ndim != 2 or edges.shape[0] != 2:
+            raise DomainError(f"graph: edges {edges.shape}; expected (2, E)")
+        if edges.size and (edges.min() < 0 or edges.max() >= self.nodes):
+            raise DomainError(
+                f"graph: edges name nodes {edges.min()} to {edges.max()}; there are {self.nodes}"
+            )
+        object.__setattr__(self, "edges", edges)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return (NODE,)
+
+    @property
+    def point_shape(self) -> tuple[int, ...]:
+        return (self.nodes,)
+
+    @property
+    def size(self) -> int:
+        return self.nodes
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Graph)
+            and self.nodes == other.nodes
+            and np.array_equal(self.edges, other.edges)
+        )
+
+    __hash__ = None

@@ -1,0 +1,1 @@
+"""What is solved: fluxes, characteristic speeds, exact solutions; array-generic, no torch."""

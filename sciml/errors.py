@@ -1,0 +1,34 @@
+"""Errors that a user can act on: each message says what came, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScimlError(Exception):
+    """Base of every error raised on purpose; the command line prints it as one line, exit code 2."""
+
+
+class InputError(ScimlError, ValueError):
+    """A value, file or option from the user cannot be used as it is."""
+
+
+class DomainError(ScimlError, ValueError):
+    """A field does not fit the domain it is said to live on."""
+
+
+class StreamError(ScimlError, RuntimeError):
+    """The trainer refused a stream, or the stream broke in a way that waiting will not mend."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End of an error message: the closest known name, and the whole list if it is short.
+
+    >>> nearest("kapa", ["kappa", "steps"])
+    "did you mean 'kappa'? known: kappa, steps"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

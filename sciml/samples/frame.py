@@ -1,0 +1,62 @@
+"""The unit that is delivered, stored and accounted for: all fields of one simulation at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sciml.domain import Domain, Field
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Simulation:
+    """What is said once about a simulation, when it connects.
+
+    Args:
+        id: number within the study.
+        domain: where its fields live; may differ from simulation to simulation.
+        fields: the fields of every frame, in order.
+        parameters: scalar parameters by name, in the units that the program states.
+        static: fields that do not change in time, by name; shape ``domain.point_shape``.
+        deterministic: whether running it again gives the same frames (a re-run may then continue
+            the windows of the attempt before it).
+    """
+
+    id: int
+    domain: Domain
+    fields: tuple[Field, ...]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    static: Mapping[str, np.ndarray] = field(default_factory=dict)
+    deterministic: bool = True
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """All fields of one simulation at one time.
+
+    Identity is ``(simulation, step)``; ``attempt`` says which run of the program sent it and is a
+    fence, not part of the identity.
+
+    Args:
+        simulation: :attr:`Simulation.id`.
+        step: count of *sent* states from 0, the initial one.
+        time: physical time.
+        fields: arrays by field name, shape ``Field.shape(domain.point_shape)``.
+        attempt: number of the run, from 1.
+    """
+
+    simulation: int
+    step: int
+    time: float
+    fields: Mapping[str, np.ndarray]
+    attempt: int = 1
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return (self.simulation, self.step)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.fields.values())

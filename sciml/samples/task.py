@@ -1,0 +1,80 @@
+"""What a surrogate learns: which fields, seen when, give which fields, wanted when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sciml.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A window cut from the frames of a simulation.
+
+    With origin step s: inputs at s − (history−1)·lead, …, s − lead, s; targets at s + lead, …,
+    s + unroll·lead.
+
+    * ``history=1, lead=1``: advance the field by one sent step (the default).
+    * ``history=0``: no input fields; parameters (and ``time``) give the field, as in the founding
+      paper's fully connected surrogate. The target is the frame at s itself.
+    * ``lead=0``: targets belong to the same frame as the inputs (Darcy: coefficient → pressure;
+      molecules: positions → energy, forces). ``history`` and ``unroll`` must be 1.
+
+    Args:
+        inputs: field names that the surrogate sees.
+        targets: field names that it gives.
+        lead: sent steps from one input or target to the next.
+        history: number of input frames.
+        unroll: number of target frames.
+        parameters: names of scalar parameters that it sees.
+        static: names of static fields that it sees.
+        time: whether it sees the physical time of the target.
+
+    Raises:
+        InputError: a combination that no window can satisfy.
+    """
+
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    lead: int = 1
+    history: int = 1
+    unroll: int = 1
+    parameters: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    time: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "targets", "parameters", "static"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.targets:
+            raise InputError("task: no targets; name at least one field to predict")
+        if self.lead < 0 or self.history < 0 or self.unroll < 1:
+            raise InputError(
+                f"task: lead={self.lead}, history={self.history}, unroll={self.unroll}; "
+                "expected lead ≥ 0, history ≥ 0, unroll ≥ 1"
+            )
+        if self.history == 0 and self.inputs:
+            raise InputError(
+                f"task: inputs {self.inputs} with history=0; drop the inputs or raise history"
+            )
+        if self.history > 0 and not self.inputs:
+            raise InputError("task: history ≥ 1 without inputs; name input fields or set history=0")
+        if self.lead == 0 and (self.history > 1 or self.unroll > 1):
+            raise InputError("task: lead=0 needs history ≤ 1 and unroll=1")
+
+    def input_steps(self, origin: int) -> range:
+        """Steps of the input frames of the window at ``origin``, oldest first."""
+        stride = max(self.lead, 1)
+        return range(origin - (self.history - 1) * stride, origin + 1, stride)[: self.history]
+
+    def target_steps(self, origin: int) -> range:
+        """Steps of the target frames of the window at ``origin``."""
+        if self.lead == 0 or self.history == 0:
+            stride = max(self.lead, 1)
+            return range(origin, origin + self.unroll * stride, stride)
+        return range(origin + self.lead, origin + self.unroll * self.lead + 1, self.lead)
+
+    @property
+    def autoregressive(self) -> bool:
+        """Whether an output can be fed back as the next input."""
+        return self.lead > 0 and self.history > 0 and set(self.inputs) <= set(self.targets)
