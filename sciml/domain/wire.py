@@ -96,7 +96,9 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
                     wire["units"],
                 )
             case "mesh":
-                return Mesh(unpack_array(wire["points"]), unpack_array(wire["cells"]), wire["units"])
+                return Mesh(
+                    unpack_array(wire["points"]), unpack_array(wire["cells"]), wire["units"]
+                )
             case "particles":
                 cell = None if wire["cell"] is None else unpack_array(wire["cell"])
                 return Particles(
