@@ -1,1 +1,29 @@
 """Operator learning and scientific surrogates, trained online from MPI solvers."""
+
+from importlib import import_module
+
+# Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
+_PUBLIC = {
+    "fit": "sciml.training.fit",
+    "simulate": "sciml.solver.simulate",
+    "run": "sciml.study.api",
+    "load": "sciml.study.api",
+    "open_run": "sciml.study.api",
+}
+
+__all__ = ["__version__", "fit", "load", "open_run", "run", "simulate"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("sciml.installation").version()
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sciml' has no attribute '{name}'")
+    import_module("sciml.installation").warn_of_namesake()
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
