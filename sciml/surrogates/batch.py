@@ -1,0 +1,233 @@
+"""Samples put together into tensors: grids stack, everything else concatenates along its points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
+from sciml.errors import DomainError
+from sciml.samples import Frame, Sample, Task
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """What a model and an objective see of one optimizer step.
+
+    Shapes, for B samples, N points in all of them together, H = ``task.history``,
+    U = ``task.unroll``:
+
+    ========== =================== ==================== ===================
+    entry      grid                mesh, graph          particles
+    ========== =================== ==================== ===================
+    inputs     (B, H, \\*space)     (N, H)               (N, H[, space])
+    targets    (B, U, \\*space)     (N, U)               (N, U[, space])
+    static     (B, \\*space)        (N,)                 (N,)
+    ========== =================== ==================== ===================
+
+    Fields with ``on="global"`` are ``(B, H)`` or ``(B, U)`` everywhere.
+
+    Args:
+        inputs, targets, static: tensors by field name.
+        parameters: scalar parameters in the order of ``task.parameters``.
+        time: physical time of each target.
+        geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``. Others: ``ptr (B+1,)``, where each
+            sample's points begin; ``owner (N,)``, the sample of each point; ``edges (2, E)``
+            offset to the concatenated points; mesh: ``points (N, d)``; particles: ``species (N,)``
+            and, with periodic cells, ``cell (B, d, d)``.
+        size: number of samples B.
+        keys: ``Sample.key`` of each.
+        kind: kind of domain; ``"points"`` for collocation points, which have no samples behind them.
+    """
+
+    inputs: dict[str, Float[Tensor, "..."]]
+    targets: dict[str, Float[Tensor, "..."]] = field(default_factory=dict)
+    parameters: Float[Tensor, "batch parameter"] | None = None
+    time: Float[Tensor, "batch unroll"] | None = None
+    static: dict[str, Float[Tensor, "..."]] = field(default_factory=dict)
+    geometry: dict[str, Tensor] = field(default_factory=dict)
+    size: int = 0
+    keys: tuple[tuple[int, int], ...] = ()
+    kind: str = "grid"
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``; nothing is copied if it is there already."""
+
+        def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: t.to(device, non_blocking=True) for name, t in tensors.items()}
+
+        return replace(
+            self,
+            inputs=move(self.inputs),
+            targets=move(self.targets),
+            static=move(self.static),
+            geometry=move(self.geometry),
+            parameters=None if self.parameters is None else self.parameters.to(device),
+            time=None if self.time is None else self.time.to(device),
+        )
+
+
+def collate(samples: Sequence[Sample], task: Task) -> Batch:
+    """Put samples of one kind of domain together; values take torch's default dtype.
+
+    Args:
+        samples: at least one.
+        task: the one that cut them.
+
+    Raises:
+        DomainError: no samples, different kinds of domains, or grids of different shapes.
+    """
+    if not samples:
+        raise DomainError("collate: no samples; expected at least one")
+    first = samples[0].simulation.domain
+    for sample in samples:
+        if sample.simulation.domain.kind != first.kind:
+            raise DomainError(
+                f"collate: a {sample.simulation.domain.kind} and a {first.kind} in one batch; "
+                "train on one kind of domain at a time"
+            )
+    return _collate(first, samples, task)
+
+
+@singledispatch
+def _collate(domain: Domain, samples: Sequence[Sample], task: Task) -> Batch:
+    raise DomainError(
+        f"collate: {type(domain).__name__} is no domain; expected Grid, Mesh, Particles or Graph"
+    )
+
+
+@_collate.register
+def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
+    for sample in samples:
+        other = sample.simulation.domain
+        if other.shape != domain.shape:
+            raise DomainError(
+                f"collate: grids of shape {domain.shape} and {other.shape} in one batch; "
+                "bring them to one shape (send: coarsen) or train on one of them"
+            )
+    return Batch(
+        inputs={n: _stack(samples, n, _inputs) for n in task.inputs},
+        targets={n: _stack(samples, n, _targets) for n in task.targets},
+        static={
+            n: _tensor(np.stack([s.simulation.static[n] for s in samples])) for n in task.static
+        },
+        geometry={
+            "spacing": _tensor(np.array([s.simulation.domain.spacing for s in samples])),
+            "periodic": torch.tensor([b == "periodic" for b in domain.boundary]),
+        },
+        **_common(samples, task),
+    )
+
+
+@_collate.register
+def _mesh(domain: Mesh, samples: Sequence[Sample], task: Task) -> Batch:
+    domains = [s.simulation.domain for s in samples]
+    ptr = _ptr(domains)
+    geometry = {
+        "points": _tensor(np.concatenate([d.points for d in domains])),
+        "edges": _edges(domains, ptr),
+    }
+    return _points(samples, task, ptr, geometry)
+
+
+@_collate.register
+def _graph(domain: Graph, samples: Sequence[Sample], task: Task) -> Batch:
+    domains = [s.simulation.domain for s in samples]
+    ptr = _ptr(domains)
+    return _points(samples, task, ptr, {"edges": _edges(domains, ptr)})
+
+
+@_collate.register
+def _particles(domain: Particles, samples: Sequence[Sample], task: Task) -> Batch:
+    domains = [s.simulation.domain for s in samples]
+    geometry = {"species": torch.from_numpy(np.concatenate([d.species for d in domains]))}
+    if any((d.cell is None) != (domain.cell is None) for d in domains):
+        raise DomainError(
+            "collate: particles with and without a cell in one batch; train on one of them"
+        )
+    if domain.cell is not None:
+        geometry["cell"] = _tensor(np.stack([d.cell for d in domains]))
+    return _points(samples, task, _ptr(domains), geometry)
+
+
+def _points(
+    samples: Sequence[Sample], task: Task, ptr: np.ndarray, geometry: dict[str, Tensor]
+) -> Batch:
+    """Fields of all samples one after the other."""
+    on = {f.name: f for f in samples[0].simulation.fields}
+    owner = np.repeat(np.arange(len(samples)), np.diff(ptr))
+    return Batch(
+        inputs={n: _join(samples, on[n], _inputs) for n in task.inputs},
+        targets={n: _join(samples, on[n], _targets) for n in task.targets},
+        static={
+            n: _tensor(np.concatenate([s.simulation.static[n] for s in samples]))
+            for n in task.static
+        },
+        geometry={
+            **geometry,
+            "ptr": torch.from_numpy(ptr),
+            "owner": torch.from_numpy(owner),
+        },
+        **_common(samples, task),
+    )
+
+
+def _common(samples: Sequence[Sample], task: Task) -> dict:
+    parameters = [[s.simulation.parameters[name] for name in task.parameters] for s in samples]
+    return {
+        "parameters": _tensor(np.array(parameters, dtype=np.float64).reshape(len(samples), -1)),
+        "time": _tensor(np.array([[f.time for f in s.targets] for s in samples])),
+        "size": len(samples),
+        "keys": tuple(s.key for s in samples),
+        "kind": samples[0].simulation.domain.kind,
+    }
+
+
+def _inputs(sample: Sample) -> tuple[Frame, ...]:
+    return sample.inputs
+
+
+def _targets(sample: Sample) -> tuple[Frame, ...]:
+    return sample.targets
+
+
+def _stack(
+    samples: Sequence[Sample], name: str, frames: Callable[[Sample], tuple[Frame, ...]]
+) -> Tensor:
+    """(B, frames, *space), each frame copied once, converted on the way."""
+    shape = frames(samples[0])[0].fields[name].shape
+    out = torch.empty((len(samples), len(frames(samples[0])), *shape))
+    view = out.numpy()
+    for i, sample in enumerate(samples):
+        for k, frame in enumerate(frames(sample)):
+            view[i, k] = frame.fields[name]
+    return out
+
+
+def _join(
+    samples: Sequence[Sample], what: Field, frames: Callable[[Sample], tuple[Frame, ...]]
+) -> Tensor:
+    if what.on == "global":
+        return _stack(samples, what.name, frames)
+    windows = [np.stack([f.fields[what.name] for f in frames(s)], axis=1) for s in samples]
+    return _tensor(np.concatenate(windows))
+
+
+def _ptr(domains: Sequence[Domain]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum([d.size for d in domains])]).astype(np.int64)
+
+
+def _edges(domains: Sequence[Mesh | Graph], ptr: np.ndarray) -> Tensor:
+    return torch.from_numpy(
+        np.concatenate([d.edges + o for d, o in zip(domains, ptr, strict=False)], axis=1)
+    )
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.get_default_dtype())

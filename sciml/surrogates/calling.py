@@ -1,0 +1,150 @@
+"""How a plain-tensor model is called on each kind of domain; a new kind is a new row of the table.
+
+========= =============================================================== ======================
+kind      call                                                            gives
+========= =============================================================== ======================
+grid      ``model(x)``, x ``(B, C, *space)``                              ``(B, C_out, *space)``
+grid      ``model(p)``, p ``(B, P)``, when the task has no history        ``(B, C_out, *space)``
+mesh      ``model(x, points, edges, owner)``, x ``(N, C)``                ``(N, C_out)``
+graph     ``model(x, edges, owner)``, x ``(N, C)``                        ``(N, C_out)``
+particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=)``  a tensor or a dict
+========= =============================================================== ======================
+
+Channels: history of the first input, history of the second, …, static fields, parameters, time.
+Particles get their fields unscaled, one ``(N[, history][, space])`` tensor each, since a model's
+cutoff radius is a length. Any model may also give a dict by field name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import DomainError
+from sciml.samples import Task
+from sciml.surrogates.batch import Batch
+
+Output = Tensor | Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one evaluation sees: scaled tensors, and the batch behind them.
+
+    Args:
+        inputs: scaled inputs by name, as in :class:`Batch`.
+        raw: the same in physical units.
+        static: scaled static fields by name.
+        scalars: scaled parameters and, if the task wants it, time: ``(B, P)``.
+        batch: geometry and sizes.
+    """
+
+    inputs: dict[str, Tensor]
+    raw: dict[str, Tensor]
+    static: dict[str, Tensor]
+    scalars: Tensor
+    batch: Batch
+
+
+def channels(task: Task) -> tuple[int, int]:
+    """Channels that a model of ``task`` gets and gives (scalars are channels, too)."""
+    scalars = len(task.parameters) + task.time
+    return task.history * len(task.inputs) + len(task.static) + scalars, len(task.targets)
+
+
+def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
+    """Evaluate ``model`` once; scaled outputs by target name, without a time axis.
+
+    Raises:
+        DomainError: an unknown kind of domain, or an output of the wrong shape.
+    """
+    try:
+        arrange, pick = CALLS[window.batch.kind]
+    except KeyError:
+        raise DomainError(
+            f"no way to call a model on domain kind '{window.batch.kind}'; "
+            f"expected one of {', '.join(CALLS)}"
+        ) from None
+    output = arrange(model, task, window)
+    if isinstance(output, Mapping):
+        return {name: output[name] for name in task.targets if name in output}
+    return pick(output, task)
+
+
+def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
+    if task.history == 0 and not task.static:
+        return model(window.scalars)
+    fields = [window.inputs[n] for n in task.inputs]
+    fields += [window.static[n].unsqueeze(1) for n in task.static]
+    space = fields[0].shape[2:]
+    scalars = window.scalars
+    if scalars.shape[1]:
+        fields.append(
+            scalars.reshape(*scalars.shape, *(1,) * len(space)).expand(*scalars.shape, *space)
+        )
+    return model(torch.cat(fields, dim=1))
+
+
+def _node_channels(task: Task, window: Window) -> Tensor:
+    fields = [window.inputs[n] for n in task.inputs]
+    fields += [window.static[n].unsqueeze(1) for n in task.static]
+    fields.append(window.scalars[window.batch.geometry["owner"]])
+    return torch.cat(fields, dim=1)
+
+
+def _on_mesh(model: nn.Module, task: Task, window: Window) -> Output:
+    geometry = window.batch.geometry
+    x = _node_channels(task, window)
+    return model(x, geometry["points"], geometry["edges"], geometry["owner"])
+
+
+def _on_graph(model: nn.Module, task: Task, window: Window) -> Output:
+    geometry = window.batch.geometry
+    return model(_node_channels(task, window), geometry["edges"], geometry["owner"])
+
+
+def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
+    fields = [window.raw[n] for n in task.inputs]
+    if task.history == 1:
+        fields = [f.squeeze(1) for f in fields]
+    geometry = window.batch.geometry
+    return model(
+        *fields,
+        species=geometry["species"],
+        ptr=geometry["ptr"],
+        owner=geometry["owner"],
+        parameters=window.scalars,
+        cell=geometry.get("cell"),
+    )
+
+
+def _pick_channels(output: Tensor, task: Task) -> dict[str, Tensor]:
+    if output.ndim < 2 or output.shape[1] != len(task.targets):
+        raise DomainError(
+            f"model gave shape {tuple(output.shape)}; expected {len(task.targets)} channels "
+            f"in axis 1, one for each of {', '.join(task.targets)}"
+        )
+    return {name: output[:, i] for i, name in enumerate(task.targets)}
+
+
+def _pick_whole(output: Tensor, task: Task) -> dict[str, Tensor]:
+    if len(task.targets) != 1:
+        raise DomainError(
+            f"model gave one tensor for the targets {', '.join(task.targets)}; "
+            "give a dict by field name"
+        )
+    return {task.targets[0]: output}
+
+
+Arrange = Callable[[nn.Module, Task, Window], Output]
+Pick = Callable[[Tensor, Task], dict[str, Tensor]]
+
+CALLS: dict[str, tuple[Arrange, Pick]] = {
+    "grid": (_on_grid, _pick_channels),
+    "mesh": (_on_mesh, _pick_channels),
+    "graph": (_on_graph, _pick_channels),
+    "particles": (_on_particles, _pick_whole),
+}

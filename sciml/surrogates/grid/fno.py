@@ -1,0 +1,191 @@
+"""Fourier neural operator, on neuraloperator's blocks."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.domain import Domain
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates.calling import channels
+from sciml.surrogates.grid.spectral import SpectralConv
+
+
+class FNO(nn.Module):
+    """u ↦ Q ∘ L_n ∘ … ∘ L_1 ∘ P u, each L v = σ(W v + K v), K a convolution kept to the lowest modes.
+
+    Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space)`` in 1, 2 or 3 dimensions,
+    at any resolution with at least as many points as modes along every axis.
+
+    Lifting, blocks and projection are neuraloperator's; the spectral convolution in them is
+    :class:`~sciml.surrogates.grid.spectral.SpectralConv`, since neuraloperator 2.0 shifts
+    frequencies by one on axes of odd length and computes in complex64 only.
+
+    Args:
+        in_channels, out_channels: fields, static fields and scalars in; fields out.
+        modes: Fourier modes kept along each axis.
+        hidden_channels: width.
+        n_layers: Fourier layers.
+        periodic: whether each axis is; the other axes are padded, since the Fourier series of a
+            field that does not close would ring at the boundary.
+        padding: points added to a non-periodic axis, as a part of its length.
+        positions: append the coordinates, from 0 to 1, as channels. ``None``: only if an axis is
+            not periodic, since on a torus no point differs from another.
+        neuralop: further arguments of ``neuralop.models.FNO``.
+
+    Raises:
+        InputError: modes and periodic of different lengths; a grid smaller than the modes.
+
+    Good values: modes 12–16, width 24–64, 4 layers. Fails at shocks, where the modes that are
+    dropped matter.
+
+    Source: Li et al., ICLR 2021, arXiv 2010.08895, eqs. (2) and (4).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        modes: Sequence[int],
+        hidden_channels: int = 32,
+        n_layers: int = 4,
+        periodic: Sequence[bool] | None = None,
+        padding: float = 0.125,
+        positions: bool | None = None,
+        **neuralop: object,
+    ) -> None:
+        super().__init__()
+        self.modes = tuple(int(m) for m in modes)
+        self.periodic = (True,) * len(self.modes) if periodic is None else tuple(periodic)
+        if len(self.periodic) != len(self.modes) or not 1 <= len(self.modes) <= 3:
+            raise InputError(
+                f"FNO: modes {self.modes} and periodic {self.periodic}; "
+                "expected one entry of each for every axis, 1 to 3 axes"
+            )
+        self.padding = padding
+        self.positions = (not all(self.periodic)) if positions is None else positions
+        neuralop.setdefault("conv_module", SpectralConv)
+        self.net = _neuralop()(
+            n_modes=self.modes,
+            in_channels=in_channels + (len(self.modes) if self.positions else 0),
+            out_channels=out_channels,
+            hidden_channels=hidden_channels,
+            n_layers=n_layers,
+            positional_embedding=None,
+            **neuralop,
+        )
+        # neuraloperator puts its constructor arguments among the tensors of the state dict.
+        self.register_state_dict_post_hook(_drop_metadata)
+
+    def forward(
+        self, x: Float[Tensor, "batch channel *space"]
+    ) -> Float[Tensor, "batch out *space"]:
+        space = x.shape[2:]
+        for n, kept in zip(space, self.modes, strict=True):
+            if n < kept:
+                raise InputError(
+                    f"FNO: grid {tuple(space)} is too small for modes {self.modes}; every axis "
+                    "needs at least as many points as modes: lower the modes or refine the grid"
+                )
+        if self.positions:
+            x = torch.cat([x, self._coordinates(x)], dim=1)
+        for axis, periodic in enumerate(self.periodic):
+            if not periodic:
+                x = _extend(x, 2 + axis, max(1, round(self.padding * space[axis])))
+        x = self.net(x)
+        for axis, n in enumerate(space):
+            x = x.narrow(2 + axis, 0, n)
+        return x
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        axes = [
+            torch.arange(n, dtype=x.dtype, device=x.device) / (n if periodic else n - 1)
+            for n, periodic in zip(x.shape[2:], self.periodic, strict=True)
+        ]
+        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        return grid.expand(x.shape[0], *grid.shape)
+
+
+def build(
+    task: Task,
+    domain: Domain,
+    *,
+    modes: Sequence[int] | int = 12,
+    hidden_channels: int = 32,
+    n_layers: int = 4,
+    padding: float = 0.125,
+    positions: bool | None = None,
+    lifting_channel_ratio: float = 2,
+    projection_channel_ratio: float = 2,
+    use_channel_mlp: bool = True,
+    channel_mlp_expansion: float = 0.5,
+) -> FNO:
+    """An FNO for ``task`` on ``domain``; one number of modes stands for every axis.
+
+    Raises:
+        InputError: no grid, no input fields, or a grid too small for the modes.
+    """
+    if domain is None or domain.kind != "grid":
+        kind = "no domain" if domain is None else f"a {domain.kind}"
+        raise InputError(f"model 'fno': got {kind}; expected a uniform grid")
+    if task.history == 0 and not task.static:
+        raise InputError(
+            "model 'fno': the task has no input fields (history=0); "
+            "raise history, or take model 'mlp', which maps parameters to fields"
+        )
+    kept = (modes,) * domain.ndim if isinstance(modes, int) else tuple(modes)
+    if len(kept) != domain.ndim or any(m > n or m < 1 for m, n in zip(kept, domain.shape)):  # noqa: B905
+        raise InputError(
+            f"model 'fno': modes {kept} on a grid of shape {domain.shape}; expected one number an "
+            "axis, from 1 to its number of points"
+        )
+    given, wanted = channels(task)
+    return FNO(
+        given,
+        wanted,
+        kept,
+        hidden_channels=hidden_channels,
+        n_layers=n_layers,
+        periodic=[b == "periodic" for b in domain.boundary],
+        padding=padding,
+        positions=positions,
+        lifting_channel_ratio=lifting_channel_ratio,
+        projection_channel_ratio=projection_channel_ratio,
+        use_channel_mlp=use_channel_mlp,
+        channel_mlp_expansion=channel_mlp_expansion,
+    )
+
+
+def _neuralop() -> type[nn.Module]:
+    """neuraloperator's FNO; its import takes seconds and has wandb print and warn."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        warnings.simplefilter("ignore")
+        from neuralop.models import FNO as NeuralopFNO
+    return NeuralopFNO
+
+
+def _extend(x: Tensor, axis: int, points: int) -> Tensor:
+    """Continue each line smoothly from its end to its beginning, so that it closes.
+
+    A straight ramp between the two end values: zeros would put a jump at both ends.
+    """
+    last = x.narrow(axis, x.shape[axis] - 1, 1)
+    first = x.narrow(axis, 0, 1)
+    shape = [1] * x.ndim
+    shape[axis] = points
+    ramp = (torch.arange(1, points + 1, dtype=x.dtype, device=x.device) / (points + 1)).view(shape)
+    return torch.cat([x, last + (first - last) * ramp], dim=axis)
+
+
+def _drop_metadata(module: nn.Module, state: dict, prefix: str, local: dict) -> None:
+    for key in [key for key in state if key.endswith("_metadata")]:
+        del state[key]

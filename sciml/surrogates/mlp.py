@@ -1,0 +1,92 @@
+"""Fully connected network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.domain import Domain
+from sciml.errors import InputError, nearest
+from sciml.samples import Task
+from sciml.surrogates.calling import channels
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class MLP(nn.Module):
+    """y = W_n σ(… σ(W_1 x + b_1) …) + b_n, reshaped to ``out_shape``.
+
+    Shapes: x ``(B, *)`` with ``in_features`` values a sample → y ``(B, *out_shape)``.
+
+    From parameters and time to a whole field this is the surrogate of the paper that began online
+    training; from features to features it is any fully connected network.
+
+    Args:
+        in_features: values of one input.
+        out_shape: shape of one output, e.g. ``(fields, ny, nx)``, or a number of features.
+        hidden: widths of the hidden layers.
+        activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
+
+    Raises:
+        InputError: an unknown activation.
+
+    Fails where: resolution is fixed, and the last layer holds ``hidden[-1]`` weights a grid point:
+    fields of more than about 10⁵ points want another family.
+
+    Source: Meyer et al., ICML 2023, arXiv 2306.16133 (6 → 256 → 256 → N).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_shape: Sequence[int] | int,
+        hidden: Sequence[int] = (256, 256),
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise InputError(
+                f"MLP: unknown activation '{activation}'; {nearest(activation, ACTIVATIONS)}"
+            )
+        self.out_shape = (out_shape,) if isinstance(out_shape, int) else tuple(out_shape)
+        self.in_features = in_features
+        layers: list[nn.Module] = []
+        width = in_features
+        for size in hidden:
+            layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, prod(self.out_shape)))
+
+    def forward(self, x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *out"]:
+        x = torch.flatten(x, start_dim=1)
+        if x.shape[1] != self.in_features:
+            raise InputError(
+                f"MLP: {x.shape[1]} values a sample; it was built for {self.in_features}. "
+                "Its grid and channels are fixed; a family such as 'fno' takes other grids"
+            )
+        return self.layers(x).reshape(-1, *self.out_shape)
+
+
+def build(
+    task: Task,
+    domain: Domain,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    activation: str = "relu",
+) -> MLP:
+    """An MLP for ``task`` on ``domain``: parameters and time, or the whole input field, → field."""
+    if domain is None or domain.kind != "grid":
+        kind = "no domain" if domain is None else f"a {domain.kind}"
+        raise InputError(f"model 'mlp': got {kind}; expected a grid, whose shape fixes its layers")
+    given, wanted = channels(task)
+    points = 1 if task.history == 0 and not task.static else domain.size
+    return MLP(given * points, (wanted, *domain.shape), tuple(hidden), activation)

@@ -1,0 +1,149 @@
+"""Zero mean and unit variance, measured while the data comes and kept with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import InputError, nearest
+from sciml.samples import Sample, Task
+
+#: A quantity whose spread is below this part of its mean is constant: float32 resolves no more.
+CONSTANT = 1e-7
+
+TIME = "time"
+
+
+class Normalizer(nn.Module):
+    """x̂ = (x − μ) / σ for each field, static field, parameter and the target time, and for the
+    increment of each target that is also an input.
+
+    μ and σ are one number a quantity, over points, samples and time; counts, means and sums of
+    squares are merged by the rule of Chan, Golub and LeVeque in float64. A constant quantity has
+    σ = 1, so that it becomes 0. Vectors of particles are scaled by their root mean square and not
+    shifted, since a shift would break equivariance.
+
+    Statistics move until :meth:`fix`. From each sample the last input frame and the first target
+    frame are read; windows overlap, so nothing is missed that matters.
+
+    Args:
+        task: names the quantities.
+
+    Errors:
+        InputError: a name that the task does not have.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+    fixed: Tensor
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        fields = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+        self.keys = (
+            *((("field", n)) for n in fields),
+            *((("parameter", n)) for n in task.parameters),
+            *((("increment", n)) for n in task.targets if n in task.inputs),
+            ("time", TIME),
+        )
+        self._row = {key: i for i, key in enumerate(self.keys)}
+        n = len(self.keys)
+        self.register_buffer("count", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("fixed", torch.zeros((), dtype=torch.bool))
+
+    def update(self, samples: Iterable[Sample]) -> None:
+        """Take samples into account; does nothing once fixed. One thread at a time."""
+        if self.fixed:
+            return
+        # A row of (count, mean, squares) a quantity, gathered in numpy: torch costs microseconds
+        # a call, which a feeder thread would pay thousands of times.
+        merged = np.stack([self.count.numpy(), self.mean.numpy(), self.squares.numpy()], axis=1)
+        for sample in samples:
+            for key, values, shift in self._values(sample):
+                row = self._row[key]
+                merged[row] = _merge(merged[row], _measure(values, shift))
+        for buffer, column in zip((self.count, self.mean, self.squares), merged.T, strict=True):
+            buffer.copy_(torch.from_numpy(np.ascontiguousarray(column)))
+
+    def fix(self) -> None:
+        """Stop measuring: from here on the model sees one and the same scaling."""
+        self.fixed.fill_(True)
+
+    def normalize(self, name: str, values: Tensor, kind: str = "field") -> Tensor:
+        """(x − μ) / σ; ``kind`` is ``field``, ``parameter``, ``increment`` or ``time``."""
+        mean, std = self._scale(kind, name)
+        return (values - mean.to(values.dtype)) / std.to(values.dtype)
+
+    def denormalize(self, name: str, values: Tensor, kind: str = "field") -> Tensor:
+        """σ x̂ + μ."""
+        mean, std = self._scale(kind, name)
+        return values * std.to(values.dtype) + mean.to(values.dtype)
+
+    def parameters_of(self, parameters: Tensor) -> Tensor:
+        """Scaled parameters, ``(B, P)``."""
+        columns = [
+            self.normalize(name, parameters[:, i], "parameter")
+            for i, name in enumerate(self.task.parameters)
+        ]
+        return torch.stack(columns, dim=1) if columns else parameters
+
+    def std(self, name: str, kind: str = "field") -> Tensor:
+        return self._scale(kind, name)[1]
+
+    def _scale(self, kind: str, name: str) -> tuple[Tensor, Tensor]:
+        row = self._row.get((kind, name))
+        if row is None:
+            raise InputError(
+                f"normalizer: no {kind} '{name}'; {nearest(name, [n for k, n in self.keys if k == kind])}"
+            )
+        mean = self.mean[row]
+        std = (self.squares[row] / self.count[row].clamp(min=1.0)).sqrt()
+        # Chosen with `where`, not `if`: a branch on data would stop torch.export.
+        return mean, torch.where(std > CONSTANT * mean.abs(), std, torch.ones_like(std))
+
+    def _values(self, sample: Sample) -> Sequence[tuple[tuple[str, str], np.ndarray, bool]]:
+        task, simulation = self.task, sample.simulation
+        vectors = {f.name for f in simulation.fields if f.space}
+        target = sample.targets[0]
+        found = [
+            *((("field", n), sample.inputs[-1].fields[n], n not in vectors) for n in task.inputs),
+            *(
+                (("field", n), target.fields[n], n not in vectors)
+                for n in task.targets
+                if n not in task.inputs
+            ),
+            *((("field", n), simulation.static[n], True) for n in task.static),
+            *(
+                (("parameter", n), np.float64(simulation.parameters[n]), True)
+                for n in task.parameters
+            ),
+            (("time", TIME), np.float64(target.time), True),
+        ]
+        for n in task.targets:
+            if n in task.inputs:
+                change = target.fields[n] - sample.inputs[-1].fields[n]
+                found.append((("increment", n), change, n not in vectors))
+        return found
+
+
+def _measure(values: np.ndarray, shift: bool) -> np.ndarray:
+    """Count, mean and sum of squared deviations from it (from zero without ``shift``)."""
+    mean = values.mean(dtype=np.float64) if shift else 0.0
+    deviation = np.subtract(values, mean, dtype=np.float64).ravel()
+    return np.array([values.size, mean, deviation @ deviation])
+
+
+def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Chan, Golub, LeVeque (1983), eq. 2.1."""
+    count = a[0] + b[0]
+    delta = b[1] - a[1]
+    return np.array(
+        [count, a[1] + delta * b[0] / count, a[2] + b[2] + delta**2 * a[0] * b[0] / count]
+    )
