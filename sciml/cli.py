@@ -1,0 +1,165 @@
+"""The command `sciml`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sciml.errors import InputError, ScimlError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="sciml",
+    help="PDE solvers under MPI stream into the online training of surrogate models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="study file; looked up here, then in the package")],
+    out: Annotated[Path | None, typer.Option(help="run directory to make")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cost, start nothing")] = False,
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Run a study: solvers stream, the surrogate trains while they run."""
+    from sciml.study.api import execute
+    from sciml.study.schema import load_study
+
+    loaded = load_study(study, set_ or [])
+    if dry_run:
+        _dry_run(loaded)
+        return
+    _, code = execute(loaded, out, plain=True if plain else None)
+    raise typer.Exit(code)
+
+
+@app.command()
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="netCDF files to evaluate on; default: the run's held-out simulations"),
+    ] = None,
+    rollout: Annotated[int | None, typer.Option(help="rollout steps; default: all there are")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Measure a surrogate on simulations that it was not trained on."""
+    from sciml.study.evaluation import evaluate as measure
+
+    figures = measure(run_dir, data or None, rollout)
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return
+    for name, value in figures.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        print(f"{name:>22}  {shown}")
+
+
+@app.command("list")
+def list_() -> None:
+    """Solvers, models and studies that are at hand."""
+    from sciml.share import share_root
+    from sciml.surrogates.registry import names
+
+    root = share_root()
+    _section("solvers", sorted(p for p in (root / "solvers").glob("*.py")), root)
+    _section("studies", sorted((root / "workflows").glob("*/study.yaml")), root)
+    _section("datasets", sorted(p.parent for p in (root / "data").glob("*/README.md")), root)
+    print("models")
+    for name in names():
+        print(f"  {name}")
+
+
+@app.command()
+def describe(
+    solver: Annotated[str, typer.Argument(help="a solver program, such as solvers/heat.py")],
+    as_json: Annotated[bool, typer.Option("--json", help="print the program's JSON schema")] = False,
+) -> None:
+    """Equation, fields, parameters and options of a solver program."""
+    from sciml.share import find
+    from sciml.solver.describe import describe as ask
+
+    description = ask(find(solver))
+    if as_json:
+        print(json.dumps(description.schema, indent=1))
+        return
+    print(f"{description.name}: {description.summary}\n\n  {description.equation}\n")
+    print("fields")
+    for field in description.fields:
+        print(f"  {field['name']:<14} {field['units']:<10} {field['long_name']}")
+    print("parameters")
+    for p in description.parameters:
+        span = f"[{p['low']:g}, {p['high']:g}]"
+        print(f"  {p['name']:<14} {p['units']:<10} {span:<18} default {p['default']:g}  {p['help']}")
+    print("options")
+    for o in description.options:
+        among = f" ({' | '.join(map(str, o['choices']))})" if o.get("choices") else ""
+        print(f"  {o['name']:<14} {o['type']:<10} default {o['default']}{among}  {o['help']}")
+
+
+@app.command()
+def status(
+    run_dir: Annotated[Path, typer.Argument(help="run directory")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """How far a run is: simulations, frames, samples, training."""
+    from sciml.study.api import open_run
+
+    state = open_run(run_dir).status
+    if not state:
+        raise InputError(f"{run_dir} has no status yet; the run is just starting")
+    if as_json:
+        print(json.dumps(state, indent=1))
+        return
+    for section in ("simulations", "frames", "samples"):
+        counts = ", ".join(f"{value} {name}" for name, value in state.get(section, {}).items())
+        print(f"{section:>12}  {counts}")
+    training = state.get("training", {})
+    print(f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}")
+    if training.get("error") is not None:
+        print(f"{'validation':>12}  {training['error']:.3e} one step ahead")
+
+
+def _dry_run(study) -> None:
+    from sciml.study.designs import plan
+    from sciml.study.dryrun import estimate
+    from sciml.study.jobs import check
+
+    description = check(study)
+    print(f"{study.name}: {description.summary}")
+    for name, value in estimate(study, description, plan(study)).rows():
+        print(f"{name:>16}  {value}")
+
+
+def _section(title: str, paths: list[Path], root: Path) -> None:
+    print(title)
+    for path in paths:
+        print(f"  {path.relative_to(root)}")
+
+
+def main() -> None:
+    """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130."""
+    try:
+        app(standalone_mode=True)
+    except ScimlError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Running a study from Python, and opening what a run left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import InputError
+from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.schema import Study, dump_study, load_study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from sciml.surrogates import Surrogate
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run on disk, finished or not.
+
+    >>> run = sciml.open_run("runs/quickstart")        # doctest: +SKIP
+    >>> run.predictions["u"].sel(sample=0).plot(col="time")   # doctest: +SKIP
+    """
+
+    directory: RunDirectory
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def study(self) -> Study:
+        return load_study(self.directory.study)
+
+    @property
+    def simulations(self) -> list[dict[str, Any]]:
+        """Number, role, parameters and seed of every simulation planned."""
+        return read_json(self.directory.simulations)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The last snapshot: frames, samples, simulations, state of the training."""
+        return read_json(self.directory.status) if self.directory.status.exists() else {}
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One entry a validation: step, loss, one-step error, persistence."""
+        if not self.directory.metrics.exists():
+            return []
+        lines = self.directory.metrics.read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Figures of the finished run.
+
+        Raises:
+            InputError: the run has not finished.
+        """
+        if not self.directory.summary.exists():
+            raise InputError(f"{self.path} has no summary; the run did not finish")
+        return read_json(self.directory.summary)
+
+    @property
+    def predictions(self) -> xr.Dataset:
+        """Rollouts on the held-out simulations, and the truth (``<field>_true``) beside them."""
+        import xarray as xr
+
+        if not self.directory.predictions.exists():
+            raise InputError(f"{self.path} has no predictions; the run did not finish")
+        return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
+
+    def surrogate(self) -> Surrogate:
+        """The trained surrogate."""
+        return load(self.path)
+
+
+def run(
+    study: str | Path | Study,
+    out: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    plain: bool | None = None,
+) -> Run:
+    """Run a study: solvers stream, the surrogate trains, a run directory comes out.
+
+    Args:
+        study: path of a study file (working directory first, then what ships with the package),
+            or a study.
+        out: run directory to make; default ``runs/<name>``, numbered if that is taken.
+        overrides: ``"training.batch_size=8"``.
+        plain: lines in place of the live display.
+
+    Raises:
+        InputError: anything in the study that cannot work, before anything is started.
+        ScimlError: the trainer ended early.
+        KeyboardInterrupt: asked to stop; the checkpoint is written.
+    """
+    loaded = study if isinstance(study, Study) else load_study(study, list(overrides))
+    directory, code = execute(loaded, out, plain=plain)
+    if code != 0:
+        raise KeyboardInterrupt
+    return Run(directory)
+
+
+def execute(
+    study: Study, out: str | Path | None = None, *, plain: bool | None = None
+) -> tuple[RunDirectory, int]:
+    """Run a study; returns its directory and the exit code of `sciml run`."""
+    from sciml.study.display import Display
+    from sciml.study.jobs import check, jobs
+    from sciml.study.supervisor import Supervisor
+    from sciml.surrogates.registry import check as check_model
+
+    check(study)
+    check_model(study.model.name, study.model.config)
+    planned = plan(study)
+    directory = RunDirectory.create(free_name(study.name) if out is None else out)
+    directory.study.write_text(dump_study(study))
+    write_plan(directory, planned)
+    with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
+        cluster = open_cluster(study)
+        try:
+            work = jobs(study, planned, directory)
+            code = Supervisor(study, directory, work, cluster, display).run()
+        finally:
+            if not isinstance(cluster, str):
+                cluster.close(timeout=5)
+        if code == 0:
+            display.say(figures(read_json(directory.summary)))
+            display.say(f"surrogate, metrics and predictions: {shown(directory.path)}")
+    return directory, code
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run directory.
+
+    Raises:
+        InputError: there is no run.
+    """
+    return Run(RunDirectory.open(path))
+
+
+def load(path: str | Path) -> Surrogate:
+    """The surrogate of a run directory, or one that :meth:`Surrogate.save` wrote.
+
+    Raises:
+        InputError: there is neither.
+    """
+    from sciml.surrogates import Surrogate
+
+    path = Path(path)
+    for folder in (path / "surrogate", path):
+        if (folder / "surrogate.json").is_file():
+            return Surrogate.load(folder)
+    raise InputError(f"{path} holds no surrogate; expected a finished run or a saved surrogate")
+
+
+def open_cluster(study: Study) -> Any:
+    """Where the solver jobs run: this machine, Slurm through dask-jobqueue, or a scheduler."""
+    cluster = study.cluster
+    if cluster.kind == "address":
+        return cluster.address
+    if cluster.kind == "slurm":
+        from sciml.study.launch import slurm_cluster
+
+        return slurm_cluster(cluster, study.solver.ranks)
+    from sciml.study.launch import local_cluster
+
+    return local_cluster(cluster.simulations_at_once)
+
+
+def free_name(name: str) -> Path:
+    """``runs/<name>``, or the first of ``runs/<name>-2``, ``-3``, … that is not there."""
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path
+
+
+def write_plan(directory: RunDirectory, planned: Sequence[PlannedSimulation]) -> None:
+    write_json(
+        directory.simulations,
+        [
+            {"id": p.id, "role": p.role, "parameters": dict(p.parameters), "seed": p.seed}
+            for p in planned
+        ],
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it."""
+    try:
+        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    except ValueError:
+        return str(path)
+
+
+def figures(summary: dict[str, Any]) -> str:
+    """The result of a run in a few lines."""
+    lines = [
+        f"one step ahead: {summary['one_step']:.2e} relative L2 "
+        f"(persistence {summary['persistence']:.2e}) "
+        f"on {summary['validation_simulations']} unseen simulations",
+    ]
+    if summary.get("rollout") is not None:
+        lines.append(
+            f"rollout: {summary['rollout']:.2e} mean over {summary['rollout_steps']} steps; "
+            f"{summary['norm_left']:.0%} of the norm left at the end"
+        )
+    first = summary.get("first_step") or {}
+    if first:
+        lines.append(
+            f"first gradient step when {first['simulations_started']} of "
+            f"{first['simulations_planned']} simulations had started"
+        )
+    return "\n".join(lines)
+

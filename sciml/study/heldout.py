@@ -1,0 +1,79 @@
+"""Simulations that training never sees: they enter neither the buffer nor the normalizer."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from sciml.samples import Frame, Simulation
+
+
+class HeldOut:
+    """Collects whole simulations for validation and keeps each as a netCDF file.
+
+    Filled by the intake thread, read by the training thread.
+
+    Args:
+        folder: where a file a simulation is written once it is complete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._open: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
+        self._complete: dict[int, tuple[Simulation, list[Frame]]] = {}
+
+    def open(self, simulation: Simulation) -> None:
+        with self._lock:
+            self._open.setdefault(simulation.id, (simulation, {}))
+
+    def push(self, frame: Frame) -> None:
+        with self._lock:
+            self._open[frame.simulation][1][frame.step] = frame
+
+    def close(self, simulation: int) -> None:
+        """The simulation is whole: keep it, and write it down."""
+        with self._lock:
+            entry = self._open.pop(simulation, None)
+        if entry is None or not entry[1]:
+            return
+        trajectory = (entry[0], [entry[1][step] for step in sorted(entry[1])])
+        self._write(*trajectory)
+        with self._lock:
+            self._complete[simulation] = trajectory
+
+    def drop(self, simulation: int) -> None:
+        """The simulation is quarantined or given up."""
+        with self._lock:
+            self._open.pop(simulation, None)
+
+    def trajectories(self) -> list[tuple[Simulation, list[Frame]]]:
+        """The complete simulations so far, in order of their number."""
+        with self._lock:
+            return [self._complete[key] for key in sorted(self._complete)]
+
+    def pending(self) -> list[Frame]:
+        """Frames of simulations that are not complete: only the spool has them."""
+        with self._lock:
+            return [frame for _, frames in self._open.values() for frame in frames.values()]
+
+    def _write(self, simulation: Simulation, frames: list[Frame]) -> None:
+        from sciml.domain.dataset import to_dataset
+
+        names = [field.name for field in simulation.fields]
+        dataset = to_dataset(
+            simulation.domain,
+            simulation.fields,
+            {name: np.stack([frame.fields[name] for frame in frames]) for name in names},
+            np.array([frame.time for frame in frames]),
+            parameters=simulation.parameters,
+            static=simulation.static,
+            attrs={"simulation": simulation.id},
+        )
+        path = self._folder / f"simulation-{simulation.id:05d}.nc"
+        aside = path.with_suffix(".part")
+        dataset.to_netcdf(aside, engine="h5netcdf")
+        os.replace(aside, path)

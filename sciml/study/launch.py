@@ -1,0 +1,174 @@
+"""Solver jobs: what a dask worker runs, and the cluster that it runs on.
+
+dask decides which job starts where and when; no field ever passes through it. What it cannot be
+trusted with is kept in files under ``pids/``: it runs a task again when a worker dies, while the
+job of that worker may still be alive, so every start takes the next attempt number from disk and
+ends the session of the attempt before it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.study.processes import end_session, session_members, start_time
+from sciml.study.rundir import RunDirectory, read_json, write_json
+
+STDERR_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One simulation to run.
+
+    Args:
+        simulation: its number.
+        command: program and arguments, ``mpirun`` included.
+        environment: variables of the process.
+        run: run directory.
+    """
+
+    simulation: int
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: exit code (negative: the signal that ended it) and its last stderr lines."""
+
+    simulation: int
+    attempt: int
+    code: int
+    stderr: str
+    seconds: float
+    cancelled: bool = False
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Run one attempt of a simulation to its end; runs in a dask worker."""
+    run = RunDirectory(Path(job.run))
+    record = run.pids / f"simulation-{job.simulation:05d}.json"
+    attempt = _next_attempt(record)
+    if (run.pids / "stop").exists():
+        return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
+    log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
+    # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
+    scratch = tempfile.mkdtemp(prefix="sciml-")
+    began = time.monotonic()
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                list(job.command),
+                env={**job.environment, "TMPDIR": scratch, "SCIML_ATTEMPT": str(attempt)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            write_json(
+                record,
+                {"attempt": attempt, "session": process.pid, "began": start_time(process.pid)},
+            )
+            code = process.wait()
+        _outlast(process.pid)
+        stopped = (run.pids / "stop").exists()
+        outcome = Outcome(
+            job.simulation,
+            attempt,
+            code,
+            last_lines(log),
+            time.monotonic() - began,
+            cancelled=stopped and code != 0,
+        )
+        write_json(record, {"attempt": attempt, "session": None, "began": None})
+        return asdict(outcome)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def end_job(run: RunDirectory, simulation: int) -> None:
+    """End the job of a simulation, if one lives."""
+    _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
+
+
+def end_all_jobs(run: RunDirectory) -> None:
+    """Let no further job start, and end those that live."""
+    (run.pids / "stop").touch()
+    for record in run.pids.glob("simulation-*.json"):
+        _end_recorded(record)
+
+
+def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
+    """The end of a job's output, blank lines and the launcher's frames left out."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16384))
+        text = file.read().decode(errors="replace")
+    kept = [line for line in text.splitlines() if line.strip() and not set(line) <= set("-= ")]
+    return "\n".join(kept[-lines:])
+
+
+def _next_attempt(record: Path) -> int:
+    """Number of the new attempt; the one before it is ended first, if its worker left it behind."""
+    if not record.exists():
+        return 1
+    _end_recorded(record)
+    return int(read_json(record)["attempt"]) + 1
+
+
+def _end_recorded(record: Path) -> None:
+    state = read_json(record)
+    session = state["session"]
+    if session is None:
+        return
+    leader = start_time(session)
+    # A leader that began at another time is a stranger with a used pid; without a leader the
+    # session number cannot have been taken again while members are left.
+    if leader is None or leader == state["began"]:
+        end_session(session)
+
+
+def _outlast(session: int, grace: float = 5.0) -> None:
+    """Wait for ranks that outlive their mpirun; end them when they take too long."""
+    deadline = time.monotonic() + grace
+    while session_members(session):
+        if time.monotonic() > deadline:
+            end_session(session)
+            return
+        time.sleep(0.02)
+
+
+def local_cluster(jobs_at_once: int) -> Any:
+    """A dask cluster on this machine, one worker process a job slot."""
+    import dask
+    from distributed import LocalCluster
+
+    dask.config.set(
+        {
+            "distributed.worker.daemon": True,
+            "distributed.comm.timeouts.connect": "20s",
+            "distributed.admin.log-format": "%(message)s",
+        }
+    )
+    environment = {k: os.environ.get(k, "1") for k in ("OMP_NUM_THREADS",)}
+    return LocalCluster(
+        n_workers=jobs_at_once,
+        threads_per_worker=1,
+        processes=True,
+        resources={"sim": 1},
+        dashboard_address=None,
+        silence_logs=50,
+        env=environment,
+        memory_limit=0,
+    )

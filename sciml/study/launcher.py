@@ -1,0 +1,148 @@
+"""Keeps the job slots busy: which simulation starts next, which runs again, which is given up."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job
+from sciml.study.rundir import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A simulation that the study goes on without, and why."""
+
+    simulation: int
+    attempts: int
+    code: int
+    stderr: str
+
+    def line(self) -> str:
+        how = f"exit code {self.code}"
+        if self.code < 0:
+            how = f"signal {signal.Signals(-self.code).name}"
+        last = self.stderr.splitlines()[-1] if self.stderr else "no output"
+        return (
+            f"simulation {self.simulation} given up after {self.attempts} "
+            f"attempt{'s' if self.attempts > 1 else ''} ({how}): {last}"
+        )
+
+
+class Launcher:
+    """Runs jobs on a dask cluster, in order, a bounded number at a time.
+
+    Futures are released as soon as they are done: a dask worker that dies would run the finished
+    simulations of held futures again.
+
+    Args:
+        cluster: a dask cluster, or a scheduler's address.
+        run: run directory.
+        jobs: simulations in the order in which they start.
+        at_once: how many run side by side.
+        retries: how often a failing simulation is started again.
+        may_retry: asked before a simulation is started again (a quarantined one is not).
+    """
+
+    def __init__(
+        self,
+        cluster: Any,
+        run: RunDirectory,
+        jobs: Sequence[Job],
+        *,
+        at_once: int,
+        retries: int,
+        may_retry: Callable[[int], bool] = lambda simulation: True,
+    ) -> None:
+        from distributed import Client
+
+        self._client = Client(cluster, set_as_default=False)
+        self._run = run
+        self._waiting = list(reversed(jobs))
+        self._running: dict[int, tuple[Job, Any]] = {}
+        # One more than the slots, so that a slot that falls free finds its next job at once.
+        self._window = at_once + 1
+        self._retries = retries
+        self._may_retry = may_retry
+        self._failed_attempts: dict[int, int] = {}
+        self.total = len(jobs)
+        self.finished: list[int] = []
+        self.failures: list[Failure] = []
+        self.restarts = 0
+        self._stopping = False
+
+    @property
+    def submitted(self) -> int:
+        return self.total - len(self._waiting)
+
+    @property
+    def running(self) -> list[int]:
+        return sorted(self._running)
+
+    @property
+    def done(self) -> bool:
+        return not self._running and (self._stopping or not self._waiting)
+
+    def poll(self) -> list[Failure]:
+        """Take in what ended, start what may start; returns the simulations given up just now."""
+        given_up = []
+        for simulation, (job, future) in list(self._running.items()):
+            if future.done():
+                del self._running[simulation]
+                failure = self._ended(job, self._outcome(simulation, future))
+                future.release()
+                if failure is not None:
+                    given_up.append(failure)
+        while self._waiting and len(self._running) < self._window and not self._stopping:
+            self._submit(self._waiting.pop())
+        return given_up
+
+    def kick(self, simulation: int) -> None:
+        """End a job that makes no progress; it counts as a failed attempt."""
+        end_job(self._run, simulation)
+
+    def stop(self) -> None:
+        """Start no more and end what runs: cancelling dask's futures never stops an mpirun."""
+        self._stopping = True
+        for _, future in self._running.values():
+            future.cancel()
+        end_all_jobs(self._run)
+        self._running.clear()
+
+    def close(self) -> None:
+        if self._running:
+            self.stop()
+        self._client.close()
+
+    def _submit(self, job: Job) -> None:
+        future = self._client.submit(
+            run_job, job, resources={"sim": 1}, pure=False, key=f"simulation-{job.simulation:05d}-"
+            f"{self._failed_attempts.get(job.simulation, 0)}",
+        )
+        self._running[job.simulation] = (job, future)
+
+    def _outcome(self, simulation: int, future: Any) -> Outcome:
+        error = future.exception()
+        if error is not None:
+            return Outcome(simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
+        return Outcome(**future.result())
+
+    def _ended(self, job: Job, outcome: Outcome) -> Failure | None:
+        if outcome.code == 0:
+            self.finished.append(job.simulation)
+            return None
+        if outcome.cancelled or self._stopping:
+            return None
+        attempts = self._failed_attempts[job.simulation] = (
+            self._failed_attempts.get(job.simulation, 0) + 1
+        )
+        if attempts <= self._retries and self._may_retry(job.simulation):
+            self.restarts += 1
+            # At the head of the line: its windows are still open in the trainer.
+            self._waiting.append(job)
+            return None
+        failure = Failure(job.simulation, attempts, outcome.code, outcome.stderr)
+        self.failures.append(failure)
+        return failure

@@ -1,0 +1,64 @@
+"""Ending process sessions: a solver job is a session, and its exit code says nothing of its ranks.
+
+``mpirun`` returns before its ranks have gone, and ranks have process groups of their own, but all
+share the session that the launcher opened. So a job is over when its session is empty.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def start_time(pid: int) -> int | None:
+    """Clock tick at which a process began: with the pid it names a process for good, since pids
+    are used again. ``None`` if there is no such process."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def session_members(session: int) -> list[int]:
+    """Living processes of a session, zombies left out."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            fields = _stat(int(entry.name))
+            if fields is not None and int(fields[3]) == session and fields[0] not in "ZX":
+                members.append(int(entry.name))
+    return members
+
+
+def end_session(session: int, grace: float = 3.0) -> None:
+    """SIGTERM to every process of a session, SIGKILL to those still there after ``grace`` seconds.
+
+    Returns when the session is empty.
+    """
+    deadline = time.monotonic() + grace
+    members = session_members(session)
+    _signal(members, signal.SIGTERM)
+    while members and time.monotonic() < deadline:
+        time.sleep(0.02)
+        members = session_members(session)
+    while members:
+        _signal(members, signal.SIGKILL)
+        time.sleep(0.02)
+        members = session_members(session)
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # it ended between the listing and the signal, which is what was wanted
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of /proc/pid/stat from the state on (the name before it may hold blanks)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()

@@ -1,0 +1,131 @@
+"""A run directory: where each thing of a run lies, and how it is written so that a kill tears none."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import InputError
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write aside and rename: a reader sees the old file or the new one, never half of one."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Paths within a run.
+
+    ::
+
+        study.yaml          the study as it ran, every default written out
+        simulations.json    drawn parameters, seed and role of every simulation
+        endpoint.json       where the trainer listens, and the keys (readable by the owner only)
+        status.json         the last snapshot of the trainer
+        metrics.jsonl       one line a validation
+        validation/         the simulations that training never sees, a netCDF file each
+        predictions.nc      rollouts of the surrogate beside the truth
+        surrogate/          weights, normalizer, task, domain: what ``sciml.load`` opens
+        checkpoints/        the last ones and the best
+        summary.json        the figures of the run
+        spool/  pids/  logs/
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | Path) -> RunDirectory:
+        """Make a new run directory.
+
+        Raises:
+            InputError: something lies there already.
+        """
+        path = Path(path)
+        if path.exists():
+            raise InputError(
+                f"output {path} exists; name another with --out, or remove it (nothing was touched)"
+            )
+        run = cls(path.resolve())
+        for folder in (run.path, run.spool, run.pids, run.logs, run.validation, run.checkpoints):
+            folder.mkdir(parents=True)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run directory.
+
+        Raises:
+            InputError: there is no run.
+        """
+        run = cls(Path(path).resolve())
+        if not run.study.is_file():
+            raise InputError(f"{path} is no run directory; expected one that `sciml run` made")
+        return run
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def simulations(self) -> Path:
+        return self.path / "simulations.json"
+
+    @property
+    def endpoint(self) -> Path:
+        return self.path / "endpoint.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.nc"
+
+    @property
+    def surrogate(self) -> Path:
+        return self.path / "surrogate"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def pids(self) -> Path:
+        return self.path / "pids"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"

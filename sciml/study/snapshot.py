@@ -1,0 +1,44 @@
+"""The state of a run at one moment, as `sciml status` prints it and the display shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts from both sides of a run.
+
+    Args:
+        simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined``.
+        trainer: of the trainer: ``state, step, steps, loss, error, persistence, waiting, frames,
+            samples, buffer, stream, quarantined, memory``; empty until it answers.
+    """
+
+    simulations: Mapping[str, int] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("total", "done", "running", "restarted", "given_up", "quarantined"), 0
+        )
+    )
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable form: ``frames``, ``samples``, ``simulations`` and the training's figures."""
+        t = self.trainer
+        return {
+            "state": t.get("state", "starting"),
+            "frames": _counts(t.get("frames"), ("produced", "received", "lost", "doubled")),
+            "samples": _counts(t.get("samples"), ("entered", "drawn", "evicted", "rolled_back")),
+            "simulations": dict(self.simulations),
+            "buffer": t.get("buffer") or {},
+            "training": {
+                key: t.get(key) for key in ("step", "steps", "loss", "error", "persistence", "waiting")
+            },
+            "memory": t.get("memory"),
+        }
+
+
+def _counts(section: Mapping[str, int] | None, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: int((section or {}).get(name, 0)) for name in names}

@@ -1,0 +1,201 @@
+"""`sciml run`: starts the trainer and the solver jobs, watches both, ends both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sciml.errors import ScimlError, StreamError
+from sciml.stream.control import ControlClient
+from sciml.study.display import Display
+from sciml.study.launch import Job, last_lines
+from sciml.study.launcher import Launcher
+from sciml.study.processes import end_session
+from sciml.study.rundir import RunDirectory, write_json
+from sciml.study.schema import Study
+from sciml.study.snapshot import Snapshot
+
+POLL = 0.1
+EXCHANGE_EVERY = 0.25
+TRAINER_START = 120.0
+#: Exit codes of `sciml run`.
+FINISHED, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 1, 130
+
+
+class Supervisor:
+    """One run from start to end.
+
+    The trainer is a child process with a session of its own, and so is each solver job, so that a
+    Ctrl-C in the terminal reaches the supervisor alone, which then ends them in order: solvers,
+    checkpoint, trainer.
+
+    Args:
+        study: the study.
+        run: its new run directory.
+        jobs: simulations in launch order.
+        cluster: a dask cluster or a scheduler's address.
+        display: where progress is shown.
+    """
+
+    def __init__(
+        self, study: Study, run: RunDirectory, jobs: Sequence[Job], cluster: Any, display: Display
+    ) -> None:
+        self._study = study
+        self._run = run
+        self._display = display
+        self._stop_signal: int | None = None
+        self._snapshot = Snapshot()
+        self._quarantined: dict[int, str] = {}
+        self._reply: dict[str, Any] = {}
+        self._launcher = Launcher(
+            cluster,
+            run,
+            jobs,
+            at_once=study.cluster.simulations_at_once,
+            retries=study.cluster.retries,
+            may_retry=lambda simulation: simulation not in self._quarantined,
+        )
+
+    def run(self) -> int:
+        """Run to the end; returns the exit code.
+
+        Raises:
+            ScimlError: the trainer died, or no simulation delivered anything.
+        """
+        with self._signals():
+            trainer = self._start_trainer()
+            control = None
+            try:
+                control = self._connect(trainer)
+                if control is not None:
+                    self._watch(trainer, control)
+                return self._end(trainer)
+            finally:
+                if control is not None:
+                    control.close()
+                self._launcher.close()
+                if trainer.poll() is None:
+                    end_session(trainer.pid, grace=10.0)
+                trainer.wait()
+                write_json(self._run.status, self._observe().to_json())
+
+    def _start_trainer(self) -> subprocess.Popen[bytes]:
+        threads = str(self._study.training.threads)
+        with (self._run.logs / "trainer.log").open("ab") as log:
+            trainer = subprocess.Popen(
+                [sys.executable, "-m", "sciml.study.trainer", str(self._run.path)],
+                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        write_json(self._run.pids / "trainer.json", {"session": trainer.pid})
+        return trainer
+
+    def _connect(self, trainer: subprocess.Popen[bytes]) -> ControlClient | None:
+        deadline = time.monotonic() + TRAINER_START
+        while not self._run.endpoint.exists():
+            if trainer.poll() is not None or self._stop_signal is not None:
+                return None
+            if time.monotonic() > deadline:
+                raise ScimlError(
+                    f"the trainer did not listen within {TRAINER_START:.0f} s; "
+                    f"see {self._run.logs / 'trainer.log'}"
+                )
+            time.sleep(POLL / 2)
+        return ControlClient(self._run.endpoint)
+
+    def _watch(self, trainer: subprocess.Popen[bytes], control: ControlClient) -> None:
+        last_exchange = 0.0
+        while trainer.poll() is None and self._stop_signal is None:
+            for failure in self._launcher.poll():
+                self._display.say(f"warning: {failure.line()}; the study goes on without it")
+            if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
+                last_exchange = time.monotonic()
+                self._exchange(control)
+                self._display.update(self._observe())
+            time.sleep(POLL)
+
+    def _exchange(self, control: ControlClient) -> None:
+        launcher = self._launcher
+        message = {
+            "total": launcher.total,
+            "finished": sorted(launcher.finished),
+            "given_up": sorted(f.simulation for f in launcher.failures),
+            "done": launcher.done,
+        }
+        try:
+            self._reply = control.exchange(message, timeout=2.0) or self._reply
+        except StreamError:
+            return  # a trainer that is gone is noticed by its exit code, a busy one answers later
+        for key, reason in (self._reply.get("quarantined") or {}).items():
+            if int(key) not in self._quarantined:
+                self._quarantined[int(key)] = reason
+                self._display.say(f"warning: simulation {key} quarantined: {reason}")
+        for simulation in self._reply.get("silent") or ():
+            self._launcher.kick(simulation)
+
+    def _observe(self) -> Snapshot:
+        launcher = self._launcher
+        self._snapshot = Snapshot(
+            simulations={
+                "total": launcher.total,
+                "done": len(launcher.finished),
+                "running": min(len(launcher.running), self._study.cluster.simulations_at_once),
+                "restarted": launcher.restarts,
+                "given_up": len(launcher.failures),
+                "quarantined": len(self._quarantined),
+            },
+            trainer=self._reply,
+        )
+        return self._snapshot
+
+    def _end(self, trainer: subprocess.Popen[bytes]) -> int:
+        if self._stop_signal is not None:
+            self._display.say("stopping: ending the solvers, then the trainer writes a checkpoint")
+            self._launcher.stop()
+            trainer.send_signal(signal.SIGTERM)
+            try:
+                trainer.wait(timeout=60.0)
+            except subprocess.TimeoutExpired:
+                self._display.say("warning: the trainer did not end within 60 s; it is killed")
+            self._display.say(f"interrupted; what was reached is in {self._run.path}")
+            return INTERRUPTED
+        code = trainer.wait()
+        self._launcher.stop()
+        self._display.update(self._observe(), force=True)
+        if code == FINISHED:
+            return FINISHED
+        detail = last_lines(self._run.logs / "trainer.log", lines=1)
+        if code == BAD_INPUT:
+            raise ScimlError(detail.removeprefix("error: "))
+        raise ScimlError(
+            f"the trainer ended with code {code}: {detail} (see {self._run.logs / 'trainer.log'})"
+        )
+
+    @contextmanager
+    def _signals(self):
+        """Ctrl-C, SIGTERM and a batch system's SIGUSR1 all ask for an orderly stop."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # from a notebook's thread: signals belong to the main thread
+            return
+        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+        before = {number: signal.signal(number, self._on_signal) for number in caught}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._stop_signal is not None:
+            raise KeyboardInterrupt  # asked twice: do not wait for the checkpoint
+        self._stop_signal = number

@@ -1,0 +1,158 @@
+"""The trainer process: the server of the stream, the intake, and the loop, under one roof.
+
+Started by the supervisor as ``python -m sciml.study.trainer RUN``. The server listens before torch
+is imported, so that solvers connect while the slow imports go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sciml.buffer import make as make_buffer
+from sciml.errors import ScimlError
+from sciml.samples import Windower
+from sciml.stream.server import Server
+from sciml.study.heldout import HeldOut
+from sciml.study.intake import Intake
+from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.schema import Study, load_study
+
+STATUS_EVERY = 0.25
+#: Exit codes: finished; bad input (one line on stderr); told to stop, checkpoint written.
+FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
+
+log = logging.getLogger("sciml.trainer")
+
+
+class Trainer:
+    """One life of the trainer of a run.
+
+    Args:
+        run: the run directory, made by the supervisor.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.study: Study = load_study(run.study)
+        plan = read_json(run.simulations)
+        self.planned = len(plan)
+        self.stop = threading.Event()
+        self.state = "starting"
+        stream, buffer = self.study.stream, self.study.buffer
+        self.server = Server(
+            run.path,
+            host=stream.host,
+            port=stream.port,
+            encryption=stream.encryption,
+            spool_limit=stream.spool_limit,
+            queue_limit=stream.queue_limit,
+        )
+        self.buffer = make_buffer(
+            buffer.kind, buffer.capacity, buffer.watermark, seed=self.study.seed
+        )
+        self.heldout = HeldOut(run.validation)
+        self.intake = Intake(
+            self.server,
+            Windower(self.study.task.build()),
+            self.buffer,
+            self.heldout,
+            {entry["id"]: entry["role"] for entry in plan},
+        )
+        self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
+        self.first_step_at: dict[str, Any] | None = None
+        self._done = threading.Event()
+
+    def main(self) -> int:
+        """Train to the end; returns the exit code."""
+        self.server.start()
+        reporter = threading.Thread(target=self._report, name="status", daemon=True)
+        reporter.start()
+        try:
+            from sciml.study.learning import Learning  # torch from here on
+
+            self.intake.start()
+            self.state = "waiting for the first simulation"
+            while not self.intake.first.wait(0.1):
+                if self.stop.is_set():
+                    return STOPPED
+                if self.intake.over.is_set():
+                    raise ScimlError(
+                        "no simulation delivered a frame for training; see logs/ in the run"
+                    )
+            if self.intake.error is not None:
+                raise self.intake.error
+            learning = Learning(self)
+            learning.train()
+            if self.intake.error is not None:
+                raise self.intake.error
+            if self.stop.is_set():
+                return STOPPED
+            learning.finish()
+            self.state = "finished"
+            return FINISHED
+        finally:
+            self._done.set()
+            reporter.join()
+            self._tell()
+            self.intake.halt()
+            self.server.stop()
+
+    def _report(self) -> None:
+        while not self._done.wait(STATUS_EVERY):
+            self._tell()
+
+    def _tell(self) -> None:
+        status = self.status()
+        self.server.set_status(status)
+        write_json(self.run.status, status)
+
+    def status(self) -> dict[str, Any]:
+        """What the supervisor shows and `sciml status` prints."""
+        stream = self.server.status()
+        ledger = self.server.ledger
+        stats = self.buffer.stats()
+        for name in ("drawn", "evicted"):
+            ledger.set(name, int(stats[name]))
+        return {
+            "state": self.state,
+            **self.progress,
+            "frames": ledger.frames(),
+            "samples": ledger.samples(),
+            "buffer": stats,
+            "stream": stream,
+            "quarantined": {str(k): v for k, v in self.intake.quarantined.items()},
+            "validated": len(self.heldout.trajectories()),
+            "memory": resident_bytes(),
+            "time": time.time(),
+        }
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is really there."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(arguments: list[str]) -> int:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
+    )
+    trainer = Trainer(RunDirectory.open(arguments[0]))
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, lambda *_: trainer.stop.set())
+    try:
+        return trainer.main()
+    except ScimlError as error:
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr, flush=True)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
