@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sciml.errors import InputError
 from sciml.study.processes import end_session, session_members, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
@@ -172,3 +173,29 @@ def local_cluster(jobs_at_once: int) -> Any:
         env=environment,
         memory_limit=0,
     )
+
+
+def slurm_cluster(cluster: Any, ranks: int) -> Any:
+    """A dask cluster of Slurm jobs, each with the cores of one simulation.
+
+    Raises:
+        InputError: dask-jobqueue is not installed.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise InputError(
+            "cluster.kind=slurm needs dask-jobqueue, which is not installed; "
+            'pip install "sciml-surrogates[slurm]"'
+        ) from None
+    slurm = SLURMCluster(
+        cores=1,
+        job_cpu=ranks,
+        memory=cluster.memory,
+        queue=cluster.partition,
+        walltime=cluster.walltime,
+        worker_extra_args=["--resources", "sim=1"],
+        job_extra_directives=list(cluster.directives),
+    )
+    slurm.scale(jobs=cluster.simulations_at_once)
+    return slurm

@@ -1,0 +1,162 @@
+"""Solver jobs: attempts, sessions, retries, giving up."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from sciml.study.launch import Job, end_all_jobs, end_job, last_lines, local_cluster, run_job
+from sciml.study.launcher import Launcher
+from sciml.study.processes import end_session, session_members, start_time
+from sciml.study.rundir import RunDirectory, read_json, write_json
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "run")
+
+
+def job(run, simulation, source):
+    return Job(simulation, [sys.executable, "-c", source], dict(os.environ), str(run.path))
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_job_gets_the_next_attempt_number_each_time(run):
+    source = "import os; print('attempt', os.environ['SCIML_ATTEMPT'])"
+    outcomes = [run_job(job(run, 3, source)) for _ in range(3)]
+    assert [o["attempt"] for o in outcomes] == [1, 2, 3]
+    assert [o["stderr"] for o in outcomes] == ["attempt 1", "attempt 2", "attempt 3"]
+    assert not list(run.pids.glob("*.part"))
+
+
+def test_a_job_has_a_scratch_folder_of_its_own_that_goes_with_it(run):
+    outcome = run_job(
+        job(
+            run,
+            0,
+            "import os, pathlib; t = os.environ['TMPDIR']; pathlib.Path(t, 'x').touch(); print(t)",
+        )
+    )
+    assert outcome["code"] == 0
+    assert not os.path.exists(outcome["stderr"])
+
+
+def test_a_new_attempt_ends_what_the_last_one_left_alive(run):
+    forgotten = threading.Thread(target=run_job, args=(job(run, 1, "import time; time.sleep(60)"),))
+    forgotten.start()
+    record = run.pids / "simulation-00001.json"
+    wait_until(record.exists)
+    session = read_json(record)["session"]
+    outcome = run_job(job(run, 1, "print('again')"))
+    forgotten.join()
+    assert outcome["attempt"] == 2 and outcome["code"] == 0
+    assert session_members(session) == []
+
+
+def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
+    source = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen([sys.executable, '-c', 'import signal, time;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'])\n"
+        "time.sleep(60)"
+    )
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(run_job(job(run, 0, source))))
+    thread.start()
+    record = run.pids / "simulation-00000.json"
+    wait_until(record.exists)
+    session = read_json(record)["session"]
+    wait_until(lambda: len(session_members(session)) == 2)
+    time.sleep(0.2)
+    end_session(session, grace=0.3)
+    thread.join()
+    assert session_members(session) == []
+    assert outcomes[0]["code"] == -signal.SIGKILL
+
+
+def test_a_used_pid_is_not_mistaken_for_a_job(run):
+    bystander = os.spawnv(
+        os.P_NOWAIT, sys.executable, [sys.executable, "-c", "import time; time.sleep(30)"]
+    )
+    write_json(
+        run.pids / "simulation-00007.json",
+        {"attempt": 1, "session": bystander, "began": start_time(bystander) - 1},
+    )
+    end_job(run, 7)
+    os.kill(bystander, 0)
+    os.kill(bystander, signal.SIGKILL)
+    os.waitpid(bystander, 0)
+
+
+def test_after_stop_no_job_starts(run):
+    end_all_jobs(run)
+    outcome = run_job(job(run, 0, "print('ran')"))
+    assert outcome["cancelled"] and outcome["code"] != 0
+
+
+def test_last_lines_leave_out_rules_and_blanks(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("one\n\n-----\ntwo\n=====\nthree\n")
+    assert last_lines(log, 2) == "two\nthree"
+    assert last_lines(tmp_path / "none") == ""
+
+
+def test_launcher_retries_gives_up_and_goes_on(run):
+    flaky = (
+        "import os, sys; attempt = int(os.environ['SCIML_ATTEMPT']);"
+        "sys.exit(0 if attempt > 1 else 'first try fails')"
+    )
+    jobs = [
+        job(run, 0, "print('fine')"),
+        job(run, 1, flaky),
+        job(run, 2, "raise SystemExit('never')"),
+        job(run, 3, "print('fine')"),
+    ]
+    with local_cluster(2) as cluster:
+        launcher = Launcher(cluster, run, jobs, at_once=2, retries=2)
+        given_up = []
+        wait_until(lambda: given_up.extend(launcher.poll()) or launcher.done, 40)
+        launcher.close()
+    assert sorted(launcher.finished) == [0, 1, 3]
+    assert [f.simulation for f in given_up] == [2]
+    assert given_up[0].attempts == 3 and "never" in given_up[0].line()
+    assert launcher.restarts == 3
+
+
+def test_launcher_does_not_retry_what_is_quarantined(run):
+    with local_cluster(1) as cluster:
+        launcher = Launcher(
+            cluster,
+            run,
+            [job(run, 0, "raise SystemExit('NaN')")],
+            at_once=1,
+            retries=5,
+            may_retry=lambda simulation: False,
+        )
+        wait_until(lambda: bool(launcher.poll()) or launcher.done, 20)
+        launcher.close()
+    assert launcher.restarts == 0 and len(launcher.failures) == 1
+
+
+def test_stop_ends_running_jobs(run):
+    with local_cluster(1) as cluster:
+        launcher = Launcher(
+            cluster, run, [job(run, 0, "import time; time.sleep(60)")], at_once=1, retries=0
+        )
+        launcher.poll()
+        record = run.pids / "simulation-00000.json"
+        wait_until(record.exists)
+        session = read_json(record)["session"]
+        launcher.stop()
+        assert session_members(session) == []
+        launcher.close()
