@@ -1,0 +1,239 @@
+"""The domain and the fields of a dataset: of our own files exactly, of anyone's by inference.
+
+Works on xarray objects through their methods alone; importing it does not import xarray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.domain.field import Field
+from sciml.domain.graph import Graph
+from sciml.domain.grid import BOUNDARIES, Grid
+from sciml.domain.layout import (
+    PARTICLE_NAMES,
+    Layout,
+    layout_of,
+    mesh_topology,
+    point_dim,
+    variable,
+)
+from sciml.domain.mesh import Mesh
+from sciml.domain.particles import Particles
+from sciml.domain.wire import Domain
+from sciml.errors import DomainError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Points of a uniform axis may be this far from where they should be, in spacings: coordinates in
+# files are often rounded to three digits or stored as float32.
+TOLERANCE = 1e-2
+
+_CONNECTIVITIES = ("volume_node_connectivity", "face_node_connectivity", "edge_node_connectivity")
+_SPECIES_NAMES = ("species", "atomic_numbers", "atomic_number")
+
+
+def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
+    """The domain that the named variables live on (by default, those that span most of space).
+
+    What :func:`~sciml.domain.dataset.to_dataset` wrote comes back equal. Otherwise: a UGRID
+    topology makes a :class:`Mesh`; a dimension ``particle`` or ``atom`` makes :class:`Particles`;
+    anything else is a :class:`Grid` with boundary ``open`` along axes that do not state one.
+
+    Raises:
+        DomainError: axes that are not uniform, descend, or hold a single point; no axis in space.
+    """
+    point = point_dim(ds)
+    if mesh_topology(ds) is not None:
+        return _mesh(ds)
+    if point in PARTICLE_NAMES:
+        return _particles(ds, point)
+    if point is not None:
+        return _graph(ds, point)
+    return _grid(ds, layout_of(ds, names))
+
+
+def fields_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> tuple[Field, ...]:
+    """The fields of a dataset; by default every variable that changes in time and spans space
+    (or nothing of it: a global quantity), or that spans space in a dataset without time.
+
+    Raises:
+        InputError: a name that the dataset does not have.
+        DomainError: a variable on a part of the axes only.
+    """
+    layout = layout_of(ds, names)
+    if names is None:
+        names = [str(name) for name, array in ds.data_vars.items() if _is_field(array, layout)]
+    return tuple(_field(variable(ds, name), layout) for name in names)
+
+
+def _is_field(array: xr.DataArray, layout: Layout) -> bool:
+    spans = set(layout.space) & set(array.dims)
+    if array.dtype.kind not in "fiuc" or not set(array.dims) <= set(layout.dims):
+        return False
+    if array.name in _SPECIES_NAMES:
+        return False
+    if layout.time is None:
+        return spans == set(layout.space)
+    return layout.time in array.dims and spans in (set(), set(layout.space))
+
+
+def _field(array: xr.DataArray, layout: Layout) -> Field:
+    spans = [dim for dim in layout.space if dim in array.dims]
+    if spans and len(spans) < len(layout.space):
+        raise DomainError(
+            f"field '{array.name}' spans {tuple(array.dims)}; expected all of {layout.space} or "
+            "none of them"
+        )
+    return Field(
+        str(array.name),
+        str(array.attrs.get("units", "1")),
+        str(array.attrs.get("long_name", "")),
+        "point" if spans else "global",
+        array.sizes[layout.component] if layout.component in array.dims else 0,
+    )
+
+
+def _grid(ds: xr.Dataset, layout: Layout) -> Grid:
+    if not layout.space:
+        raise DomainError(
+            f"no axis in space among the dimensions {tuple(ds.dims)}; rename them to x, y, z, "
+            "or set the attribute axis of their coordinates to X, Y, Z"
+        )
+    axes = [_axis(ds, dim) for dim in layout.space]
+    extent, boundary = zip(*axes, strict=True)
+    units = {_length_units(ds, dim) for dim in layout.space}
+    return Grid(
+        tuple(ds.sizes[dim] for dim in layout.space),
+        extent,
+        boundary,
+        # One string for all axes: where they differ (pressure over degrees) there is none to give.
+        units.pop() if len(units) == 1 else "1",
+    )
+
+
+def _length_units(ds: xr.Dataset, dim: str) -> str:
+    units = str(ds[dim].attrs.get("units", "1")) if dim in ds.coords else "1"
+    return "degrees" if units.lower().startswith("degree") else units
+
+
+def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
+    """Extent and boundary of one axis of a grid."""
+    size = ds.sizes[dim]
+    if size < 2:
+        raise DomainError(
+            f"axis '{dim}' holds {size} point; expected at least 2; drop it with "
+            f"ds.squeeze('{dim}', drop=True)"
+        )
+    if dim not in ds.coords:
+        return (0.0, float(size - 1)), "open"
+    values = np.asarray(ds.coords[dim].values)
+    if values.dtype.kind not in "fiu":
+        raise DomainError(f"axis '{dim}' has values of type {values.dtype}; expected numbers")
+    values = values.astype(np.float64)
+    attrs = ds.coords[dim].attrs
+    boundary = str(attrs.get("boundary", "open"))
+    spacing = _uniform_spacing(dim, values)
+    extent = np.atleast_1d(attrs.get("extent", ()))
+    if boundary not in BOUNDARIES:
+        raise DomainError(
+            f"axis '{dim}': boundary {boundary!r}; expected one of {', '.join(BOUNDARIES)}"
+        )
+    if extent.shape == (2,) and extent.dtype.kind in "fiu":
+        low, high = map(float, extent)
+        expected = (high - low) / (size if boundary == "periodic" else size - 1)
+        if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=1e-6 * spacing):
+            return (low, high), boundary
+        # A piece cut out of a larger domain keeps the attributes, yet no longer the boundaries.
+        boundary = "open"
+    end = values[0] + spacing * size if boundary == "periodic" else values[-1]
+    return (float(values[0]), float(end)), boundary
+
+
+def _uniform_spacing(dim: str, values: np.ndarray) -> float:
+    if not np.isfinite(values).all():
+        raise DomainError(f"axis '{dim}' has coordinates that are not finite numbers")
+    spacing = (values[-1] - values[0]) / (len(values) - 1)
+    steps = np.diff(values)
+    if spacing < 0 and (steps < 0).all():
+        raise DomainError(
+            f"axis '{dim}' descends from {values[0]:g} to {values[-1]:g}; expected ascending "
+            f"coordinates; use ds.sortby('{dim}')"
+        )
+    straight = values[0] + spacing * np.arange(len(values))
+    if spacing <= 0 or np.abs(values - straight).max() > TOLERANCE * spacing:
+        raise DomainError(
+            f"axis '{dim}' is not uniform: spacings from {steps.min():g} to {steps.max():g}; "
+            f"expected equal ones within {TOLERANCE:.0%}; interpolate with ds.interp({dim}=...)"
+        )
+    return float(spacing)
+
+
+def _mesh(ds: xr.Dataset) -> Mesh:
+    topology = mesh_topology(ds)
+    assert topology is not None
+    names = str(topology.attrs["node_coordinates"]).split()
+    points = np.stack([np.asarray(variable(ds, name).values) for name in names], axis=-1)
+    for attribute in _CONNECTIVITIES:
+        if attribute in topology.attrs:
+            table = variable(ds, str(topology.attrs[attribute]))
+            cells = _cells(table)
+            # UGRID lets the table lie on its side if the topology names the dimension of cells.
+            dimension = topology.attrs.get(attribute.replace("node_connectivity", "dimension"))
+            if dimension == table.dims[1]:
+                cells = cells.T
+            return Mesh(points, cells, str(ds[names[0]].attrs.get("units", "1")))
+    raise DomainError(
+        f"mesh topology '{topology.name}' names no cells; expected one of the attributes "
+        f"{', '.join(_CONNECTIVITIES)} (UGRID)"
+    )
+
+
+def _cells(table: xr.DataArray) -> np.ndarray:
+    """Node indices from 0, padded with −1, from a UGRID connectivity."""
+    values = np.asarray(table.values)
+    start = int(table.attrs.get("start_index", 0))
+    # Opened with its fill value decoded, the table is float with NaN; raw, it still holds the fill.
+    if values.dtype.kind == "f":
+        padding = ~np.isfinite(values)
+    else:
+        padding = values == table.attrs.get("_FillValue", -1)
+        padding |= values < start
+    cells = np.where(padding, 0, values).astype(np.int64) - start
+    cells[padding] = -1
+    return cells
+
+
+def _particles(ds: xr.Dataset, point: str) -> Particles:
+    for name in _SPECIES_NAMES:
+        if name in ds.variables:
+            species = ds[name]
+            break
+    else:
+        raise DomainError(
+            f"dataset of particles without species; expected a variable over '{point}' called one "
+            f"of {', '.join(_SPECIES_NAMES)}"
+        )
+    if species.dims != (point,):
+        raise DomainError(
+            f"'{species.name}' spans {tuple(species.dims)}; expected ('{point}',): one dataset "
+            "holds one set of particles"
+        )
+    periodic = tuple(bool(p) for p in np.atleast_1d(species.attrs.get("periodic", (0, 0, 0))))
+    cell = np.asarray(ds["cell"].values) if "cell" in ds.variables else None
+    return Particles(
+        np.asarray(species.values), cell, periodic, str(species.attrs.get("position_units", "1"))
+    )
+
+
+def _graph(ds: xr.Dataset, point: str) -> Graph:
+    if "edges" not in ds.variables or ds["edges"].ndim != 2:
+        raise DomainError(
+            f"dimension '{point}' without a UGRID topology or a variable 'edges' of shape "
+            "(2, edges); cannot tell how the nodes are joined"
+        )
+    return Graph(ds.sizes[point], np.asarray(ds["edges"].values))

@@ -1,0 +1,237 @@
+"""Which dimension of a dataset is the sample, which is time, which are axes in space.
+
+Works on xarray objects through their methods alone; importing it does not import xarray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.domain.names import NODE, PARTICLE, SPACE
+from sciml.errors import DomainError, InputError, nearest
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# What the names of other people's dimensions usually mean; compared in lower case.
+_AXIS_OF_NAME = {
+    **dict.fromkeys(("t", "time", "times", "valid_time"), "T"),
+    **dict.fromkeys(
+        ("z", "lev", "level", "plev", "depth", "height", "altitude", "pressure_level"), "Z"
+    ),
+    **dict.fromkeys(("y", "lat", "latitude", "rlat", "yc", "y-coordinate", "south_north"), "Y"),
+    **dict.fromkeys(("x", "lon", "longitude", "rlon", "xc", "x-coordinate", "west_east"), "X"),
+}
+_AXIS_OF_STANDARD_NAME = {
+    "time": "T",
+    **dict.fromkeys(("height", "depth", "altitude", "air_pressure"), "Z"),
+    **dict.fromkeys(("latitude", "grid_latitude", "projection_y_coordinate"), "Y"),
+    **dict.fromkeys(("longitude", "grid_longitude", "projection_x_coordinate"), "X"),
+}
+_COMPONENT_NAMES = (SPACE, "component", "components", "vector", "xyz")
+_SAMPLE_NAMES = ("sample", "member", "ensemble", "run", "simulation", "realization", "number")
+PARTICLE_NAMES = (PARTICLE, "particles", "atom", "atoms")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The dimensions of a dataset by what they are; ``None`` or ``()`` where there is none.
+
+    Args:
+        sample: one simulation each.
+        time: one frame each.
+        space: axes of a grid, slowest first; or the one dimension of nodes or particles.
+        component: components of vectors attached to particles.
+    """
+
+    sample: str | None = None
+    time: str | None = None
+    space: tuple[str, ...] = ()
+    component: str | None = None
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """All dimensions, in the order that every array of sciml has."""
+        return tuple(d for d in (self.sample, self.time, *self.space, self.component) if d)
+
+    def order(self, dims: Iterable[str]) -> tuple[str, ...]:
+        """``dims`` of a variable in standard order, for ``DataArray.transpose``.
+
+        Raises:
+            DomainError: a dimension that the layout does not have.
+        """
+        dims = tuple(dims)
+        for dim in dims:
+            if dim not in self.dims:
+                raise DomainError(
+                    f"dimension '{dim}' is neither sample, time nor space here; expected "
+                    f"{', '.join(self.dims)}; select one entry of it with ds.isel({dim}=0)"
+                )
+        return tuple(dim for dim in self.dims if dim in dims)
+
+
+def layout_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Layout:
+    """The layout of the named variables.
+
+    A dimension is recognized by the CF ``axis`` of its coordinate, then its ``standard_name``, its
+    units (``degrees_north``, ``days since …``) or datetime values, then by its name. One that is
+    left over is the sample.
+
+    Args:
+        ds: any dataset.
+        names: variables to look at; by default those that span most axes of space.
+
+    Raises:
+        InputError: a name that the dataset does not have.
+        DomainError: two dimensions for the same axis, or more than one left over.
+    """
+    point = point_dim(ds)
+    roles = {dim: "point" if dim == point else axis_of(ds, dim) for dim in ds.dims}
+    dims = _dims(ds, names, roles)
+    found: dict[str, str] = {}
+    left: list[str] = []
+    for dim in dims:
+        role = roles[dim]
+        # On a mesh, names such as "level" no longer say that the dimension is an axis of a grid.
+        if role is None or (point is not None and role in "XYZ"):
+            left.append(dim)
+        elif role in found:
+            raise DomainError(
+                f"dimensions '{found[role]}' and '{dim}' both look like the {role} axis; set "
+                f"ds['{dim}'].attrs['axis'] to T, Z, Y or X, or rename it"
+            )
+        else:
+            found[role] = dim
+    if "component" in found and point not in PARTICLE_NAMES:
+        dim = found["component"]
+        raise DomainError(
+            f"dimension '{dim}' holds the components of a vector; expected a variable each on a "
+            f"grid, mesh or graph: ds.assign(u=ds.velocity.isel({dim}=0), ...)"
+        )
+    if point is not None:
+        space = (point,) if point in dims else ()
+    else:
+        space = tuple(found[role] for role in "ZYX" if role in found)
+    sample = _sample(left, space, dims)
+    return Layout(sample, found.get("T"), space, found.get("component"))
+
+
+def axis_of(ds: xr.Dataset, dim: str) -> str | None:
+    """``"T"``, ``"Z"``, ``"Y"``, ``"X"``, ``"component"``, or ``None`` where nothing says."""
+    if dim in ds.coords:
+        coordinate = ds.coords[dim]
+        axis = str(coordinate.attrs.get("axis", "")).upper()
+        if axis in ("T", "Z", "Y", "X"):
+            return axis
+        standard = _AXIS_OF_STANDARD_NAME.get(str(coordinate.attrs.get("standard_name", "")))
+        if standard is not None:
+            return standard
+        units = str(coordinate.attrs.get("units", "")).lower()
+        if units.startswith(("degree_n", "degrees_n")):
+            return "Y"
+        if units.startswith(("degree_e", "degrees_e")):
+            return "X"
+        if " since " in units or is_date(coordinate):
+            return "T"
+    name = str(dim).lower()
+    return "component" if name in _COMPONENT_NAMES else _AXIS_OF_NAME.get(name)
+
+
+def is_date(coordinate: xr.DataArray) -> bool:
+    """Whether values are dates or durations: numpy's, or the calendar objects of cftime."""
+    if coordinate.dtype.kind in "mM":
+        return True
+    return (
+        coordinate.dtype == object
+        and coordinate.size > 0
+        and hasattr(coordinate.values.flat[0], "calendar")
+    )
+
+
+def point_dim(ds: xr.Dataset) -> str | None:
+    """The dimension of nodes or particles; ``None`` for a grid."""
+    topology = mesh_topology(ds)
+    if topology is not None:
+        first = str(topology.attrs.get("node_coordinates", "")).split()
+        if not first or first[0] not in ds.variables:
+            raise DomainError(
+                f"mesh topology '{topology.name}' lacks the attribute node_coordinates, which "
+                "names the variables with the positions of the nodes (UGRID)"
+            )
+        return str(ds[first[0]].dims[0])
+    for name in PARTICLE_NAMES:
+        if name in ds.dims:
+            return name
+    return NODE if NODE in ds.dims else None
+
+
+def mesh_topology(ds: xr.Dataset) -> xr.DataArray | None:
+    """The variable that describes a mesh by the UGRID conventions."""
+    for name, variable in ds.variables.items():
+        if variable.attrs.get("cf_role") == "mesh_topology":
+            return ds[name]
+    return None
+
+
+def variable(ds: xr.Dataset, name: str, what: str = "variable") -> xr.DataArray:
+    """``ds[name]``.
+
+    Raises:
+        InputError: there is none; names the nearest.
+    """
+    if name not in ds.variables:
+        known = [str(known) for known in ds.variables if known not in ds.dims]
+        raise InputError(f"dataset has no {what} '{name}'; {nearest(name, known)}")
+    return ds[name]
+
+
+def times_of(ds: xr.Dataset, layout: Layout) -> np.ndarray:
+    """Times of the frames, float64 ``(time,)``; dates become seconds since the first one.
+
+    Frames without a time coordinate are counted from 0; a dataset without time has one frame.
+    """
+    if layout.time is None:
+        return np.zeros(1)
+    if layout.time not in ds.coords:
+        return np.arange(ds.sizes[layout.time], dtype=np.float64)
+    coordinate = ds.coords[layout.time]
+    values = coordinate.values
+    if coordinate.dtype.kind in "mM":
+        start = values[0] if coordinate.dtype.kind == "M" else np.timedelta64(0, "ns")
+        return (values - start) / np.timedelta64(1, "s")
+    if is_date(coordinate):
+        return np.array([(value - values[0]).total_seconds() for value in values])
+    return values.astype(np.float64)
+
+
+def _dims(
+    ds: xr.Dataset, names: Sequence[str] | None, roles: dict[str, str | None]
+) -> dict[str, None]:
+    """Dimensions of the named variables, in order of appearance; of the widest ones by default."""
+    if names is not None:
+        return dict.fromkeys(dim for name in names for dim in variable(ds, name).dims)
+
+    def axes(array: xr.DataArray) -> frozenset[str]:
+        return frozenset(d for d in array.dims if roles[d] in ("X", "Y", "Z", "point"))
+
+    numeric = [array for array in ds.data_vars.values() if array.dtype.kind in "fiuc"]
+    widest = max((axes(array) for array in numeric), key=len, default=frozenset())
+    return dict.fromkeys(dim for array in numeric if axes(array) == widest for dim in array.dims)
+
+
+def _sample(left: list[str], space: tuple[str, ...], dims: Iterable[str]) -> str | None:
+    if len(left) == 1 and (space or left[0].lower() in _SAMPLE_NAMES):
+        return left[0]
+    if not left:
+        return None
+    named = " and ".join(f"'{dim}'" for dim in left)
+    raise DomainError(
+        f"cannot tell what {named} of dimensions {tuple(dims)} means; expected one sample, one "
+        "time and 1 to 3 axes in space: set the attribute axis of a coordinate to T, Z, Y or X "
+        "(ds[dim].attrs['axis'] = 'X'), rename dimensions to x, y, z, time, sample, or select "
+        "with ds.isel"
+    )

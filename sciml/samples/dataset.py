@@ -1,0 +1,134 @@
+"""Simulations and samples out of an xarray dataset: ours, or anyone's own netCDF.
+
+Works on xarray objects through their methods alone; importing it does not import xarray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.domain.inference import domain_of, fields_of
+from sciml.domain.layout import Layout, layout_of, times_of, variable
+from sciml.errors import InputError
+from sciml.samples.frame import Frame, Simulation
+from sciml.samples.sample import Sample
+from sciml.samples.task import Task
+from sciml.samples.windower import Windower
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Frames = list[tuple[Simulation, list[Frame]]]
+
+
+def samples_of(ds: xr.Dataset, task: Task) -> list[Sample]:
+    """Every window of every simulation, in order of simulation and time.
+
+    Raises:
+        InputError: the task names what the dataset does not have, or wants more frames than any
+            simulation holds; NaN inside a simulation.
+    """
+    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    simulations = simulations_of(ds, task.parameters, fields=names, static=task.static)
+    windower = Windower(task)
+    samples: list[Sample] = []
+    for simulation, frames in simulations:
+        windower.open(simulation)
+        for frame in frames:
+            samples.extend(windower.push(frame))
+        windower.close(simulation.id)
+    if not samples:
+        longest = max((len(frames) for _, frames in simulations), default=0)
+        raise InputError(
+            f"no window of the task (lead={task.lead}, history={task.history}, "
+            f"unroll={task.unroll}) fits into {longest} frames; shorten it or give more frames"
+        )
+    return samples
+
+
+def simulations_of(
+    ds: xr.Dataset,
+    parameters: Sequence[str] = (),
+    *,
+    fields: Sequence[str] | None = None,
+    static: Sequence[str] = (),
+) -> Frames:
+    """Each entry of the dimension ``sample`` as a simulation with its frames.
+
+    Arrays are views of what one read of a simulation gave, in standard order of dimensions, with
+    their dtype kept. Frames that are NaN throughout, the fill of simulations that ended earlier,
+    are left out.
+
+    Args:
+        ds: a dataset; without a sample dimension it is one simulation, without time one frame each.
+        parameters: names of scalar variables, for all samples or one a sample.
+        fields: names of the fields; by default all that :func:`fields_of` finds.
+        static: names of variables that do not change in time.
+
+    Raises:
+        InputError: a name that is not there, a parameter that is no scalar, NaN in part of a frame.
+    """
+    for name in (*parameters, *static, *(fields or ())):
+        variable(ds, name)
+    found = fields_of(ds, fields)
+    names = [field.name for field in found]
+    layout = layout_of(ds, fields)
+    domain = domain_of(ds, names)
+    times = times_of(ds, layout)
+    simulations: Frames = []
+    for index in range(ds.sizes[layout.sample] if layout.sample else 1):
+        one = ds.isel({layout.sample: index}) if layout.sample else ds
+        simulation = Simulation(
+            index,
+            domain,
+            found,
+            {name: _parameter(one, name) for name in parameters},
+            {name: _array(one, name, layout) for name in static},
+        )
+        arrays = {name: _array(one, name, layout) for name in names}
+        moving = {name for name in names if layout.time in one[name].dims}
+        frames = []
+        for step, time in enumerate(times):
+            frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
+            if _filled(frame, index, step):
+                frames.append(Frame(index, step, float(time), frame))
+        simulations.append((simulation, frames))
+    return simulations
+
+
+def _array(ds: xr.Dataset, name: str, layout: Layout) -> np.ndarray:
+    """A variable of one simulation, read and in standard order; a view that cannot be written."""
+    array = ds[name]
+    view = np.asarray(array.transpose(*layout.order(array.dims)).values).view()
+    view.flags.writeable = False
+    return view
+
+
+def _parameter(ds: xr.Dataset, name: str) -> float:
+    array = ds[name]
+    if array.ndim:
+        raise InputError(
+            f"parameter '{name}' spans {tuple(array.dims)} within one simulation; expected a "
+            "scalar, or one value a sample; a field that does not change in time is 'static'"
+        )
+    return float(array.values)
+
+
+def _filled(frame: dict[str, np.ndarray], sample: int, step: int) -> bool:
+    """Whether a frame holds values; False for the fill behind the end of a shorter simulation."""
+    for name, array in frame.items():
+        if array.dtype.kind != "f":
+            continue
+        missing = np.isnan(array)
+        if missing.all():
+            return False
+        if missing.any():
+            raise InputError(
+                f"field '{name}' has {int(missing.sum())} NaN in sample {sample}, frame {step}; "
+                "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
+                "without"
+            )
+    return True
