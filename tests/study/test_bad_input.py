@@ -1,0 +1,111 @@
+"""Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
+
+import pytest
+from conftest import one_line, small_study
+
+
+def refused(process, tmp_path):
+    line = one_line(process)
+    assert len(process.stderr.strip().splitlines()) == 1, process.stderr
+    assert not (tmp_path / "out").exists()
+    return line
+
+
+@pytest.fixture
+def refuse(command, write_study, tmp_path):
+    def run(*arguments, **changes):
+        study = write_study(**changes)
+        return refused(command("run", study, "--out", tmp_path / "out", *arguments), tmp_path)
+
+    return run
+
+
+def test_unknown_key_names_the_nearest(refuse):
+    line = refuse("--set", "training.batchsize=8")
+    assert "training.batchsize" in line and "batch_size" in line
+
+
+def test_wrong_type_names_key_and_value(refuse):
+    line = refuse("--set", "training.batch_size=many")
+    assert "training.batch_size" in line and "many" in line
+
+
+def test_parameter_out_of_the_programs_range(refuse):
+    line = refuse(
+        parameters={"design": "sobol", "simulations": 3, "ranges": {"kappa": [-1.0, 0.1]}}
+    )
+    assert "kappa" in line and "-1" in line
+
+
+def test_unknown_parameter(refuse):
+    line = refuse(parameters={"design": "sobol", "simulations": 3, "ranges": {"kapa": [0.1, 0.2]}})
+    assert "kapa" in line and "kappa" in line
+
+
+def test_unknown_option(refuse):
+    solver = {**small_study()["solver"], "options": {"shap": [8, 8]}}
+    line = refuse(solver=solver)
+    assert "shap" in line and "shape" in line
+
+
+def test_unknown_field(refuse):
+    line = refuse(task={"inputs": ["v"], "targets": ["u"]})
+    assert "'v'" in line and "u" in line
+
+
+def test_unknown_model_lists_the_known(refuse):
+    line = refuse(model={"name": "fnoo"})
+    assert "fnoo" in line and "fno" in line and "mlp" in line
+
+
+def test_unknown_model_key(refuse):
+    line = refuse(model={"name": "fno", "mode": [4, 4]})
+    assert "mode" in line and "modes" in line
+
+
+def test_program_not_found(refuse):
+    line = refuse(solver={**small_study()["solver"], "program": "solvers/heet.py"})
+    assert "solvers/heet.py" in line and "heat.py" in line
+
+
+def test_too_few_cores(refuse):
+    line = refuse("--set", "solver.ranks=4096")
+    assert "too few cores" in line and "4096" in line
+
+
+def test_out_that_exists_is_left_alone(command, write_study, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious").write_text("data")
+    line = one_line(command("run", write_study(), "--out", out))
+    assert "exists" in line
+    assert [p.name for p in out.iterdir()] == ["precious"]
+
+
+def test_study_that_does_not_exist(command, tmp_path):
+    line = one_line(command("run", tmp_path / "none.yaml"))
+    assert "none.yaml" in line
+
+
+def test_study_that_is_no_yaml(command, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("a: [1, 2\nb: }")
+    assert "study.yaml" in one_line(command("run", path))
+
+
+def test_no_mpi_says_how_to_get_one(tmp_path, write_study):
+    # A folder with this interpreter but without mpirun beside it.
+    from sciml.errors import ScimlError
+    from sciml.solver import mpirun
+
+    with pytest.raises(ScimlError, match="openmpi"):
+        mpirun.find(search=[str(tmp_path)])
+
+
+def test_status_of_something_else(command, tmp_path):
+    assert "no run directory" in one_line(command("status", tmp_path))
+
+
+def test_evaluate_something_else(command, tmp_path):
+    assert one_line(command("evaluate", tmp_path))
+

@@ -1,0 +1,152 @@
+"""A small study from end to end, as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import xarray as xr
+from conftest import one_line
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run, looked at by several tests."""
+    import yaml
+    from conftest import sciml, small_study
+
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "study.yaml").write_text(yaml.safe_dump(small_study()))
+    process = sciml("run", folder / "study.yaml", "--out", folder / "run")
+    log = folder / "run/logs/trainer.log"
+    assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
+    return folder / "run", process
+
+
+def test_every_frame_is_accounted_for_once(finished, command):
+    run, _ = finished
+    state = json.loads(command("status", run, "--json").stdout)
+    # 5 training and 1 held-out simulation, 44 steps sent every fourth, and the initial state.
+    assert state["frames"] == {"produced": 72, "received": 72, "lost": 0, "doubled": 0}
+    assert state["samples"]["entered"] == 5 * 11
+    assert state["samples"]["rolled_back"] == 0
+    assert state["simulations"]["done"] == state["simulations"]["total"] == 6
+    assert state["state"] == "finished"
+
+
+def test_plain_lines_without_a_terminal(finished):
+    _, process = finished
+    lines = process.stderr.splitlines()
+    assert any("simulations" in line and "buffer" in line and "step" in line for line in lines)
+    assert "\x1b" not in process.stderr
+    assert "relative L2" in process.stderr
+
+
+def test_predictions_open_with_plain_xarray(finished):
+    run, _ = finished
+    with xr.open_dataset(run / "predictions.nc") as ds:
+        assert ds["u"].dims == ("sample", "time", "y", "x")
+        assert ds["u"].attrs["units"] == ds["u_true"].attrs["units"] == "K"
+        assert ds["x"].attrs["axis"] == "X"
+        whole = ds["u"].values
+    with xr.open_dataset(run / "predictions.nc", chunks={"time": 2}) as ds:
+        assert (ds["u"].compute().values == whole).all()
+
+
+def test_held_out_simulations_are_whole_and_were_not_trained_on(finished):
+    run, _ = finished
+    files = list((run / "validation").glob("*.nc"))
+    planned = json.loads((run / "simulations.json").read_text())
+    held = [p["id"] for p in planned if p["role"] == "validation"]
+    assert [int(f.stem.split("-")[1]) for f in files] == held
+    with xr.open_dataset(files[0]) as ds:
+        assert ds.sizes["time"] == 12
+
+
+def test_the_surrogate_loads_and_speaks_xarray(finished):
+    import sciml
+
+    run, _ = finished
+    surrogate = sciml.load(run)
+    with xr.open_dataset(next((run / "validation").glob("*.nc"))) as ds:
+        truth = ds.load()
+    predicted = surrogate.predict(truth)
+    assert predicted["u"].sizes["time"] == truth.sizes["time"]
+    assert predicted["u"].attrs["units"] == "K"
+    rolled = surrogate.rollout(truth.isel(time=slice(0, 1)), 3)
+    assert set(rolled["u"].dims) >= {"time", "y", "x"}
+
+
+def test_open_run_gives_study_metrics_summary(finished):
+    import sciml
+
+    run = sciml.open_run(finished[0])
+    assert run.study.training.batch_size == 4
+    assert [m["step"] for m in run.metrics][-1] == 20
+    assert run.summary["validation_simulations"] == 1
+    assert {"one_step", "persistence", "rollout"} <= set(run.summary)
+
+
+def test_evaluate_agrees_with_the_summary(finished, command):
+    run, _ = finished
+    figures = json.loads(command("evaluate", run, "--json").stdout)
+    summary = json.loads((run / "summary.json").read_text())
+    assert figures["one_step"] == pytest.approx(summary["one_step"], rel=1e-4)
+
+
+def test_nothing_is_left_behind(finished):
+    run, _ = finished
+    assert not list((run / "spool").glob("*.part"))
+    for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.split("\n"):
+        assert str(run) not in line
+
+
+def test_a_second_run_into_the_same_directory_is_refused(finished, command, write_study):
+    assert "exists" in one_line(command("run", write_study(), "--out", finished[0]))
+
+
+def test_dry_run_prints_the_cost_and_makes_nothing(command, write_study, tmp_path):
+    process = command("run", write_study(), "--dry-run", "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert "6, of which 1 held out" in process.stdout
+    assert "12 a simulation" in process.stdout
+    assert "1.02 kB a frame" in process.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_list_and_describe(command):
+    listed = command("list").stdout
+    assert "solvers/heat.py" in listed and "fno" in listed and "quickstart" in listed
+    described = command("describe", "solvers/heat.py").stdout
+    assert "kappa" in described and "m2 s-1" in described
+    schema = json.loads(command("describe", "solvers/heat.py", "--json").stdout)
+    assert schema["name"] == "heat"
+
+
+def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study, tmp_path):
+    study = write_study(
+        parameters={"design": "sobol", "simulations": 400, "ranges": {"kappa": [0.05, 0.1]}},
+        training={"batch_size": 4, "phases": [{"optimizer": "adamw", "lr": 1e-3, "steps": 100000}]},
+    )
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sciml.cli", "run", str(study), "--out", str(out)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        status = out / "status.json"
+        if status.exists() and json.loads(status.read_text()).get("step", 0) > 5:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert list((out / "checkpoints").glob("step-*/model.safetensors"))
+    alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(out) not in alive
