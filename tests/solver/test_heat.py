@@ -1,0 +1,157 @@
+"""The heat program: its stated order, exact solutions, and what diffusion keeps."""
+
+import numpy as np
+import pytest
+
+from sciml.equations import heat
+from sciml.errors import InputError
+
+KAPPA, END = 0.05, 0.2
+
+
+def exact(program, t, mode):
+    wave = heat.periodic_mode if program.periodic else heat.dirichlet_mode
+    points = np.ix_(*(program.grid.coordinates(axis) for axis in (0, 1)))
+    return 1.0 + wave(points, t, mode, (1.0, 1.0), KAPPA)
+
+
+def error_of(march, n, steps, scheme, boundary, reference=None):
+    states, times, program = march(
+        shape=(n, n),
+        steps=steps,
+        dt=END / steps,
+        scheme=scheme,
+        boundary=boundary,
+        initial="mode",
+        mode=(2, 1),
+        kappa=KAPPA,
+    )
+    assert times[-1] == pytest.approx(END)
+    wanted = exact(program, END, (2, 1)) if reference is None else reference
+    return np.sqrt(((states[-1] - wanted) ** 2).mean()), states[-1]
+
+
+def rates(errors):
+    return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
+def test_order_in_space(march, heat_program, boundary):
+    # Crank–Nicolson with steps short enough that only the error in space is seen.
+    wall = boundary == "dirichlet"
+    errors = [error_of(march, n + wall, 40, "crank-nicolson", boundary)[0] for n in (8, 16, 32)]
+    measured = rates(errors)
+    stated = heat_program.order_space
+    assert np.abs(measured - stated).max() < 0.15, f"errors {errors}, rates {measured}"
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
+@pytest.mark.parametrize(("scheme", "steps"), [("explicit", 20), ("crank-nicolson", 4)])
+def test_order_in_time(march, heat_program, scheme, steps, boundary):
+    n = 12 + (boundary == "dirichlet")
+    # Against the same grid with steps so short that only the error in space is left.
+    _, reference = error_of(march, n, 1024, "crank-nicolson", boundary)
+    errors = [
+        error_of(march, n, steps * refine, scheme, boundary, reference)[0] for refine in (1, 2, 4)
+    ]
+    measured = rates(errors)
+    stated = heat_program.order_time[scheme]
+    assert np.abs(measured - stated).max() < 0.1, f"errors {errors}, rates {measured}"
+
+
+def test_every_scheme_states_its_order(heat_program):
+    schemes = next(o for o in heat_program.options if o.name == "scheme").choices
+    assert set(schemes) == set(heat_program.order_time)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
+@pytest.mark.parametrize("scheme", ["explicit", "crank-nicolson"])
+def test_exact_fourier_solution(march, scheme, boundary):
+    n = 64 + (boundary == "dirichlet")
+    states, times, program = march(
+        shape=(n, n), steps=100, dt=END / 100, scheme=scheme, boundary=boundary,
+        initial="mode", mode=(2, 1), kappa=KAPPA / 2,
+    )  # fmt: skip
+    kappa, wall = KAPPA / 2, boundary == "dirichlet"
+    wave = heat.dirichlet_mode if wall else heat.periodic_mode
+    numbers = heat.dirichlet_wavenumbers if wall else heat.periodic_wavenumbers
+    points = np.ix_(*(program.grid.coordinates(axis) for axis in (0, 1)))
+    k = numbers((2, 1), (1.0, 1.0))
+    # The stencil lets k decay too slowly by κ k⁴h²/12; forward Euler too fast by (κ k²)² dt/2.
+    late = kappa * sum(ki**4 * h**2 for ki, h in zip(k, program.grid.spacing, strict=True)) / 12
+    early = heat.decay_rate(kappa, k) ** 2 * program.dt / 2 if scheme == "explicit" else 0.0
+    for i in (0, 50, 100):
+        wanted = wave(points, times[i], (2, 1), (1.0, 1.0), kappa)
+        got = np.vdot(states[i] - 1.0, wanted) / np.vdot(wanted, wanted)
+        assert np.abs(states[i] - 1.0 - got * wanted).max() < 1e-12
+        assert got - 1.0 == pytest.approx((late - early) * times[i], rel=0.05, abs=1e-12)
+
+
+def test_exact_solution_of_a_random_series(march):
+    from sciml.parallel import SmoothField
+
+    states, times, program = march(shape=(64, 64), steps=60, dt=2e-3, modes=4, seed=3, kappa=0.02)
+    points = np.ix_(*(program.grid.coordinates(axis) for axis in (0, 1)))
+    series = SmoothField(3, 2, modes=4).series
+    wanted = 1.0 + heat.fourier_solution(series, points, times[-1], (1.0, 1.0), 0.02)
+    assert np.abs(states[-1] - wanted).max() < 0.01 * np.abs(wanted - 1.0).max()
+
+
+@pytest.mark.parametrize("scheme", ["explicit", "crank-nicolson"])
+@pytest.mark.parametrize("initial", ["smooth", "piecewise"])
+def test_periodic_runs_conserve_the_mean(march, scheme, initial):
+    states, _, _ = march(shape=(20, 24), steps=50, scheme=scheme, initial=initial, mean=2.0)
+    means = [u.mean() for u in states]
+    assert max(abs(m - means[0]) for m in means) < 1e-13 * 50
+    assert states[-1].std() < states[0].std()
+    if initial == "smooth":
+        assert means[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("scheme", ["explicit", "crank-nicolson"])
+@pytest.mark.parametrize("initial", ["smooth", "piecewise", "uniform"])
+def test_maximum_principle_and_held_walls(march, scheme, initial):
+    # At 0.9 of the stable step; forward Euler keeps the maximum principle up to there.
+    dt = 0.9 * heat.stable_step(0.01, (1 / 19, 1 / 23))
+    states, _, _ = march(
+        shape=(20, 24), steps=50, dt=dt, scheme=scheme, boundary="dirichlet", initial=initial,
+        t_left=450, t_top=120,
+    )  # fmt: skip
+    first = states[0]
+    slack = 1e-12 * np.abs(first).max()
+    for u in states:
+        assert first.min() - slack <= u.min() and u.max() <= first.max() + slack
+        for wall in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+            np.testing.assert_array_equal(u[wall], first[wall])
+    assert np.abs(states[-1] - first).max() > 1e-3 * np.ptp(first)
+
+
+def test_five_temperatures(march):
+    temperatures = {"t0": 200, "t_left": 300, "t_right": 350, "t_bottom": 400, "t_top": 450}
+    states, _, _ = march(
+        shape=(17, 17), steps=120, dt=0.01, scheme="crank-nicolson", boundary="dirichlet",
+        initial="uniform", kappa=1.0, **temperatures,
+    )  # fmt: skip
+    u = states[0]
+    assert (u[1:-1, 1:-1] == 200).all() and (u[1:-1, 0] == 300).all() and (u[1:-1, -1] == 350).all()
+    assert (u[0] == 400).all() and (u[-1] == 450).all()
+    # Harmonic in the end; in the center of a square, the mean of the walls.
+    assert states[-1][8, 8] == pytest.approx((300 + 350 + 400 + 450) / 4, rel=1e-6)
+
+
+def test_a_field_at_rest_stays(march):
+    states, _, _ = march(shape=(8, 8), steps=5, amplitude=0.0, scheme="crank-nicolson")
+    np.testing.assert_allclose(states[-1], 1.0, rtol=1e-15)
+
+
+def test_unstable_step_is_refused_with_the_limit(march):
+    limit = heat.stable_step(0.01, (1 / 64, 1 / 64))
+    with pytest.raises(InputError, match=rf"exceeds {limit:.4g} s, .*crank-nicolson"):
+        march(dt=1.01 * limit)
+    march(dt=0.99 * limit, steps=1)
+    march(dt=10 * limit, steps=1, scheme="crank-nicolson")
+
+
+def test_five_temperatures_need_walls(march):
+    with pytest.raises(InputError, match="--boundary dirichlet"):
+        march(initial="uniform")
