@@ -46,11 +46,11 @@ class Batch:
         kind: kind of domain; ``"points"`` for collocation points, which have no samples behind them.
     """
 
-    inputs: dict[str, Float[Tensor, "..."]]
-    targets: dict[str, Float[Tensor, "..."]] = field(default_factory=dict)
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor] = field(default_factory=dict)
     parameters: Float[Tensor, "batch parameter"] | None = None
     time: Float[Tensor, "batch unroll"] | None = None
-    static: dict[str, Float[Tensor, "..."]] = field(default_factory=dict)
+    static: dict[str, Tensor] = field(default_factory=dict)
     geometry: dict[str, Tensor] = field(default_factory=dict)
     size: int = 0
     keys: tuple[tuple[int, int], ...] = ()
@@ -113,7 +113,7 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
             )
     return Batch(
         inputs={n: _stack(samples, n, _inputs) for n in task.inputs},
-        targets={n: _stack(samples, n, _targets) for n in task.targets},
+        targets={n: _stack(samples, n, _targets) for n in _known(samples, task)},
         static={
             n: _tensor(np.stack([s.simulation.static[n] for s in samples])) for n in task.static
         },
@@ -164,7 +164,7 @@ def _points(
     owner = np.repeat(np.arange(len(samples)), np.diff(ptr))
     return Batch(
         inputs={n: _join(samples, on[n], _inputs) for n in task.inputs},
-        targets={n: _join(samples, on[n], _targets) for n in task.targets},
+        targets={n: _join(samples, on[n], _targets) for n in _known(samples, task)},
         static={
             n: _tensor(np.concatenate([s.simulation.static[n] for s in samples]))
             for n in task.static
@@ -187,6 +187,11 @@ def _common(samples: Sequence[Sample], task: Task) -> dict:
         "keys": tuple(s.key for s in samples),
         "kind": samples[0].simulation.domain.kind,
     }
+
+
+def _known(samples: Sequence[Sample], task: Task) -> tuple[str, ...]:
+    """Targets to collate; target frames without fields say when a prediction is wanted."""
+    return task.targets if samples[0].targets[0].fields else ()
 
 
 def _inputs(sample: Sample) -> tuple[Frame, ...]:

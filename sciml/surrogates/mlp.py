@@ -66,7 +66,7 @@ class MLP(nn.Module):
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, prod(self.out_shape)))
 
-    def forward(self, x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *out"]:
+    def forward(self, x: Float[Tensor, " batch *features"]) -> Float[Tensor, " batch *out"]:
         x = torch.flatten(x, start_dim=1)
         if x.shape[1] != self.in_features:
             raise InputError(

@@ -32,7 +32,7 @@ class Normalizer(nn.Module):
     Args:
         task: names the quantities.
 
-    Errors:
+    Raises:
         InputError: a name that the task does not have.
     """
 
@@ -64,7 +64,7 @@ class Normalizer(nn.Module):
             return
         # A row of (count, mean, squares) a quantity, gathered in numpy: torch costs microseconds
         # a call, which a feeder thread would pay thousands of times.
-        merged = np.stack([self.count.numpy(), self.mean.numpy(), self.squares.numpy()], axis=1)
+        merged = np.stack([b.cpu().numpy() for b in (self.count, self.mean, self.squares)], axis=1)
         for sample in samples:
             for key, values, shift in self._values(sample):
                 row = self._row[key]
@@ -100,9 +100,8 @@ class Normalizer(nn.Module):
     def _scale(self, kind: str, name: str) -> tuple[Tensor, Tensor]:
         row = self._row.get((kind, name))
         if row is None:
-            raise InputError(
-                f"normalizer: no {kind} '{name}'; {nearest(name, [n for k, n in self.keys if k == kind])}"
-            )
+            known = [n for k, n in self.keys if k == kind]
+            raise InputError(f"normalizer: no {kind} '{name}'; {nearest(name, known)}")
         mean = self.mean[row]
         std = (self.squares[row] / self.count[row].clamp(min=1.0)).sqrt()
         # Chosen with `where`, not `if`: a branch on data would stop torch.export.

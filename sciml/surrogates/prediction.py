@@ -1,0 +1,312 @@
+"""Predictions of a surrogate with xarray in and out; the caller's dataset keeps its looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sciml.domain import Domain, Field
+from sciml.domain.inference import domain_of
+from sciml.domain.layout import Layout, layout_of, times_of, variable
+from sciml.domain.names import TIME
+from sciml.errors import InputError, nearest
+from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.dataset import simulations_of
+from sciml.surrogates.batch import collate
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from sciml.surrogates.surrogate import Surrogate
+
+#: Relative difference of time steps above which a dataset is taken for another one.
+STEP_TOLERANCE = 0.01
+
+
+def predict(surrogate: Surrogate, ds: xr.Dataset, *, batch_size: int) -> xr.Dataset:
+    """See :meth:`Surrogate.predict`."""
+    task = replace(surrogate.task, unroll=1)
+    layout = _layout(surrogate, ds)
+    times = _times(ds, layout)
+    if task.history == 0:
+        origins = list(range(len(times)))
+        ahead = 0
+    else:
+        origins = list(range((task.history - 1) * max(task.lead, 1), len(times)))
+        ahead = task.lead
+    if not origins:
+        raise InputError(
+            f"dataset has {len(times)} times; the surrogate sees {task.history} of them, "
+            f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
+        )
+    step = _time_step(surrogate, ds, layout)
+    stamps = [_stamp(times, i + ahead, step) for i in origins]
+    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size)
+    return _dataset(surrogate, ds, layout, stamps, {n: v[:, :, 0] for n, v in values.items()})
+
+
+def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
+    """See :meth:`Surrogate.rollout`."""
+    task = surrogate.task
+    if steps < 1:
+        raise InputError(f"rollout: steps={steps}; expected at least 1")
+    if not task.autoregressive:
+        raise InputError(
+            f"rollout: outputs {', '.join(task.targets)} cannot be fed back as inputs "
+            f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
+        )
+    layout = _layout(surrogate, ds)
+    times = _times(ds, layout)
+    needed = (task.history - 1) * task.lead + 1
+    if len(times) < needed:
+        raise InputError(
+            f"dataset has {len(times)} times; the surrogate sees {task.history} of them, "
+            f"{task.lead} apart: give at least {needed}"
+        )
+    last = len(times) - 1
+    step = _time_step(surrogate, ds, layout)
+    stamps = [_stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
+    values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
+    return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+
+
+def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
+    """Layout of the dataset, after a look at all that the surrogate wants of it.
+
+    Raises:
+        InputError: variables missing, or a domain of another kind than that of the training.
+    """
+    task = surrogate.task
+    for name in (*task.inputs, *task.static, *task.parameters):
+        if name not in ds.variables:
+            known = [str(v) for v in ds.variables if v not in ds.dims]
+            raise InputError(
+                f"dataset has no variable '{name}', which the surrogate sees; "
+                f"{nearest(name, known) if known else 'it has none'}"
+            )
+    if task.history == 0 and not task.static:
+        # Nothing spans space: the sample is whatever the parameters span.
+        spans = {d for n in task.parameters for d in variable(ds, n).dims}
+        time = TIME if TIME in ds.dims else layout_of(ds, task.parameters).time
+        if task.time and time is None:
+            raise InputError(
+                f"dataset has no dimension '{TIME}'; the surrogate sees the time of its target: "
+                "add one with ds.assign_coords(time=('time', [...]))"
+            )
+        return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
+    layout = layout_of(ds, (*task.inputs, *task.static))
+    _same_kind(surrogate.domain, domain_of(ds, (*task.inputs, *task.static)))
+    return layout
+
+
+def _same_kind(trained: Domain | None, given: Domain) -> None:
+    if trained is None:
+        return
+    if trained.kind != given.kind:
+        raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
+    if trained.kind != "grid":
+        return
+    if trained.ndim != given.ndim:
+        raise InputError(
+            f"dataset has {given.ndim} axes in space {given.shape}; "
+            f"the surrogate was trained on {trained.ndim}: {trained.shape}"
+        )
+    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
+    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
+        # A periodic axis in a file of foreign origin lacks its last interval.
+        slack = 1.01 * max(coarse, fine)
+        if abs(a - c) > slack or abs(b - d) > slack:
+            raise InputError(
+                f"dataset spans [{c:g}, {d:g}] along axis {given.dims[axis]}; the surrogate was "
+                f"trained on [{a:g}, {b:g}]. Resolution may differ, the box may not: select or "
+                "interpolate, or set surrogate.domain = None to go on regardless"
+            )
+
+
+def _times(ds: xr.Dataset, layout: Layout) -> np.ndarray:
+    """Values of the time coordinate as they are: numbers, dates, or counts where there is none."""
+    if layout.time is None:
+        return np.zeros(1)
+    if layout.time not in ds.coords:
+        return np.arange(ds.sizes[layout.time])
+    return ds.coords[layout.time].values
+
+
+def _time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Any:
+    """Interval of the dataset in the kind of its coordinate, checked against the training's.
+
+    Raises:
+        InputError: another interval than the surrogate was trained with.
+    """
+    times, numbers, dt = _times(ds, layout), times_of(ds, layout), surrogate.dt
+    if len(times) < 2:
+        if dt is None:
+            return 1
+        return np.timedelta64(round(dt * 1e9), "ns") if times.dtype.kind in "mM" else dt
+    step = float(np.median(np.diff(numbers)))
+    stepping = surrogate.task.lead > 0 and surrogate.task.history > 0
+    if stepping and dt is not None and abs(step - dt) > STEP_TOLERANCE * abs(dt):
+        raise InputError(
+            f"dataset has a time step of {step:g}; the surrogate was trained with {dt:g}: "
+            f"interpolate with ds.interp, or give single times, ds.isel({layout.time}=[-1])"
+        )
+    return times[-1] - times[-2]
+
+
+def _stamp(times: np.ndarray, index: int, step: Any) -> Any:
+    beyond = index - (len(times) - 1)
+    return times[index] if beyond <= 0 else times[-1] + beyond * step
+
+
+def _evaluate(
+    surrogate: Surrogate,
+    task: Task,
+    ds: xr.Dataset,
+    layout: Layout,
+    origins: Sequence[int],
+    unroll: int,
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
+    count = ds.sizes[layout.sample] if layout.sample else 1
+    step = float(surrogate.dt or 1.0)
+    numbers = times_of(ds, layout)
+    if len(numbers) > 1:
+        step = float(numbers[-1] - numbers[-2])
+    device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
+    found: dict[str, np.ndarray] = {}
+    training = surrogate.training
+    surrogate.eval()
+    try:
+        for sample in range(count):
+            one = ds.isel({layout.sample: [sample]}) if layout.sample else ds
+            windows = list(_windows(surrogate, task, one, layout, origins, unroll, numbers, step))
+            if len(windows) < len(origins) and len(origins) == 1:
+                raise InputError(
+                    f"sample {sample} has only NaN at the last times of the dataset; select times "
+                    f"that every sample has with ds.isel({layout.time}=...)"
+                )
+            for begin in range(0, len(windows), batch_size):
+                chunk = windows[begin : begin + batch_size]
+                batch = collate([w for _, w in chunk], task).to(device)
+                with torch.no_grad():
+                    outputs = surrogate(batch)
+                for name, out in outputs.items():
+                    array = out.cpu().numpy()
+                    pieces = _per_sample(array, len(chunk))
+                    if name not in found:
+                        shape = (count, len(origins), *pieces.shape[1:])
+                        found[name] = np.full(shape, np.nan, dtype=array.dtype)
+                    for (row, _), piece in zip(chunk, pieces, strict=True):
+                        found[name][sample, row] = piece
+    finally:
+        surrogate.train(training)
+    return found
+
+
+def _per_sample(array: np.ndarray, samples: int) -> np.ndarray:
+    """(B, U, …): points of the samples, all of one size here, lie one after the other."""
+    if len(array) == samples:
+        return array
+    return np.moveaxis(array.reshape(samples, -1, *array.shape[1:]), 2, 1)
+
+
+def _windows(
+    surrogate: Surrogate,
+    task: Task,
+    ds: xr.Dataset,
+    layout: Layout,
+    origins: Sequence[int],
+    unroll: int,
+    numbers: np.ndarray,
+    step: float,
+) -> Iterator[tuple[int, Sample]]:
+    """Samples whose target frames hold times alone, with the row of their origin."""
+    if task.history == 0 and not task.static:
+        parameters = {n: float(np.ravel(ds[n].values)[0]) for n in task.parameters}
+        if not all(np.isfinite(v) for v in parameters.values()):
+            raise InputError(f"parameters {parameters}: NaN; expected numbers")
+        simulation = Simulation(0, surrogate.domain, surrogate.fields, parameters)
+        frames: dict[int, Frame] = {}
+    else:
+        names = task.inputs or task.static
+        [(simulation, arrived)] = simulations_of(
+            ds, task.parameters, fields=names, static=task.static
+        )
+        frames = {f.step: f for f in arrived}
+    last = len(numbers) - 1
+    for row, origin in enumerate(origins):
+        inputs = tuple(task.input_steps(origin))
+        if all(s in frames for s in inputs):
+            stride = task.lead if task.history else 0
+            ahead = [origin + (k + 1) * stride for k in range(unroll)]
+            clock = [numbers[i] if i <= last else numbers[-1] + (i - last) * step for i in ahead]
+            targets = tuple(Frame(0, i, float(t), {}) for i, t in zip(ahead, clock, strict=True))
+            yield row, Sample(simulation, origin, tuple(frames[s] for s in inputs), targets)
+
+
+def _dataset(
+    surrogate: Surrogate,
+    ds: xr.Dataset,
+    layout: Layout,
+    stamps: Sequence[Any],
+    values: dict[str, np.ndarray],
+) -> xr.Dataset:
+    """``values`` ``(sample, time, …)`` dressed like ``ds``: all that does not move in time stays."""
+    import xarray as xr
+
+    known = {f.name: f for f in surrogate.fields}
+    moving = {str(n) for n, v in ds.variables.items() if layout.time in v.dims}
+    drop = moving | set(surrogate.task.inputs) | set(surrogate.task.targets)
+    out = ds.drop_vars([n for n in ds.variables if n in drop])
+    if layout.time is not None:
+        notes = ds[layout.time].attrs if layout.time in ds.coords else {}
+        time = xr.Variable(layout.time, np.asarray(stamps), notes)
+        if layout.time in ds.coords:
+            time.encoding = dict(ds[layout.time].encoding)
+        out = out.assign_coords({layout.time: time})
+    for name, array in values.items():
+        field = known.get(name, Field(name))
+        dims, coords = _dims(surrogate, ds, layout, field)
+        full = tuple(d for d in (layout.sample, layout.time) if d) + dims
+        if not layout.sample:
+            array = array[0]
+        if not layout.time:
+            array = array[:, 0] if layout.sample else array[0]
+        out = out.assign_coords({k: v for k, v in coords.items() if k not in out.coords})
+        data = xr.DataArray(array, dims=full, attrs=_notes(ds, field))
+        out[name] = data.transpose(*_order(ds, surrogate.task, name, full))
+    return out
+
+
+def _dims(
+    surrogate: Surrogate, ds: xr.Dataset, layout: Layout, field: Field
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Dimensions of one frame of a field, and coordinates that the dataset lacks."""
+    if field.on == "point" and not layout.space:
+        from sciml.domain.dataset import to_dataset
+
+        bare = to_dataset(surrogate.domain, (), {}, None)
+        return surrogate.domain.dims, dict(bare.coords)
+    dims = layout.space if field.on == "point" else ()
+    component = layout.component or ("space" if field.space else None)
+    return dims + ((component,) if field.space and component else ()), {}
+
+
+def _notes(ds: xr.Dataset, field: Field) -> dict[str, Any]:
+    if field.name in ds.variables:
+        return dict(ds[field.name].attrs)
+    return {"units": field.units, "long_name": field.long_name or field.name}
+
+
+def _order(ds: xr.Dataset, task: Task, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Dimensions in the order of the caller's variable of that name, else of its first input."""
+    like = name if name in ds.variables else next(iter(task.inputs), None)
+    theirs = [str(d) for d in ds[like].dims] if like is not None else []
+    if set(dims) <= set(theirs):
+        return tuple(d for d in theirs if d in dims)
+    return dims

@@ -1,0 +1,315 @@
+"""A model with all it needs to be used on physical data: task, scaling, domain."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sciml.domain import Domain, Field
+from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
+from sciml.errors import DomainError, InputError
+from sciml.samples import Task
+from sciml.surrogates import prediction, registry
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.calling import Window, call
+from sciml.surrogates.normalizer import TIME, Normalizer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+WEIGHTS, CARD = "model.safetensors", "surrogate.json"
+SCHEMA_VERSION = 1
+
+
+@final
+class Surrogate(nn.Module):
+    """u(t + lead·dt) = N⁻¹ model(N u(t), N p), or u(t) + N⁻¹ model(…) with ``increment``.
+
+    Shapes: as in :class:`~sciml.surrogates.batch.Batch`; a call gives ``targets`` in physical
+    units for all of ``batch.time``, feeding its own outputs back after the first.
+
+    Args:
+        model: takes and gives plain tensors; see :mod:`sciml.surrogates.calling`.
+        task: what it was, or will be, trained for.
+        normalizer: scales what the model sees and gives; ``None``: physical units throughout.
+        domain: where it was trained; predictions elsewhere are refused. ``None``: not checked.
+        increment: the model gives the change from the last input, for targets that are inputs.
+        fields: units and names of inputs and targets, for datasets.
+        dt: time between sent frames in the data; ``None``: taken from each dataset.
+        config: name and options of the model, for saving.
+
+    Raises:
+        InputError: an unrolled task whose outputs do not give all its inputs; increments of
+            something that is no input.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        normalizer: Normalizer | None = None,
+        domain: Domain | None = None,
+        *,
+        increment: bool = False,
+        fields: Sequence[Field] = (),
+        dt: float | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if task.history and task.unroll > 1 and not task.autoregressive:
+            raise InputError(
+                f"task: unroll={task.unroll} feeds outputs back, yet inputs "
+                f"{', '.join(task.inputs)} are not all among the targets "
+                f"{', '.join(task.targets)}; add them to the targets or set unroll=1"
+            )
+        if increment and not set(task.targets) & set(task.inputs):
+            raise InputError(
+                f"increment: no target ({', '.join(task.targets)}) is an input "
+                f"({', '.join(task.inputs)}), so there is nothing to add a change to; "
+                "set increment to false"
+            )
+        self.model = model
+        self.task = task
+        self.normalizer = normalizer
+        self.domain = domain
+        self.increment = increment
+        self.fields = tuple(fields)
+        self.dt = dt
+        self.config = None if config is None else dict(config)
+
+    @classmethod
+    def build(
+        cls, config: str | Mapping[str, Any], task: Task, domain: Domain | None, **kwargs: Any
+    ) -> Surrogate:
+        """A new surrogate around a registered model.
+
+        Args:
+            config: name, or ``{"name": …, option: value, …}``.
+            task, domain: as above; a fresh normalizer is added unless one is given.
+            kwargs: further arguments of :class:`Surrogate`.
+
+        Raises:
+            InputError: no name, unknown model or option.
+        """
+        config = {"name": config} if isinstance(config, str) else dict(config)
+        if "name" not in config:
+            raise InputError(
+                f"model: no name among {', '.join(config) or 'no keys'}; "
+                f"expected one of {', '.join(registry.MODELS)}"
+            )
+        options = {k: v for k, v in config.items() if k != "name"}
+        model = registry.build(config["name"], task, domain, **options)
+        kwargs.setdefault("normalizer", Normalizer(task))
+        return cls(model, task, domain=domain, config=config, **kwargs)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Targets in physical units, ``(B, U, …)`` or ``(N, U, …)``, for each of ``batch.time``."""
+        raw = dict(batch.inputs)
+        static = {n: self._scale(n, f) for n, f in batch.static.items()}
+        steps: list[dict[str, Tensor]] = []
+        for k in range(batch.time.shape[1]):
+            window = Window(
+                inputs={n: self._scale(n, f) for n, f in raw.items()},
+                raw=raw,
+                static=static,
+                scalars=self._scalars(batch, k),
+                batch=batch,
+            )
+            outputs = call(self.model, self.task, window)
+            steps.append({n: self._physical(n, out, raw) for n, out in outputs.items()})
+            if k + 1 < batch.time.shape[1]:
+                raw = {
+                    n: torch.cat([f[:, 1:], steps[-1][n].unsqueeze(1)], dim=1)
+                    for n, f in raw.items()
+                }
+        return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
+
+    def predict(self, ds: xr.Dataset, *, batch_size: int = 16) -> xr.Dataset:
+        """One prediction from every time of ``ds`` that has its history, ``lead`` steps later.
+
+        Coordinates, units, attributes, the order and the names of dimensions stay as they are.
+
+        Raises:
+            InputError: a variable that is missing, NaN, a time step or a grid of another kind than
+                the one of the training.
+        """
+        return prediction.predict(self, ds, batch_size=batch_size)
+
+    def rollout(self, ds: xr.Dataset, steps: int, *, batch_size: int = 16) -> xr.Dataset:
+        """``steps`` leads onward from the last times of ``ds``, outputs fed back as inputs.
+
+        Raises:
+            InputError: as :meth:`predict`; a task that cannot be fed back.
+        """
+        return prediction.rollout(self, ds, steps, batch_size=batch_size)
+
+    def save(self, directory: str | Path) -> None:
+        """Write ``model.safetensors`` and ``surrogate.json`` into ``directory``."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        # Cloned: tied weights share memory, which safetensors refuses.
+        tensors = {n: t.detach().cpu().clone().contiguous() for n, t in self.state_dict().items()}
+        save_file(tensors, directory / WEIGHTS)
+        card = {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.config,
+            "class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
+            "task": asdict(self.task),
+            "domain": None if self.domain is None else _bytes_to_text(domain_to_wire(self.domain)),
+            "fields": fields_to_wire(self.fields),
+            "normalizer": self.normalizer is not None,
+            "increment": self.increment,
+            "dt": self.dt,
+        }
+        (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: str | Path, model: nn.Module | None = None) -> Surrogate:
+        """Read what :meth:`save` wrote.
+
+        Args:
+            directory: of :meth:`save`, or any checkpoint.
+            model: needed where the model was not one of the registry: an instance built alike.
+
+        Raises:
+            InputError: no surrogate there, a model that is not registered, weights that do not fit.
+        """
+        directory = Path(directory)
+        if not (directory / CARD).is_file():
+            raise InputError(
+                f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
+            )
+        card = json.loads((directory / CARD).read_text())
+        if card.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"{directory / CARD}: schema_version {card.get('schema_version')}; "
+                f"this version reads {SCHEMA_VERSION}"
+            )
+        task = Task(**card["task"])
+        wire = card["domain"]
+        domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
+        if model is None:
+            if card["model"] is None:
+                raise InputError(
+                    f"{directory}: the model {card['class']} is not registered; "
+                    "pass an instance: Surrogate.load(directory, model=...)"
+                )
+            options = {k: v for k, v in card["model"].items() if k != "name"}
+            model = registry.build(card["model"]["name"], task, domain, **options)
+        surrogate = cls(
+            model,
+            task,
+            Normalizer(task) if card["normalizer"] else None,
+            domain,
+            increment=card["increment"],
+            fields=fields_from_wire(card["fields"]),
+            dt=card["dt"],
+            config=card["model"],
+        )
+        try:
+            surrogate.load_state_dict(load_file(directory / WEIGHTS))
+        except RuntimeError as error:
+            raise InputError(
+                f"{directory / WEIGHTS}: weights do not fit the model {card['class']}: {error}"
+            ) from error
+        return surrogate.eval()
+
+    def export(self, path: str | Path, batch: Batch) -> None:
+        """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)`` →
+        targets, all as in :class:`Batch`.
+
+        Args:
+            path: file, by custom ``.pt2``.
+            batch: an example that fixes every shape but the number of samples.
+
+        Raises:
+            DomainError: a domain that is no grid, whose batches have no fixed number of points.
+        """
+        if batch.kind != "grid":
+            raise DomainError(f"export: a {batch.kind}; only grids can be exported")
+        # Sizes of one would be taken for constants.
+        example = _repeat(batch) if batch.size == 1 else batch
+        samples = torch.export.Dim("samples", min=1)
+        args = (example.inputs, example.parameters, example.time, example.static)
+        shapes = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
+        program = torch.export.export(
+            _Plain(self.eval()), args, dynamic_shapes=shapes, strict=False
+        )
+        torch.export.save(program, path)
+
+    def _scale(self, name: str, values: Tensor) -> Tensor:
+        return values if self.normalizer is None else self.normalizer.normalize(name, values)
+
+    def _scalars(self, batch: Batch, k: int) -> Tensor:
+        """Scaled parameters and time of target ``k``: (B, P) or (B, P + 1)."""
+        scalars = batch.parameters
+        if self.normalizer is not None:
+            scalars = self.normalizer.parameters_of(scalars)
+        if not self.task.time:
+            return scalars
+        time = batch.time[:, k : k + 1]
+        if self.normalizer is not None:
+            time = self.normalizer.normalize(TIME, time, "time")
+        return torch.cat([scalars, time], dim=1)
+
+    def _physical(self, name: str, output: Tensor, raw: dict[str, Tensor]) -> Tensor:
+        change = self.increment and name in raw
+        if self.normalizer is not None:
+            kind = "increment" if change else "field"
+            output = self.normalizer.denormalize(name, output, kind)
+        return raw[name][:, -1] + output if change else output
+
+
+class _Plain(nn.Module):
+    """The surrogate as a function of tensors alone."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        parameters: Tensor,
+        time: Tensor,
+        static: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        return self.surrogate(Batch(inputs=inputs, parameters=parameters, time=time, static=static))
+
+
+def _repeat(batch: Batch) -> Batch:
+    def twice(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {n: torch.cat([t, t]) for n, t in tensors.items()}
+
+    return Batch(
+        inputs=twice(batch.inputs),
+        parameters=torch.cat([batch.parameters] * 2),
+        time=torch.cat([batch.time] * 2),
+        static=twice(batch.static),
+        size=2,
+    )
+
+
+def _bytes_to_text(value: Any) -> Any:
+    """JSON has no bytes: ``{"base64": …}`` in their place."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {k: _bytes_to_text(v) for k, v in value.items()}
+    return value
+
+
+def _text_to_bytes(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"base64"}:
+            return base64.b64decode(value["base64"])
+        return {k: _text_to_bytes(v) for k, v in value.items()}
+    return value

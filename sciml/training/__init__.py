@@ -1,0 +1,51 @@
+"""Training: sources, objectives, phases, and the one loop; loaded when first used."""
+
+from importlib import import_module
+
+_HOME = {
+    "Checkpoints": "checkpoint",
+    "CollocationSource": "collocation_source",
+    "DatasetSource": "dataset_source",
+    "EnergyForces": "objective",
+    "History": "history",
+    "Mix": "source",
+    "Phase": "phase",
+    "Residual": "objective",
+    "Source": "source",
+    "Step": "history",
+    "StreamSource": "stream_source",
+    "Sum": "objective",
+    "Supervised": "objective",
+    "Validation": "validation",
+    "fit": "fitting",
+    "train": "loop",
+}
+
+__all__ = [
+    "Checkpoints",
+    "CollocationSource",
+    "DatasetSource",
+    "EnergyForces",
+    "History",
+    "Mix",
+    "Phase",
+    "Residual",
+    "Source",
+    "Step",
+    "StreamSource",
+    "Sum",
+    "Supervised",
+    "Validation",
+    "fit",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sciml.training' has no attribute '{name}'")
+    return getattr(import_module(f"sciml.training.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

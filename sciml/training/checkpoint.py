@@ -1,0 +1,209 @@
+"""Everything a run needs to go on, in one directory a step; written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sciml.errors import InputError, ScimlError
+from sciml.training.plain import pack, unpack
+
+WEIGHTS, TENSORS, PLAIN = "model.safetensors", "training.safetensors", "training.msgpack"
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+class CheckpointError(ScimlError, RuntimeError):
+    """A checkpoint could not be written or read; the ones before it are untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One that was read.
+
+    Args:
+        path: its directory; also what ``Surrogate.load`` takes.
+        step: optimizer steps done.
+        state: what was saved beside the weights; see :func:`sciml.training.loop.train`.
+    """
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Put the weights into ``model``.
+
+        Raises:
+            InputError: they do not fit.
+        """
+        try:
+            model.load_state_dict(load_file(self.path / WEIGHTS))
+        except RuntimeError as error:
+            raise InputError(f"{self.path}: weights do not fit the model: {error}") from error
+
+
+class Checkpoints:
+    """The checkpoints ``step-00000500`` … of a run.
+
+    Each appears whole or not at all: files are written into a hidden directory, synced, listed with
+    their sizes and checksums in a manifest, and the directory is renamed. Whatever goes wrong
+    before the rename, a full disk too, leaves those before it as they were.
+
+    Args:
+        directory: made if it is not there.
+        keep: how many of the last ones stay; the best one stays besides.
+    """
+
+    def __init__(self, directory: str | Path, keep: int = 3) -> None:
+        self.directory = Path(directory)
+        self.keep = max(1, keep)
+
+    def save(
+        self, step: int, model: nn.Module, state: Mapping[str, Any], metric: float | None = None
+    ) -> Path:
+        """Write the checkpoint of ``step``; older ones go, except the last few and the best.
+
+        Args:
+            step: optimizer steps done.
+            model: a surrogate, or any module.
+            state: plain data and tensors, nested.
+            metric: how good it is, smaller is better.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        final = self.directory / f"step-{step:08d}"
+        aside = self.directory / f".{final.name}.{os.getpid()}"
+        try:
+            self._clear_leftovers()
+            aside.mkdir(parents=True)
+            _write(aside, model, state)
+            _seal(aside, step, metric)
+            if final.exists():
+                shutil.rmtree(final)
+            aside.rename(final)
+            _sync(self.directory)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise CheckpointError(
+                f"checkpoint of step {step} not written to {self.directory}: {error}; "
+                "free space or give another directory; earlier checkpoints are intact"
+            ) from error
+        self._prune()
+        return final
+
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, intact or not, oldest first."""
+        names = (p.name for p in self.directory.glob("step-*") if p.is_dir())
+        return sorted(int(n.removeprefix("step-")) for n in names)
+
+    def path(self, step: int) -> Path:
+        return self.directory / f"step-{step:08d}"
+
+    def newest(self) -> Checkpoint | None:
+        """The newest intact checkpoint, ``None`` if there is none."""
+        for step in reversed(self.steps()):
+            if intact(self.path(step)):
+                return read(self.path(step))
+        return None
+
+    def best(self) -> Path | None:
+        """The intact checkpoint with the smallest metric; the newest if none has one."""
+        found = [p for p in map(self.path, self.steps()) if intact(p)]
+        rated = [p for p in found if _manifest(p)["metric"] is not None]
+        if rated:
+            return min(rated, key=lambda p: _manifest(p)["metric"])
+        return found[-1] if found else None
+
+    def _prune(self) -> None:
+        best = self.best()
+        for step in self.steps()[: -self.keep]:
+            if self.path(step) != best:
+                shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def _clear_leftovers(self) -> None:
+        for left in self.directory.glob(".step-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def intact(path: Path) -> bool:
+    """Whether every file of a checkpoint has the size and the checksum of its manifest."""
+    try:
+        files = _manifest(path)["files"]
+        return all(
+            (path / name).stat().st_size == size and _checksum(path / name) == crc
+            for name, (size, crc) in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The checkpoint in a directory.
+
+    Raises:
+        CheckpointError: it is damaged or not there.
+    """
+    path = Path(path)
+    if not intact(path):
+        raise CheckpointError(f"{path}: no intact checkpoint; take another one")
+    state = unpack((path / PLAIN).read_bytes(), load_file(path / TENSORS))
+    return Checkpoint(path, _manifest(path)["step"], state)
+
+
+def _write(directory: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
+    if hasattr(model, "save"):
+        model.save(directory)
+    else:
+        weights = {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
+        _save_tensors(weights, directory / WEIGHTS)
+    plain, tensors = pack(dict(state))
+    (directory / PLAIN).write_bytes(plain)
+    _save_tensors(tensors, directory / TENSORS)
+
+
+def _save_tensors(tensors: dict[str, Any], path: Path) -> None:
+    save_file({n: t.contiguous() for n, t in tensors.items()}, path)
+
+
+def _seal(directory: Path, step: int, metric: float | None) -> None:
+    files = sorted(p for p in directory.rglob("*") if p.is_file())
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "step": step,
+        "metric": metric,
+        "files": {str(p.relative_to(directory)): [p.stat().st_size, _checksum(p)] for p in files},
+    }
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    for path in (*files, directory / MANIFEST, directory):
+        _sync(path)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    return json.loads((path / MANIFEST).read_text())
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            crc = zlib.crc32(piece, crc)
+    return crc
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,225 @@
+"""A surrogate from a dataset in one call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sciml.domain.inference import fields_of
+from sciml.domain.layout import layout_of, times_of
+from sciml.errors import InputError, nearest
+from sciml.samples import Sample, Task, Windower
+from sciml.samples.dataset import simulations_of
+from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.surrogate import Surrogate
+from sciml.training.checkpoint import Checkpoints
+from sciml.training.dataset_source import DatasetSource
+from sciml.training.history import History, Step
+from sciml.training.loop import Hooks, train
+from sciml.training.objective import Supervised
+from sciml.training.phase import Phase
+from sciml.training.validation import Trajectory, Validation
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+log = logging.getLogger("sciml.fit")
+
+
+def fit(
+    model: str | Mapping[str, Any] | nn.Module,
+    data: xr.Dataset | str | Path,
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    inputs: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    parameters: Sequence[str] | None = None,
+    batch_size: int = 16,
+    epochs: int | None = None,
+    phases: Any = None,
+    loss: str = "relative_l2",
+    increment: bool | None = None,
+    validation: float = 0.1,
+    rollout: int = 10,
+    seed: int = 0,
+    device: str | None = None,
+    directory: str | Path | None = None,
+) -> Surrogate:
+    """Train a surrogate on a dataset, ours or anyone's netCDF.
+
+    Args:
+        model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``), or a module
+            with a plain-tensor ``forward`` (see :mod:`sciml.surrogates.calling`).
+        data: a dataset or the path of a file.
+        task: what to learn. ``None``: all fields one step ahead where there is time; else
+            ``targets`` from ``inputs`` at the same time.
+        inputs, targets, parameters: names, in the place of a task.
+        batch_size: samples a step.
+        epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
+        phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
+        loss: ``relative_l2``, ``h1`` or ``mse``.
+        increment: learn the change; ``None``: where targets are inputs.
+        validation: part of the samples held out, at least one; of the times, the last ones, where
+            there is a single sample. 0: none.
+        rollout: steps of the rollout in the validation.
+        seed: of the weights, the split and the order.
+        device: ``"cpu"``, ``"cuda"``; ``None``: a GPU if there is one.
+        directory: for checkpoints; ``None``: none are written.
+
+    Returns:
+        The surrogate, with ``surrogate.history`` of the training.
+
+    Raises:
+        InputError: names that the data does not have, NaN, nothing left to train on.
+    """
+    ds = _open(data)
+    task = _task(ds, task, inputs, targets, parameters)
+    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
+    training, held_out = _split(trajectories, task, validation, seed)
+    samples = [s for t in training for s in _cut(t, task)]
+    if not samples:
+        raise InputError(
+            f"no window of the task (lead={task.lead}, history={task.history}, "
+            f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames"
+        )
+    torch.manual_seed(seed)
+    surrogate = _surrogate(model, task, trajectories[0], ds, increment)
+    surrogate.normalizer.update(samples)
+    surrogate.normalizer.fix()
+    if phases is None:
+        phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs or 50, weight_decay=1e-5, clip=1.0)
+    elif epochs is not None:
+        raise InputError("fit: epochs and phases; give one of them")
+    source = DatasetSource(samples, task, batch_size, seed=seed)
+    hooks = Hooks(
+        on_step=_Reporter(source.epoch_steps),
+        validate=Validation(held_out, rollout=rollout) if held_out else None,
+        on_validation=lambda found: log.info("validation %s", _words(found)),
+        checkpoints=None if directory is None else Checkpoints(directory),
+    )
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    weights = sum(p.numel() for p in surrogate.parameters())
+    log.info(
+        "%d samples of %d simulations, %d held out, %d weights, on %s",
+        len(samples), len(training), len(held_out), weights, device,
+    )  # fmt: skip
+    surrogate.history = train(
+        surrogate, source, Supervised(loss), phases, hooks=hooks, device=device
+    )
+    return surrogate.eval()
+
+
+class _Reporter:
+    """A line of log every epoch, ten seconds apart at least."""
+
+    def __init__(self, epoch_steps: int) -> None:
+        self.epoch_steps = epoch_steps
+        self.seconds = 0.0
+
+    def __call__(self, step: Step, history: History) -> None:
+        spent = history.wait + history.compute
+        if step.step % self.epoch_steps == 0 and spent - self.seconds >= 10:
+            self.seconds = spent
+            log.info("step %d, loss %.3e, lr %.1e, %.0f s", step.step, step.loss, step.lr, spent)
+
+
+def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
+    if not isinstance(data, str | Path):
+        return data
+    import xarray as xr
+
+    if not Path(data).exists():
+        raise InputError(f"no file {data}; expected a netCDF file, or a dataset")
+    return xr.open_dataset(data)
+
+
+def _task(
+    ds: xr.Dataset,
+    task: Task | Mapping[str, Any] | None,
+    inputs: Sequence[str] | None,
+    targets: Sequence[str] | None,
+    parameters: Sequence[str] | None,
+) -> Task:
+    named = [n for n, v in (("inputs", inputs), ("targets", targets)) if v is not None]
+    if task is not None:
+        if named or parameters is not None:
+            raise InputError(f"fit: task and {', '.join(named) or 'parameters'}; give one of them")
+        return Task(**task) if isinstance(task, Mapping) else task
+    known = [str(n) for n in ds.data_vars]
+    for name in (*(inputs or ()), *(targets or ())):
+        if name not in known:
+            raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
+    all_names = tuple(f.name for f in fields_of(ds))
+    timed = layout_of(ds, inputs or targets or all_names or None).time is not None
+    inputs = tuple(inputs or targets or all_names)
+    if not timed and targets is None:
+        raise InputError(
+            f"dataset has no time to advance in; say what to predict: fit(..., inputs=[...], "
+            f"targets=[...]) with fields of {', '.join(all_names)}"
+        )
+    steady = targets is not None and not timed
+    targets = tuple(targets or inputs)
+    return Task(inputs, targets, lead=0 if steady else 1, parameters=tuple(parameters or ()))
+
+
+def _split(
+    trajectories: Sequence[Trajectory], task: Task, part: float, seed: int
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Whole simulations are held out; of a single one, its last frames."""
+    if not 0 <= part < 1:
+        raise InputError(f"fit: validation={part}; expected a part from 0 to below 1")
+    if part == 0:
+        return list(trajectories), []
+    if len(trajectories) > 1:
+        held = max(1, round(part * len(trajectories)))
+        order = np.random.default_rng(seed).permutation(len(trajectories))
+        out = set(order[:held].tolist())
+        return (
+            [t for i, t in enumerate(trajectories) if i not in out],
+            [t for i, t in enumerate(trajectories) if i in out],
+        )
+    [(simulation, frames)] = trajectories
+    window = (task.history + task.unroll) * max(task.lead, 1)
+    held = max(window, round(part * len(frames)))
+    if len(frames) - held < window:
+        return [(simulation, frames)], []
+    return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
+
+
+def _cut(trajectory: Trajectory, task: Task) -> list[Sample]:
+    simulation, frames = trajectory
+    windower = Windower(task)
+    windower.open(simulation)
+    return [sample for frame in frames for sample in windower.push(frame)]
+
+
+def _surrogate(
+    model: str | Mapping[str, Any] | nn.Module,
+    task: Task,
+    trajectory: Trajectory,
+    ds: xr.Dataset,
+    increment: bool | None,
+) -> Surrogate:
+    simulation, _ = trajectory
+    times = times_of(ds, layout_of(ds, task.targets))
+    if increment is None:
+        increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
+    rest = {
+        "increment": increment,
+        "fields": simulation.fields,
+        "dt": float(np.median(np.diff(times))) if len(times) > 1 else None,
+    }
+    if isinstance(model, nn.Module):
+        return Surrogate(model, task, Normalizer(task), simulation.domain, **rest)
+    return Surrogate.build(model, task, simulation.domain, **rest)
+
+
+def _words(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{n} {v:.3g}" for n, v in found.items())

@@ -1,0 +1,73 @@
+"""What happened in a run, step by step."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+
+@dataclass(slots=True)
+class Step:
+    """One optimizer step.
+
+    Args:
+        step: count from 1.
+        phase: index of the phase.
+        loss: weighted sum.
+        losses: each by name, unweighted.
+        lr: learning rate.
+        wait: seconds until the batch was there.
+        compute: seconds of forward, backward and update.
+        samples: size of the batch.
+    """
+
+    step: int
+    phase: int
+    loss: float
+    losses: dict[str, float]
+    lr: float
+    wait: float
+    compute: float
+    samples: int
+
+
+#: Steps kept in detail; a run of days must not fill the memory.
+KEPT = 100_000
+
+
+@dataclass(slots=True)
+class History:
+    """The last steps, all validations, and sums over everything.
+
+    Args:
+        steps: the last :data:`KEPT`.
+        validations: dicts with ``step`` and what the validation gave.
+        wait, compute: seconds waited for data, and spent training.
+        samples: drawn in all.
+        ended: why it ended: ``"phases"``, ``"source"`` or ``"stopped"``.
+    """
+
+    steps: deque[Step] = field(default_factory=lambda: deque(maxlen=KEPT))
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    wait: float = 0.0
+    compute: float = 0.0
+    samples: int = 0
+    ended: str = ""
+
+    def add(self, step: Step) -> None:
+        self.steps.append(step)
+        self.wait += step.wait
+        self.compute += step.compute
+        self.samples += step.samples
+
+    @property
+    def losses(self) -> list[float]:
+        return [s.loss for s in self.steps]
+
+    def limit(self, last: int = 50) -> str:
+        """What limited the last steps: ``"data"`` or ``"training"``."""
+        recent = list(islice(reversed(self.steps), last))
+        waited, computed = sum(s.wait for s in recent), sum(s.compute for s in recent)
+        return "data" if waited > computed else "training"

@@ -1,0 +1,182 @@
+"""A stretch of training with one optimizer; a run is a list of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import nn
+
+from sciml.errors import InputError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Adam then L-BFGS, warm-up then decay, energies then forces: each a phase.
+
+    Args:
+        optimizer: ``adamw``, ``adam``, ``sgd`` or ``lbfgs``.
+        lr: peak learning rate; for L-BFGS the first trial step, usually 1.
+        schedule: ``constant``, ``cosine`` (to ``final``·lr), ``step`` (×``gamma`` every
+            ``every`` steps), ``exponential`` (to ``final``·lr) or ``onecycle`` (up from
+            lr/25 over the first 30 %, then down to ``final``·lr).
+        steps: optimizer steps. Neither ``steps`` nor ``epochs``: until the source ends.
+        epochs: passes over the source instead of steps.
+        until: the phase ends early when the weighted loss falls below this.
+        warmup: steps over which lr rises linearly from 0.
+        weights: factor of each named loss; 1 where there is none.
+        weight_decay: of the optimizer; decoupled with ``adamw``.
+        clip: largest norm of the gradient.
+        final: last lr as a part of the peak.
+        gamma, every: of the ``step`` schedule.
+        momentum: of ``sgd``.
+        iterations: L-BFGS iterations in one step, each with its line search.
+        redraw: L-BFGS works on a frozen batch; draw a new one every so many steps, 0: never.
+
+    Raises:
+        InputError: unknown names, or numbers that no phase can have.
+    """
+
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    schedule: str = "constant"
+    steps: int | None = None
+    epochs: int | None = None
+    until: float | None = None
+    warmup: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    weight_decay: float = 0.0
+    clip: float | None = None
+    final: float = 0.0
+    gamma: float = 0.5
+    every: int = 100
+    momentum: float = 0.0
+    iterations: int = 20
+    redraw: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(
+                f"unknown optimizer '{self.optimizer}'; {nearest(self.optimizer, OPTIMIZERS)}"
+            )
+        if self.schedule not in SCHEDULES:
+            raise InputError(
+                f"unknown schedule '{self.schedule}'; {nearest(self.schedule, SCHEDULES)}"
+            )
+        if self.steps is not None and self.epochs is not None:
+            raise InputError(f"phase: steps={self.steps} and epochs={self.epochs}; give one")
+        for name in ("steps", "epochs", "lr", "every", "iterations", "clip"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"phase: {name}={value}; expected more than 0")
+        for name in ("warmup", "weight_decay", "final", "redraw"):
+            if getattr(self, name) < 0:
+                raise InputError(f"phase: {name}={getattr(self, name)}; expected 0 or more")
+
+    @classmethod
+    def of(cls, plain: Phase | Mapping[str, Any]) -> Phase:
+        """A phase from the keys of a study file.
+
+        Raises:
+            InputError: an unknown key, with the nearest one.
+        """
+        if not isinstance(plain, Mapping):
+            return plain
+        known = [f.name for f in fields(cls)]
+        for key in plain:
+            if key not in known:
+                raise InputError(f"phase has no key '{key}'; {nearest(key, known)}")
+        return cls(**plain)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the phase keeps its batch: line searches need the same loss at every call."""
+        return self.optimizer == "lbfgs"
+
+    def length(self, epoch_steps: int | None) -> int | None:
+        """Number of steps, ``None`` where the end of the source decides.
+
+        Raises:
+            InputError: epochs of a source without, or a schedule whose end nobody knows.
+        """
+        if self.epochs is not None:
+            if epoch_steps is None:
+                raise InputError(
+                    f"phase: epochs={self.epochs}, but the source has no epochs; give steps"
+                )
+            return self.epochs * epoch_steps
+        if self.steps is None and self.schedule in ENDING:
+            raise InputError(
+                f"phase: schedule '{self.schedule}' needs to know its end; give steps or epochs"
+            )
+        return self.steps
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer over all parameters of ``model`` that require gradients."""
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            raise InputError("model has no parameters that require gradients; nothing to train")
+        return OPTIMIZERS[self.optimizer](self, parameters)
+
+    def rate(self, step: int, steps: int | None) -> float:
+        """Learning rate of ``step``, counted from 0, out of ``steps``."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1)) if self.warmup else 1.0
+        left = None if steps is None else max(1, steps - self.warmup)
+        return self.lr * rise * SCHEDULES[self.schedule](self, max(0, step - self.warmup), left)
+
+
+def phases_of(
+    plain: Phase | Mapping[str, Any] | Iterable[Phase | Mapping[str, Any]],
+) -> list[Phase]:
+    """Phases from one or several, given as such or as keys of a study file."""
+    if isinstance(plain, Phase | Mapping):
+        return [Phase.of(plain)]
+    return [Phase.of(p) for p in plain]
+
+
+def _lbfgs(phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if phase.weight_decay:
+        raise InputError("phase: lbfgs has no weight_decay; add a penalty to the objective")
+    if phase.clip is not None:
+        raise InputError("phase: lbfgs has no clip: its line search needs the gradient itself")
+    return torch.optim.LBFGS(
+        parameters, lr=phase.lr, max_iter=phase.iterations, line_search_fn="strong_wolfe"
+    )
+
+
+def _onecycle(phase: Phase, step: int, steps: int | None) -> float:
+    rise = max(1, round(0.3 * steps))
+    if step < rise:
+        start, end, part = 1 / 25, 1.0, step / rise
+    else:
+        start, end, part = 1.0, phase.final, (step - rise) / max(1, steps - rise)
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+Build = Callable[[Phase, list[nn.Parameter]], torch.optim.Optimizer]
+
+OPTIMIZERS: dict[str, Build] = {
+    "adamw": lambda s, p: torch.optim.AdamW(p, lr=s.lr, weight_decay=s.weight_decay),
+    "adam": lambda s, p: torch.optim.Adam(p, lr=s.lr, weight_decay=s.weight_decay),
+    "sgd": lambda s, p: torch.optim.SGD(
+        p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay
+    ),
+    "lbfgs": _lbfgs,
+}
+
+#: Factor on the peak learning rate at a step out of all; warm-up is taken off before.
+SCHEDULES: dict[str, Callable[[Phase, int, int | None], float]] = {
+    "constant": lambda s, step, steps: 1.0,
+    "cosine": lambda s, step, steps: (
+        s.final + (1 - s.final) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+    ),
+    "step": lambda s, step, steps: s.gamma ** (step // s.every),
+    "exponential": lambda s, step, steps: max(s.final, 1e-3) ** (step / steps),
+    "onecycle": _onecycle,
+}
+
+#: Schedules that are stretched over the whole phase.
+ENDING = ("cosine", "exponential", "onecycle")

@@ -1,0 +1,60 @@
+"""Where batches come from: one protocol for streams, datasets, collocation points and mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from sciml.surrogates.batch import Batch
+
+Batches = Batch | dict[str, Batch]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives batches until there are no more, and can say where it stands."""
+
+    def next_batch(self) -> Batches | None:
+        """The next batch; ``None`` when there are no more. May wait."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data from which :meth:`load_state_dict` goes on exactly."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Mix:
+    """A batch of each of several sources at every step, for an objective that sums over them.
+
+    Ends when the first of its sources ends.
+
+    Args:
+        sources: by name; the objective finds its batches under the same names.
+    """
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self.sources = dict(sources)
+
+    @property
+    def epoch_steps(self) -> int | None:
+        """Steps in one epoch: that of the first source which has epochs."""
+        lengths = (getattr(s, "epoch_steps", None) for s in self.sources.values())
+        return next((n for n in lengths if n is not None), None)
+
+    def next_batch(self) -> dict[str, Batch] | None:
+        batches = {}
+        for name, source in self.sources.items():
+            batch = source.next_batch()
+            if batch is None:
+                return None
+            batches[name] = batch
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: source.state_dict() for name, source in self.sources.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, source in self.sources.items():
+            source.load_state_dict(state[name])

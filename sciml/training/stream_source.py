@@ -1,0 +1,50 @@
+"""Batches drawn from a buffer that a stream fills meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sciml.samples import Sample, Task
+from sciml.surrogates.batch import Batch, collate
+
+
+class Draws(Protocol):
+    """What a buffer must do for the training side."""
+
+    def get_batch(self, n: int) -> Sequence[Sample]:
+        """``n`` samples, fewer at the very end, none when it is exhausted or stopped; may wait."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+class StreamSource:
+    """Draws ``batch_size`` samples from a buffer for every step.
+
+    Args:
+        buffer: filled by another thread.
+        task: the one that cut its samples.
+        batch_size: samples a batch; the last ones may be smaller.
+    """
+
+    def __init__(self, buffer: Draws, task: Task, batch_size: int) -> None:
+        self.buffer = buffer
+        self.task = task
+        self.batch_size = batch_size
+        self.drawn = 0
+
+    def next_batch(self) -> Batch | None:
+        samples = self.buffer.get_batch(self.batch_size)
+        if not samples:
+            return None
+        self.drawn += len(samples)
+        return collate(samples, self.task)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"drawn": self.drawn, "buffer": self.buffer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores the count. The buffer needs the samples behind its keys, which only the owner of
+        the stream can give: restore it with ``buffer.load_state_dict(state["buffer"], resolve)``."""
+        self.drawn = int(state["drawn"])
