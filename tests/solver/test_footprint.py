@@ -1,0 +1,60 @@
+"""A solver rank stays light: no MPI to describe itself, no torch or xarray to run."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+
+from sciml.share import find
+from sciml.solver.mpirun import environment
+
+HEAVY = ("torch", "xarray", "pydantic", "pandas", "scipy", "dask", "distributed", "h5py")
+
+MEASURE = """
+import json, sys, time
+import numpy
+from mpi4py import MPI
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+before, began = resident(), time.perf_counter()
+import runpy
+runpy.run_path(sys.argv[1], run_name="rank")
+for name in sys.argv[2:]:
+    __import__(name)
+took, grown = time.perf_counter() - began, resident() - before
+print(json.dumps({"seconds": took, "megabytes": grown, "modules": list(sys.modules)}))
+"""
+
+
+def test_a_rank_is_light():
+    extra = ["sciml.stream.client"] if find_spec("sciml.stream.client") else []
+    runs = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(find("solvers/heat.py")), *extra],
+            capture_output=True, text=True, env=environment(), check=True, timeout=60,
+        )  # fmt: skip
+        runs.append(json.loads(done.stdout))
+    assert not set(HEAVY) & set(runs[0]["modules"])
+    assert min(run["seconds"] for run in runs) < 0.3, runs
+    assert min(run["megabytes"] for run in runs) < 30, runs
+
+
+def test_describe_imports_no_mpi():
+    code = (
+        "import runpy, sys; sys.argv = ['heat.py', '--describe'];"
+        f"runpy.run_path({str(find('solvers/heat.py'))!r}, run_name='__main__');"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in sys.argv + "
+        f"{['mpi4py', *HEAVY]!r}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.strip() == "[]"
+    schema = json.loads(done.stdout)
+    assert schema["schema_version"] == 1 and schema["name"] == "heat"
+    assert {"name", "units", "low", "high", "default", "help"} <= set(schema["parameters"][0])
+    assert {"name", "type", "default", "choices", "help"} <= set(schema["options"][0])
