@@ -57,7 +57,7 @@ class Heat(Program):
         Option("mode", (1, 1), help="waves along y and x; half waves with dirichlet (mode)"),
     )
     order_space = 2
-    order_time = {"explicit": 1, "crank-nicolson": 2}  # noqa: RUF012
+    order_time = {"explicit": 1, "crank-nicolson": 2}
 
     def __init__(self, given):
         self.given, self.dt, self.kappa = given, given.dt, given.kappa
