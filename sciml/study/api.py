@@ -222,4 +222,3 @@ def figures(summary: dict[str, Any]) -> str:
             f"{first['simulations_planned']} simulations had started"
         )
     return "\n".join(lines)
-

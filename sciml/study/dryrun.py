@@ -61,9 +61,7 @@ class Estimate:
         ]
 
 
-def estimate(
-    study: Study, description: Description, plan: Sequence[PlannedSimulation]
-) -> Estimate:
+def estimate(study: Study, description: Description, plan: Sequence[PlannedSimulation]) -> Estimate:
     """Run a few steps of the first simulation on one rank, and reckon from there."""
     from sciml.solver.simulate import simulate
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from sciml.errors import InputError, ScimlError
-from sciml.samples import Sample, Simulation, Windower
+from sciml.buffer import Stopped
+from sciml.errors import ScimlError
+from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.study.heldout import HeldOut
 
@@ -26,7 +27,6 @@ class Intake(threading.Thread):
         buffer: takes them.
         heldout: takes the frames of validation simulations.
         roles: ``"train"`` or ``"validation"`` by simulation number.
-        normalizer: sees every training sample until it is fixed.
     """
 
     def __init__(
@@ -42,15 +42,18 @@ class Intake(threading.Thread):
         self._windower = windower
         self._buffer = buffer
         self._heldout = heldout
-        self._roles = roles
+        self.roles = dict(roles)
+        self._training = True
         self._halt = threading.Event()
         self.lock = threading.Lock()
         self.first = threading.Event()
         self.simulation: Simulation | None = None
         self.normalizer: Any = None
         self._early: list[Sample] = []
+        self._on_the_way: list[Sample] = []
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
+        self.opened: set[int] = set()
         self.launcher: dict[str, Any] = {}
         self.over = threading.Event()
         self.error: ScimlError | None = None
@@ -61,11 +64,12 @@ class Intake(threading.Thread):
                 event = self._server.events.get(timeout=WAIT)
                 if event is not None:
                     self._take(event)
+        except Stopped:
+            return  # told to halt while it was waiting for room
         except ScimlError as error:
-            if not self._halt.is_set():
-                self.error = error
-                self.first.set()
-                self._buffer.stop()
+            self.error = error
+            self.first.set()
+            self._buffer.stop()
 
     def halt(self) -> None:
         self._halt.set()
@@ -85,64 +89,97 @@ class Intake(threading.Thread):
                 normalizer.update(self._early)
             self._early = []
 
+    def discard_training(self) -> None:
+        """Training is over: take in what is still to come for validation, drop the rest."""
+        self._training = False
+        self._buffer.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must know beside the buffer: keys, not data."""
+        with self.lock:
+            return {
+                "frames": [
+                    list(frame.key) for frame in self._windower.pending() + self._heldout.pending()
+                ],
+                "on_the_way": [list(sample.key) for sample in self._on_the_way],
+                "ledger": self._server.ledger.state_dict(),
+            }
+
     def _take(self, event: Any) -> None:
         match event:
             case Opened(simulation=simulation, continues=continues):
                 self._open(simulation, continues)
             case Arrived(frame=frame):
-                if self._held_out(frame.simulation):
-                    self._heldout.push(frame)
-                else:
-                    self._feed(self._windower.push(frame))
+                self._arrive(frame)
             case Closed(simulation_id=number):
-                self._windower.close(number)
+                with self.lock:
+                    self._windower.close(number)
                 self._heldout.close(number)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
-                self._windower.close(number)
-                self._heldout.drop(number)
+                self._drop(number)
             case Control(message=message):
                 self._control(message)
 
     def _open(self, simulation: Simulation, continues: bool) -> None:
+        self.opened.add(simulation.id)
         if self._held_out(simulation.id):
             self._heldout.open(simulation)
             return
-        if not continues:
-            self._windower.cut(simulation.id)
-        try:
+        with self.lock:
+            if not continues:
+                self._windower.cut(simulation.id)
+            # A task that does not fit this program fits no other simulation either: this ends
+            # the intake, and with it the run.
             self._windower.open(simulation)
-        except InputError as error:
-            # The task does not fit this program at all: no other simulation will fit either.
-            self.error = error
-            self.first.set()
-            raise
         if self.simulation is None:
             self.simulation = simulation
             self.first.set()
 
-    def _feed(self, samples: list[Sample]) -> None:
-        if not samples:
+    def _arrive(self, frame: Frame) -> None:
+        ledger = self._server.ledger
+        if self._held_out(frame.simulation):
+            self._heldout.push(frame)
             return
         with self.lock:
+            # One step for a checkpoint: the frame counts as entered, and its samples are listed
+            # as on their way, whether or not the buffer has room for them yet.
+            samples = self._windower.push(frame)
+            self._on_the_way = list(samples)
+            ledger.enter(frame)
             if self.normalizer is None:
                 self._early += samples
-            else:
+            elif samples:
                 self.normalizer.update(samples)
         for sample in samples:
+            if self._training:
+                self._put(sample)
+        self._on_the_way = []
+
+    def _put(self, sample: Sample) -> None:
+        try:
             self._buffer.put(sample)
-        self._server.ledger.count("entered", len(samples))
+        except Stopped:
+            if self._training:
+                raise
+            return  # training ended while this one waited for room
+        self._server.ledger.count("entered")
+
+    def _drop(self, simulation: int) -> None:
+        with self.lock:
+            self._windower.close(simulation)
+        self._heldout.drop(simulation)
 
     def _control(self, message: dict[str, Any]) -> None:
         self.launcher = message
         for number in message.get("given_up", ()):
             if number not in self.given_up:
                 self.given_up.add(number)
-                self._windower.close(number)
-                self._heldout.drop(number)
+                self._drop(number)
+                self._server.abandon(number)
         if message.get("done"):
             self.over.set()
             self._buffer.close()
 
     def _held_out(self, simulation: int) -> bool:
-        return self._roles.get(simulation, "train") == "validation"
+        return self.roles.get(simulation, "train") == "validation"

@@ -118,8 +118,11 @@ class Launcher:
 
     def _submit(self, job: Job) -> None:
         future = self._client.submit(
-            run_job, job, resources={"sim": 1}, pure=False, key=f"simulation-{job.simulation:05d}-"
-            f"{self._failed_attempts.get(job.simulation, 0)}",
+            run_job,
+            job,
+            resources={"sim": 1},
+            pure=False,
+            key=f"simulation-{job.simulation:05d}-{self._failed_attempts.get(job.simulation, 0)}",
         )
         self._running[job.simulation] = (job, future)
 

@@ -34,7 +34,8 @@ class Snapshot:
             "simulations": dict(self.simulations),
             "buffer": t.get("buffer") or {},
             "training": {
-                key: t.get(key) for key in ("step", "steps", "loss", "error", "persistence", "waiting")
+                key: t.get(key)
+                for key in ("step", "steps", "loss", "error", "persistence", "waiting")
             },
             "memory": t.get("memory"),
         }

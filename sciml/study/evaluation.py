@@ -1,0 +1,110 @@
+"""A trained surrogate against simulations that it has not seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from sciml.domain.names import SAMPLE, TIME
+from sciml.errors import InputError
+from sciml.samples.dataset import simulations_of
+from sciml.study.api import load
+from sciml.study.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from sciml.surrogates import Surrogate
+
+
+def evaluate(
+    run_dir: Path, files: Sequence[Path] | None = None, rollout: int | None = None
+) -> dict[str, Any]:
+    """One-step and rollout errors of a run's surrogate.
+
+    Args:
+        run_dir: run directory or saved surrogate.
+        files: netCDF files; default: the held-out simulations of the run.
+        rollout: steps to roll out; default: as many as there are.
+
+    Raises:
+        InputError: no surrogate, no data, or data that do not fit it.
+    """
+    from sciml.training.validation import Validation
+
+    surrogate = load(run_dir)
+    paths = list(files or heldout_files(Path(run_dir)))
+    if not paths:
+        raise InputError(
+            f"{run_dir} holds no validation simulations; name netCDF files with --data"
+        )
+    trajectories = []
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected a netCDF file of simulations")
+        with xr.open_dataset(path) as ds:
+            trajectories += simulations_of(ds.load(), surrogate.task.parameters)
+    longest = max(len(frames) for _, frames in trajectories)
+    found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
+    return {"simulations": len(trajectories), **found}
+
+
+def heldout_files(run_dir: Path) -> list[Path]:
+    return sorted((run_dir / "validation").glob("*.nc"))
+
+
+def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> None:
+    """Rollouts from the first frames of every held-out simulation, with the truth beside them.
+
+    One file where all lie on one domain: dims ``(sample, time, …)``, ``u`` and ``u_true``. Else a
+    file a simulation, ``predictions-00003.nc``.
+    """
+    task = surrogate.task
+    if not task.autoregressive:
+        return
+    rolled = []
+    for path in heldout_files(run.path):
+        with xr.open_dataset(path) as ds:
+            truth = ds.load()
+        length = min(steps, (truth.sizes[TIME] - 1) // task.lead - (task.history - 1))
+        if length < 1:
+            continue
+        start = truth.isel({TIME: slice(0, (task.history - 1) * task.lead + 1)})
+        guess = surrogate.rollout(start, length)
+        first = (task.history - 1) * task.lead
+        at = slice(first, first + length * task.lead + 1, task.lead)
+        rolled.append(_beside(truth.isel({TIME: at}), guess, task.targets))
+    if not rolled:
+        return
+    if all(ds.sizes == rolled[0].sizes for ds in rolled):
+        together = xr.concat(
+            rolled, SAMPLE, data_vars="all", join="override", combine_attrs="drop_conflicts"
+        )
+        _write(together, run.predictions)
+        return
+    for number, ds in enumerate(rolled):
+        _write(ds, run.path / f"predictions-{number:05d}.nc")
+
+
+def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.Dataset:
+    """Truth as ``<name>_true``, and the prediction with the frame it started from in front."""
+    out = truth.drop_vars(list(targets))
+    for name in targets:
+        true = truth[name]
+        start = true.isel({TIME: slice(0, 1)})
+        ahead = guess[name].isel({TIME: slice(-(true.sizes[TIME] - 1), None)})
+        joined = xr.concat([start, ahead], TIME, join="override").transpose(*true.dims)
+        out[name] = joined.assign_coords({TIME: true[TIME]}).assign_attrs(true.attrs)
+        out[f"{name}_true"] = true
+        long_name = true.attrs.get("long_name", name)
+        out[f"{name}_true"].attrs["long_name"] = f"{long_name}, solver"
+        out[name].attrs["long_name"] = f"{long_name}, surrogate"
+    return out
+
+
+def _write(ds: xr.Dataset, path: Path) -> None:
+    aside = path.with_suffix(".part")
+    ds.to_netcdf(aside, engine="h5netcdf")
+    os.replace(aside, path)

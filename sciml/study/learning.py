@@ -1,0 +1,215 @@
+"""What the trainer does with torch: builds the surrogate, trains it on the stream, writes it down."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sciml.errors import ScimlError
+from sciml.study.rundir import write_json
+from sciml.surrogates import Surrogate
+from sciml.surrogates.batch import Batch
+from sciml.training.checkpoint import Checkpoints
+from sciml.training.history import History, Step
+from sciml.training.loop import Hooks, train
+from sciml.training.objective import Supervised
+from sciml.training.stream_source import StreamSource
+from sciml.training.validation import Validation
+
+if TYPE_CHECKING:
+    from sciml.study.trainer import Trainer
+
+log = logging.getLogger("sciml.trainer")
+
+#: Windows a held-out simulation in a validation while the stream runs; the last one takes all.
+WINDOWS_ON_THE_WAY = 8
+
+
+class Learning:
+    """The training of one run.
+
+    Args:
+        trainer: server, buffer and intake, running; the first simulation has opened.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.run = trainer.run
+        study = self.study = trainer.study
+        torch.set_num_threads(study.training.threads)
+        torch.manual_seed(study.seed)
+        np.random.seed(study.seed)
+        simulation = trainer.intake.simulation
+        self.task = study.task.build()
+        self.surrogate = Surrogate.build(
+            {"name": study.model.name, **study.model.config},
+            self.task,
+            simulation.domain,
+            increment=study.task.increment,
+            fields=simulation.fields,
+        )
+        trainer.intake.attach_normalizer(self.surrogate.normalizer)
+        self.device = _device(study.training.device)
+        self.surrogate.to(self.device)
+        self.history = History()
+        self._last_step = time.perf_counter()
+        self._shares: list[tuple[float, float]] = []
+
+    def train(self) -> None:
+        """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
+        trainer, training = self.trainer, self.study.training
+        trainer.state = "waiting for the watermark"
+        source = _Watermarked(
+            StreamSource(trainer.buffer, self.task, training.batch_size), self._begin
+        )
+        hooks = Hooks(
+            on_step=self._on_step,
+            validate=self._validate,
+            validate_every=self.study.validation.every,
+            on_validation=self._on_validation,
+            checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
+            checkpoint_every=training.checkpoint_every,
+            extra_state=trainer.intake.state_dict,
+            on_checkpoint=self._on_checkpoint,
+            stop=trainer.stop,
+        )
+        self.history = train(
+            self.surrogate,
+            source,
+            Supervised(training.loss),
+            [phase.build() for phase in training.phases],
+            hooks=hooks,
+            device=self.device,
+        )
+        if not self.history.steps and not trainer.stop.is_set():
+            raise ScimlError(
+                "no simulation delivered a training sample: every one failed or is shorter than "
+                "the task's window; see logs/ in the run"
+            )
+
+    def finish(self) -> None:
+        """Wait for the held-out simulations, roll out on them, write what the run is for."""
+        self._await_heldout()
+        self.trainer.state = "validating"
+        self.surrogate.eval()
+        self.surrogate.save(self.run.surrogate)
+        trajectories = self.trainer.heldout.trajectories()
+        summary: dict[str, Any] = {
+            "steps": len(self.history.steps),
+            "ended": self.history.ended,
+            "loss": self.history.losses[-1],
+            "first_step": self.trainer.first_step_at,
+            "parameters": sum(p.numel() for p in self.surrogate.parameters()),
+            "wait_seconds": self.history.wait,
+            "compute_seconds": self.history.compute,
+            "validation_simulations": len(trajectories),
+        }
+        if trajectories:
+            rollout = self.study.validation.rollout
+            found = Validation(trajectories, rollout=rollout)(self.surrogate)
+            summary |= found
+            from sciml.study.evaluation import write_predictions
+
+            write_predictions(self.surrogate, self.run, rollout)
+            self._on_validation({"step": len(self.history.steps), **found})
+        write_json(self.run.summary, summary)
+
+    def _begin(self) -> None:
+        """The watermark is reached: from the first gradient step on, the scaling stays."""
+        trainer = self.trainer
+        trainer.intake.fix_normalizer()
+        trainer.state = "training"
+        trainer.first_step_at = {
+            "simulations_started": len(trainer.intake.opened),
+            "simulations_planned": trainer.planned,
+        }
+        log.info("first gradient step: %s", trainer.first_step_at)
+
+    def _on_step(self, step: Step, history: History) -> None:
+        self._shares.append((step.wait, step.compute))
+        self._shares = self._shares[-50:]
+        waited = sum(w for w, _ in self._shares)
+        computed = sum(c for _, c in self._shares)
+        self.trainer.progress |= {
+            "step": step.step,
+            "loss": step.loss,
+            "waiting": waited / max(waited + computed, 1e-9),
+        }
+
+    def _validate(self, surrogate: Any) -> dict[str, float]:
+        trajectories = self.trainer.heldout.trajectories()
+        if not trajectories:
+            return {}
+        return Validation(trajectories, windows=WINDOWS_ON_THE_WAY)(surrogate)
+
+    def _on_validation(self, found: dict[str, Any]) -> None:
+        if "one_step" not in found:
+            return
+        self.trainer.progress |= {
+            "error": found["one_step"],
+            "persistence": found.get("persistence"),
+        }
+        with self.run.metrics.open("a") as file:
+            file.write(json.dumps({"loss": self.trainer.progress.get("loss"), **found}) + "\n")
+
+    def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
+        """What the checkpoint does not need can leave the spool.
+
+        Taken from the checkpoint's own lists: the live buffer has moved on since.
+        """
+        held = state["extra"]
+        samples = [entry[:2] for entry in state["source"]["buffer"]["entries"]]
+        keep = {tuple(key) for key in held["frames"]}
+        for simulation, origin in [*samples, *held["on_the_way"]]:
+            steps = (*self.task.input_steps(origin), *self.task.target_steps(origin))
+            keep |= {(simulation, step) for step in steps}
+        self.trainer.server.commit(keep, held["ledger"])
+
+    def _await_heldout(self) -> None:
+        """Training may end before the last held-out simulation has come in."""
+        trainer = self.trainer
+        wanted = {n for n, role in trainer.intake.roles.items() if role == "validation"}
+        deadline = time.monotonic() + self.study.validation.patience
+        trainer.state = "waiting for the held-out simulations"
+        # The intake must not wait for a buffer that nobody reads any more.
+        trainer.intake.discard_training()
+        while time.monotonic() < deadline and not trainer.stop.is_set():
+            there = {s.id for s, _ in trainer.heldout.trajectories()}
+            missing = wanted - there - trainer.intake.given_up - set(trainer.intake.quarantined)
+            if not missing or trainer.intake.over.is_set():
+                return
+            time.sleep(0.05)
+
+
+class _Watermarked:
+    """A source that says when its first batch is there, before anyone computes with it."""
+
+    def __init__(self, source: StreamSource, begin: Any) -> None:
+        self._source = source
+        self._begin = begin
+        self._begun = False
+
+    def next_batch(self) -> Batch | None:
+        batch = self._source.next_batch()
+        if batch is not None and not self._begun:
+            self._begun = True
+            self._begin()
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._source.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._source.load_state_dict(state)
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
