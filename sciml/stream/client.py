@@ -1,0 +1,426 @@
+"""What a solver rank holds: connect, send, close.
+
+Light on purpose: numpy, zmq and msgpack, no thread of its own. Everything the protocol asks for is
+done inside ``send`` and ``close``; the trainer may die and come back in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Domain, Field
+from sciml.domain.block import Block
+from sciml.errors import InputError, StreamError, nearest
+from sciml.samples import Simulation
+from sciml.stream import message as m
+from sciml.stream.dealer import Dealer, Patience
+from sciml.stream.description import digest, simulation_to_wire
+from sciml.stream.intervals import Intervals
+
+#: Several steps ride in one message up to this size, bytes, …
+BATCH = 512 << 10
+#: … but only while the solver calls ``send`` faster than this, seconds, …
+BATCH_PACE = 0.005
+#: … and none waits longer than this, seconds.
+BATCH_AGE = 0.05
+POLL = 0.25
+#: Seconds between hellos while another rank is waited for.
+HELLO_PAUSE = 0.05
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """All blocks of one step, kept until they are durable."""
+
+    sequence: int
+    step: int
+    nbytes: int
+    parts: list[bytes]
+
+
+class Client:
+    """A rank's end of the stream; make it with :func:`connect`. Used from one thread.
+
+    Args:
+        simulation: what is streamed.
+        block: the points this rank holds; ``None``: all of them (one rank only).
+        rank, ranks: of how many.
+        attempt: of running this simulation, from 1; a higher one fences lower ones off.
+        endpoint: file or run directory.
+        timeout: seconds to wait for the first answer.
+        patience: seconds without any sign of the trainer before giving up later on.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        block: Block | None,
+        rank: int,
+        ranks: int,
+        attempt: int,
+        endpoint: str | os.PathLike[str] | None,
+        timeout: float,
+        patience: float,
+    ) -> None:
+        self.simulation, self.attempt, self.rank = simulation, attempt, rank
+        self._ranks, self._block = ranks, block
+        points = simulation.domain.point_shape
+        self._box = block or Block((0,) * len(points), points)
+        #: Fields that this rank sends: global ones come from rank 0 alone.
+        self._fields = {f.name: f for f in simulation.fields if f.on == "point" or rank == 0}
+        self._token = os.urandom(16)
+        self._hello = 0
+        self._epoch = 0
+        self._sequence = 0
+        self._steps = Intervals()
+        self._held = Intervals()
+        self._overlap: int | None = None
+        self._ready = self._finished = self._left = self._closed = False
+        self._queue: deque[_Parcel] = deque()  # not sent since the last hello
+        self._flight: deque[_Parcel] = deque()  # sent, not durable
+        self._queued = 0
+        self._sent = self._credit = self._window = 0
+        self._last_send = self._oldest = 0.0
+        self._waits = ""
+        self._dealer = Dealer(endpoint)
+        self._patience = Patience(timeout)
+        try:
+            self._say_hello()
+            while not self._ready:
+                self._await()
+        except BaseException:
+            self.abort()
+            raise
+        self._patience = Patience(patience)
+
+    def send(self, step: int, time: float, **fields: np.ndarray) -> None:
+        """Stream one state: a block of every field.
+
+        The arrays are copied; they may change as soon as this returns. It waits while the trainer
+        has no room, or is away.
+
+        Args:
+            step: count of sent states, from 0.
+            time: physical time.
+            **fields: this rank's block of every field, as it is: no cast, C order is made.
+
+        Raises:
+            InputError: a field is missing or unknown, a step was sent before, no numbers.
+            StreamError: refused (fenced, quarantined), or no sign of the trainer any more.
+        """
+        self._check(step, fields)
+        self._steps.add(step)
+        if self._finished or (step in self._held and step != self._overlap):
+            self._listen()
+            return
+        parcel = self._pack(int(step), float(time), fields)
+        now = clock.monotonic()
+        hurried, self._last_send = now - self._last_send < BATCH_PACE, now
+        if not self._queue:
+            self._oldest = now
+        self._queue.append(parcel)
+        self._queued += parcel.nbytes
+        self._listen()
+        if not (hurried and self._may_wait(now)):
+            self._pump()
+            while self._queue and not self._finished:
+                self._await()
+                self._pump()
+
+    def close(self) -> None:
+        """Wait until everything is durable, and tell the trainer that this rank is done.
+
+        Raises:
+            StreamError: as :meth:`send`; also when frames were lost on the trainer's side and only
+                another attempt can bring them.
+        """
+        if self._closed:
+            return
+        try:
+            said = 0.0
+            while not (self._left or self._finished):
+                self._pump()
+                idle = self._ready and not self._queue and not self._flight
+                if idle and clock.monotonic() - said > 1.0:
+                    self._tell(m.BYE, steps=self._steps.ranges())
+                    said = clock.monotonic()
+                self._await()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Let go of the socket without a word; what is not durable is lost to the trainer."""
+        self._closed = True
+        self._dealer.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    # -- outward --------------------------------------------------------------------------------
+
+    def _check(self, step: int, fields: Mapping[str, np.ndarray]) -> None:
+        if self._closed:
+            raise StreamError("send() on a client that is closed")
+        if not 0 <= step < m.WHOLE_LIMIT or int(step) != step:
+            raise InputError(f"send: step {step}; expected a whole number from 0")
+        if step in self._steps:
+            raise InputError(f"send: step {step} was sent before; expected each step once")
+        names = {field.name for field in self.simulation.fields}
+        for name in fields:
+            if name not in names:
+                raise InputError(f"send: unknown field '{name}'; {nearest(name, names)}")
+        for name in self._fields:
+            if name not in fields:
+                raise InputError(f"send: field '{name}' is missing; expected {', '.join(names)}")
+
+    def _pack(self, step: int, time: float, fields: Mapping[str, np.ndarray]) -> _Parcel:
+        self._sequence += 1
+        points = self.simulation.domain.point_shape
+        parts: list[bytes] = []
+        nbytes = 0
+        for name, field in self._fields.items():
+            array = np.asarray(fields[name])
+            if array.dtype.hasobject:
+                raise InputError(f"send: field '{name}' holds objects; expected numbers")
+            if array.nbytes > self._dealer.endpoint.message_limit:
+                raise InputError(
+                    f"send: a block of field '{name}' has {array.nbytes} bytes; expected at most "
+                    f"{self._dealer.endpoint.message_limit}: use more ranks, or send less"
+                )
+            offset = self._box.offset if field.on == "point" else ()
+            header = m.Header(
+                self.simulation.id,
+                self.attempt,
+                step,
+                time,
+                name,
+                array.dtype.str,
+                field.shape(points),
+                offset + (0,) * (array.ndim - len(offset)),
+                array.shape,
+                self._sequence,
+            )
+            # A copy of our own, C-ordered: libzmq reads it later, while the solver goes on.
+            parts += (header.encode(), array.tobytes())
+            nbytes += array.nbytes
+        return _Parcel(self._sequence, step, nbytes, parts)
+
+    def _may_wait(self, now: float) -> bool:
+        """Whether what is queued may wait for the next ``send``, to share a message with it.
+
+        It stays well below the window even on the rank with the largest block: else that rank could
+        run out of credit while another one, waiting for it, holds back the blocks that it needs.
+        """
+        return (
+            self._queued < BATCH
+            and self._queued * self._ranks < self._window // 4
+            and now - self._oldest < BATCH_AGE
+        )
+
+    def _pump(self) -> None:
+        """Send what is queued as far as credit goes."""
+        while self._queue and self._ready:
+            batch: list[_Parcel] = []
+            size = 0
+            under_way = self._sent - (self._credit - self._window)
+            while self._queue and (size < BATCH or not batch):
+                n = self._queue[0].nbytes
+                if under_way + size + n > self._window and under_way + size > 0:
+                    break
+                size += n
+                batch.append(self._queue.popleft())
+            if not batch:
+                return
+            self._sent += size
+            self._queued -= size
+            self._flight.extend(batch)
+            head = self._envelope(m.BLOCKS, sequence=batch[-1].sequence)
+            self._dealer.send([head, *(part for parcel in batch for part in parcel.parts)])
+
+    def _envelope(self, kind: str, **entries: Any) -> bytes:
+        return m.envelope(kind, epoch=self._epoch, hello=self._hello, **entries)
+
+    def _tell(self, kind: str, **entries: Any) -> None:
+        self._dealer.send([self._envelope(kind, **entries)])
+
+    def _say_hello(self) -> None:
+        """Introduce this rank; answers to an earlier hello no longer count."""
+        self._ready = False
+        self._hello += 1
+        entries: dict[str, Any] = {
+            "simulation": self.simulation.id,
+            "attempt": self.attempt,
+            "rank": self.rank,
+            "ranks": self._ranks,
+            "token": self._token,
+            "digest": digest(self.simulation),
+            "offset": None if self._block is None else self._block.offset,
+            "shape": None if self._block is None else self._block.shape,
+        }
+        if self.rank == 0:
+            entries["description"] = simulation_to_wire(self.simulation)
+        self._tell(m.HELLO, **entries)
+
+    # -- inward ---------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Take what the trainer has said, without waiting."""
+        while (parts := self._dealer.receive(0.0)) is not None:
+            self._hear(parts)
+
+    def _await(self) -> None:
+        """Wait for the trainer to say something; ask it now and then."""
+        parts = self._dealer.receive(POLL)
+        if parts is not None:
+            self._hear(parts)
+            self._listen()
+            return
+        if self._patience.exhausted:
+            self._give_up()
+        if not self._ready:
+            trouble = self._dealer.trouble()
+            if "key" in trouble:
+                raise StreamError(f"{self._dealer.endpoint.address}: {trouble}")
+            self._waits = trouble or self._waits
+        if self._patience.asks():
+            if self._dealer.refresh() or not self._ready:
+                self._say_hello()
+            else:
+                self._tell(m.PING)
+
+    def _give_up(self) -> None:
+        why = self._waits or "is it running?"
+        raise StreamError(
+            f"no sign of the trainer at {self._dealer.endpoint.address} for "
+            f"{self._patience.silence:.0f} s: {why}"
+        )
+
+    def _hear(self, parts: list[bytes]) -> None:
+        message = m.decode_envelope(parts[0])
+        kind = message["kind"]
+        if kind == m.REFUSED:
+            raise StreamError(
+                f"simulation {self.simulation.id}, attempt {self.attempt}, rank {self.rank}: "
+                f"{m.text(message, 'reason', 4096)}"
+            )
+        if message.get("hello") != self._hello:
+            return  # an answer to something that is no longer so
+        if kind == m.WAIT:
+            # A sign of life, but not of what is waited for.
+            self._waits = m.text(message, "reason", 4096)
+            clock.sleep(HELLO_PAUSE)
+            if self._patience.exhausted:
+                self._give_up()
+            self._say_hello()
+            return
+        self._patience.heard()
+        if kind == m.WELCOME:
+            self._welcome(message)
+        elif kind == m.ACK:
+            self._acknowledge(message)
+        elif kind == m.UNKNOWN:
+            self._epoch = m.whole(message, "epoch")
+            self._say_hello()
+        elif kind == m.BYE:
+            self._left = True
+
+    def _welcome(self, message: dict[str, Any]) -> None:
+        self._epoch = m.whole(message, "epoch")
+        self._ready, self._waits = True, ""
+        if message.get("finished"):
+            self._finished = True
+            self._queue.clear()
+            self._flight.clear()
+            return
+        self._held = Intervals.from_wire(message.get("held"))
+        self._overlap = message.get("overlap")
+        self._window, self._credit = m.whole(message, "window"), m.whole(message, "credit")
+        self._sent = 0
+        waiting = [*self._flight, *self._queue]
+        self._flight.clear()
+        self._queue = deque(parcel for parcel in waiting if parcel.step not in self._held)
+        self._queued = sum(parcel.nbytes for parcel in self._queue)
+
+    def _acknowledge(self, message: dict[str, Any]) -> None:
+        self._window, self._credit = m.whole(message, "window"), m.whole(message, "credit")
+        durable = m.whole(message, "durable")
+        while self._flight and self._flight[0].sequence <= durable:
+            self._flight.popleft()
+
+
+def connect(
+    simulation: Simulation | None = None,
+    block: Block | None = None,
+    rank: int = 0,
+    ranks: int = 1,
+    *,
+    endpoint: str | os.PathLike[str] | None = None,
+    attempt: int | None = None,
+    domain: Domain | None = None,
+    fields: Iterable[Field | str] = (),
+    parameters: Mapping[str, float] | None = None,
+    static: Mapping[str, np.ndarray] | None = None,
+    deterministic: bool = True,
+    timeout: float = 60.0,
+    patience: float = 600.0,
+) -> Client:
+    """Connect one rank to the trainer; every rank does this for itself.
+
+    Args:
+        simulation: what is streamed; or give ``domain``, ``fields``, … and its number is taken from
+            ``SCIML_SIMULATION``.
+        block: the points this rank holds; ``None``: all of them (one rank only).
+        rank, ranks: of how many; rank 0 must connect for the others to be answered.
+        endpoint: endpoint file or run directory; default ``SCIML_ENDPOINT``.
+        attempt: default ``SCIML_ATTEMPT``, else 1.
+        domain, fields, parameters, static, deterministic: see :class:`~sciml.samples.Simulation`;
+            a field may be given by its name.
+        timeout: seconds to wait for the first answer.
+        patience: seconds without any sign of the trainer before giving up later on; it may be away
+            for so long, and come back.
+
+    Raises:
+        InputError: neither a simulation nor a domain with fields.
+        StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
+    """
+    if simulation is None:
+        known = tuple(f if isinstance(f, Field) else Field(f) for f in fields)
+        if domain is None or not known:
+            raise InputError("connect: expected simulation=, or domain= and fields=")
+        simulation = Simulation(
+            _number("SCIML_SIMULATION", 0),
+            domain,
+            known,
+            parameters or {},
+            static or {},
+            deterministic,
+        )
+    if attempt is None:
+        attempt = _number("SCIML_ATTEMPT", 1)
+    return Client(simulation, block, rank, ranks, attempt, endpoint, timeout, patience)
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit():
+        raise InputError(f"{variable}={text!r}; expected a whole number")
+    return int(text)

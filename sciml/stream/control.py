@@ -1,0 +1,62 @@
+"""The supervisor's line to the trainer: one question, one answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from sciml.errors import StreamError
+from sciml.stream import message as m
+from sciml.stream.dealer import Dealer, Patience
+
+
+class ControlClient:
+    """Tells the trainer what the launcher knows, and gets its status; used from one thread.
+
+    Args:
+        endpoint: the endpoint file or its run directory; default ``SCIML_ENDPOINT``.
+
+    Raises:
+        StreamError: no endpoint file, or one that others can read.
+    """
+
+    def __init__(self, endpoint: str | os.PathLike[str] | None = None) -> None:
+        self._dealer = Dealer(endpoint)
+        self._number = 0
+
+    def exchange(self, message: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
+        """Send ``message``, return the trainer's last status. Idempotent: asked again if need be.
+
+        Args:
+            message: plain values; the trainer sees it as a ``Control`` event when it has changed.
+            timeout: seconds.
+
+        Raises:
+            StreamError: no answer in time, or refused.
+        """
+        self._number += 1
+        question = m.envelope(m.CONTROL, number=self._number, message=message)
+        self._dealer.refresh()
+        self._dealer.send([question])
+        deadline = time.monotonic() + timeout
+        patience = Patience(timeout)
+        while (left := deadline - time.monotonic()) > 0:
+            parts = self._dealer.receive(min(left, 0.25))
+            if parts is None:
+                if patience.asks() and self._dealer.refresh():
+                    self._dealer.send([question])
+                continue
+            answer = m.decode_envelope(parts[0])
+            if answer["kind"] == m.REFUSED:
+                raise StreamError(f"the trainer refused: {m.text(answer, 'reason', 4096)}")
+            if answer["kind"] == m.CONTROL and answer.get("number") == self._number:
+                return answer.get("status") or {}
+        trouble = self._dealer.trouble()
+        raise StreamError(
+            f"no answer from the trainer at {self._dealer.endpoint.address} within {timeout:g} s"
+            + (f": {trouble}" if trouble else "")
+        )
+
+    def close(self) -> None:
+        self._dealer.close()

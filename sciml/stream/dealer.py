@@ -1,0 +1,157 @@
+"""A client's socket: connects by what the endpoint file says, and again when that changes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from sciml.errors import StreamError
+from sciml.stream.endpoint import Endpoint
+
+RECONNECT_MS, RECONNECT_MAX_MS = 100, 2_000
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
+ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
+
+
+class Dealer:
+    """A DEALER socket to the trainer; used from one thread.
+
+    libzmq reconnects by itself when the trainer comes back at the same address.
+
+    Args:
+        endpoint: the file, its run directory, or ``None`` for ``SCIML_ENDPOINT``.
+
+    Raises:
+        StreamError: no endpoint file, or one that others can read.
+    """
+
+    def __init__(self, endpoint: str | os.PathLike[str] | None) -> None:
+        path = endpoint if endpoint is not None else os.environ.get(ENDPOINT_VARIABLE)
+        if not path:
+            raise StreamError(
+                f"no endpoint: give endpoint=, or set {ENDPOINT_VARIABLE} to the endpoint.json of a run"
+            )
+        self._path = Path(path)
+        self.endpoint = Endpoint.read(self._path)
+        self._context = zmq.Context()
+        self._socket = self._connect()
+
+    def send(self, parts: Sequence[Any]) -> None:
+        """Hand over a message; parts must not change afterwards (they are not copied)."""
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
+        except zmq.Again as error:
+            raise StreamError(
+                f"{len(parts)} parts could not be queued for {self.endpoint.address}"
+            ) from error
+
+    def receive(self, timeout: float) -> list[bytes] | None:
+        """A message, or ``None`` after ``timeout`` seconds."""
+        if timeout > 0 and not self._socket.poll(int(timeout * 1000) + 1):
+            return None
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    def refresh(self) -> bool:
+        """Read the endpoint file again; reconnects and returns True if the trainer has moved."""
+        try:
+            endpoint = Endpoint.read(self._path)
+        except StreamError:
+            return False  # being rewritten, or the run directory is away for a moment
+        if endpoint.address == self.endpoint.address:
+            return False
+        self.endpoint = endpoint
+        self._drop_socket()
+        self._socket = self._connect()
+        return True
+
+    def trouble(self) -> str:
+        """What the connection suffers from, as far as libzmq has said so since the last call."""
+        said = ""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                said = ""
+            said = _TROUBLES.get(event, said)
+        return said
+
+    def close(self) -> None:
+        if not self._socket.closed:
+            self._drop_socket()
+            self._context.term()
+
+    def _drop_socket(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+    def _connect(self) -> zmq.Socket:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        # Credit bounds what is under way, in bytes; a count of messages would not.
+        socket.sndhwm = socket.rcvhwm = 0
+        socket.maxmsgsize = self.endpoint.message_limit
+        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, RECONNECT_MAX_MS
+        socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+        socket.tcp_keepalive = 1
+        if self.endpoint.server_key:
+            try:
+                socket.curve_serverkey = self.endpoint.server_key.encode()
+                socket.curve_publickey = self.endpoint.public_key.encode()
+                socket.curve_secretkey = self.endpoint.secret_key.encode()
+            except (zmq.ZMQError, ValueError) as error:
+                socket.close()
+                raise StreamError(f"{self._path}: keys that are no keys ({error})") from error
+        self._monitor = socket.get_monitor_socket()
+        socket.connect(self.endpoint.address)
+        return socket
+
+
+_TROUBLES = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the trainer does not know the key of the endpoint file",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the encrypted handshake fails: is the endpoint file of "
+    "another run?",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the encrypted handshake fails: one side is encrypted, the "
+    "other is not, or something else listens there",
+    zmq.EVENT_CONNECT_RETRIED: "nothing listens there",
+}
+
+
+class Patience:
+    """How long a peer has been silent, and when to ask it for a sign of life.
+
+    Args:
+        limit: seconds of silence to bear.
+        every: seconds between questions.
+    """
+
+    def __init__(self, limit: float, every: float = 1.0) -> None:
+        self._limit, self._every = limit, every
+        self._heard = self._asked = time.monotonic()
+
+    def heard(self) -> None:
+        self._heard = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        return time.monotonic() - self._heard
+
+    @property
+    def exhausted(self) -> bool:
+        return self.silence > self._limit
+
+    def asks(self) -> bool:
+        """Whether a question is due; it then counts as asked."""
+        now = time.monotonic()
+        due = now - max(self._asked, self._heard) >= self._every
+        if due:
+            self._asked = now
+        return due

@@ -1,0 +1,95 @@
+"""A simulation as it is said once, at hello."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import msgpack
+
+from sciml.domain.wire import (
+    domain_from_wire,
+    domain_to_wire,
+    fields_from_wire,
+    fields_to_wire,
+    pack_array,
+    unpack_array,
+)
+from sciml.errors import DomainError
+from sciml.samples import Simulation
+from sciml.stream.message import Malformed, text, whole
+
+FIELDS_LIMIT = 1024
+
+
+def simulation_to_wire(simulation: Simulation) -> dict[str, Any]:
+    return {
+        "id": simulation.id,
+        "domain": domain_to_wire(simulation.domain),
+        "fields": fields_to_wire(simulation.fields),
+        "parameters": {str(k): float(v) for k, v in simulation.parameters.items()},
+        "static": {str(k): pack_array(v) for k, v in simulation.static.items()},
+        "deterministic": bool(simulation.deterministic),
+    }
+
+
+def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
+    """Inverse of :func:`simulation_to_wire`, for an untrusted peer.
+
+    Raises:
+        Malformed: an entry is missing or of another type.
+        DomainError: a domain or a field that cannot be.
+    """
+    number = whole(wire, "id")
+    domain, fields = wire.get("domain"), wire.get("fields")
+    parameters, static = wire.get("parameters"), wire.get("static")
+    if not isinstance(domain, dict) or not isinstance(parameters, dict):
+        raise Malformed("a simulation needs maps 'domain' and 'parameters'")
+    if not isinstance(static, dict) or not isinstance(fields, list):
+        raise Malformed("a simulation needs a map 'static' and a list 'fields'")
+    if not 0 < len(fields) <= FIELDS_LIMIT or not all(isinstance(f, dict) for f in fields):
+        raise Malformed(f"a simulation of {len(fields)} fields; expected 1 to {FIELDS_LIMIT}")
+    for field in fields:
+        for key in ("name", "units", "long_name", "on"):
+            text(field, key)
+        whole(field, "space", high=64)
+    names = [field["name"] for field in fields]
+    if len(set(names)) < len(names):
+        raise DomainError(f"fields {', '.join(names)}; expected every name once")
+    for name, value in parameters.items():
+        if type(value) not in (int, float) or not isfinite(value):
+            raise Malformed(f"parameter {name!r:.60} = {value!r:.60}; expected a finite number")
+    if not all(isinstance(array, dict) for array in static.values()):
+        raise Malformed("static fields must be packed arrays")
+    try:
+        return Simulation(
+            number,
+            domain_from_wire(domain),
+            fields_from_wire(fields),
+            {name: float(value) for name, value in parameters.items()},
+            {name: unpack_array(array) for name, array in static.items()},
+            bool(wire.get("deterministic")),
+        )
+    except (OverflowError, AttributeError) as error:
+        raise Malformed(f"a simulation that cannot be read: {error}") from error
+
+
+def digest(simulation: Simulation) -> int:
+    """A checksum by which ranks notice that they do not describe the same simulation.
+
+    Static fields and meshes stay out of it: only rank 0 need hold them.
+    """
+    return zlib.crc32(
+        msgpack.packb(
+            [
+                simulation.id,
+                simulation.domain.kind,
+                list(simulation.domain.point_shape),
+                fields_to_wire(simulation.fields),
+                sorted((str(k), float(v)) for k, v in simulation.parameters.items()),
+                bool(simulation.deterministic),
+            ]
+        )
+    )

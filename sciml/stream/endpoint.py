@@ -1,0 +1,142 @@
+"""Where the trainer listens, and the keys: two small files of the run directory, for the owner only.
+
+``endpoint.json`` is what a client needs; ``server.key`` stays with the trainer. Both are kept for
+the next life of the trainer: new keys would lock running solvers out in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import zmq
+
+from sciml.errors import InputError, StreamError
+from sciml.stream.message import MESSAGE_LIMIT
+
+SCHEMA_VERSION = 1
+ENDPOINT, SERVER_KEY = "endpoint.json", "server.key"
+LOOPBACK = ("127.0.0.1", "localhost")
+#: Below the range from which systems take outgoing ports, so that a port stays free between lives.
+PORTS = range(20000, 32768)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a client reads.
+
+    Args:
+        address: ``tcp://host:port``.
+        epoch: life of the trainer, from 1.
+        server_key: public key of the trainer; empty without encryption.
+        public_key, secret_key: the pair that every client of this run uses.
+        message_limit: largest part of a message, bytes.
+    """
+
+    address: str
+    epoch: int
+    server_key: str = ""
+    public_key: str = ""
+    secret_key: str = ""
+    message_limit: int = MESSAGE_LIMIT
+
+    def write(self, run_dir: Path) -> None:
+        entries = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        _write_private(run_dir / ENDPOINT, entries)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Endpoint:
+        """Read an endpoint file, or that of a run directory.
+
+        Raises:
+            StreamError: no such file, not an endpoint, or one that others can read.
+        """
+        path = Path(path)
+        path = path / ENDPOINT if path.is_dir() else path
+        entries = _read_private(path)
+        if entries.pop("schema_version", None) != SCHEMA_VERSION:
+            raise StreamError(
+                f"{path}: expected schema_version {SCHEMA_VERSION}; "
+                "solver and trainer must run the same version of sciml"
+            )
+        try:
+            return cls(**entries)
+        except TypeError as error:
+            raise StreamError(f"{path}: not an endpoint file ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The trainer's side: its own key pair, that of its clients, and the port of its last life."""
+
+    epoch: int
+    port: int
+    server_public: str = ""
+    server_secret: str = ""
+    client_public: str = ""
+    client_secret: str = ""
+
+    @classmethod
+    def next_life(cls, run_dir: Path, *, encryption: bool) -> Keys:
+        """Keys and port of the life before, if there was one, with the next epoch."""
+        path = run_dir / SERVER_KEY
+        old = cls(**_read_private(path)) if path.exists() else cls(epoch=0, port=0)
+        pairs = (old.server_public, old.server_secret, old.client_public, old.client_secret)
+        if encryption and not all(pairs):
+            made = (*zmq.curve_keypair(), *zmq.curve_keypair())
+            pairs = tuple(key.decode() for key in made)
+        keys = cls(old.epoch + 1, old.port, *(pairs if encryption else ("",) * 4))
+        keys.write(run_dir)
+        return keys
+
+    def write(self, run_dir: Path) -> None:
+        _write_private(run_dir / SERVER_KEY, asdict(self))
+
+
+def check_host(host: str, *, encryption: bool) -> None:
+    """Raises :class:`InputError` where fields would cross a network in the clear."""
+    if not encryption and host not in LOOPBACK:
+        raise InputError(
+            f"stream: host {host!r} with encryption off; expected encryption: true, or a host of "
+            f"this machine only ({', '.join(LOOPBACK)})"
+        )
+
+
+def candidate_ports(wanted: int, last: int) -> list[int]:
+    """Ports to try in order: the one asked for, or that of the last life and then any."""
+    if wanted:
+        return [wanted]
+    return ([last] if last else []) + random.sample(PORTS, 50)
+
+
+def _write_private(path: Path, entries: dict[str, object]) -> None:
+    """Written aside and renamed: a client that starts meanwhile reads the old or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(entries, file, indent=1)
+    aside.replace(path)
+
+
+def _read_private(path: Path) -> dict[str, object]:
+    try:
+        with path.open() as file:
+            status = os.fstat(file.fileno())
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                raise StreamError(
+                    f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):o}), and it "
+                    f"holds keys; expected mode 600: chmod 600 {path}"
+                )
+            entries = json.load(file)
+    except FileNotFoundError as error:
+        raise StreamError(f"{path}: no such endpoint file; is the trainer running?") from error
+    except (OSError, ValueError) as error:
+        raise StreamError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(entries, dict):
+        raise StreamError(f"{path}: not an endpoint file")
+    return entries

@@ -1,0 +1,140 @@
+"""What the server tells the trainer, in order, and the queue that holds it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sciml.samples import Frame, Simulation
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An attempt of a simulation is connected on all its ranks.
+
+    ``continues`` is True only if its frames may join those of the attempt before in one window.
+    """
+
+    simulation: Simulation
+    attempt: int
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A frame: complete, validated, in the spool; each (simulation, step) once."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """All ranks are done, and all frames of the simulation were given before this event."""
+
+    simulation_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The simulation sent something that cannot be used; nothing of it comes any more."""
+
+    simulation_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the supervisor says, given only when it changed."""
+
+    message: dict[str, Any]
+
+
+Event = Opened | Arrived | Closed | Quarantined | Control
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An :class:`Arrived` whose frame still lies in the spool; read when its turn comes."""
+
+    read: Callable[[], Frame]
+
+
+class EventQueue:
+    """Events in order; counts the bytes of the frames it holds.
+
+    ``put`` never waits: the socket thread must not. The bound on memory is kept by the server,
+    which gives no credit while :attr:`full`.
+
+    Args:
+        limit: bytes of frames from which the queue is full.
+        on_drain: called by the consumer's thread when a queue that was full is half empty.
+        on_settled: called with the event given before, when the consumer asks for the next one: it
+            is done with it.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        on_drain: Callable[[], None],
+        on_settled: Callable[[Event], None],
+    ) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self._items: deque[tuple[Event | Deferred, int]] = deque()
+        self._on_drain, self._on_settled = on_drain, on_settled
+        self._ready = threading.Condition()
+        self._starved = False
+        self._closed = False
+        self._given: Event | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether credit must wait; the consumer is then asked to report when it is half empty."""
+        with self._ready:
+            self._starved = self.bytes >= self.limit
+            return self._starved
+
+    def put(self, event: Event | Deferred, nbytes: int = 0) -> None:
+        with self._ready:
+            if isinstance(event, Control):
+                # Only the newest counts, and it must not overtake what came before it.
+                self._items = deque(i for i in self._items if not isinstance(i[0], Control))
+            self._items.append((event, nbytes))
+            self.bytes += nbytes
+            self._ready.notify()
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        """The next event; ``None`` after ``timeout`` seconds without one, or when closed.
+
+        Asking for the next event says that the one before has been dealt with: its frame then
+        counts as *entered* in the ledger.
+        """
+        given, self._given = self._given, None
+        if given is not None:
+            self._on_settled(given)
+        with self._ready:
+            self._ready.wait_for(lambda: self._items or self._closed, timeout)
+            if not self._items:
+                return None
+            item, nbytes = self._items.popleft()
+            self.bytes -= nbytes
+            drained = self._starved and self.bytes <= self.limit // 2
+            if drained:
+                self._starved = False
+        if drained:
+            self._on_drain()
+        event = Arrived(item.read()) if isinstance(item, Deferred) else item
+        self._given = event
+        return event
+
+    def close(self) -> None:
+        """Wakes whoever waits; what is queued can still be taken."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+
+    def __len__(self) -> int:
+        return len(self._items)

@@ -1,0 +1,88 @@
+"""Is this block what its simulation announced? A reason in words where it is not."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Field
+from sciml.domain.wire import DTYPES
+from sciml.errors import StreamError, nearest
+from sciml.stream.message import Header, check_payload
+from sciml.stream.session import Session, Stream
+
+
+class BadBlock(StreamError):
+    """The simulation sends something that cannot be used: it is quarantined."""
+
+
+def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> np.ndarray:
+    """The values of a block, as a view of its payload.
+
+    Raises:
+        BadBlock: unknown field; dtype, byte order or shape other than announced; values or a time
+            that are not finite.
+        Malformed: payload and shape do not go together.
+    """
+    field = _field(header, stream)
+    where = f"field '{field.name}' at step {header.step} (rank {session.rank})"
+    dtype = _dtype(header, stream, where)
+    _check_shape(header, field, stream, session, where)
+    check_payload(header.shape, dtype.itemsize, len(payload))
+    if not isfinite(header.time):
+        raise BadBlock(f"{where}: time {header.time}; expected a finite number")
+    values = np.frombuffer(payload, dtype).reshape(header.shape)
+    if dtype.kind == "f":
+        finite = np.isfinite(values)
+        if not finite.all():
+            index = tuple(int(i) for i in np.argwhere(~finite)[0])
+            value = values[index]
+            index = tuple(i + o for i, o in zip(index, header.offset, strict=True))
+            raise BadBlock(f"{where}: {value} at index {index}; expected finite values")
+    return values
+
+
+def _field(header: Header, stream: Stream) -> Field:
+    for field in stream.simulation.fields:
+        if field.name == header.field:
+            return field
+    known = [field.name for field in stream.simulation.fields]
+    raise BadBlock(f"field '{header.field}' was not announced; {nearest(header.field, known)}")
+
+
+def _dtype(header: Header, stream: Stream, where: str) -> np.dtype:
+    if header.dtype not in DTYPES:
+        remedy = ""
+        if header.dtype[:1] == ">" and "<" + header.dtype[1:] in DTYPES:
+            remedy = f" (big-endian: convert with array.astype('<{header.dtype[1:]}'))"
+        raise BadBlock(
+            f"{where}: dtype {header.dtype}{remedy}; expected one of {', '.join(DTYPES)}"
+        )
+    dtype = np.dtype(header.dtype)
+    announced = stream.dtypes.setdefault(header.field, dtype)
+    if dtype != announced:
+        raise BadBlock(f"{where}: dtype {dtype.str}; expected {announced.str}, as announced")
+    return dtype
+
+
+def _check_shape(
+    header: Header, field: Field, stream: Stream, session: Session, where: str
+) -> None:
+    whole = field.shape(stream.simulation.domain.point_shape)
+    space = (field.space,) if field.space else ()
+    if field.on == "point":
+        offset = session.block.offset + (0,) * len(space)
+        shape = session.block.shape + space
+    else:
+        offset, shape = (0,) * len(space), space
+        if session.rank != 0:
+            raise BadBlock(f"{where}: a global field; expected it from rank 0 only")
+    if header.global_shape != whole:
+        raise BadBlock(f"{where}: of global shape {header.global_shape}; expected {whole}")
+    if header.shape != shape or header.offset != offset:
+        raise BadBlock(
+            f"{where}: block of shape {header.shape} at {header.offset}; "
+            f"expected shape {shape} at {offset}"
+        )

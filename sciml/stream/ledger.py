@@ -1,0 +1,219 @@
+"""The account of a run: every frame and sample, counted once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from sciml.errors import InputError, nearest
+from sciml.samples import Frame
+from sciml.stream.intervals import Intervals
+
+SAMPLES = ("entered", "drawn", "evicted", "rolled_back")
+
+
+@dataclass(slots=True)
+class _Account:
+    """A simulation that is not finished: which steps were produced, received, and entered."""
+
+    attempt: int = 0
+    closed: bool = False
+    produced: Intervals = field(default_factory=Intervals)
+    received: Intervals = field(default_factory=Intervals)
+    entered: Intervals = field(default_factory=Intervals)
+
+
+class Ledger:
+    """Counts frames and samples; finished simulations shrink to a few whole numbers.
+
+    Frames are *produced* (a solver announced them), *received* (complete and in the spool),
+    *entered* (the trainer has dealt with them), *lost* (their simulation is closed and they never
+    came), *doubled* (entered twice, which must not happen), *resent* (blocks that came again after
+    a reconnection and were recognized).
+
+    :meth:`state_dict` belongs into every checkpoint: what it counts as entered is part of the model
+    that the checkpoint holds. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._open: dict[int, _Account] = {}
+        self._finished = Intervals()
+        self._quarantined: dict[int, str] = {}
+        self._totals: Counter[str] = Counter()
+        self._samples = dict.fromkeys(SAMPLES, 0)
+        self._last: Frame | None = None
+
+    # -- told by the server ---------------------------------------------------------------------
+
+    def produce(self, simulation: int, steps: Intervals) -> None:
+        with self._lock:
+            self._account(simulation).produced.update(steps)
+
+    def announce(self, simulation: int, step: int) -> None:
+        """The first block of a frame is there."""
+        with self._lock:
+            self._account(simulation).produced.add(step)
+
+    def receive(self, simulation: int, step: int) -> None:
+        with self._lock:
+            account = self._account(simulation)
+            account.produced.add(step)
+            account.received.add(step)
+
+    def resend(self, blocks: int) -> None:
+        with self._lock:
+            self._totals["resent"] += blocks
+
+    def close(self, simulation: int) -> None:
+        """All its frames have been given to the trainer's queue."""
+        with self._lock:
+            self._account(simulation).closed = True
+
+    def quarantine(self, simulation: int, reason: str) -> None:
+        with self._lock:
+            self._quarantined[simulation] = reason
+            self.trim(simulation)
+
+    def trim(self, simulation: int) -> None:
+        """What a bad or broken simulation began and did not deliver was refused, not lost."""
+        with self._lock:
+            if simulation in self._open:
+                account = self._open[simulation]
+                account.produced = account.received.copy()
+
+    # -- told by the trainer --------------------------------------------------------------------
+
+    def enter(self, frame: Frame) -> None:
+        """The trainer has dealt with ``frame``: its samples are where a checkpoint finds them.
+
+        Asking the queue for the next event does this by itself. Call it earlier, under the lock
+        that also guards the checkpoint, where the two must not come apart.
+        """
+        with self._lock:
+            self._last = frame
+            account = self._open.get(frame.simulation)
+            if frame.simulation in self._finished or (account and frame.step in account.entered):
+                self._totals["doubled"] += 1
+                return
+            account = self._account(frame.simulation)
+            account.entered.add(frame.step)
+            account.attempt = max(account.attempt, frame.attempt)
+
+    def settle(self, frame: Frame) -> None:
+        """:meth:`enter`, unless the trainer did that already for this very frame."""
+        with self._lock:
+            if frame is not self._last:
+                self.enter(frame)
+
+    def conclude(self, simulation: int) -> None:
+        """The trainer knows that the simulation is closed or quarantined: nothing more to say."""
+        with self._lock:
+            account = self._open.pop(simulation, None)
+            self._finished.add(simulation)
+            if account is None:
+                return
+            self._totals["produced"] += len(account.produced)
+            self._totals["received"] += len(account.received)
+            self._totals["frames_entered"] += len(account.entered)
+            self._totals["lost"] += len(account.produced.minus(account.received))
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a count of samples: entered, drawn, evicted, rolled_back."""
+        with self._lock:
+            self._samples[self._known(name)] += n
+
+    def set(self, name: str, n: int) -> None:
+        with self._lock:
+            self._samples[self._known(name)] = n
+
+    # -- read -----------------------------------------------------------------------------------
+
+    def frames(self) -> dict[str, int]:
+        with self._lock:
+            accounts = list(self._open.values())
+            totals = self._totals
+            closed = (a for a in accounts if a.closed)
+            lost = sum(len(a.produced.minus(a.received)) for a in closed)
+            return {
+                "produced": totals["produced"] + sum(len(a.produced) for a in accounts),
+                "received": totals["received"] + sum(len(a.received) for a in accounts),
+                "entered": totals["frames_entered"] + sum(len(a.entered) for a in accounts),
+                "lost": totals["lost"] + lost,
+                "doubled": totals["doubled"],
+                "resent": totals["resent"],
+            }
+
+    def samples(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._samples)
+
+    def reason(self, simulation: int) -> str | None:
+        """Why a simulation is quarantined; None if it is not."""
+        return self._quarantined.get(simulation)
+
+    def quarantined(self) -> dict[int, str]:
+        with self._lock:
+            return dict(self._quarantined)
+
+    def finished(self, simulation: int) -> bool:
+        return simulation in self._finished
+
+    def entered(self, simulation: int) -> Intervals:
+        """Steps that the trainer has dealt with, of a simulation that is not finished."""
+        with self._lock:
+            account = self._open.get(simulation)
+            return account.entered.copy() if account else Intervals()
+
+    def has_entered(self, simulation: int, step: int) -> bool:
+        with self._lock:
+            account = self._open.get(simulation)
+            return simulation in self._finished or bool(account and step in account.entered)
+
+    def attempt(self, simulation: int) -> int:
+        """Newest attempt of which a frame entered; 0 if none did."""
+        with self._lock:
+            account = self._open.get(simulation)
+            return account.attempt if account else 0
+
+    # -- state ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists; what is not entered yet is not part of it."""
+        with self._lock:
+            return {
+                "open": {
+                    str(number): {"attempt": a.attempt, "entered": a.entered.ranges()}
+                    for number, a in self._open.items()
+                    if len(a.entered)
+                },
+                "finished": self._finished.ranges(),
+                "quarantined": {str(k): v for k, v in self._quarantined.items()},
+                "totals": dict(self._totals),
+                "samples": dict(self._samples),
+            }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to the account of a checkpoint."""
+        with self._lock:
+            self._open.clear()
+            for number, entry in state["open"].items():
+                entered = Intervals(tuple(pair) for pair in entry["entered"])
+                self._open[int(number)] = _Account(
+                    entry["attempt"], False, entered.copy(), entered.copy(), entered
+                )
+            self._finished = Intervals(tuple(pair) for pair in state["finished"])
+            self._quarantined = {int(k): v for k, v in state["quarantined"].items()}
+            self._totals = Counter(state["totals"])
+            self._samples = {**dict.fromkeys(SAMPLES, 0), **state["samples"]}
+            self._last = None
+
+    def _account(self, simulation: int) -> _Account:
+        return self._open.setdefault(simulation, _Account())
+
+    def _known(self, name: str) -> str:
+        if name not in self._samples:
+            raise InputError(f"ledger: no count '{name}'; {nearest(name, self._samples)}")
+        return name

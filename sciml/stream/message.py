@@ -1,0 +1,208 @@
+"""What crosses the socket: msgpack envelopes and headers, raw payloads; everything is checked.
+
+A message is a list of parts::
+
+    [envelope]                                       all kinds but blocks
+    [envelope][header][payload][header][payload] …   blocks
+
+Envelope: ``{"v": 1, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
+one field's block. Nothing is ever unpickled, and no size that the other side states is believed
+before it is compared with the bytes that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import msgpack
+
+from sciml.errors import StreamError
+
+VERSION = 1
+
+# From client to server.
+HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"
+# From server to client; BYE and CONTROL are answered in kind.
+WELCOME, WAIT, ACK, UNKNOWN, REFUSED = "welcome", "wait", "ack", "unknown", "refused"
+
+#: Largest part of a message, bytes: one block of one field, or a domain with its static fields.
+MESSAGE_LIMIT = 1 << 30
+#: Largest number of blocks in one message; the client packs far fewer.
+BLOCKS_LIMIT = 4096
+#: Largest envelope of a kind that carries no domain.
+ENVELOPE_LIMIT = 64 << 20
+HEADER_LIMIT = 16 << 10
+NAME_LIMIT = 256
+WHOLE_LIMIT = 1 << 53
+
+
+class Malformed(StreamError):
+    """Bytes that no true client sends; the server counts and drops them."""
+
+
+def encode(envelope: Mapping[str, Any]) -> bytes:
+    return msgpack.packb(envelope, use_bin_type=True)
+
+
+def envelope(kind: str, **entries: Any) -> bytes:
+    """One envelope, ready to send."""
+    return encode({"v": VERSION, "kind": kind, **entries})
+
+
+def decode(data: Any, limit: int = MESSAGE_LIMIT) -> dict[str, Any]:
+    """A msgpack map from an untrusted peer.
+
+    Raises:
+        Malformed: not msgpack, not a map with string keys, larger than ``limit``, extension types.
+    """
+    size = len(data)
+    if size > limit:
+        raise Malformed(f"a map of {size} bytes; expected at most {limit}")
+    try:
+        message = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_refuse_extension,
+            max_str_len=min(size, 1 << 20),
+            max_bin_len=size,
+            max_array_len=min(size, 1 << 22),
+            max_map_len=min(size, 1 << 16),
+            max_ext_len=0,
+        )
+    except Malformed:
+        raise
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise Malformed(f"not a message: {type(error).__name__} {error}"[:200]) from error
+    if not isinstance(message, dict):
+        raise Malformed(f"a {type(message).__name__}; expected a map")
+    return message
+
+
+def decode_envelope(data: Any) -> dict[str, Any]:
+    """An envelope whose version and kind are known to be right.
+
+    Raises:
+        Malformed: see :func:`decode`; or another version of the protocol.
+    """
+    message = decode(data)
+    if message.get("v") != VERSION:
+        raise Malformed(
+            f"protocol version {message.get('v')!r:.40}; this side speaks {VERSION}: "
+            "solver and trainer must run the same version of sciml"
+        )
+    if not isinstance(message.get("kind"), str):
+        raise Malformed("an envelope without a kind")
+    return message
+
+
+def _refuse_extension(code: int, data: bytes) -> None:
+    raise Malformed(f"extension type {code}")
+
+
+# -- typed entries of a map ---------------------------------------------------------------------
+
+
+def whole(message: Mapping[str, Any], key: str, low: int = 0, high: int = WHOLE_LIMIT) -> int:
+    value = message.get(key)
+    if type(value) is not int or not low <= value < high:
+        raise Malformed(f"{key} = {value!r:.60}; expected a whole number from {low}")
+    return value
+
+
+def text(message: Mapping[str, Any], key: str, limit: int = NAME_LIMIT) -> str:
+    value = message.get(key)
+    if not isinstance(value, str) or len(value) > limit:
+        raise Malformed(f"{key} = {value!r:.60}; expected text of at most {limit} characters")
+    return value
+
+
+def real(message: Mapping[str, Any], key: str) -> float:
+    value = message.get(key)
+    if type(value) not in (int, float):
+        raise Malformed(f"{key} = {value!r:.60}; expected a number")
+    return float(value)
+
+
+def extents(message: Mapping[str, Any], key: str) -> tuple[int, ...]:
+    """A shape or an offset: up to eight whole numbers."""
+    value = message.get(key)
+    if not isinstance(value, list) or len(value) > 8:
+        raise Malformed(f"{key} = {value!r:.60}; expected a list of at most 8 whole numbers")
+    for n in value:
+        if type(n) is not int or not 0 <= n < WHOLE_LIMIT:
+            raise Malformed(f"{key} = {value!r:.60}; expected whole numbers ≥ 0")
+    return tuple(value)
+
+
+# -- blocks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One block of one field of one frame.
+
+    Args:
+        simulation, attempt, step, time: the frame; see :class:`~sciml.samples.Frame`.
+        field: name of the field.
+        dtype: as numpy writes it, with byte order: ``"<f4"``.
+        global_shape: of the whole field.
+        offset, shape: the box that the payload fills.
+        sequence: count of the sender's ``send`` calls that went out, from 1.
+    """
+
+    simulation: int
+    attempt: int
+    step: int
+    time: float
+    field: str
+    dtype: str
+    global_shape: tuple[int, ...]
+    offset: tuple[int, ...]
+    shape: tuple[int, ...]
+    sequence: int
+
+    def encode(self) -> bytes:
+        return msgpack.packb(
+            {
+                "simulation": self.simulation,
+                "attempt": self.attempt,
+                "step": self.step,
+                "time": self.time,
+                "field": self.field,
+                "dtype": self.dtype,
+                "global_shape": self.global_shape,
+                "offset": self.offset,
+                "shape": self.shape,
+                "sequence": self.sequence,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: Any) -> Header:
+        """Raises :class:`Malformed`: entries that are missing or of another type."""
+        message = decode(data, HEADER_LIMIT)
+        return cls(
+            whole(message, "simulation"),
+            whole(message, "attempt", low=1),
+            whole(message, "step"),
+            real(message, "time"),
+            text(message, "field"),
+            text(message, "dtype"),
+            extents(message, "global_shape"),
+            extents(message, "offset"),
+            extents(message, "shape"),
+            whole(message, "sequence", low=1),
+        )
+
+
+def check_payload(shape: tuple[int, ...], itemsize: int, nbytes: int) -> None:
+    """Raises :class:`Malformed` where the bytes that came are not those that the shape states."""
+    if prod(shape) * itemsize != nbytes:
+        raise Malformed(
+            f"a payload of {nbytes} bytes for shape {shape} of {itemsize} bytes each; "
+            f"expected {prod(shape) * itemsize} bytes"
+        )

@@ -1,0 +1,350 @@
+"""The trainer's end of the stream: one thread with one socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from sciml.errors import StreamError
+from sciml.samples import Frame, Simulation
+from sciml.stream import message as m
+from sciml.stream.authentication import Gate, guard
+from sciml.stream.description import simulation_from_wire
+from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, candidate_ports, check_host
+from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
+from sciml.stream.journal import Journal
+from sciml.stream.ledger import Ledger
+from sciml.stream.recovery import Recovery
+from sciml.stream.registry import Registry
+from sciml.stream.spool import Spool
+
+#: Messages taken before answers go out: acknowledgements are cumulative.
+BURST = 64
+TICK_MS = 200
+BIND_PATIENCE = 10.0
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
+
+
+class Server:
+    """Takes blocks from solver ranks, gives frames to the trainer, each exactly once.
+
+    What is in the spool survives SIGKILL. A server started again in the same run directory keeps
+    keys and port, has the next epoch, and goes on where the checkpoint (:meth:`recover`) and the
+    spool say.
+
+    Args:
+        run_dir: gets ``endpoint.json``, ``server.key`` and ``spool/``.
+        host: interface to listen on; this machine only, unless told otherwise.
+        port: 0 for any below 32768, kept over the lives of the trainer.
+        encryption: CURVE, with the client key of this run as the only one allowed. Off is for
+            loopback only.
+        spool_limit: bytes on disk; :attr:`wants_commit` is set above 0.8 of it, and solvers wait
+            when it is reached (or at 1.5 times what the last checkpoint needed, if that is more).
+        queue_limit: bytes of frames that may wait for the trainer; solvers wait beyond it.
+
+    Raises:
+        InputError: no encryption on a host that others reach; or another trainer has the spool.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        encryption: bool = True,
+        spool_limit: int = 2 << 30,
+        queue_limit: int = 64 << 20,
+    ) -> None:
+        check_host(host, encryption=encryption)
+        self.run_dir = Path(run_dir)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self._host = "127.0.0.1" if host == "localhost" else host
+        self._port, self._encryption = port, encryption
+        self._spool_limit = spool_limit
+        self._needed_by_checkpoint = 0
+        self._spool = Spool(self.run_dir / "spool")
+        self._records = self._spool.scan()
+        self._keys = Keys.next_life(self.run_dir, encryption=encryption)
+        self.epoch = self._keys.epoch
+        self.ledger = Ledger()
+        self.events = EventQueue(queue_limit, self._wake, self._settle)
+        self._journal = Journal(self._spool)
+        self._registry = Registry(
+            self.epoch, self._journal, self.ledger, self.events, queue_limit, self._full
+        )
+        self._lock = threading.Lock()
+        self._recovered = self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._waker, self._wakened = os.pipe()
+        os.set_blocking(self._waker, False)
+        os.set_blocking(self._wakened, False)
+        self._simulations: dict[int, Simulation] = {}
+        self._rate, self._rated = 0.0, (time.monotonic(), 0)
+        self.address = ""
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def recover(self, ledger: dict[str, Any] | None = None) -> None:
+        """Go back to a checkpoint; call before :meth:`start`.
+
+        Frames in the spool that ``ledger`` (the ``state_dict`` in the checkpoint) does not count as
+        entered come out of :attr:`events` again. Without a checkpoint that is all of them.
+        """
+        if ledger is not None:
+            self.ledger.load_state_dict(ledger)
+        Recovery(self._registry).play(self._records)
+        self._records = []
+        self._recovered = True
+
+    def start(self) -> None:
+        """Listen; ``endpoint.json`` is there when this returns.
+
+        Raises:
+            StreamError: the port cannot be had.
+        """
+        if not self._recovered:
+            self.recover()
+        self._context = zmq.Context()
+        self._gate = Gate(self._context, self._keys) if self._encryption else None
+        self._router = self._bind()
+        self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the socket and the spool; clients park until another server comes, or time out."""
+        self._stopping = True
+        self.events.close()
+        if self._thread is not None:
+            self._wake()
+            self._thread.join()
+            self._thread = None
+        if self._waker >= 0:
+            self._spool.close()
+            os.close(self._waker)
+            os.close(self._wakened)
+            self._waker = self._wakened = -1
+
+    # -- what the trainer asks ------------------------------------------------------------------
+
+    def commit(self, keep: Iterable[tuple[int, int]], ledger: dict[str, Any] | None = None) -> None:
+        """A checkpoint is safely on disk: let go of what it does not need.
+
+        Args:
+            keep: (simulation, step) of the frames behind the checkpoint's buffer and windower.
+            ledger: the ``ledger.state_dict()`` in that checkpoint; default: as it is now, which is
+                right only if nothing entered since the checkpoint was taken.
+
+        Frames that entered after the checkpoint stay, and so does what no checkpoint older than
+        this one could have needed: falling back to an older checkpoint is not provided for.
+        """
+        past = Ledger()
+        past.load_state_dict(ledger if ledger is not None else self.ledger.state_dict())
+        kept = set(keep)
+        with self._lock:
+            # A re-run of an open simulation is compared with the last frame of the one before.
+            kept |= {
+                (number, stream.delivered.leading() - 1)
+                for number, stream in self._registry.streams.items()
+            }
+        gone = self._journal.retain(
+            lambda key: key in kept or not past.has_entered(*key), past.finished
+        )
+        self._needed_by_checkpoint = self._spool.alive
+        for number in gone:
+            self._simulations.pop(number, None)
+        self._wake()
+
+    @property
+    def wants_commit(self) -> bool:
+        """The spool fills up: take a checkpoint soon, or the solvers will have to wait."""
+        return self._spool.bytes > 0.8 * self._spool_room
+
+    def replay(self, keys: Iterable[tuple[int, int]]) -> Iterator[Frame]:
+        """Frames in the spool, in the order of ``keys``; those that are not there are left out."""
+        for key in keys:
+            simulation = self.simulation(key[0])
+            names = [field.name for field in simulation.fields] if simulation else []
+            try:
+                yield self._journal.frame(key, names)
+            except KeyError:
+                continue
+
+    def simulation(self, number: int) -> Simulation | None:
+        """What is known about a simulation that is open, or of which frames are in the spool."""
+        if number not in self._simulations:
+            with self._lock:
+                stream = self._registry.streams.get(number)
+            if stream is not None:
+                return stream.simulation
+            wire = self._journal.description(number)
+            if wire is None:
+                return None
+            self._simulations[number] = simulation_from_wire(wire)
+        return self._simulations[number]
+
+    def abandon(self, simulation: int) -> None:
+        """It will not be run again: what has arrived is all there is, and it is closed."""
+        with self._lock:
+            self._registry.abandon(simulation)
+        self._wake()
+
+    def set_status(self, status: dict[str, Any]) -> None:
+        """What the supervisor gets in answer to its control messages; plain values only."""
+        m.encode(status)
+        self._registry.status = status
+
+    def status(self) -> dict[str, Any]:
+        """For the display: plain numbers."""
+        now, received = time.monotonic(), self._registry.reception.bytes
+        since, before = self._rated
+        if now - since >= 0.5:
+            self._rate, self._rated = (received - before) / (now - since), (now, received)
+        with self._lock:
+            registry = self._registry
+            sessions = [s for stream in registry.streams.values() for s in stream.sessions.values()]
+            incomplete = sum(len(s.assembler.partials) for s in registry.streams.values())
+            waiting = len(registry.credit.withheld)
+        return {
+            "epoch": self.epoch,
+            "frames": self.ledger.frames(),
+            "bytes": received,
+            "rate": self._rate,
+            "simulations": len(registry.streams),
+            "ranks": sum(s.peer is not None and not s.done for s in sessions),
+            "ranks_waiting": waiting,
+            "frames_incomplete": incomplete,
+            "queue_bytes": self.events.bytes,
+            "spool_bytes": self._spool.bytes,
+            "spool_limit": self._spool_room,
+            "spool_damaged": self._spool.damaged,
+            "wants_commit": self.wants_commit,
+            "garbage": registry.garbage,
+            "refused_keys": self._gate.refused if self._thread and self._gate else 0,
+            "problem": registry.problem,
+        }
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._router, zmq.POLLIN)
+        poller.register(self._waker, zmq.POLLIN)
+        if self._gate is not None:
+            poller.register(self._gate.socket, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                poller.poll(TICK_MS)
+                self._drain_wakes()
+                if self._gate is not None:
+                    self._gate.answer()
+                with self._lock:
+                    self._take_burst()
+                    self._registry.credit.release()
+                    self._registry.flush()
+                    self._send_answers()
+        finally:
+            if self._gate is not None:
+                self._gate.close()
+            self._router.close()
+            self._context.term()
+
+    def _take_burst(self) -> None:
+        for _ in range(BURST):
+            try:
+                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._registry.handle(frames[0].bytes, [frame.buffer for frame in frames[1:]])
+
+    def _send_answers(self) -> None:
+        outbox, self._registry.outbox = self._registry.outbox, []
+        for peer, answer in outbox:
+            try:
+                self._router.send_multipart([peer, answer], zmq.NOBLOCK)
+            except zmq.Again:
+                continue  # it does not read; answers are cumulative, and it will ask again
+            except zmq.ZMQError:
+                self._registry.gone(peer)
+
+    def _wake(self) -> None:
+        if self._wakened >= 0:
+            with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
+                os.write(self._wakened, b"\0")
+
+    def _drain_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._waker, 4096)
+
+    def _settle(self, event: Event) -> None:
+        match event:
+            case Arrived(frame=frame):
+                self.ledger.settle(frame)
+            case Closed(simulation_id=number) | Quarantined(simulation_id=number):
+                self.ledger.conclude(number)
+
+    @property
+    def _spool_room(self) -> int:
+        return max(self._spool_limit, int(1.5 * self._needed_by_checkpoint))
+
+    def _full(self) -> bool:
+        return self.events.full or self._spool.bytes >= self._spool_room
+
+    def _bind(self) -> zmq.Socket:
+        router = self._context.socket(zmq.ROUTER)
+        router.linger = 0
+        router.router_mandatory = True
+        router.maxmsgsize = m.MESSAGE_LIMIT
+        router.sndhwm = router.rcvhwm = 10_000
+        router.heartbeat_ivl, router.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+        router.tcp_keepalive = 1
+        if self._encryption:
+            guard(router, self._keys)
+        port = self._bind_port(router)
+        host = self._host if self._host not in ("0.0.0.0", "*") else socket.getfqdn()
+        self.address = f"tcp://{host}:{port}"
+        keys = self._keys = Keys(
+            self._keys.epoch,
+            port,
+            self._keys.server_public,
+            self._keys.server_secret,
+            self._keys.client_public,
+            self._keys.client_secret,
+        )
+        keys.write(self.run_dir)
+        Endpoint(
+            self.address, self.epoch, keys.server_public, keys.client_public, keys.client_secret
+        ).write(self.run_dir)
+        return router
+
+    def _bind_port(self, router: zmq.Socket) -> int:
+        """The port of the last life may be held for a moment by the system: worth a few tries."""
+        deadline = time.monotonic() + BIND_PATIENCE
+        last = self._keys.port
+        while True:
+            for port in candidate_ports(self._port, last):
+                try:
+                    router.bind(f"tcp://{self._host}:{port}")
+                    return port
+                except zmq.ZMQError as error:
+                    reason = error
+                if port == last and time.monotonic() < deadline:
+                    break
+            if time.monotonic() > deadline:
+                raise StreamError(
+                    f"cannot listen on {self._host}, port {self._port or 'any'}: {reason}; "
+                    "give another host or port"
+                )
+            time.sleep(0.1)
+
+    @property
+    def endpoint(self) -> Path:
+        return self.run_dir / ENDPOINT
