@@ -33,6 +33,7 @@ class Description:
         options: settings of the run, the universal ones among them.
         order: of the error: ``{"space": 2, "time": {"explicit": 1}}``.
         deterministic: whether a re-run on as many ranks gives the same bits.
+        schema: all of it as the program printed it.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Description:
     options: tuple[Option, ...]
     order: Mapping[str, Any]
     deterministic: bool
+    schema: Mapping[str, Any]
 
     @cached_property
     def flags(self) -> dict[str, Parameter | Option]:
@@ -142,6 +144,7 @@ def _read(program: Path, text: str) -> Description:
             options=tuple(_option(entry) for entry in body["options"]),
             order=body.get("order", {}),
             deterministic=bool(body.get("deterministic", False)),
+            schema=body,
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

