@@ -75,6 +75,7 @@ class _Run:
     metric: float | None = None
     checked: int = -1
     saved: int = -1
+    keep_batch: bool = False
 
 
 def train(
@@ -108,6 +109,8 @@ def train(
     """
     plan = phases_of(phases)
     run = _Run(model, source, objective, _device(model, device), hooks or Hooks())
+    # A frozen phase goes on with the batch it has, so a checkpoint must hold it.
+    run.keep_batch = any(phase.frozen for phase in plan)
     model.to(run.device)
     model.train()
     state = None if resume is None else _restore(run, resume)
@@ -263,7 +266,7 @@ def _checkpoint(run: _Run) -> None:
         "phase": run.phase,
         "phase_step": run.phase_step,
         "optimizer": None if run.optimizer is None else run.optimizer.state_dict(),
-        "batch": _to_plain(run.batch),
+        "batch": _to_plain(run.batch) if run.keep_batch else None,
         "exhausted": run.exhausted,
         "source": run.source.state_dict(),
         "random": random_state(),

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates import Normalizer
+
+
+def test_running_statistics_equal_those_of_all_data_at_once(grid_samples):
+    task = Task(("u",), ("u",), parameters=("kappa",), static=("mask",))
+    samples = grid_samples(task, count=7)
+    normalizer = Normalizer(task)
+    for part in (samples[:1], samples[1:4], samples[4:]):
+        normalizer.update(part)
+    stack = np.stack([s.inputs[0].fields["u"] for s in samples]).astype(np.float64)
+    kappa = np.array([s.simulation.parameters["kappa"] for s in samples])
+    change = np.stack([s.targets[0].fields["u"] - s.inputs[0].fields["u"] for s in samples])
+    x = torch.zeros(())
+    for kind, name, values in (
+        ("field", "u", stack),
+        ("parameter", "kappa", kappa),
+        ("increment", "u", change),
+    ):
+        mean = float(normalizer.denormalize(name, x, kind))
+        assert mean == pytest.approx(values.mean(), abs=1e-6)
+        assert float(normalizer.std(name, kind)) == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_a_large_offset_does_not_drown_the_variance(grid_samples):
+    task = Task(("u",), ("u",))
+    samples = grid_samples(task, count=4, dtype=np.float64)
+    for sample in samples:
+        sample.inputs[0].fields["u"][:] += 1e6
+    normalizer = Normalizer(task)
+    for sample in samples:
+        normalizer.update([sample])
+    expected = np.stack([s.inputs[0].fields["u"] for s in samples]).std()
+    assert float(normalizer.std("u")) == pytest.approx(expected, rel=1e-6)
+
+
+def test_there_and_back(grid_samples):
+    task = Task(("u",), ("u",))
+    normalizer = Normalizer(task)
+    normalizer.update(grid_samples(task))
+    x = torch.randn(5, dtype=torch.float64)
+    for kind in ("field", "increment"):
+        back = normalizer.denormalize("u", normalizer.normalize("u", x, kind), kind)
+        torch.testing.assert_close(back, x)
+
+
+def test_constants_become_zero_and_not_infinite(grid_samples):
+    task = Task(("u",), ("u",), parameters=("kappa",))
+    samples = grid_samples(task, count=1)
+    samples[0].inputs[0].fields["u"][:] = 273.15
+    normalizer = Normalizer(task)
+    normalizer.update(samples)
+    scaled = normalizer.normalize("u", torch.full((3,), 273.15))
+    assert torch.isfinite(scaled).all()
+    assert scaled.abs().max() < 1e-4
+    assert float(normalizer.std("kappa", "parameter")) == 1.0
+
+
+def test_nothing_moves_once_fixed(grid_samples):
+    task = Task(("u",), ("u",))
+    samples = grid_samples(task)
+    normalizer = Normalizer(task)
+    normalizer.update(samples)
+    normalizer.fix()
+    before = {n: t.clone() for n, t in normalizer.state_dict().items()}
+    samples[0].inputs[0].fields["u"][:] = 1e3
+    normalizer.update(samples)
+    assert all(torch.equal(before[n], t) for n, t in normalizer.state_dict().items())
+
+
+def test_before_any_data_it_is_the_identity():
+    normalizer = Normalizer(Task(("u",), ("u",)))
+    x = torch.randn(4)
+    torch.testing.assert_close(normalizer.normalize("u", x), x)
+
+
+def test_vectors_are_scaled_without_a_shift(molecule_sample):
+    task = Task(("positions",), ("energy",), lead=0)
+    sample = molecule_sample(5)
+    sample.inputs[0].fields["positions"][:] += 10.0
+    normalizer = Normalizer(task)
+    normalizer.update([sample])
+    rms = np.sqrt((sample.inputs[0].fields["positions"] ** 2).mean())
+    assert float(normalizer.std("positions")) == pytest.approx(rms)
+    assert float(normalizer.normalize("positions", torch.zeros(()))) == 0.0
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'velocity'"):
+        Normalizer(Task(("velocity",), ("velocity",))).std("velocitty")

@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from sciml.domain import Field, Grid
+from sciml.domain.dataset import domain_of, to_dataset
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates import Surrogate
+
+
+class Double(nn.Module):
+    """Twice the first channel."""
+
+    def forward(self, x):
+        return 2 * x[:, :1]
+
+
+@pytest.fixture
+def foreign(rng):
+    """Other names, another order of dimensions, dates, decoded attributes."""
+    return xr.Dataset(
+        {
+            "t2m": (
+                ("time", "lat", "member", "lon"),
+                rng.standard_normal((4, 6, 2, 8)).astype(np.float32),
+                {"units": "K", "long_name": "2 m temperature", "note": "kept"},
+            ),
+            "orography": (("lat", "lon"), rng.standard_normal((6, 8))),
+        },
+        {
+            "time": np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(6, "h"),
+            "lat": ("lat", np.linspace(-50, 50, 6), {"units": "degrees_north"}),
+            "lon": ("lon", np.arange(8) * 45.0, {"units": "degrees_east"}),
+            "member": [3, 7],
+            "season": ("time", list("abcd")),
+        },
+        {"source": "somebody"},
+    )
+
+
+@pytest.fixture
+def surrogate(heat_dataset, step_task):
+    return Surrogate(Double(), step_task, domain=domain_of(heat_dataset), dt=0.5)
+
+
+def test_predict_gives_each_time_its_successor(surrogate, heat_dataset):
+    out = surrogate.predict(heat_dataset)
+    assert out.u.dims == ("sample", "time", "y", "x")
+    np.testing.assert_allclose(out.time, heat_dataset.time + 0.5)
+    np.testing.assert_allclose(out.u.values, 2 * heat_dataset.u.values)
+    assert out.attrs == heat_dataset.attrs
+    assert out.time.attrs == heat_dataset.time.attrs
+
+
+def test_small_batches_give_the_same(surrogate, heat_dataset):
+    xr.testing.assert_identical(
+        surrogate.predict(heat_dataset, batch_size=2), surrogate.predict(heat_dataset)
+    )
+
+
+def test_rollout_goes_on_from_the_last_time(surrogate, heat_dataset):
+    out = surrogate.rollout(heat_dataset, 3)
+    np.testing.assert_allclose(out.time, [2.5, 3.0, 3.5])
+    last = heat_dataset.u.values[:, -1]
+    np.testing.assert_allclose(out.u.values, np.stack([2 * last, 4 * last, 8 * last], 1))
+
+
+def test_a_rollout_can_go_on_from_a_rollout(surrogate, heat_dataset):
+    first = surrogate.rollout(heat_dataset, 2)
+    again = surrogate.rollout(first, 2)
+    xr.testing.assert_allclose(again, surrogate.rollout(heat_dataset, 4).isel(time=slice(2, None)))
+
+
+def test_foreign_names_orders_and_dates_stay(foreign):
+    task = Task(("t2m",), ("t2m",), lead=2, static=("orography",))
+    out = Surrogate(Double(), task).predict(foreign)
+    assert out.t2m.dims == ("time", "lat", "member", "lon")
+    np.testing.assert_allclose(out.t2m.values, 2 * foreign.t2m.values)
+    assert out.t2m.attrs == foreign.t2m.attrs
+    assert (out.time.values == foreign.time.values + np.timedelta64(12, "h")).all()
+    for name in ("lat", "lon", "member", "orography"):
+        assert out[name].identical(foreign[name])
+    assert "season" not in out.variables
+    rolled = Surrogate(Double(), task).rollout(foreign, 2)
+    assert rolled.time.values[-1] == foreign.time.values[-1] + np.timedelta64(24, "h")
+
+
+def test_no_sample_dimension_is_needed(surrogate, heat_dataset):
+    one = heat_dataset.isel(sample=1)
+    out = surrogate.predict(one)
+    assert out.u.dims == ("time", "y", "x")
+    np.testing.assert_allclose(out.u.values, 2 * one.u.values)
+
+
+def test_a_single_time_takes_the_step_of_the_training(surrogate, heat_dataset):
+    out = surrogate.rollout(heat_dataset.isel(time=[0]), 2)
+    np.testing.assert_allclose(out.time, [0.5, 1.0])
+
+
+def test_history_shortens_the_prediction(heat_dataset):
+    task = Task(("u",), ("u",), history=3)
+    out = Surrogate(Double(), task).predict(heat_dataset)
+    np.testing.assert_allclose(out.time, [1.5, 2.0, 2.5])
+    with pytest.raises(InputError, match="give at least 3"):
+        Surrogate(Double(), task).predict(heat_dataset.isel(time=slice(2)))
+
+
+def test_the_steady_task_keeps_the_times(heat_dataset):
+    ds = heat_dataset.rename(u="a").isel(time=0, drop=True)
+    task = Task(("a",), ("p",), lead=0)
+    out = Surrogate(Double(), task, fields=(Field("p", "Pa", "pressure"),)).predict(ds)
+    assert out.p.dims == ("sample", "y", "x")
+    assert out.p.attrs == {"units": "Pa", "long_name": "pressure"}
+    assert "time" not in out.dims
+
+
+def test_parameters_and_time_give_fields(rng):
+    task = Task((), ("u",), history=0, parameters=("a",), time=True)
+    grid = Grid((3, 4), ((0, 1), (0, 1)), ("open", "open"))
+
+    class Field0(nn.Module):
+        def forward(self, p):
+            return (p[:, 0] + 10 * p[:, 1]).view(-1, 1, 1, 1).expand(-1, 1, 3, 4)
+
+    surrogate = Surrogate(Field0(), task, domain=grid, fields=(Field("u", "K"),))
+    ds = xr.Dataset({"a": ("sample", [1.0, 2.0])}, {"time": [0.0, 0.5, 1.0]})
+    out = surrogate.predict(ds)
+    assert out.u.dims == ("sample", "time", "y", "x")
+    np.testing.assert_allclose(out.u[:, :, 0, 0], [[1, 6, 11], [2, 7, 12]])
+    np.testing.assert_allclose(out.x, grid.coordinates(1))
+    assert out.u.attrs["units"] == "K"
+
+
+def test_ended_simulations_stay_empty(surrogate, heat_dataset):
+    ds = heat_dataset.copy(deep=True)
+    ds.u[1, 3:] = np.nan
+    out = surrogate.predict(ds)
+    assert np.isnan(out.u.values[1, 3:]).all()
+    np.testing.assert_allclose(out.u.values[1, :3], 2 * ds.u.values[1, :3])
+    with pytest.raises(InputError, match="sample 1 has only NaN at the last times"):
+        surrogate.rollout(ds, 1)
+
+
+def test_dask_chunks_give_the_same(surrogate, heat_dataset):
+    xr.testing.assert_identical(
+        surrogate.predict(heat_dataset.chunk(time=2, sample=1)), surrogate.predict(heat_dataset)
+    )
+
+
+def test_missing_variables_are_named(surrogate, heat_dataset):
+    with pytest.raises(InputError, match=r"no variable 'u'.*known: kappa, uu"):
+        surrogate.predict(heat_dataset.rename(u="uu"))
+    with pytest.raises(InputError, match="no variable 'kappa'"):
+        surrogate.predict(heat_dataset.drop_vars("kappa"))
+
+
+def test_nan_is_refused(surrogate, heat_dataset):
+    ds = heat_dataset.copy(deep=True)
+    ds.u[0, 1, 2, 3] = np.nan
+    with pytest.raises(InputError, match="1 NaN in sample 0"):
+        surrogate.predict(ds)
+
+
+def test_another_box_is_refused(surrogate, rng):
+    grid = Grid((12, 10), ((0.0, 2.4), (0.0, 1.0)), ("periodic", "periodic"))
+    values = {"u": rng.standard_normal((2, 12, 10))}
+    ds = to_dataset(grid, (Field("u"),), values, [0.0, 0.5], parameters={"kappa": 1.0})
+    with pytest.raises(InputError, match=r"\[0, 2.4\] along axis y"):
+        surrogate.predict(ds)
+    line = to_dataset(
+        Grid((9,), ((0, 1),), ("open",)),
+        (Field("u"),),
+        {"u": rng.standard_normal((2, 9))},
+        [0, 0.5],
+    ).assign(kappa=1.0)
+    with pytest.raises(InputError, match="1 axes in space"):
+        surrogate.predict(line)
+
+
+def test_another_time_step_is_refused(surrogate, heat_dataset):
+    thinned = heat_dataset.isel(time=slice(None, None, 2))
+    with pytest.raises(InputError, match="time step of 1; the surrogate was trained with"):
+        surrogate.predict(thinned)
+
+
+def test_what_cannot_be_fed_back_is_not_rolled_out(heat_dataset):
+    task = Task(("u",), ("v",))
+    with pytest.raises(InputError, match="use predict"):
+        Surrogate(Double(), task).rollout(heat_dataset, 2)
+    with pytest.raises(InputError, match="at least 1"):
+        Surrogate(Double(), Task(("u",), ("u",))).rollout(heat_dataset, 0)
+
+
+def test_the_result_can_be_written_and_opened(surrogate, foreign, heat_dataset, tmp_path):
+    task = Task(("t2m",), ("t2m",))
+    for ds, made in (
+        (heat_dataset, surrogate.predict(heat_dataset)),
+        (foreign, Surrogate(Double(), task).predict(foreign)),
+    ):
+        made.to_netcdf(tmp_path / "out.nc", engine="h5netcdf")
+        with xr.open_dataset(tmp_path / "out.nc") as opened:
+            xr.testing.assert_allclose(opened.load(), made)
+        assert set(made.data_vars) <= set(ds.data_vars)
+
+
+def test_predict_leaves_training_mode_and_gradients_alone(surrogate, heat_dataset):
+    surrogate.train()
+    surrogate.predict(heat_dataset)
+    assert surrogate.training
+    assert torch.is_grad_enabled()

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from sciml.errors import InputError
+from sciml.surrogates.grid.spectral import SpectralConv, _analysis, _synthesis
+
+
+@pytest.mark.parametrize("shape", [(8,), (9,), (8, 9), (9, 8), (7, 6), (5, 6, 7)])
+def test_all_modes_give_the_field_back(shape):
+    u = torch.randn(2, 3, *shape, dtype=torch.float64)
+    back = _synthesis(_analysis(u, shape), shape, shape)
+    torch.testing.assert_close(back, u, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(16,), (15, 12), (10, 11, 9)])
+def test_coefficients_are_those_of_the_fft(shape):
+    modes = tuple(5 if i % 2 else 4 for i in range(len(shape)))
+    u = torch.randn(1, 2, *shape, dtype=torch.float64)
+    ours = _analysis(u, modes)
+    half = modes[-1] // 2 + 1
+    full = torch.fft.rfftn(u, dim=tuple(range(2, u.ndim)), norm="forward")
+    for axis, kept in enumerate(modes[:-1], start=2):
+        index = torch.cat([torch.arange((kept + 1) // 2), torch.arange(-(kept // 2), 0)])
+        full = full.index_select(axis, index % shape[axis - 2])
+    full = full[..., :half]
+    torch.testing.assert_close(torch.complex(ours[..., :half], ours[..., half:]), full)
+
+
+def test_it_commutes_with_shifts_on_odd_grids_too():
+    layer = SpectralConv(2, 3, (4, 4)).double()
+    u = torch.randn(1, 2, 9, 7, dtype=torch.float64)
+    shifted = layer(torch.roll(u, (2, 3), dims=(2, 3)))
+    torch.testing.assert_close(shifted, torch.roll(layer(u), (2, 3), dims=(2, 3)))
+
+
+def test_refinement_leaves_the_operator_as_it_is():
+    layer = SpectralConv(1, 1, (4, 4)).double()
+
+    def wave(n):
+        x = torch.arange(n, dtype=torch.float64) / n * 2 * torch.pi
+        return (torch.sin(x)[:, None] + torch.cos(x)[None] + 0.3)[None, None]
+
+    torch.testing.assert_close(layer(wave(24))[..., ::2, ::2], layer(wave(12)))
+
+
+def test_gradients():
+    layer = SpectralConv(1, 2, (3, 4)).double()
+    u = torch.randn(1, 1, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, (u,))
+
+
+def test_too_small_a_grid_is_named():
+    with pytest.raises(InputError, match=r"\(8, 6\) is too small for modes \(8, 8\)"):
+        SpectralConv(1, 1, (8, 8))(torch.zeros(1, 1, 8, 6))
