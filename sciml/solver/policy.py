@@ -130,13 +130,12 @@ class SendPolicy:
     def take(
         self, chosen: Sequence[Field], state: Mapping[str, np.ndarray], block: Block
     ) -> dict[str, np.ndarray]:
-        """Contiguous copies of the chosen fields: the program may go on while they travel."""
+        """The chosen fields as they are sent; views of ``state`` where nothing changes."""
         keep = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
         return {
-            field.name: np.array(
+            field.name: np.asarray(
                 state[field.name][keep] if field.on == "point" else state[field.name],
                 dtype=self.dtype,
-                order="C",
             )
             for field in chosen
         }

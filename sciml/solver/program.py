@@ -76,7 +76,7 @@ class Program(ABC):
 
     @abstractmethod
     def state(self) -> Mapping[str, np.ndarray]:
-        """This rank's block of every field, ``block.shape``; views will do, they are copied."""
+        """This rank's block of every field, ``block.shape``; views will do, sinks copy."""
 
     @abstractmethod
     def step(self, n: int) -> float:

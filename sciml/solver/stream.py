@@ -93,7 +93,8 @@ class StreamSink:
         self._client.close()
 
     def discard(self) -> None:
-        """A run that failed says nothing: the trainer goes on waiting for the next attempt."""
+        """A run that failed goes without a word: the trainer waits for its next attempt."""
+        self._client.abort()
 
     def _static(
         self, program: type[Program], sent: Domain, comm: Any, state: Mapping[str, np.ndarray]

