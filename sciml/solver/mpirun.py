@@ -139,7 +139,8 @@ def last_words(stderr: str, lines: int = 5) -> str:
 
     The program's own ``name: error: …`` if there is one, else its last lines.
     """
-    said = [line.rstrip() for line in stderr.splitlines() if line.strip()]
+    # Open MPI ends its boxes with a zero byte.
+    said = [line.rstrip() for line in stderr.replace("\0", "").splitlines() if line.strip()]
     # Ranks and mpirun write at the same time: the line may lie within a box of mpirun.
     errors = [line for line in said if ": error: " in line]
     if errors:

@@ -79,7 +79,7 @@ def test_an_error_in_one_rank_ends_all(faulty, fault):
 
 def test_last_words_leave_out_what_mpirun_adds():
     box = "-----------\nprterun detected that ...\n-----------\n"
-    assert last_words(f"{box}heat: error: rank 1: bad\n\n{box}") == "heat: error: rank 1: bad"
+    assert last_words(f"{box}\0heat: error: rank 1: bad\n\n{box}") == "heat: error: rank 1: bad"
     # Written into the middle of a box.
     assert last_words("------\nMPI_ABORT\nheat: error: bad\n------\n") == "heat: error: bad"
     assert last_words(f"Traceback:\n  line\nKilled\n{box}", lines=2) == "  line\nKilled"
