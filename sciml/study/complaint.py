@@ -1,0 +1,77 @@
+"""What pydantic found wrong with a study, as one line that names the key and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sciml.errors import nearest
+
+
+def complaint(error: ValidationError, schema: type[BaseModel]) -> str:
+    """One line for the first error; an unknown key before all, since it is often the cause of a
+    key that seems to be missing."""
+    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
+    path = ".".join(map(str, first["loc"]))
+    match first["type"]:
+        case "extra_forbidden":
+            line = _unknown(first["loc"], schema)
+        case "missing":
+            line = f"key '{path}' is missing"
+        case "value_error":
+            line = _prefixed(path, str(first["ctx"]["error"]))
+        case "literal_error":
+            names = [str(name) for name in _literal(first["loc"], schema)]
+            line = f"{path}: got {first['input']!r}; {nearest(str(first['input']), names)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            line = f"{path or 'study'}: got {first['input']!r}; expected keys with values"
+        case _:
+            message = first["msg"].replace("Input should be", "expected", 1)
+            line = f"{path}: got {first['input']!r}; {message[0].lower()}{message[1:]}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return line + more
+
+
+def _prefixed(path: str, message: str) -> str:
+    return message if not path or message.startswith(path) else f"{path}: {message}"
+
+
+def _unknown(loc: tuple[Any, ...], schema: type[BaseModel]) -> str:
+    *parents, name = loc
+    path = ".".join(map(str, loc))
+    model = _model(tuple(parents), schema)
+    elsewhere = [key for key in _keys(schema) if key.rpartition(".")[2] == name]
+    if elsewhere:
+        return f"unknown key '{path}'; did you mean '{elsewhere[0]}'?"
+    return f"unknown key '{path}'; {nearest(str(name), model.model_fields)}"
+
+
+def _keys(schema: type[BaseModel], head: str = "") -> Iterator[str]:
+    """Dotted names of all keys outside lists."""
+    for name, field in schema.model_fields.items():
+        yield head + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{head}{name}.")
+
+
+def _model(loc: tuple[Any, ...], schema: type[BaseModel]) -> type[BaseModel]:
+    """The section that a location leads to, through lists and mappings."""
+    found: Any = schema
+    for step in loc:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            found = found.model_fields[str(step)].annotation
+        else:
+            found = get_args(found)[-1]
+    return found
+
+
+def _literal(loc: tuple[Any, ...], schema: type[BaseModel]) -> list[Any]:
+    """Allowed values of the key at a location, ``None`` of an optional one among them."""
+    annotation = _model(loc[:-1], schema).model_fields[str(loc[-1])].annotation
+    names: list[Any] = []
+    for arg in get_args(annotation):
+        names.extend(get_args(arg) if get_args(arg) else ["null"] if arg is type(None) else [arg])
+    return names

@@ -1,0 +1,207 @@
+"""Designs of experiments: which parameters the simulations of a study get, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciml.errors import InputError, nearest
+from sciml.study.ranges import Range
+
+if TYPE_CHECKING:
+    from sciml.study.schema import Study
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSimulation:
+    """A simulation before it starts.
+
+    Args:
+        id: number within the study, in order of launch.
+        role: ``"train"`` or ``"validation"``.
+        parameters: values by name.
+        seed: of its initial state, ``None`` where the program's default holds.
+    """
+
+    id: int
+    role: str
+    parameters: dict[str, float]
+    seed: int | None
+
+
+def plan(study: Study) -> list[PlannedSimulation]:
+    """All simulations of a study in order of launch.
+
+    Held-out simulations come from a stream of their own and are spread evenly among the others, the
+    first one always being for training. For a grid they are drawn at random, off its points.
+
+    Raises:
+        InputError: a grid that cannot have that many simulations.
+    """
+    parameters, held_out = study.parameters, study.validation.simulations
+    root = np.random.SeedSequence(study.seed)
+    train, validation, seeds = root.spawn(3)
+    design = "random" if parameters.design == "grid" else parameters.design
+    drawn = {
+        "train": draw(parameters.design, parameters.ranges, parameters.simulations, train),
+        "validation": draw(design, parameters.ranges, held_out, validation),
+    }
+    streams = dict(zip(drawn, seeds.spawn(2), strict=True))
+    planned = []
+    for id_, (role, index) in enumerate(_interleave(parameters.simulations, held_out)):
+        seed = _seed(streams[role], index) if parameters.seed else None
+        planned.append(PlannedSimulation(id_, role, drawn[role][index], seed))
+    return planned
+
+
+def draw(
+    design: str, ranges: Mapping[str, Any], n: int, seed: int | np.random.SeedSequence = 0
+) -> list[dict[str, float]]:
+    """``n`` sets of parameters.
+
+    ``sobol`` (scrambled), ``halton`` (scrambled) and ``random`` are sequences: the first draws stay
+    when ``n`` grows. ``latin-hypercube`` and ``grid`` are sets made for one ``n``.
+
+    Args:
+        design: ``sobol``, ``latin-hypercube``, ``halton``, ``grid`` or ``random``.
+        ranges: by name, a :class:`Range` or what makes one.
+        n: number of simulations.
+        seed: of the draws; a grid does not need it.
+
+    Raises:
+        InputError: unknown design, or an ``n`` that no balanced grid has.
+    """
+    if design not in _DESIGNS:
+        raise InputError(f"parameters.design: unknown '{design}'; {nearest(design, _DESIGNS)}")
+    spans = {name: Range.model_validate(span) for name, span in ranges.items()}
+    if not spans or n == 0:
+        return [{} for _ in range(n)]
+    unit = _DESIGNS[design](list(spans.values()), n, np.random.default_rng(seed))
+    columns = [span.at(unit[:, i]) for i, span in enumerate(spans.values())]
+    return [dict(zip(spans, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _sobol(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats.qmc import Sobol
+
+    # A whole power of two, cut: scipy warns about any other length, and the sequence is the same.
+    return Sobol(len(spans), scramble=True, seed=rng).random_base2(ceil(log2(max(n, 1))))[:n]
+
+
+def _halton(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats.qmc import Halton
+
+    return Halton(len(spans), scramble=True, seed=rng).random(n)
+
+
+def _latin_hypercube(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats.qmc import LatinHypercube
+
+    return LatinHypercube(len(spans), seed=rng).random(n)
+
+
+def _random(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.random((n, len(spans)))
+
+
+def _grid(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
+    counts = grid_counts([len(s.values) if s.values is not None else None for s in spans], n)
+    axes = []
+    for span, count in zip(spans, counts, strict=True):
+        if span.values is not None:
+            axes.append((np.arange(count) + 0.5) / count)
+        else:
+            axes.append(np.linspace(0, 1, count) if count > 1 else np.array([0.5]))
+    mesh = np.meshgrid(*axes, indexing="ij")
+    return np.stack([axis.ravel() for axis in mesh], axis=-1)
+
+
+_DESIGNS: dict[str, Callable[[list[Range], int, np.random.Generator], np.ndarray]] = {
+    "sobol": _sobol,
+    "latin-hypercube": _latin_hypercube,
+    "halton": _halton,
+    "grid": _grid,
+    "random": _random,
+}
+
+
+def grid_counts(fixed: list[int | None], n: int) -> list[int]:
+    """Points along each axis of a grid of exactly ``n`` points.
+
+    Axes with given values have that many points; the others get counts as equal as possible, of
+    which the largest is at most twice the smallest. A cut or lopsided grid would be a design that
+    nobody asked for, so an ``n`` without such counts is refused.
+
+    Raises:
+        InputError: no such counts; names the nearest ``n`` below and above.
+    """
+    given = prod(count for count in fixed if count is not None)
+    free = sum(count is None for count in fixed)
+    counts = _balanced(n // given, free) if n % given == 0 else None
+    if counts is None:
+        # The next power of a whole side is always a balanced grid, so the search ends.
+        below = next((m for m in range(n - 1, 0, -1) if _fits(m, given, free)), None)
+        above = next(
+            (
+                m
+                for m in range(n + 1, given * ((n // given) + 3) ** max(free, 1) + 1)
+                if _fits(m, given, free)
+            ),
+            None,
+        )
+        options = " or ".join(str(m) for m in (below, above) if m is not None)
+        raise InputError(
+            f"parameters.simulations: {n} points make no even grid over {len(fixed)} parameters; "
+            f"expected a product of similar counts, such as {options}; or take design: sobol"
+        )
+    rest = iter(counts)
+    return [next(rest) if count is None else count for count in fixed]
+
+
+def _fits(n: int, given: int, free: int) -> bool:
+    return n % given == 0 and _balanced(n // given, free) is not None
+
+
+def _balanced(n: int, axes: int) -> list[int] | None:
+    """``n`` as a product of ``axes`` counts ≥ 2, the most even one; largest first."""
+    if axes == 0:
+        return [] if n == 1 else None
+    if axes == 1:
+        return [n]
+    even = [c for c in _products(n, axes, 2) if c[-1] <= 2 * c[0]]
+    return min(even, key=lambda c: c[-1] / c[0])[::-1] if even else None
+
+
+def _products(n: int, axes: int, smallest: int) -> Iterator[list[int]]:
+    """All ascending lists of ``axes`` factors ≥ ``smallest`` whose product is ``n``."""
+    if axes == 1:
+        if n >= smallest:
+            yield [n]
+        return
+    factor = smallest
+    while factor**axes <= n:
+        if n % factor == 0:
+            for rest in _products(n // factor, axes - 1, factor):
+                yield [factor, *rest]
+        factor += 1
+
+
+def _interleave(train: int, validation: int) -> list[tuple[str, int]]:
+    """Roles in order of launch: validation spread evenly, the first one for training."""
+    order = [(float(i), 0, "train", i) for i in range(train)]
+    spacing = train / (validation + 1)
+    order += [(max(0.0, (j + 1) * spacing - 0.5), 1, "validation", j) for j in range(validation)]
+    return [(role, index) for _, _, role, index in sorted(order)]
+
+
+def _seed(stream: np.random.SeedSequence, index: int) -> int:
+    """Seed of one simulation: it does not depend on how many there are.
+
+    53 bits: enough that no two of a large study are likely to agree, and exact in any JSON reader.
+    """
+    child = np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, index))
+    return int(child.generate_state(1, np.uint64)[0] >> np.uint64(11))

@@ -1,0 +1,349 @@
+"""The study file: everything that a run depends on, checked before anything starts.
+
+A key that nobody knows is refused, since a misspelled setting that is silently ignored costs more
+than an error. A minimal study names a program, a range, the fields and a model; the rest has
+defaults, and :func:`dump_study` writes them all out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.share import find
+from sciml.study.complaint import complaint
+from sciml.study.ranges import Range
+from sciml.study.text import dump, override, parse
+
+if TYPE_CHECKING:
+    from sciml.training.phase import Phase
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\s*", re.IGNORECASE)
+
+
+def _bytes(value: Any) -> Any:
+    """``"64MB"`` (10⁶) or ``"64MiB"`` (2²⁰) as a number of bytes."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None:
+            raise ValueError(f"got {value!r}; expected a size such as 64MB, 2GB or 512MiB")
+        number, prefix, binary = match.groups()
+        power = " kmgt".index(prefix.lower() or " ")
+        return round(float(number) * (1024 if binary else 1000) ** power)
+    return value
+
+
+def _value(value: Any) -> Any:
+    """What a flag of a program can carry."""
+    several = value if isinstance(value, list) else [value]
+    if not several or any(
+        isinstance(v, bool) or not isinstance(v, int | float | str) for v in several
+    ):
+        raise ValueError(f"got {value!r}; expected a number, a word, or a list of either")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """``1e4`` where a whole number is expected."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Positive = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_bytes), BeforeValidator(_whole), Field(ge=1)]
+Value = Annotated[Any, BeforeValidator(_value)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Strict types, no unknown keys, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Send(Section):
+    """Which states a solver sends, and how: every n-th, chosen fields, coarsened, as float32."""
+
+    every: Positive = 1
+    fields: list[str] | None = None
+    coarsen: Positive = 1
+    dtype: Literal["float32", "float64"] | None = "float32"
+
+
+class Solver(Section):
+    """The program; ``options`` are its flags that stay fixed."""
+
+    program: str
+    ranks: Positive = 1
+    options: dict[str, Value] = {}
+    send: Send = Send()
+
+
+class Parameters(Section):
+    """The design that varies the program's parameters; ``seed`` gives each simulation its own."""
+
+    design: Literal["sobol", "latin-hypercube", "halton", "grid", "random"] = "sobol"
+    simulations: Positive
+    ranges: dict[str, Range] = {}
+    seed: bool = True
+
+    @model_validator(mode="after")
+    def _differ(self) -> Parameters:
+        if not self.ranges and not self.seed:
+            raise ValueError(
+                f"{self.simulations} simulations without ranges and with seed: false would all be "
+                "the same; give a range, or seed: true"
+            )
+        return self
+
+
+class TaskSection(Section):
+    """See :class:`sciml.samples.Task`; ``targets`` default to ``inputs``. With ``increment`` the
+    model gives the change from the last input."""
+
+    inputs: list[str] = []
+    targets: list[str] = []
+    lead: Count = 1
+    history: Count = 1
+    unroll: Positive = 1
+    parameters: list[str] = []
+    static: list[str] = []
+    time: bool = False
+    increment: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_targets(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "targets" not in data and "inputs" in data:
+            return {**data, "targets": data["inputs"]}
+        return data
+
+    @model_validator(mode="after")
+    def _possible(self) -> TaskSection:
+        task = self.build()
+        if self.increment and not (
+            task.lead and task.history and {*task.targets} <= {*task.inputs}
+        ):
+            raise ValueError(
+                "increment: true needs lead ≥ 1, history ≥ 1 and every target among the inputs; "
+                "set increment: false"
+            )
+        return self
+
+    def build(self) -> Task:
+        return Task(**self.model_dump(exclude={"increment"}))
+
+
+class Model(Section):
+    """``name`` in the registry of surrogates; every further key goes to the model."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "fno"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Buffer(Section):
+    """See :mod:`sciml.buffer`; the watermark defaults to a tenth of the capacity."""
+
+    kind: Literal["fifo", "firo", "reservoir"] = "reservoir"
+    capacity: Positive = 2000
+    watermark: Positive
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tenth(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("watermark") is not None:
+            return data
+        capacity = data.get("capacity", 2000)
+        return {**data, "watermark": max(1, capacity // 10) if isinstance(capacity, int) else 1}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Buffer:
+        if self.watermark > self.capacity:
+            raise ValueError(
+                f"watermark {self.watermark} above capacity {self.capacity} is never reached; "
+                "lower the watermark or raise the capacity"
+            )
+        return self
+
+
+class PhaseSection(Section):
+    """See :class:`sciml.training.phase.Phase`; without ``steps``, until the stream ends."""
+
+    optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "cosine", "step", "onecycle", "exponential"] = "constant"
+    steps: Positive | None = None
+    until: float | None = None
+    warmup: Count = 0
+    weights: dict[str, float] = {}
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None
+    final: Annotated[float, Field(ge=0)] = 0.0
+    gamma: Annotated[float, Field(gt=0)] = 0.5
+    every: Positive = 100
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    iterations: Positive = 20
+    redraw: Count = 0
+
+    @model_validator(mode="after")
+    def _ends(self) -> PhaseSection:
+        if self.steps is None and self.schedule in ("cosine", "onecycle", "exponential"):
+            raise ValueError(f"schedule '{self.schedule}' needs to know its end; give steps")
+        return self
+
+    def build(self) -> Phase:
+        from sciml.training.phase import Phase
+
+        return Phase(**self.model_dump())
+
+
+class Training(Section):
+    """The one loop: batches, loss, phases one after the other."""
+
+    batch_size: Positive = 16
+    loss: Literal["relative_l2", "h1", "mse"] = "relative_l2"
+    phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
+        PhaseSection(schedule="cosine", steps=1000)
+    ]
+    threads: Positive = 1
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    checkpoint_every: Positive = 500
+    keep_checkpoints: Positive = 2
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of all phases; ``None`` if the end of the stream decides."""
+        steps = [phase.steps for phase in self.phases]
+        return None if None in steps else sum(s for s in steps if s is not None)
+
+
+class Validation(Section):
+    """Held-out simulations: they never enter the buffer or the normalizer.
+
+    ``rollout`` counts steps, ``null``: as long as the simulations are. ``patience`` is how many
+    seconds the end of training waits for the last of them.
+    """
+
+    simulations: Count = 10
+    every: Positive = 250
+    rollout: Positive | None = None
+    patience: Seconds = 600.0
+
+
+class Stream(Section):
+    """Where the trainer listens, and how much it holds."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    encryption: bool = True
+    spool_limit: Size = 2_000_000_000
+    queue_limit: Size = 64_000_000
+
+
+class Cluster(Section):
+    """Where the solvers run: this machine, Slurm through dask-jobqueue, or a dask scheduler.
+
+    ``simulation_timeout`` is in seconds, ``null`` for none; ``partition`` to ``directives`` are
+    for Slurm.
+    """
+
+    kind: Literal["local", "slurm", "address"] = "local"
+    simulations_at_once: Positive = 1
+    retries: Count = 2
+    simulation_timeout: Seconds | None = None
+    oversubscribe: bool = False
+    address: str | None = None
+    partition: str | None = None
+    walltime: str = "01:00:00"
+    memory: str = "4GB"
+    directives: list[str] = []
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Cluster:
+        if (self.kind == "address") != (self.address is not None):
+            raise ValueError(
+                f"kind '{self.kind}' with address {self.address!r}; expected an address such as "
+                "tcp://head:8786 with kind 'address', and none with the others"
+            )
+        return self
+
+
+class Study(Section):
+    """A whole study file."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "study"
+    seed: Count = 0
+    solver: Solver
+    parameters: Parameters
+    task: TaskSection
+    model: Model = Model()
+    buffer: Buffer = Field(default_factory=lambda: Buffer.model_validate({}))
+    training: Training = Training()
+    validation: Validation = Validation()
+    stream: Stream = Stream()
+    cluster: Cluster = Cluster()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Study:
+        if self.training.batch_size > self.buffer.capacity:
+            raise ValueError(
+                f"training.batch_size: {self.training.batch_size} is above buffer.capacity "
+                f"{self.buffer.capacity}; lower one or raise the other"
+            )
+        taken = {*self.parameters.ranges} & {*self.solver.options}
+        if taken:
+            raise ValueError(
+                f"solver.options.{min(taken)}: the same name is in parameters.ranges; keep one"
+            )
+        if self.parameters.seed and {"seed"} & {*self.solver.options, *self.parameters.ranges}:
+            raise ValueError(
+                "parameters.seed: true gives each simulation its own seed, yet 'seed' is set as "
+                "well; remove it or set parameters.seed: false"
+            )
+        if "out" in self.solver.options:
+            raise ValueError("solver.options.out: a study streams; remove it")
+        return self
+
+
+def load_study(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Study:
+    """Read and check a study file.
+
+    Args:
+        path: looked up in the working directory, then in what ships with the package.
+        overrides: ``"training.batch_size=8"``, values read as YAML.
+
+    Raises:
+        InputError: one line that names the key, what came and what was expected.
+    """
+    file = find(path)
+    if file.is_dir():
+        raise InputError(f"{path} is a folder; expected a study file, such as {path}/study.yaml")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    tree = parse(text, file.name)
+    if not isinstance(tree, dict):
+        raise InputError(f"{file.name}: got {tree!r}; expected sections such as solver, task")
+    override(tree, overrides)
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{file.name}: {complaint(error, Study)}") from error
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML with every default written out; :func:`load_study` gives it back equal."""
+    return dump(study.model_dump())
