@@ -157,7 +157,10 @@ def read(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not intact(path):
         raise CheckpointError(f"{path}: no intact checkpoint; take another one")
-    state = unpack((path / PLAIN).read_bytes(), load_file(path / TENSORS))
+    # Cloned: tensors of a mapped file lie at any address, and sums over badly aligned memory are
+    # taken in another order, which would end bitwise equality after a resume.
+    tensors = {name: t.clone() for name, t in load_file(path / TENSORS).items()}
+    state = unpack((path / PLAIN).read_bytes(), tensors)
     return Checkpoint(path, _manifest(path)["step"], state)
 
 

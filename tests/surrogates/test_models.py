@@ -119,7 +119,7 @@ def test_parameters_and_time_to_field(grid_samples):
 def test_fno_names_the_numbers_of_a_grid_too_small(grid_samples, step_task):
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
     with pytest.raises(InputError, match=r"modes \(12, 12\) on a grid of shape \(8, 6\)"):
-        registry.build("fno", step_task, domain)
+        registry.build("fno", step_task, domain, modes=12)
     model = registry.build("fno", step_task, domain, **SMALL["fno"])
     with pytest.raises(InputError, match=r"grid \(8, 3\) is too small for modes \(4, 4\)"):
         model(torch.zeros(1, 2, 8, 3))

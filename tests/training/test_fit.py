@@ -1,0 +1,107 @@
+import logging
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sciml.errors import InputError
+from sciml.surrogates import MLP, Surrogate
+from sciml.training import fit
+from sciml.training.fitting import _split
+
+TINY = {"name": "fno", "modes": 4, "hidden_channels": 6, "n_layers": 2, "use_channel_mlp": False}
+
+
+@pytest.fixture
+def ocean():
+    """A file as others write them: waves that travel east, one member an amplitude."""
+    time = np.datetime64("2001-01-01", "ns") + np.arange(12) * np.timedelta64(1, "D")
+    lat, lon = np.linspace(-40, 40, 9), np.arange(16) * 22.5
+    member = np.arange(4)
+    phase = np.deg2rad(lon)[None, None, None] - 0.3 * np.arange(12)[:, None, None, None]
+    values = (1 + member)[None, :, None, None] * np.sin(phase) * np.cos(np.deg2rad(lat))[:, None]
+    return xr.Dataset(
+        {
+            "sst": (
+                ("time", "member", "lat", "lon"),
+                (values + 15).astype(np.float32),
+                {"units": "degC", "standard_name": "sea_surface_temperature"},
+            )
+        },
+        {"time": time, "lat": lat, "lon": lon, "member": member},
+        {"institution": "somewhere"},
+    )
+
+
+def test_a_foreign_file_in_one_call(ocean, tmp_path, caplog):
+    ocean.to_netcdf(tmp_path / "sst.nc", engine="h5netcdf")
+    with caplog.at_level(logging.INFO, logger="sciml.fit"):
+        surrogate = fit(TINY, tmp_path / "sst.nc", epochs=30, batch_size=8, rollout=4)
+    found = surrogate.history.validations[-1]
+    assert found["one_step"] < 0.5 * found["persistence"]
+    assert "33 samples of 3 simulations, 1 held out" in caplog.text
+    assert surrogate.dt == 86400.0
+    out = surrogate.rollout(ocean, 3)
+    assert out.sst.dims == ("time", "member", "lat", "lon")
+    assert out.sst.attrs == ocean.sst.attrs
+    assert (np.diff(out.time) == np.timedelta64(1, "D")).all()
+    assert out.lat.identical(ocean.lat)
+
+
+def test_the_same_seed_gives_the_same_surrogate(ocean, same):
+    kwargs = {"epochs": 1, "batch_size": 16, "validation": 0}
+    a, b = (fit(TINY, ocean, seed=3, **kwargs) for _ in range(2))
+    assert same(a, b)
+    assert not same(a, fit(TINY, ocean, seed=4, **kwargs))
+
+
+def test_steady_problems_and_own_modules():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((20, 2, 3)).astype(np.float32)
+    ds = xr.Dataset({"a": (("sample", "y", "x"), a), "p": (("sample", "y", "x"), 2 * a + 1)})
+    phase = {"optimizer": "lbfgs", "lr": 1.0, "steps": 3}
+    model = MLP(6, (1, 2, 3), hidden=())
+    surrogate = fit(model, ds, inputs=["a"], targets=["p"], batch_size=18, phases=phase, loss="mse")
+    assert surrogate.task.lead == 0
+    assert not surrogate.increment
+    np.testing.assert_allclose(surrogate.predict(ds).p, ds.p, atol=0.1)
+
+
+def test_held_out_samples_never_reach_the_normalizer(ocean):
+    ds = ocean.copy(deep=True)
+    held = _split([(i, None) for i in range(4)], None, 0.1, 0)[1][0][0]
+    ds.sst[:, held] = 1e6
+    surrogate = fit(TINY, ds, epochs=1, seed=0)
+    assert surrogate.normalizer.std("sst") < 10
+
+
+def test_a_single_simulation_is_split_in_time(ocean):
+    surrogate = fit(TINY, ocean.isel(member=0), epochs=1, batch_size=4)
+    assert surrogate.history.validations
+    assert surrogate.history.samples == 9
+
+
+def test_checkpoints_can_be_loaded(ocean, tmp_path):
+    surrogate = fit(TINY, ocean, epochs=1, directory=tmp_path)
+    [path] = tmp_path.iterdir()
+    loaded = Surrogate.load(path)
+    xr.testing.assert_identical(loaded.predict(ocean), surrogate.predict(ocean))
+
+
+def test_bad_input_is_named(ocean, tmp_path):
+    with pytest.raises(InputError, match="no variable 'stt'; did you mean 'sst'"):
+        fit("fno", ocean, inputs=["stt"])
+    with pytest.raises(InputError, match="no file"):
+        fit("fno", tmp_path / "none.nc")
+    with pytest.raises(InputError, match="say what to predict"):
+        fit("fno", ocean.isel(time=0, drop=True))
+    with pytest.raises(InputError, match="give one of them"):
+        fit("fno", ocean, epochs=1, phases={"steps": 3})
+    with pytest.raises(InputError, match="unknown model 'fnoo'"):
+        fit("fnoo", ocean)
+    holes = ocean.copy(deep=True)
+    holes.sst[0, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        fit(TINY, holes)
+    with pytest.raises(InputError, match="modes"):
+        fit({"name": "fno", "modes": 12}, ocean)

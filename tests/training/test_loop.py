@@ -1,0 +1,161 @@
+import threading
+import time
+
+import pytest
+import torch
+
+from sciml.errors import InputError
+from sciml.training import (
+    Checkpoints,
+    Hooks,
+    Phase,
+    Supervised,
+    TrainingError,
+    Validation,
+    train,
+)
+
+COSINE = Phase(lr=1e-2, schedule="cosine", steps=20, warmup=3, weight_decay=1e-3, clip=0.5)
+
+
+def test_twenty_steps_are_ten_and_a_resume_and_ten(surrogate, source, same, tmp_path):
+    """Bitwise, with dropout, so that the state of the generator counts."""
+    straight = surrogate(dropout=0.2)
+    torch.manual_seed(5)
+    whole = train(straight, source(), Supervised(), COSINE)
+
+    halted, stop = surrogate(dropout=0.2), threading.Event()
+    torch.manual_seed(5)
+    hooks = Hooks(
+        on_step=lambda step, _: stop.set() if step.step == 10 else None,
+        stop=stop,
+        checkpoints=Checkpoints(tmp_path),
+    )
+    first = train(halted, source(), Supervised(), COSINE, hooks=hooks)
+    assert first.ended == "stopped"
+    assert len(first.steps) == 10
+
+    torch.manual_seed(99)
+    resumed = surrogate(seed=7, dropout=0.2)
+    checkpoint = Checkpoints(tmp_path).newest()
+    second = train(resumed, source(), Supervised(), COSINE, resume=checkpoint)
+    assert [s.step for s in second.steps] == list(range(11, 21))
+    assert [*first.losses, *second.losses] == whole.losses
+    assert same(straight, resumed)
+
+
+def test_a_frozen_phase_resumes_on_its_batch(surrogate, source, same, tmp_path):
+    plan = [Phase(lr=1e-2, steps=3), Phase("lbfgs", lr=1.0, steps=6, iterations=3)]
+    straight = surrogate()
+    train(straight, source(), Supervised(), plan)
+    stop = threading.Event()
+    hooks = Hooks(
+        on_step=lambda step, _: stop.set() if step.step == 5 else None,
+        stop=stop,
+        checkpoints=Checkpoints(tmp_path),
+    )
+    train(surrogate(), source(), Supervised(), plan, hooks=hooks)
+    resumed = surrogate(seed=3)
+    train(resumed, source(), Supervised(), plan, resume=Checkpoints(tmp_path).newest())
+    assert same(straight, resumed)
+
+
+def test_a_checkpoint_between_phases_resumes_in_the_next(surrogate, source, same, tmp_path):
+    plan = [Phase(lr=1e-2, steps=4), Phase(lr=1e-3, steps=4)]
+    straight = surrogate()
+    train(straight, source(), Supervised(), plan)
+    hooks = Hooks(checkpoints=Checkpoints(tmp_path), checkpoint_every=4)
+    train(surrogate(), source(), Supervised(), plan, hooks=hooks)
+    resumed = surrogate(seed=3)
+    checkpoints = Checkpoints(tmp_path)
+    from sciml.training.checkpoint import read
+
+    train(resumed, source(), Supervised(), plan, resume=read(checkpoints.path(4)))
+    assert same(straight, resumed)
+
+
+def test_a_finished_run_resumes_to_nothing(surrogate, source, same, tmp_path):
+    model = surrogate()
+    hooks = Hooks(checkpoints=Checkpoints(tmp_path))
+    train(model, source(), Supervised(), COSINE, hooks=hooks)
+    again = surrogate(seed=4)
+    history = train(again, source(), Supervised(), COSINE, resume=Checkpoints(tmp_path).newest())
+    assert not history.steps
+    assert same(model, again)
+
+
+def test_nan_names_step_loss_and_samples(surrogate, source, samples):
+    samples[3].targets[0].fields["u"][2, 2] = float("nan")
+    with pytest.raises(
+        TrainingError, match=r"step 1: loss 'mse' is nan.*\(simulation, step\) \(0, 0"
+    ):
+        train(surrogate(), source(shuffle=False), Supervised("mse"), Phase(steps=3))
+
+
+def test_an_infinite_gradient_is_named(surrogate, source):
+    def root(model, batch):
+        return {"root": (0.0 * sum(p.sum() for p in model.parameters())).sqrt()}
+
+    with pytest.raises(TrainingError, match="norm of the gradient is nan"):
+        train(surrogate(), source(), root, Phase(steps=1, clip=1.0))
+
+
+def test_weights_of_unknown_losses_are_refused(surrogate, source):
+    with pytest.raises(InputError, match="unknown loss 'energy'"):
+        train(surrogate(), source(), Supervised("mse"), Phase(steps=1, weights={"energy": 2.0}))
+
+
+def test_validation_and_checkpoints_come_when_told(surrogate, source, trajectories, tmp_path):
+    seen, written = [], []
+    hooks = Hooks(
+        validate=Validation(trajectories(2, seed=9), rollout=3),
+        validate_every=4,
+        on_validation=seen.append,
+        checkpoints=Checkpoints(tmp_path, keep=10),
+        checkpoint_every=5,
+        extra_state=lambda: {"ledger": {(1, 2): [3]}},
+        on_checkpoint=lambda path, state: written.append((path.name, state["extra"])),
+    )
+    history = train(surrogate(), source(), Supervised(), Phase(steps=10), hooks=hooks)
+    assert [v["step"] for v in seen] == [4, 8, 10] == [v["step"] for v in history.validations]
+    assert [name for name, _ in written] == ["step-00000005", "step-00000010"]
+    assert Checkpoints(tmp_path).newest().state["extra"] == {"ledger": {(1, 2): [3]}}
+
+
+def test_validation_does_not_change_the_training(surrogate, source, trajectories, same):
+    plain, watched = surrogate(), surrogate()
+    train(plain, source(), Supervised(), COSINE)
+    hooks = Hooks(validate=Validation(trajectories(2), rollout=2), validate_every=1)
+    train(watched, source(), Supervised(), COSINE, hooks=hooks)
+    assert same(plain, watched)
+
+
+def test_the_history_says_what_limits(surrogate, source):
+    class Slow:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def next_batch(self):
+            time.sleep(0.05)
+            return self.inner.next_batch()
+
+    fast = train(surrogate(), source(), Supervised(), Phase(steps=4))
+    slow = train(surrogate(), Slow(source()), Supervised(), Phase(steps=4))
+    assert fast.limit() == "training"
+    assert slow.limit() == "data"
+    assert slow.wait > 0.2
+    assert fast.samples == 16
+
+
+def test_it_ends_with_the_source(surrogate, source):
+    history = train(surrogate(), source(epochs=1), Supervised(), Phase())
+    assert history.ended == "source"
+    assert len(history.steps) == source().epoch_steps
+
+
+def test_stop_before_the_first_step(surrogate, source):
+    stop = threading.Event()
+    stop.set()
+    history = train(surrogate(), source(), Supervised(), Phase(steps=5), hooks=Hooks(stop=stop))
+    assert not history.steps
+    assert history.ended == "stopped"

@@ -1,0 +1,208 @@
+"""Each option of a phase changes what it says it changes, and its absence would show."""
+
+import pytest
+import torch
+from torch import nn
+
+from sciml.errors import InputError
+from sciml.training import CollocationSource, Phase, Supervised, train
+from sciml.training.phase import OPTIMIZERS, SCHEDULES
+
+
+def rates(phase, steps):
+    return [phase.rate(i, steps) for i in range(steps)]
+
+
+def test_constant_stays():
+    assert rates(Phase(lr=0.1), 5) == [0.1] * 5
+
+
+def test_cosine_falls_to_its_final_part():
+    found = rates(Phase(lr=1.0, schedule="cosine", steps=100, final=0.1), 100)
+    assert found[0] == 1.0
+    assert found[50] == pytest.approx(0.55)
+    assert found[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_step_halves():
+    found = rates(Phase(lr=1.0, schedule="step", every=3, gamma=0.5, steps=7), 7)
+    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_exponential_falls_by_the_same_factor():
+    found = rates(Phase(lr=1.0, schedule="exponential", final=0.01, steps=100), 100)
+    assert found[50] == pytest.approx(0.1)
+
+
+def test_onecycle_rises_then_falls():
+    found = rates(Phase(lr=1.0, schedule="onecycle", steps=100), 100)
+    assert found[0] == pytest.approx(1 / 25)
+    assert max(found) == pytest.approx(1.0)
+    assert found.index(max(found)) == 30
+    assert found[-1] < 0.01
+
+
+def test_warmup_rises_linearly_and_comes_before_the_schedule():
+    found = rates(Phase(lr=1.0, schedule="cosine", steps=20, warmup=4), 20)
+    assert found[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert found[4] == 1.0
+    assert found[-1] < 0.02
+
+
+def test_every_schedule_is_never_above_the_peak():
+    for name in SCHEDULES:
+        found = rates(Phase(lr=0.5, schedule=name, steps=50, warmup=5), 50)
+        assert all(0 <= rate <= 0.5 for rate in found)
+
+
+@pytest.fixture
+def run(surrogate, source):
+    """Final weights and history of a short training."""
+
+    def make(steps=6, objective=None, **phase):
+        model = surrogate()
+        plan = Phase(steps=steps, **phase)
+        history = train(model, source(), objective or Supervised("mse"), plan)
+        return torch.cat([p.detach().flatten() for p in model.parameters()]), history
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"weight_decay": 0.5},
+        {"clip": 1e-5, "optimizer": "sgd"},
+        {"schedule": "cosine"},
+        {"warmup": 3},
+        {"weights": {"mse": 5.0}, "optimizer": "sgd"},
+        {"momentum": 0.9, "optimizer": "sgd"},
+        {"optimizer": "adam", "weight_decay": 0.5},
+    ],
+    ids=str,
+)
+def test_each_option_changes_the_weights(run, option):
+    base = {"optimizer": option.get("optimizer", "adamw"), "lr": 0.1}
+    plain, _ = run(**base)
+    assert torch.equal(plain, run(**base)[0])
+    assert not torch.allclose(plain, run(**base | option)[0], rtol=1e-4, atol=1e-7)
+
+
+def test_decoupled_decay_shrinks_by_exactly_its_part(source, surrogate):
+    """With no gradient, AdamW multiplies the weights by 1 − lr·decay."""
+
+    def nothing(model, batch):
+        return {"zero": 0.0 * sum(p.sum() for p in model.parameters())}
+
+    model = surrogate()
+    before = [p.detach().clone() for p in model.parameters()]
+    train(model, source(), nothing, Phase(lr=0.1, weight_decay=0.5, steps=2))
+    for old, new in zip(before, model.parameters(), strict=True):
+        torch.testing.assert_close(new.detach(), old * 0.95**2)
+
+
+def test_clipping_bounds_the_step(source, surrogate):
+    model = surrogate()
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    phase = Phase("sgd", lr=1.0, clip=1e-3, steps=1)
+    train(model, source(), lambda m, b: {"a": 1e3 * Supervised("mse")(m, b)["mse"]}, phase)
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_until_ends_the_phase(run):
+    _, history = run(steps=100, lr=1e-2, until=1e9)
+    assert len(history.steps) == 1
+
+
+def test_epochs_are_counted_in_batches(surrogate, source):
+    history = train(surrogate(), source(), Supervised("mse"), Phase(epochs=2))
+    assert len(history.steps) == 2 * source().epoch_steps
+
+
+class Rosenbrock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor([-1.2, 1.0]))
+
+    def forward(self, batch):
+        a, b = self.x
+        return (1 - a) ** 2 + 100 * (b - a**2) ** 2
+
+
+def noise(rng, n):
+    return {"shift": rng.standard_normal((n, 1))}
+
+
+def test_lbfgs_solves_rosenbrock():
+    model = Rosenbrock()
+    objective = lambda m, b: {"value": m(b)}  # noqa: E731
+    train(model, CollocationSource(noise, 1), objective, Phase("lbfgs", lr=1.0, steps=5))
+    torch.testing.assert_close(model.x.detach(), torch.ones(2), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("redraw", "draws"), [(0, 1), (2, 3), (1, 6)])
+def test_lbfgs_keeps_its_batch(redraw, draws):
+    seen = []
+
+    def objective(model, batch):
+        seen.append(batch.inputs["shift"].detach().clone())
+        return {"value": model(batch) + batch.inputs["shift"].sum() * 0}
+
+    phase = Phase("lbfgs", lr=1.0, steps=6, iterations=2, redraw=redraw)
+    train(Rosenbrock(), CollocationSource(noise, 3), objective, phase)
+    assert len({tuple(s.flatten().tolist()) for s in seen}) == draws
+
+
+def test_a_frozen_phase_uses_the_last_batch_of_a_source_that_ended():
+    source = CollocationSource(noise, 2, draws=3)
+    plan = [Phase(lr=1e-3), Phase("lbfgs", lr=1.0, steps=2)]
+    history = train(Rosenbrock(), source, lambda m, b: {"value": m(b)}, plan)
+    assert [s.phase for s in history.steps] == [0, 0, 0, 1, 1]
+
+
+def test_all_optimizers_learn(surrogate, source):
+    for name in OPTIMIZERS:
+        lr = {"sgd": 0.1, "lbfgs": 1.0}.get(name, 1e-2)
+        history = train(
+            surrogate(), source(batch_size=36), Supervised("relative_l2"), Phase(name, lr, steps=15)
+        )
+        assert history.losses[-1] < 0.9 * history.losses[0], name
+
+
+def test_phases_come_from_plain_keys():
+    assert Phase.of({"optimizer": "sgd", "lr": 0.5}) == Phase("sgd", 0.5)
+    with pytest.raises(InputError, match="did you mean 'warmup'"):
+        Phase.of({"warmpu": 3})
+    with pytest.raises(InputError, match="did you mean 'adamw'"):
+        Phase("adamww")
+    with pytest.raises(InputError, match="did you mean 'cosine'"):
+        Phase(schedule="cosin")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"steps": 0},
+        {"lr": -1.0},
+        {"clip": 0.0},
+        {"warmup": -1},
+        {"steps": 3, "epochs": 2},
+    ],
+    ids=str,
+)
+def test_impossible_numbers_are_refused(keys):
+    with pytest.raises(InputError, match=next(iter(keys))):
+        Phase(**keys)
+
+
+def test_phases_that_do_not_fit_are_refused(surrogate, source):
+    objective = Supervised("mse")
+    with pytest.raises(InputError, match="needs to know its end"):
+        train(surrogate(), source(), objective, Phase(schedule="cosine"))
+    with pytest.raises(InputError, match="has no epochs"):
+        train(Rosenbrock(), CollocationSource(noise, 1), objective, Phase(epochs=2))
+    with pytest.raises(InputError, match="no weight_decay"):
+        train(surrogate(), source(), objective, Phase("lbfgs", steps=1, weight_decay=0.1))
+    with pytest.raises(InputError, match="no clip"):
+        train(surrogate(), source(), objective, Phase("lbfgs", steps=1, clip=0.1))
