@@ -24,7 +24,7 @@ from sciml.stream.journal import Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
-from sciml.stream.spool import Spool
+from sciml.stream.spool import SEGMENT_SIZE, Spool
 
 #: Messages taken before answers go out: acknowledgements are cumulative.
 BURST = 64
@@ -71,7 +71,8 @@ class Server:
         self._port, self._encryption = port, encryption
         self._spool_limit = spool_limit
         self._needed_by_checkpoint = 0
-        self._spool = Spool(self.run_dir / "spool")
+        segment_size = max(1 << 20, min(SEGMENT_SIZE, spool_limit // 8))
+        self._spool = Spool(self.run_dir / "spool", segment_size)
         self._records = self._spool.scan()
         self._keys = Keys.next_life(self.run_dir, encryption=encryption)
         self.epoch = self._keys.epoch

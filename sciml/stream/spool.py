@@ -33,7 +33,7 @@ _CHECKED = struct.Struct("<IQQ")
 _PREFIX = struct.Struct("<8sIIQQ")
 ALIGNMENT = 64
 SEGMENT_SIZE = 64 << 20
-#: A sealed segment with less than this part alive is rewritten.
+#: A segment with less than this part alive is rewritten.
 SPARSE = 0.5
 _PADDING = bytes(ALIGNMENT)
 
@@ -242,7 +242,11 @@ class Spool:
     # -- letting go -----------------------------------------------------------------------------
 
     def drop(self, orders: Iterable[int]) -> None:
-        """Records that nobody needs; their room is freed by :meth:`compact`."""
+        """Records that nobody needs; their room is freed by :meth:`compact`.
+
+        This is not written down: until their segment is gone, a scan finds them again. Whoever
+        drops a record must be able to tell, from what else is known, that it is stale.
+        """
         with self._lock:
             for order in orders:
                 place = self._places.pop(order, None)
@@ -251,16 +255,16 @@ class Spool:
                     place.segment.alive -= place.size
 
     def compact(self) -> None:
-        """Delete sealed segments without a living record; rewrite those that are mostly dead.
+        """Delete segments without a living record; rewrite those that are mostly dead.
 
         Survivors are appended to the active segment, under their old order, before the old segment
         goes: a kill in between leaves both, and a scan takes one.
         """
         with self._lock:
-            sealed = [s for s in self._segments if s is not self._active]
-        for segment in sealed:
-            if segment.alive >= SPARSE * segment.used:
-                continue
+            sparse = [s for s in self._segments if s.alive < SPARSE * s.used]
+            if self._active in sparse:
+                self._active = None
+        for segment in sparse:
             for order in sorted(segment.orders):
                 with self._lock:  # one record at a time, so that the stream goes on meanwhile
                     place = self._places.get(order)

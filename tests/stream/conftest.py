@@ -1,0 +1,153 @@
+"""Servers and solver ranks for the tests of the stream."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from sciml.domain import Field, Grid
+from sciml.domain.block import Block
+from sciml.samples import Simulation
+from sciml.stream import Arrived, Server, connect
+
+
+class Solver(threading.Thread):
+    """One rank in a thread; what it raises is in ``error``."""
+
+    def __init__(self, run_dir, simulation, steps, *, rank=0, ranks=1, pause=0.0, **options):
+        super().__init__(daemon=True)
+        self.run_dir, self.simulation, self.steps = run_dir, simulation, steps
+        self.rank, self.ranks, self.pause, self.options = rank, ranks, pause, options
+        self.values = options.pop("values", value)
+        self.sent = 0
+        self.error = None
+
+    def run(self):
+        try:
+            shape = self.simulation.domain.point_shape
+            block = None
+            if self.ranks > 1:
+                edges = np.linspace(0, shape[0], self.ranks + 1).astype(int)
+                low, high = edges[self.rank], edges[self.rank + 1]
+                block = Block((low, *[0] * (len(shape) - 1)), (high - low, *shape[1:]))
+            where = block.slices if block else ...
+            options = {"timeout": 15.0, "patience": 20.0, **self.options}
+            with connect(
+                self.simulation, block, self.rank, self.ranks, endpoint=self.run_dir, **options
+            ) as client:
+                for step in self.steps:
+                    arrays = {
+                        f.name: self.values(self.simulation, step, f)[where]
+                        if f.on == "point"
+                        else self.values(self.simulation, step, f)
+                        for f in self.simulation.fields
+                    }
+                    client.send(step, 0.1 * step, **arrays)
+                    self.sent += 1
+                    time.sleep(self.pause)
+        except Exception as error:
+            self.error = error
+
+
+def value(simulation, step, field):
+    """What the field of a simulation is at a step: known to sender and receiver."""
+    shape = field.shape(simulation.domain.point_shape)
+    size = int(np.prod(shape))
+    start = 1000.0 * simulation.id + step + len(field.name)
+    return (start + np.arange(size) / max(size, 1)).reshape(shape).astype(np.float32)
+
+
+def check(simulation, frame):
+    assert frame.time == pytest.approx(0.1 * frame.step)
+    assert list(frame.fields) == [f.name for f in simulation.fields]
+    for field in simulation.fields:
+        array = frame.fields[field.name]
+        assert not array.flags.writeable
+        np.testing.assert_array_equal(array, value(simulation, frame.step, field))
+
+
+def drain(server, until, timeout=15.0):
+    """Events up to the one for which ``until`` holds."""
+    events = []
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        event = server.events.get(timeout=0.1)
+        if event is not None:
+            events.append(event)
+            if until(event):
+                server.events.get(timeout=0.0)  # says that the last one is dealt with
+                return events
+    raise AssertionError(f"waited in vain; got {[type(e).__name__ for e in events]}")
+
+
+def steps_of(events, simulation=None):
+    frames = [e.frame for e in events if isinstance(e, Arrived)]
+    return [f.step for f in frames if simulation in (None, f.simulation)]
+
+
+@pytest.fixture
+def grid_simulation():
+    def make(number=0, shape=(16, 12), fields=("u",), **options):
+        n = len(shape)
+        domain = Grid(shape, ((0.0, 1.0),) * n, ("periodic",) * n)
+        return Simulation(
+            number, domain, tuple(Field(f) for f in fields), {"kappa": 1.0}, **options
+        )
+
+    return make
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Makes started servers on one run directory; the last one is stopped at the end."""
+    servers = []
+
+    def start(recover=None, run_dir=None, **options):
+        server = Server(run_dir or tmp_path / "run", **options)
+        if recover is not None:
+            server.recover(recover)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def solve(tmp_path):
+    """Starts ranks in threads; gives the list of them."""
+
+    def start(simulation, steps, ranks=1, run_dir=None, **options):
+        run_dir = run_dir or tmp_path / "run"
+        threads = [
+            Solver(run_dir, simulation, steps, rank=r, ranks=ranks, **options) for r in range(ranks)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    return start
+
+
+def finish(threads, timeout=15.0):
+    """Join ranks and pass on what they raised."""
+    for thread in threads:
+        thread.join(timeout)
+        assert not thread.is_alive(), "a rank hangs"
+        if thread.error is not None:
+            raise thread.error
+
+
+@pytest.fixture
+def tools():
+    """The plain functions above, since test files cannot import a conftest."""
+
+    class Tools:
+        pass
+
+    for function in (check, drain, steps_of, finish, value):
+        setattr(Tools, function.__name__, staticmethod(function))
+    return Tools

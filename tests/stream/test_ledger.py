@@ -1,0 +1,85 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from sciml.errors import InputError
+from sciml.samples import Frame
+from sciml.stream.intervals import Intervals
+from sciml.stream.ledger import Ledger
+
+
+def frame(simulation, step):
+    return Frame(simulation, step, 0.0, {"u": np.zeros(1)})
+
+
+def run_through(ledger, simulation, steps):
+    for step in range(steps):
+        ledger.receive(simulation, step)
+        ledger.enter(frame(simulation, step))
+    ledger.produce(simulation, Intervals([(0, steps)]))
+    ledger.close(simulation)
+    ledger.conclude(simulation)
+
+
+def test_counts_lost_and_doubled():
+    ledger = Ledger()
+    ledger.produce(0, Intervals([(0, 5)]))
+    for step in (0, 1, 2, 4):
+        ledger.receive(0, step)
+        ledger.enter(frame(0, step))
+    ledger.enter(frame(0, 2))
+    assert ledger.frames()["lost"] == 0  # the missing one may still come
+    ledger.close(0)
+    counts = ledger.frames()
+    assert counts == {
+        "produced": 5,
+        "received": 4,
+        "entered": 4,
+        "lost": 1,
+        "doubled": 1,
+        "resent": 0,
+    }
+    ledger.conclude(0)
+    assert ledger.frames() == counts
+
+
+def test_settling_what_was_entered_by_hand_counts_once():
+    ledger, f = Ledger(), frame(0, 0)
+    ledger.enter(f)
+    ledger.settle(f)
+    assert ledger.frames()["doubled"] == 0
+    ledger.settle(frame(0, 0))
+    assert ledger.frames()["doubled"] == 1
+
+
+def test_memory_is_flat_while_simulations_grow():
+    sizes = []
+    ledger = Ledger()
+    for simulation in range(1000):
+        run_through(ledger, simulation, 20)
+        if simulation in (99, 999):
+            sizes.append(len(pickle.dumps(ledger.state_dict())))
+    assert sizes[1] < sizes[0] + 20
+    assert ledger.frames()["entered"] == 20_000
+
+
+def test_state_goes_back_to_the_checkpoint():
+    ledger = Ledger()
+    run_through(ledger, 0, 5)
+    ledger.receive(1, 0)
+    ledger.enter(frame(1, 0))
+    ledger.receive(1, 1)  # received, not entered: not part of the model
+    ledger.count("entered", 7)
+    state = ledger.state_dict()
+    ledger.enter(frame(1, 1))
+    other = Ledger()
+    other.load_state_dict(state)
+    assert other.has_entered(0, 4) and other.has_entered(1, 0) and not other.has_entered(1, 1)
+    assert other.frames()["entered"] == 6 and other.samples()["entered"] == 7
+    assert other.finished(0) and not other.finished(1)
+
+
+def test_unknown_count_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'evicted'"):
+        Ledger().count("evicte")

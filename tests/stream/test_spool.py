@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+
+from sciml.errors import InputError
+from sciml.stream.spool import ALIGNMENT, Spool
+
+
+def payload(i, size=1000):
+    return np.random.default_rng(i).integers(0, 255, size, dtype=np.uint8)
+
+
+def fill(directory, n, **options):
+    spool = Spool(directory, **options)
+    spool.scan()
+    orders = [spool.append({"i": i}, payload(i)) for i in range(n)]
+    return spool, orders
+
+
+def reopened(directory):
+    spool = Spool(directory)
+    return spool, spool.scan()
+
+
+def test_records_come_back_in_order(tmp_path):
+    spool, orders = fill(tmp_path, 100, segment_size=1 << 14)
+    spool.close()
+    spool, records = reopened(tmp_path)
+    assert [r.header["i"] for r in records] == list(range(100))
+    assert [r.order for r in records] == orders and spool.damaged == 0
+    assert (spool.read(orders[57])[1] == payload(57)).all()
+    assert spool.append({"i": 100}) > orders[-1]
+    spool.close()
+
+
+def test_no_close_is_needed(tmp_path):
+    # What a killed process leaves: open files, a segment that is allocated beyond its records.
+    spool, _ = fill(tmp_path / "a", 10)
+    for path in (tmp_path / "a").glob("*.segment"):
+        (tmp_path / "b").mkdir(exist_ok=True)
+        (tmp_path / "b" / path.name).write_bytes(path.read_bytes())
+    other, records = reopened(tmp_path / "b")
+    assert len(records) == 10
+    other.close()
+    spool.close()
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_torn_tail_is_dropped(tmp_path, keep):
+    spool, _ = fill(tmp_path, 10)
+    size = spool.bytes // 10
+    spool.close()
+    (path,) = tmp_path.glob("*.segment")
+    data = bytearray(path.read_bytes())
+    data[int(9 * size + keep * size) :] = bytes(len(data) - int(9 * size + keep * size))
+    path.write_bytes(data)
+    spool, records = reopened(tmp_path)
+    assert [r.header["i"] for r in records] == list(range(9)) and spool.damaged == 1
+    spool.close()
+
+
+@pytest.mark.parametrize("where", [0, 12, 16, 40, 500])
+def test_corrupted_record_is_dropped_and_the_rest_is_found(tmp_path, where):
+    # where: magic, header length, payload length, header, payload
+    spool, _ = fill(tmp_path, 10)
+    size = spool.bytes // 10
+    spool.close()
+    (path,) = tmp_path.glob("*.segment")
+    data = bytearray(path.read_bytes())
+    assert size % ALIGNMENT == 0
+    data[4 * size + where] ^= 0xFF
+    path.write_bytes(data)
+    spool, records = reopened(tmp_path)
+    assert [r.header["i"] for r in records] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert spool.damaged == 1
+    spool.close()
+
+
+def test_compaction_frees_disk_and_keeps_survivors(tmp_path):
+    spool, orders = fill(tmp_path, 200, segment_size=1 << 14)
+    before, files = spool.bytes, len(list(tmp_path.glob("*.segment")))
+    survivors = orders[::20]
+    spool.drop(set(orders) - set(survivors))
+    spool.compact()
+    assert spool.bytes < before / 4 and len(list(tmp_path.glob("*.segment"))) < files / 4
+    for order in survivors:
+        assert (spool.read(order)[1] == payload(order - 1)).all()
+    with pytest.raises(KeyError):
+        spool.read(orders[1])
+    spool.close()
+    spool, records = reopened(tmp_path)
+    # Dropped records of segments that were not rewritten yet are found again.
+    assert set(survivors) <= {r.order for r in records} and len(records) < 40
+    spool.close()
+
+
+def test_size_is_bounded_while_records_come_and_go(tmp_path):
+    spool, _ = fill(tmp_path, 0, segment_size=1 << 16)
+    sizes = []
+    for i in range(1000):
+        order = spool.append({"i": i}, payload(0, 5000))
+        spool.drop([order - 20])
+        if i % 50 == 0:
+            spool.compact()
+            sizes.append(spool.bytes)
+    assert max(sizes) < 500_000
+    spool.close()
+
+
+def test_record_larger_than_a_segment(tmp_path):
+    spool, _ = fill(tmp_path, 1, segment_size=1 << 14)
+    order = spool.append({"i": 1}, payload(1, 1 << 16))
+    assert (spool.read(order)[1] == payload(1, 1 << 16)).all()
+    spool.close()
+
+
+def test_a_full_disk_is_an_error_that_leaves_no_record(tmp_path, monkeypatch):
+    import sciml.stream.spool as module
+
+    spool, _ = fill(tmp_path, 3)
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "pwritev", no_room)
+    with pytest.raises(OSError, match="No space"):
+        spool.append_all([({"i": 3}, payload(3))])
+    monkeypatch.undo()
+    spool.append({"i": 4}, payload(4))
+    spool.close()
+    spool, records = reopened(tmp_path)
+    assert [r.header["i"] for r in records] == [0, 1, 2, 4]
+    spool.close()
+
+
+def test_two_trainers_cannot_share_a_spool(tmp_path):
+    spool, _ = fill(tmp_path, 1)
+    with pytest.raises(InputError, match="in use by another trainer"):
+        Spool(tmp_path)
+    spool.close()
+    Spool(tmp_path).close()

@@ -1,0 +1,74 @@
+import threading
+import time
+
+from sciml.stream import Arrived, Closed
+
+LIMIT = 1 << 20
+
+
+def test_a_slow_trainer_slows_the_solver_and_memory_stays(serve, solve, grid_simulation, tools):
+    server = serve(queue_limit=LIMIT)
+    simulation = grid_simulation(shape=(128, 128))  # 64 kB a frame
+    threads = solve(simulation, range(200))
+    time.sleep(0.7)
+    # Nobody takes events: the queue fills, then credit runs out, then the solver waits.
+    status = server.status()
+    frame = 128 * 128 * 4
+    assert LIMIT <= status["queue_bytes"] <= 2 * LIMIT + frame
+    assert threads[0].sent * frame <= 3 * LIMIT + 2 * (512 << 10)
+    assert status["ranks_waiting"] == 1 and threads[0].is_alive()
+    most = 0
+    events = []
+    while not (events and isinstance(events[-1], Closed)):
+        event = server.events.get(timeout=10.0)
+        assert event is not None, "credit did not come back"
+        events.append(event)
+        most = max(most, server.events.bytes)
+    tools.finish(threads)
+    assert tools.steps_of(events) == list(range(200)) and most <= 2 * LIMIT + frame
+
+
+def test_a_frame_larger_than_the_window_passes(serve, solve, grid_simulation, tools):
+    server = serve(queue_limit=100_000)
+    threads = solve(grid_simulation(shape=(512, 256)), range(5), ranks=2)  # 512 kB a frame
+    events = tools.drain(server, lambda e: isinstance(e, Closed))
+    tools.finish(threads)
+    assert tools.steps_of(events) == list(range(5))
+
+
+def test_a_rank_cannot_run_far_ahead_of_the_others(serve, solve, grid_simulation, tools):
+    server = serve(queue_limit=LIMIT)
+    simulation = grid_simulation(shape=(256, 128))  # 64 kB a block
+    late = threading.Event()
+
+    def values(simulation, step, field):
+        if threading.current_thread().rank == 1 and step == 1:
+            late.wait(15.0)
+        return tools.value(simulation, step, field)
+
+    threads = solve(simulation, range(100), ranks=2, values=values)
+    time.sleep(0.5)
+    ahead = threads[0].sent
+    late.set()
+    events = tools.drain(server, lambda e: isinstance(e, Closed))
+    tools.finish(threads)
+    assert tools.steps_of(events) == list(range(100))
+    assert ahead * (64 << 10) <= LIMIT + (512 << 10)
+
+
+def test_full_spool_holds_solvers_until_a_commit(serve, solve, grid_simulation, tools):
+    frame = 128 * 128 * 4
+    server = serve(spool_limit=20 * frame)
+    threads = solve(grid_simulation(shape=(128, 128)), range(1000))
+    seen = []
+    deadline = time.monotonic() + 15.0
+    while not (seen and isinstance(seen[-1], Closed)) and time.monotonic() < deadline:
+        event = server.events.get(timeout=0.05)
+        if event is not None:
+            seen.append(event)
+        elif server.wants_commit:
+            server.commit(keep=set())
+    tools.finish(threads)
+    assert len([e for e in seen if isinstance(e, Arrived)]) == 1000
+    server.commit(keep=set())
+    assert server.status()["spool_bytes"] <= 64 << 20
