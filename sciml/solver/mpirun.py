@@ -62,8 +62,8 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment for :func:`command`.
 
     What another launcher left is stripped when this process is itself a rank; Open MPI may run as
-    root and skips libfabric, which takes a second to load and serves no local run; one thread a
-    rank, since ranks share the cores. Settings of the caller win.
+    root, skips libfabric, which takes a second to load and serves no local run, and its ranks yield
+    while they wait; one thread a rank, since ranks share the cores. Settings of the caller win.
 
     Args:
         base: ``os.environ`` by default.
@@ -81,7 +81,13 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
     }
     if "SLURM_JOB_ID" not in base:
-        defaults |= {"OMPI_MCA_mtl": "^ofi", "OMPI_MCA_btl": "^ofi"}
+        # Ranks that wait by spinning take the cores from those they wait for: with two jobs of two
+        # ranks on two cores, yielding was 2 to 6 times as fast.
+        defaults |= {
+            "OMPI_MCA_mtl": "^ofi",
+            "OMPI_MCA_btl": "^ofi",
+            "OMPI_MCA_mpi_yield_when_idle": "1",
+        }
     return {**defaults, **env}
 
 

@@ -147,12 +147,12 @@ def test_importing_mpi_is_quick(tmp_path):
         "print(time.perf_counter() - t)\n"
     )
     took = []
-    for _ in range(3):
+    # 0.1 s on a free core and 1.1 s with the defaults of Open MPI; busy cores lie between.
+    while not took or (min(took) > 0.6 and len(took) < 6):
         done = subprocess.run(
             command(program, 1), capture_output=True, text=True, env=environment(), check=True
         )
         took.append(float(done.stdout))
-    # 0.1 s on a free core and 1.1 s with the defaults of Open MPI; busy cores lie between.
     assert min(took) < 0.6, took
 
 
@@ -167,7 +167,8 @@ def test_environment_of_a_rank_is_stripped():
     assert env["SCIML_ENDPOINT"] == "e" and env["OMP_NUM_THREADS"] == "1"
     # Outside of a job, what the user set stays.
     assert environment({"OMPI_MCA_btl": "tcp,self"})["OMPI_MCA_btl"] == "tcp,self"
-    assert "OMPI_MCA_btl" not in environment({"SLURM_JOB_ID": "1"})
+    assert environment({})["OMPI_MCA_mpi_yield_when_idle"] == "1"
+    assert not any("MCA" in name for name in environment({"SLURM_JOB_ID": "1"}))
 
 
 def test_command_speaks_both_dialects(monkeypatch, tmp_path):
