@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sciml.errors import InputError, nearest
 from sciml.samples.frame import Frame, Simulation
@@ -18,14 +20,28 @@ class _Open:
     frames: dict[int, Frame] = field(default_factory=dict)
     # Number of windows that still want each frame; a frame is let go at zero.
     wanted: dict[int, int] = field(default_factory=dict)
+    # Steps that came and were let go: all below the floor, and these.
+    floor: int = 0
+    gone: set[int] = field(default_factory=set)
+
+    def is_gone(self, step: int) -> bool:
+        return step < self.floor or step in self.gone
+
+    def let_go(self, step: int) -> None:
+        self.frames.pop(step, None)
+        self.wanted.pop(step, None)
+        self.gone.add(step)
+        while self.floor in self.gone:
+            self.gone.discard(self.floor)
+            self.floor += 1
 
 
 class Windower:
     """Turns frames into samples, each window once, whatever the order of arrival.
 
     A window is given as soon as its last frame is there. A frame is kept only while a window that
-    needs it can still be completed: at most ``(history + unroll) · lead`` frames a simulation when
-    they arrive in order.
+    needs it can still be completed: at most ``(history + unroll − 1) · lead`` frames a simulation
+    when they arrive in order.
 
     Args:
         task: the window.
@@ -68,22 +84,29 @@ class Windower:
         state = self._open.get(frame.simulation)
         if state is None:
             raise InputError(f"frame of simulation {frame.simulation}, which is not open")
-        if frame.step in state.frames:
+        if frame.step in state.frames or state.is_gone(frame.step):
             raise InputError(f"frame {frame.key} came twice")
+        origins = [frame.step - offset for offset in reversed(self._offsets)]
+        wanted = sum(self._possible(state, origin) for origin in origins)
+        if not wanted:
+            state.let_go(frame.step)
+            return []
         state.frames[frame.step] = frame
-        state.wanted[frame.step] = sum(self._possible(frame.step - o) for o in self._offsets)
-        origins = sorted(frame.step - offset for offset in self._offsets)
+        state.wanted[frame.step] = wanted
         samples = [self._cut(state, origin) for origin in origins if self._complete(state, origin)]
-        self._release(state, frame.step)
+        for sample in samples:
+            for step in (sample.origin + offset for offset in self._offsets):
+                if state.wanted.get(step) == 0:
+                    state.let_go(step)
         return samples
 
     def cut(self, simulation: int) -> None:
-        """Forget the frames held of a simulation: no window will join what came before with what
+        """Let go of the frames held of a simulation: no window will join what came before with what
         comes after (a new attempt that need not agree with the last one)."""
         state = self._open.get(simulation)
         if state is not None:
-            state.frames.clear()
-            state.wanted.clear()
+            for step in list(state.frames):
+                state.let_go(step)
 
     def close(self, simulation: int) -> None:
         """The simulation sends no more; its incomplete windows are dropped."""
@@ -93,8 +116,44 @@ class Windower:
         """Frames held for windows that are not complete."""
         return [frame for state in self._open.values() for frame in state.frames.values()]
 
-    def _possible(self, origin: int) -> bool:
-        return origin + self._offsets[0] >= 0
+    def state_dict(self) -> dict[str, Any]:
+        """Steps instead of frames: numbers and lists only."""
+        return {
+            "open": [
+                [number, state.floor, sorted(state.gone), [list(w) for w in state.wanted.items()]]
+                for number, state in self._open.items()
+            ]
+        }
+
+    def load_state_dict(
+        self,
+        state: Mapping[str, Any],
+        simulations: Mapping[int, Simulation],
+        resolve: Callable[[tuple[int, int]], Frame],
+    ) -> None:
+        """Continue where :meth:`state_dict` was taken: windows that were cut do not come again.
+
+        Args:
+            state: from :meth:`state_dict`, perhaps through JSON or msgpack.
+            simulations: by number, at least those that were open.
+            resolve: gives the frame of a key ``(simulation, step)``.
+        """
+        self._open = {
+            number: _Open(
+                simulations[number],
+                {step: resolve((number, step)) for step, _ in wanted},
+                dict(wanted),
+                floor,
+                set(gone),
+            )
+            for number, floor, gone, wanted in state["open"]
+        }
+
+    def _possible(self, state: _Open, origin: int) -> bool:
+        """Whether a window can still be completed by frames that are held or to come."""
+        if origin + self._offsets[0] < 0:
+            return False
+        return not any(state.is_gone(origin + offset) for offset in self._offsets)
 
     def _complete(self, state: _Open, origin: int) -> bool:
         return all(origin + offset in state.frames for offset in self._offsets)
@@ -108,9 +167,3 @@ class Windower:
             tuple(state.frames[s] for s in self.task.input_steps(origin)),
             tuple(state.frames[s] for s in self.task.target_steps(origin)),
         )
-
-    def _release(self, state: _Open, step: int) -> None:
-        touched = {step - a + b for a in self._offsets for b in self._offsets}
-        for s in touched:
-            if state.wanted.get(s) == 0:
-                del state.frames[s], state.wanted[s]
