@@ -138,6 +138,10 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
             return False
         began = time.perf_counter()
         if not _draw(run, phase):
+            # A buffer that is stopped gives nothing either, yet there is more to come on resuming.
+            if run.hooks.stop.is_set():
+                run.exhausted = False
+                return False
             break
         drawn = time.perf_counter()
         rate = phase.rate(run.phase_step, length)

@@ -153,6 +153,43 @@ def test_it_ends_with_the_source(surrogate, source):
     assert len(history.steps) == source().epoch_steps
 
 
+def test_a_stopped_stream_has_not_ended(surrogate, source, tmp_path):
+    stop, inner = threading.Event(), source()
+
+    class Stopping:
+        def next_batch(self):
+            if stop.is_set():
+                return None
+            return inner.next_batch()
+
+        def state_dict(self):
+            return inner.state_dict()
+
+    hooks = Hooks(
+        on_step=lambda step, _: stop.set() if step.step == 2 else None,
+        stop=stop,
+        checkpoints=Checkpoints(tmp_path),
+    )
+    # Set between the check of the loop and the draw of the source, as a signal may come.
+    hooks.stop = Late(stop)
+    history = train(surrogate(), Stopping(), Supervised(), Phase(), hooks=hooks)
+    assert history.ended == "stopped"
+    state = Checkpoints(tmp_path).newest().state
+    assert (state["phase"], state["phase_step"], state["exhausted"]) == (0, 2, False)
+
+
+class Late:
+    """An event that is seen one look later."""
+
+    def __init__(self, event):
+        self.event = event
+        self.seen = False
+
+    def is_set(self):
+        seen, self.seen = self.seen, self.event.is_set()
+        return seen
+
+
 def test_stop_before_the_first_step(surrogate, source):
     stop = threading.Event()
     stop.set()
