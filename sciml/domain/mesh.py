@@ -18,7 +18,8 @@ class Mesh:
 
     Args:
         points: node positions, float64 ``(n, d)``, in ``units``.
-        cells: node indices of each cell, int64 ``(m, k)``; −1 pads cells with fewer corners.
+        cells: node indices of each cell, int64 ``(m, k)``; −1 pads cells with fewer corners. Edges
+            (k = 2), polygons with their corners in order, or tetrahedra (k = 4 in three dimensions).
         units: UDUNITS string of the positions.
 
     Raises:
@@ -60,12 +61,18 @@ class Mesh:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """Sides of all cells, each in both directions, sorted by receiver; int64 ``(2, E)``."""
+        """Sides of all cells, each in both directions, sorted by receiver; int64 ``(2, E)``.
+
+        Four corners in three dimensions make a tetrahedron with six sides; otherwise corners go
+        around a polygon.
+        """
         corners = self.cells
         following = np.roll(corners, -1, axis=1)
         # The last corner of a padded cell joins back to the first one.
         following = np.where(following < 0, corners[:, :1], following)
         pairs = np.stack([corners, following], axis=-1).reshape(-1, 2)
+        if self.points.shape[1] == 3 and corners.shape[1] == 4:
+            pairs = np.concatenate([pairs, corners[:, [0, 2]], corners[:, [1, 3]]])
         pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
         both = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
         order = np.lexsort((both[:, 0], both[:, 1]))

@@ -27,7 +27,7 @@ DTYPES = ("<f4", "<f8", "<i4", "<i8", "|u1")
 
 def pack_array(array: np.ndarray) -> dict[str, Any]:
     """An array as little-endian, C-ordered bytes with its dtype and shape."""
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")  # ascontiguousarray would give a scalar an axis
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if array.dtype.str not in DTYPES:
         raise DomainError(f"array of dtype {array.dtype}; expected one of {', '.join(DTYPES)}")
