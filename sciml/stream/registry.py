@@ -59,7 +59,8 @@ class Registry:
         #: Answers to send: (peer, envelope).
         self.outbox: list[tuple[bytes, bytes]] = []
         self.status: dict[str, Any] = {}
-        self.garbage = 0
+        #: Messages that no true client sends, and messages that met an error of ours.
+        self.garbage = self.failures = 0
         self.problem = ""
         self._control: dict[str, Any] | None = None
         self._handlers = {
@@ -94,7 +95,7 @@ class Registry:
         except Exception as error:
             # A message may stop itself, never the thread that serves all the others.
             log.exception("message from a client could not be handled")
-            self.garbage += 1
+            self.failures += 1
             self._refuse(peer, f"the trainer could not handle a message: {error}")
 
     def flush(self) -> None:

@@ -229,6 +229,7 @@ class Server:
             "spool_damaged": self._spool.damaged,
             "wants_commit": self.wants_commit,
             "garbage": registry.garbage,
+            "failures": registry.failures,
             "refused_keys": self._gate.refused if self._thread and self._gate else 0,
             "problem": registry.problem,
         }
