@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sciml.errors import InputError, ScimlError
+from sciml.installation import warn_of_namesake
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -30,7 +31,9 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cost, start nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the cost, start nothing")
+    ] = False,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Run a study: solvers stream, the surrogate trains while they run."""
@@ -52,7 +55,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="netCDF files to evaluate on; default: the run's held-out simulations"),
     ] = None,
-    rollout: Annotated[int | None, typer.Option(help="rollout steps; default: all there are")] = None,
+    rollout: Annotated[
+        int | None, typer.Option(help="rollout steps; default: all there are")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
@@ -85,28 +90,29 @@ def list_() -> None:
 @app.command()
 def describe(
     solver: Annotated[str, typer.Argument(help="a solver program, such as solvers/heat.py")],
-    as_json: Annotated[bool, typer.Option("--json", help="print the program's JSON schema")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the program's JSON schema")
+    ] = False,
 ) -> None:
     """Equation, fields, parameters and options of a solver program."""
-    from sciml.share import find
     from sciml.solver.describe import describe as ask
 
-    description = ask(find(solver))
+    description = ask(solver)
     if as_json:
         print(json.dumps(description.schema, indent=1))
         return
     print(f"{description.name}: {description.summary}\n\n  {description.equation}\n")
     print("fields")
-    for field in description.fields:
-        print(f"  {field['name']:<14} {field['units']:<10} {field['long_name']}")
+    for f in (*description.fields, *description.static):
+        print(f"  {f.name:<14} {f.units:<10} {f.long_name}")
     print("parameters")
     for p in description.parameters:
-        span = f"[{p['low']:g}, {p['high']:g}]"
-        print(f"  {p['name']:<14} {p['units']:<10} {span:<18} default {p['default']:g}  {p['help']}")
+        span = f"[{p.low:g}, {p.high:g}]"
+        print(f"  {p.name:<14} {p.units:<10} {span:<18} default {p.default:g}  {p.help}")
     print("options")
     for o in description.options:
-        among = f" ({' | '.join(map(str, o['choices']))})" if o.get("choices") else ""
-        print(f"  {o['name']:<14} {o['type']:<10} default {o['default']}{among}  {o['help']}")
+        among = f" ({' | '.join(map(str, o.choices))})" if o.choices else ""
+        print(f"  {o.name:<14} {o.type:<10} default {o.default}{among}  {o.help}")
 
 
 @app.command()
@@ -127,7 +133,9 @@ def status(
         counts = ", ".join(f"{value} {name}" for name, value in state.get(section, {}).items())
         print(f"{section:>12}  {counts}")
     training = state.get("training", {})
-    print(f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}")
+    print(
+        f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}"
+    )
     if training.get("error") is not None:
         print(f"{'validation':>12}  {training['error']:.3e} one step ahead")
 
@@ -151,6 +159,7 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
 
 def main() -> None:
     """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130."""
+    warn_of_namesake()
     try:
         app(standalone_mode=True)
     except ScimlError as error:

@@ -251,7 +251,7 @@ class Buffer(ABC):
 
     @abstractmethod
     def _unseen(self) -> int:
-        """Number of entries held that were never drawn."""
+        """Number of entries held that may not leave yet: not drawn, or not often enough."""
 
     @abstractmethod
     def _entries(self) -> Iterable[Entry]:

@@ -11,12 +11,20 @@ from sciml.errors import InputError, nearest
 KINDS: dict[str, type[Buffer]] = {cls.kind: cls for cls in (FIFO, FIRO, Reservoir)}
 
 
-def make(kind: str, capacity: int, watermark: int = 1, seed: int = 0) -> Buffer:
+def make(kind: str, capacity: int, watermark: int = 1, seed: int = 0, draws: int = 1) -> Buffer:
     """A buffer by name: ``fifo``, ``firo`` or ``reservoir``.
 
     Raises:
-        InputError: unknown kind, or sizes that cannot work.
+        InputError: unknown kind, sizes that cannot work, or several draws of samples that leave
+            when they are read.
     """
     if kind not in KINDS:
         raise InputError(f"buffer.kind: unknown '{kind}'; {nearest(kind, KINDS)}")
+    if kind == Reservoir.kind:
+        return Reservoir(capacity, watermark, seed, draws=draws)
+    if draws != 1:
+        raise InputError(
+            f"buffer.draws: {draws} with a {kind} buffer, which gives each sample once; "
+            "expected buffer.kind=reservoir"
+        )
     return KINDS[kind](capacity, watermark, seed)

@@ -6,18 +6,29 @@ from collections.abc import Iterable
 from typing import final
 
 from sciml.buffer.core import Buffer, Entry, swap_remove, take
+from sciml.errors import InputError
 
 
 @final
 class Reservoir(Buffer):
     """Draws uniformly from all samples held, which stay and may be drawn again.
 
-    A new sample displaces a random *seen* one (drawn at least once) when the reservoir is full, and
-    waits only when all that are held are *unseen*. So every sample is drawn at least once, the
-    trainer never waits once the watermark is reached, and the bias of time-ordered arrival is gone.
-    When reception is over, what is drawn leaves, until nothing is left.
+    A new sample displaces a random *seen* one (drawn at least ``draws`` times) when the reservoir is
+    full, and waits only when all that are held are *unseen*. So every sample is drawn at least that
+    often, the trainer never waits once the watermark is reached, and the bias of time-ordered
+    arrival is gone. When reception is over, what is seen leaves as it is drawn, until nothing is
+    left. Within a batch no sample comes twice.
 
-    Within a batch no sample comes twice.
+    With one draw this is the published algorithm. More draws hold fast solvers back: a run of N
+    samples then has at least N · draws / batch gradient steps on any machine, which a schedule of
+    fixed length can rely on.
+
+    Args:
+        capacity, watermark, seed: as for every buffer.
+        draws: how often a sample must be drawn before it may leave.
+
+    Raises:
+        InputError: draws < 1, or sizes that cannot work.
 
     Fails: with solvers much slower than the trainer, samples repeat often enough to overfit; watch
     ``repeats`` in :meth:`stats`, raise the capacity or run more solvers.
@@ -28,8 +39,11 @@ class Reservoir(Buffer):
 
     kind = "reservoir"
 
-    def __init__(self, capacity: int, watermark: int = 1, seed: int = 0) -> None:
+    def __init__(self, capacity: int, watermark: int = 1, seed: int = 0, *, draws: int = 1) -> None:
         super().__init__(capacity, watermark, seed)
+        if draws < 1:
+            raise InputError(f"buffer: draws={draws}; expected 1 or more")
+        self.draws = draws
         self._old: list[Entry] = []
         self._new: list[Entry] = []
 
@@ -47,12 +61,13 @@ class Reservoir(Buffer):
         indices = self._random.sample(range(self._size()), n)
         old = [i for i in indices if i < seen]
         new = take(self._new, (i - seen for i in indices if i >= seen))
+        due = [entry for entry in new if entry.drawn + 1 >= self.draws]
+        self._new.extend(entry for entry in new if entry.drawn + 1 < self.draws)
         if self._closed:
-            self._evicted += n
-            entries = take(self._old, old) + new
-        else:
-            entries = [self._old[i] for i in old] + new
-            self._old.extend(new)
+            self._evicted += len(old) + len(due)
+            return take(self._old, old) + new
+        entries = [self._old[i] for i in old] + new
+        self._old.extend(due)
         return entries
 
     def _size(self) -> int:
@@ -65,5 +80,5 @@ class Reservoir(Buffer):
         return self._old + self._new
 
     def _restore(self, entries: list[Entry]) -> None:
-        self._old = [entry for entry in entries if entry.drawn]
-        self._new = [entry for entry in entries if not entry.drawn]
+        self._old = [entry for entry in entries if entry.drawn >= self.draws]
+        self._new = [entry for entry in entries if entry.drawn < self.draws]

@@ -118,7 +118,7 @@ def execute(
     from sciml.study.supervisor import Supervisor
     from sciml.surrogates.registry import check as check_model
 
-    check(study)
+    description = check(study)
     check_model(study.model.name, study.model.config)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
@@ -127,7 +127,7 @@ def execute(
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
-            work = jobs(study, planned, directory)
+            work = jobs(study, description, planned, directory)
             code = Supervisor(study, directory, work, cluster, display).run()
         finally:
             if not isinstance(cluster, str):

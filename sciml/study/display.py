@@ -68,7 +68,7 @@ def plain_line(snapshot: Snapshot, elapsed: float) -> str:
         f"frames {_get(t, 'frames', 'received'):d}",
         f"buffer {_get(t, 'buffer', 'size'):d}/{_get(t, 'buffer', 'capacity'):d} "
         f"({_get(t, 'buffer', 'repeats'):.1f} repeats)",
-        f"step {t.get('step', 0)}/{t.get('steps', 0)}",
+        f"step {t.get('step', 0)}" + (f"/{t['steps']}" if t.get("steps") else ""),
     ]
     if t.get("loss") is not None:
         parts.append(f"loss {t['loss']:.3e}")
@@ -107,8 +107,8 @@ def table(title: str, snapshot: Snapshot, elapsed: float) -> Group:
     loss = "" if t.get("loss") is None else f"loss {t['loss']:.3e}"
     grid.add_row(
         "training",
-        _bar(t.get("step", 0), t.get("steps", 0)),
-        f"step {t.get('step', 0)} of {t.get('steps', 0)}  {loss}",
+        _bar(t.get("step", 0), t.get("steps") or 0),
+        f"step {t.get('step', 0)}" + (f" of {t['steps']}" if t.get("steps") else "") + f"  {loss}",
     )
     error = "none yet"
     if t.get("error") is not None:

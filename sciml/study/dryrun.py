@@ -10,6 +10,7 @@ from typing import Any
 
 from sciml.solver.describe import Description
 from sciml.study.designs import PlannedSimulation
+from sciml.study.jobs import values
 from sciml.study.schema import Study
 
 #: Memory of a trainer that has imported torch and neuraloperator, before any data.
@@ -67,15 +68,13 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
 
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)
-    values: dict[str, Any] = {**study.solver.options, **plan[0].parameters}
-    if plan[0].seed is not None:
-        values["seed"] = plan[0].seed
-    short, dataset = _timed(simulate, study.solver.program, {**values, "steps": few})
-    long, _ = _timed(simulate, study.solver.program, {**values, "steps": more})
+    given = values(study, plan[0])
+    short, dataset = _timed(simulate, study.solver.program, {**given, "steps": few})
+    long, _ = _timed(simulate, study.solver.program, {**given, "steps": more})
     step_seconds = max(long - short, 0.0) / max(more - few, 1)
     send = study.solver.send
     itemsize = {"float32": 4, "float64": 8}.get(send.dtype or "", 0)
-    names = send.fields or [field["name"] for field in description.fields]
+    names = send.fields or [field.name for field in description.fields]
     frame_bytes, full_bytes = 0, 0
     for name in names:
         one = dataset[name].isel(time=0)
@@ -99,12 +98,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
 
 
 def _total_steps(study: Study, description: Description) -> int:
-    if "steps" in study.solver.options:
-        return int(study.solver.options["steps"])
-    for option in description.options:
-        if option["name"] == "steps" and option["default"] is not None:
-            return int(option["default"])
-    return 1
+    return int(study.solver.options.get("steps", description.flags["steps"].default))
 
 
 def _timed(simulate: Any, program: str | Path, values: dict[str, Any]) -> tuple[float, Any]:

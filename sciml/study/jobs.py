@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError, nearest
-from sciml.share import find
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
 from sciml.study.designs import PlannedSimulation
@@ -25,30 +23,18 @@ def check(study: Study) -> Description:
         InputError: program not found; unknown parameter, option or field; a range that leaves the
             program's; more ranks at once than there are cores.
     """
-    description = describe(find(study.solver.program))
+    description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():
-        low, high = span.bounds
-        description.check(name, low, high)
-    options = {option["name"] for option in description.options}
-    parameters = {parameter["name"] for parameter in description.parameters}
-    for name in study.solver.options:
-        if name not in options | parameters:
-            raise InputError(
-                f"solver.options.{name}: {description.name} has no such option; "
-                f"{nearest(name, options | parameters)}"
-            )
-    fields = {field["name"] for field in description.fields}
+        description.check(name, *span.bounds)
+    description.arguments(study.solver.options)
+    fields = {field.name for field in description.fields}
     for name in (*study.task.inputs, *study.task.targets):
         if name not in fields:
             raise InputError(
                 f"task: {description.name} has no field '{name}'; {nearest(name, fields)}"
             )
     for name in study.task.parameters:
-        if name not in parameters:
-            raise InputError(
-                f"task.parameters: {description.name} has no parameter '{name}'; "
-                f"{nearest(name, parameters)}"
-            )
+        description.parameter(name)
     _check_cores(study)
     return description
 
@@ -67,41 +53,39 @@ def _check_cores(study: Study) -> None:
         )
 
 
-def flags(values: dict[str, Any]) -> list[str]:
-    """``{"shape": [64, 64], "dt": 1e-3}`` as ``--shape 64 64 --dt 0.001``."""
-    words: list[str] = []
-    for name, value in values.items():
-        words.append(f"--{name.replace('_', '-')}")
-        words += [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
-    return words
+def values(study: Study, planned: PlannedSimulation) -> dict[str, Any]:
+    """What one simulation is given: fixed options, drawn parameters, its seed."""
+    given = {**study.solver.options, **planned.parameters}
+    if planned.seed is not None:
+        given["seed"] = planned.seed
+    return given
 
 
-def jobs(study: Study, plan: Sequence[PlannedSimulation], run: RunDirectory) -> list[Job]:
+def jobs(
+    study: Study,
+    description: Description,
+    plan: Sequence[PlannedSimulation],
+    run: RunDirectory,
+) -> list[Job]:
     """One job a planned simulation, in launch order."""
-    program = find(study.solver.program)
-    base = environment(os.environ)
-    send = json.dumps(study.solver.send.model_dump())
-    result = []
-    for planned in plan:
-        values = {**study.solver.options, **planned.parameters}
-        if planned.seed is not None:
-            values["seed"] = planned.seed
-        result.append(
-            Job(
-                simulation=planned.id,
-                command=command(program, study.solver.ranks, flags(values)),
-                environment={
-                    **base,
-                    "OMP_NUM_THREADS": "1",
-                    "SCIML_ENDPOINT": str(run.endpoint),
-                    "SCIML_SIMULATION": str(planned.id),
-                    "SCIML_SEND": send,
-                },
-                run=str(run.path),
-            )
+    environ = {
+        **environment(os.environ),
+        "OMP_NUM_THREADS": "1",
+        "SCIML_ENDPOINT": str(run.endpoint),
+        "SCIML_SEND": json.dumps(study.solver.send.model_dump()),
+    }
+    local = study.cluster.kind == "local"
+    return [
+        Job(
+            simulation=planned.id,
+            command=command(
+                description.path,
+                study.solver.ranks,
+                description.arguments(values(study, planned)),
+                local=local or None,
+            ),
+            environment={**environ, "SCIML_SIMULATION": str(planned.id)},
+            run=str(run.path),
         )
-    return result
-
-
-def program_path(study: Study) -> Path:
-    return find(study.solver.program)
+        for planned in plan
+    ]

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError
+from sciml.solver.mpirun import last_words
 from sciml.study.processes import end_session, session_members, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
 STDERR_LINES = 8
+TAIL_BYTES = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,12 @@ def end_all_jobs(run: RunDirectory) -> None:
 
 
 def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
-    """The end of a job's output, blank lines and the launcher's frames left out."""
+    """What a job said last, without what mpirun adds."""
     if not log.is_file():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 16384))
-        text = file.read().decode(errors="replace")
-    kept = [line for line in text.splitlines() if line.strip() and not set(line) <= set("-= ")]
-    return "\n".join(kept[-lines:])
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return last_words(file.read().decode(errors="replace"), lines)
 
 
 def _next_attempt(record: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ class Learning:
             "validation_simulations": len(trajectories),
         }
         if trajectories:
-            rollout = self.study.validation.rollout
+            rollout = self._rollout_steps(trajectories)
             found = Validation(trajectories, rollout=rollout)(self.surrogate)
             summary |= found
             from sciml.study.evaluation import write_predictions
@@ -119,6 +120,10 @@ class Learning:
             write_predictions(self.surrogate, self.run, rollout)
             self._on_validation({"step": len(self.history.steps), **found})
         write_json(self.run.summary, summary)
+
+    def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
+        longest = max(len(frames) for _, frames in trajectories)
+        return self.study.validation.rollout or longest
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""

@@ -153,11 +153,13 @@ class Model(Section):
 
 
 class Buffer(Section):
-    """See :mod:`sciml.buffer`; the watermark defaults to a tenth of the capacity."""
+    """See :mod:`sciml.buffer`; the watermark defaults to a tenth of the capacity. ``draws``: how
+    often a reservoir gives each sample at least."""
 
     kind: Literal["fifo", "firo", "reservoir"] = "reservoir"
     capacity: Positive = 2000
     watermark: Positive
+    draws: Positive = 1
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +175,11 @@ class Buffer(Section):
             raise ValueError(
                 f"watermark {self.watermark} above capacity {self.capacity} is never reached; "
                 "lower the watermark or raise the capacity"
+            )
+        if self.draws > 1 and self.kind != "reservoir":
+            raise ValueError(
+                f"draws {self.draws} with kind '{self.kind}', which gives each sample once; "
+                "expected kind: reservoir"
             )
         return self
 

@@ -55,7 +55,7 @@ class Trainer:
             queue_limit=stream.queue_limit,
         )
         self.buffer = make_buffer(
-            buffer.kind, buffer.capacity, buffer.watermark, seed=self.study.seed
+            buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
         )
         self.heldout = HeldOut(run.validation)
         self.intake = Intake(

@@ -108,4 +108,3 @@ def test_status_of_something_else(command, tmp_path):
 
 def test_evaluate_something_else(command, tmp_path):
     assert one_line(command("evaluate", tmp_path))
-

@@ -7,7 +7,7 @@ import pytest
 from conftest import small_study
 
 #: A program in one piece: describes itself, then streams 8×8 fields; FAULT is what goes wrong.
-PROGRAM = '''
+PROGRAM = """
 import json, os, sys
 import numpy as np
 
@@ -47,7 +47,7 @@ for step in range(10):
             raise RuntimeError("the pressure solve did not converge")
     client.send(step, 0.1 * step, u=u)
 client.close()
-'''
+"""
 
 
 @pytest.fixture
@@ -72,8 +72,12 @@ def run_with(command, write_study, tmp_path):
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [("nan", ["nan", "u", "step 5"]), ("dtype", ["float32", "float64"]), ("shape", ["(4, 8)"]),
-     ("order", [">f8"])],
+    [
+        ("nan", ["nan", "u", "step 5"]),
+        ("dtype", ["float32", "float64"]),
+        ("shape", ["(4, 8)"]),
+        ("order", [">f8"]),
+    ],
 )
 def test_untrustworthy_data_quarantine_their_simulation(run_with, fault, words):
     said, status = run_with(fault)

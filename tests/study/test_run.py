@@ -100,7 +100,9 @@ def test_evaluate_agrees_with_the_summary(finished, command):
 def test_nothing_is_left_behind(finished):
     run, _ = finished
     assert not list((run / "spool").glob("*.part"))
-    for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.split("\n"):
+    for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.split(
+        "\n"
+    ):
         assert str(run) not in line
 
 
@@ -134,7 +136,9 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
     out = tmp_path / "out"
     process = subprocess.Popen(
         [sys.executable, "-m", "sciml.cli", "run", str(study), "--out", str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 90
