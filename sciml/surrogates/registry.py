@@ -20,6 +20,11 @@ MODELS: dict[str, str] = {
 }
 
 
+def names() -> list[str]:
+    """Names of all models."""
+    return sorted(MODELS)
+
+
 def builder(name: str) -> Callable[..., nn.Module]:
     """The function that builds the model called ``name``.
 

@@ -39,6 +39,7 @@ class Hooks:
         metric: entry of the validation that says which checkpoint is the best.
         checkpoints: where to; ``None``: nowhere.
         checkpoint_every: steps between checkpoints, and one at the end; 0: only at the end.
+        checkpoint_wanted: asked after every step whether one is due for another reason.
         extra_state: plain data to put into a checkpoint (ledger, windows, …), under ``extra``.
         on_checkpoint: called with the path and the state of a checkpoint once it is written.
         stop: when set, the loop ends after the step it is in, with a checkpoint.
@@ -51,6 +52,7 @@ class Hooks:
     metric: str = "one_step"
     checkpoints: Checkpoints | None = None
     checkpoint_every: int = 0
+    checkpoint_wanted: Callable[[], bool] | None = None
     extra_state: Callable[[], dict[str, Any]] | None = None
     on_checkpoint: Callable[[Path, dict[str, Any]], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -167,9 +169,17 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
             break
         if run.hooks.validate_every and run.step % run.hooks.validate_every == 0:
             _validate(run)
-        if run.hooks.checkpoint_every and run.step % run.hooks.checkpoint_every == 0:
+        if _due(run):
             _checkpoint(run)
     return True
+
+
+def _due(run: _Run) -> bool:
+    """Whether a checkpoint is to be written after this step."""
+    hooks = run.hooks
+    if hooks.checkpoint_every and run.step % hooks.checkpoint_every == 0:
+        return True
+    return hooks.checkpoint_wanted is not None and hooks.checkpoint_wanted()
 
 
 def _draw(run: _Run, phase: Phase) -> bool:

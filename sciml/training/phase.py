@@ -143,7 +143,13 @@ def _lbfgs(phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimize
     if phase.clip is not None:
         raise InputError("phase: lbfgs has no clip: its line search needs the gradient itself")
     return torch.optim.LBFGS(
-        parameters, lr=phase.lr, max_iter=phase.iterations, line_search_fn="strong_wolfe"
+        parameters,
+        lr=phase.lr,
+        max_iter=phase.iterations,
+        # torch's default, 5/4 an iteration, cuts line searches short: with one iteration a step
+        # the weights would never move.
+        max_eval=25 * phase.iterations,
+        line_search_fn="strong_wolfe",
     )
 
 

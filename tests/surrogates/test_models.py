@@ -136,6 +136,28 @@ def test_fno_pads_axes_that_do_not_close(grid_samples, step_task):
         assert torch.allclose(model(torch.roll(x, 2, -1)), shifted, atol=1e-4) == commutes
 
 
+@pytest.mark.parametrize(
+    ("boundary", "padded"),
+    [
+        (("periodic", "periodic"), (16, 8)),
+        (("dirichlet", "periodic"), (18, 8)),
+        (("open",) * 2, (18, 9)),
+    ],
+)
+def test_fno_pads_by_the_boundary(grid_samples, step_task, boundary, padded):
+    domain = grid_samples(step_task, (16, 8), 1, boundary)[0].simulation.domain
+    model = registry.build("fno", step_task, domain, **SMALL["fno"])
+    seen = []
+    model.net.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    assert model(torch.randn(1, 2, 16, 8)).shape[2:] == (16, 8)
+    assert seen[0].shape[2:] == padded
+    if padded == (18, 8):
+        # The padding joins the last line to the first one without a jump.
+        line = seen[0][0, 0, :, 0]
+        step = (line[0] - line[15]) / 3
+        torch.testing.assert_close(line[16:], line[15] + step * torch.tensor([1.0, 2.0]))
+
+
 def test_fno_prints_nothing_and_its_state_holds_tensors_only(capfd, grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     model = registry.build("fno", step_task, domain, **SMALL["fno"])

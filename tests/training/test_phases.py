@@ -1,5 +1,7 @@
 """Each option of a phase changes what it says it changes, and its absence would show."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -139,6 +141,15 @@ def test_lbfgs_solves_rosenbrock():
     objective = lambda m, b: {"value": m(b)}  # noqa: E731
     train(model, CollocationSource(noise, 1), objective, Phase("lbfgs", lr=1.0, steps=5))
     torch.testing.assert_close(model.x.detach(), torch.ones(2), atol=1e-3, rtol=0)
+
+
+def test_lbfgs_searches_along_its_line():
+    """With steps ten times too long it must still go down at every step: strong Wolfe."""
+    model = Rosenbrock()
+    objective = lambda m, b: {"value": m(b)}  # noqa: E731
+    phase = Phase("lbfgs", lr=10.0, steps=12, iterations=1)
+    losses = train(model, CollocationSource(noise, 1), objective, phase).losses
+    assert all(b < a for a, b in pairwise(losses))
 
 
 @pytest.mark.parametrize(("redraw", "draws"), [(0, 1), (2, 3), (1, 6)])
