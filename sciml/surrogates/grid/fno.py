@@ -46,8 +46,9 @@ class FNO(nn.Module):
         InputError: modes and periodic of different lengths; a grid smaller than the modes.
 
     Good values: 4 layers, width 24–64, modes more than twice the largest wave number that matters.
-    Fails where waves beyond that matter: at shocks, or on data rougher than the modes (random heat
-    with waves up to 8 at modes 12: eight times the error of modes 18).
+    Fails where waves beyond that matter: at shocks, or on data rougher than the modes. Random heat,
+    width 24, 600 steps, one-step error: 8e-4 with waves up to 6 at modes 14; 6e-3 with waves up
+    to 8 at modes 12.
 
     Source: Li et al., ICLR 2021, arXiv 2010.08895, eqs. (2) and (4).
     """
