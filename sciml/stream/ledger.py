@@ -211,7 +211,10 @@ class Ledger:
             self._last = None
 
     def _account(self, simulation: int) -> _Account:
-        return self._open.setdefault(simulation, _Account())
+        account = self._open.get(simulation)
+        if account is None:
+            account = self._open[simulation] = _Account()
+        return account
 
     def _known(self, name: str) -> str:
         if name not in self._samples:

@@ -169,6 +169,16 @@ class Server:
         """The spool fills up: take a checkpoint soon, or the solvers will have to wait."""
         return self._spool.bytes > 0.8 * self._spool_room
 
+    def make_room(self) -> None:
+        """Let the spool grow past its limit when it is nearly full, by half of what it holds.
+
+        For the time before the first checkpoint can be: the trainer waits for its watermark, so
+        nothing can leave, and solvers that waited in turn would wait for ever.
+        """
+        if self.wants_commit:
+            self._needed_by_checkpoint = self._spool.bytes
+            self._wake()
+
     def replay(self, keys: Iterable[tuple[int, int]]) -> Iterator[Frame]:
         """Frames in the spool, in the order of ``keys``; those that are not there are left out."""
         for key in keys:

@@ -58,9 +58,9 @@ def test_torn_tail_is_dropped(tmp_path, keep):
     spool.close()
 
 
-@pytest.mark.parametrize("where", [0, 12, 16, 40, 500])
+@pytest.mark.parametrize("where", [0, 12, 16, 32, 44, 500])
 def test_corrupted_record_is_dropped_and_the_rest_is_found(tmp_path, where):
-    # where: magic, header length, payload length, header, payload
+    # where: magic, header length, payload length, segment, header, payload
     spool, _ = fill(tmp_path, 10)
     size = spool.bytes // 10
     spool.close()
@@ -81,7 +81,7 @@ def test_compaction_frees_disk_and_keeps_survivors(tmp_path):
     survivors = orders[::20]
     spool.drop(set(orders) - set(survivors))
     spool.compact()
-    assert spool.bytes < before / 4 and len(list(tmp_path.glob("*.segment"))) < files / 4
+    assert spool.bytes < before / 4 and len(list(tmp_path.glob("*.segment"))) < files / 2
     for order in survivors:
         assert (spool.read(order)[1] == payload(order - 1)).all()
     with pytest.raises(KeyError):
@@ -106,10 +106,33 @@ def test_size_is_bounded_while_records_come_and_go(tmp_path):
     spool.close()
 
 
+def test_files_are_used_again_and_their_old_life_stays_dead(tmp_path):
+    spool, orders = fill(tmp_path, 60, segment_size=1 << 14)
+    files = {p.stat().st_ino for p in tmp_path.glob("*.segment")}
+    spool.drop(orders)
+    spool.compact()
+    again = [spool.append({"i": 100 + i}, payload(i, 700)) for i in range(8)]
+    assert {p.stat().st_ino for p in tmp_path.glob("*.segment")} <= files
+    left = sorted(tmp_path.glob("*.segment"))[-1].read_bytes()
+    (tmp_path / "killed").mkdir()
+    for path in tmp_path.glob("*.segment"):
+        (tmp_path / "killed" / path.name).write_bytes(path.read_bytes())
+    assert len(left) == 1 << 14
+    spool.close()
+    spool, records = reopened(tmp_path / "killed")
+    assert [r.order for r in records if r.header["i"] >= 100] == again
+    assert spool.damaged == 0
+    spool.close()
+
+
 def test_record_larger_than_a_segment(tmp_path):
     spool, _ = fill(tmp_path, 1, segment_size=1 << 14)
-    order = spool.append({"i": 1}, payload(1, 1 << 16))
-    assert (spool.read(order)[1] == payload(1, 1 << 16)).all()
+    large = payload(1, (3 << 20) + 5)
+    order = spool.append({"i": 1}, large)
+    assert (spool.read(order)[1] == large).all()
+    spool.close()
+    spool, records = reopened(tmp_path)
+    assert [r.header["i"] for r in records] == [0, 1] and spool.damaged == 0
     spool.close()
 
 

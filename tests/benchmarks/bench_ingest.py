@@ -1,0 +1,168 @@
+"""How fast does the trainer take fields in, against bare ZeroMQ? Run by hand:
+
+    python tests/benchmarks/bench_ingest.py [--megabytes 200] [--rounds 5] [--json ingest.json]
+
+Two producer processes send blocks of 64 kB, 1 MB and 8 MB; one process takes them. *stream* is the
+whole way: validation, journal, assembly, queue, acknowledgement. *bare* is PUSH/PULL that leaves the
+payload untouched. Both are measured in turn in one run, since only the ratio means something on a
+machine that others use; given are medians and the range of the ratios of neighboring rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from sciml.domain import Field, Grid
+from sciml.samples import Simulation
+from sciml.stream import Arrived, Closed, Server, connect
+from sciml.stream.authentication import Gate, guard
+from sciml.stream.endpoint import Keys
+
+SIZES = {"64 kB": 1 << 16, "1 MB": 1 << 20, "8 MB": 8 << 20}
+PRODUCERS = 2
+
+
+def produce_stream(jobs) -> None:
+    for run_dir, number, nbytes, count in iter(jobs.get, None):
+        array = np.random.default_rng(number).random(nbytes // 8)
+        domain = Grid(array.shape, ((0.0, 1.0),), ("open",))
+        simulation = Simulation(number, domain, (Field("u"),))
+        with connect(simulation, endpoint=run_dir) as client:
+            for step in range(count):
+                client.send(step, 0.0, u=array)
+
+
+def stream(jobs, nbytes: int, count: int, encryption: bool) -> float:
+    with tempfile.TemporaryDirectory(dir=SPOOL_PARENT) as run_dir:
+        server = Server(run_dir, encryption=encryption, spool_limit=8 << 30)
+        server.start()
+        for number in range(PRODUCERS):
+            jobs.put((run_dir, number, nbytes, count))
+        start, taken, closed = None, 0, 0
+        while closed < PRODUCERS:
+            event = server.events.get(timeout=60.0)
+            if isinstance(event, Arrived):
+                start = start or time.perf_counter()
+                taken += event.frame.nbytes
+            closed += isinstance(event, Closed)
+        seconds = time.perf_counter() - start
+        server.stop()
+    return taken / seconds / 1e9
+
+
+def produce_bare(jobs) -> None:
+    for address, keys, nbytes, count in iter(jobs.get, None):
+        context = zmq.Context()
+        push = context.socket(zmq.PUSH)
+        push.sndhwm = max(4, (16 << 20) // nbytes)
+        if keys:
+            push.curve_serverkey = keys.server_public.encode()
+            push.curve_publickey = keys.client_public.encode()
+            push.curve_secretkey = keys.client_secret.encode()
+        push.connect(address)
+        array = np.random.default_rng(0).random(nbytes // 8)
+        for _ in range(count):
+            push.send(array.tobytes(), copy=False)
+        push.close()
+        context.term()
+
+
+def bare(jobs, nbytes: int, count: int, encryption: bool) -> float:
+    context = zmq.Context()
+    pull = context.socket(zmq.PULL)
+    pull.rcvhwm = max(4, (16 << 20) // nbytes)
+    keys = gate = None
+    if encryption:
+        with tempfile.TemporaryDirectory() as directory:
+            keys = Keys.next_life(Path(directory), encryption=True)
+        gate = Gate(context, keys)
+        guard(pull, keys)
+    port = pull.bind_to_random_port("tcp://127.0.0.1", 20_000, 32_768)
+    for _ in range(PRODUCERS):
+        jobs.put((f"tcp://127.0.0.1:{port}", keys, nbytes, count))
+    if gate is not None:
+        done = threading.Event()
+        let_in = threading.Thread(target=admit, args=(gate, done))
+        let_in.start()
+    start = None
+    for _ in range(PRODUCERS * count):
+        pull.recv(copy=False)
+        start = start or time.perf_counter()
+    seconds = time.perf_counter() - start
+    if gate is not None:
+        done.set()
+        let_in.join()
+        gate.close()
+    pull.close()
+    context.term()
+    return PRODUCERS * count * nbytes / seconds / 1e9
+
+
+def admit(gate: Gate, done: threading.Event) -> None:
+    while not done.is_set():
+        gate.socket.poll(50)
+        gate.answer()
+
+
+WAYS = {"stream": (stream, produce_stream), "bare": (bare, produce_bare)}
+SPOOL_PARENT = None
+
+
+def main() -> None:
+    global SPOOL_PARENT
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=200, help="a producer and measurement")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--spool", type=Path, help="directory on the disk to test; default /tmp")
+    arguments = parser.parse_args()
+    SPOOL_PARENT = arguments.spool
+    context = multiprocessing.get_context("spawn")
+    pools = {}
+    for way, (_, producer) in WAYS.items():
+        jobs = context.Queue()
+        workers = [context.Process(target=producer, args=(jobs,)) for _ in range(PRODUCERS)]
+        for worker in workers:
+            worker.start()
+        pools[way] = jobs, workers
+    figures = []
+    print(f"{'encryption':>10} {'block':>6} {'stream GB/s':>12} {'bare GB/s':>10}  ratio (range)")
+    for encryption in (True, False):
+        for label, nbytes in SIZES.items():
+            count = max(2, arguments.megabytes * 1_000_000 // nbytes)
+            rates: dict[str, list[float]] = {way: [] for way in WAYS}
+            for way, (measure, _) in WAYS.items():
+                measure(pools[way][0], nbytes, max(2, count // 10), encryption)  # warm
+            for _ in range(arguments.rounds):
+                for way, (measure, _) in WAYS.items():
+                    rates[way].append(measure(pools[way][0], nbytes, count, encryption))
+            pairs = zip(rates["stream"], rates["bare"], strict=True)
+            ratios = [ours / theirs for ours, theirs in pairs]
+            ours, theirs = (statistics.median(rates[way]) for way in WAYS)
+            figures.append({"encryption": encryption, "block": nbytes, **rates, "ratios": ratios})
+            print(
+                f"{'CURVE' if encryption else 'plain':>10} {label:>6} {ours:12.3f} {theirs:10.3f}  "
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
+                flush=True,
+            )
+    for jobs, workers in pools.values():
+        for _ in workers:
+            jobs.put(None)
+        for worker in workers:
+            worker.join()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
