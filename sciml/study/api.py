@@ -128,7 +128,8 @@ def execute(
         cluster = open_cluster(study)
         try:
             work = jobs(study, description, planned, directory)
-            code = Supervisor(study, directory, work, cluster, display).run()
+            training = {p.id for p in planned if p.role == "train"}
+            code = Supervisor(study, directory, work, training, cluster, display).run()
         finally:
             if not isinstance(cluster, str):
                 cluster.close(timeout=5)
@@ -205,11 +206,15 @@ def shown(path: Path) -> str:
 
 def figures(summary: dict[str, Any]) -> str:
     """The result of a run in a few lines."""
-    lines = [
-        f"one step ahead: {summary['one_step']:.2e} relative L2 "
-        f"(persistence {summary['persistence']:.2e}) "
-        f"on {summary['validation_simulations']} unseen simulations",
-    ]
+    lines = [f"trained {summary['steps']} steps, last loss {summary['loss']:.2e}"]
+    if summary.get("one_step") is not None:
+        compared = ""
+        if summary.get("persistence"):
+            compared = f" (persistence {summary['persistence']:.2e})"
+        lines.append(
+            f"one step ahead: {summary['one_step']:.2e} relative L2{compared} "
+            f"on {summary['validation_simulations']} unseen simulations"
+        )
     if summary.get("rollout") is not None:
         lines.append(
             f"rollout: {summary['rollout']:.2e} mean over {summary['rollout_steps']} steps; "

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sciml.study.snapshot import Snapshot
 
-PLAIN_EVERY = 2.0
+PLAIN_EVERY = 5.0
 
 
 class Display:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sciml.errors import InputError
 from sciml.solver.describe import Description
 from sciml.study.designs import PlannedSimulation
 from sciml.study.jobs import values
@@ -63,9 +64,19 @@ class Estimate:
 
 
 def estimate(study: Study, description: Description, plan: Sequence[PlannedSimulation]) -> Estimate:
-    """Run a few steps of the first simulation on one rank, and reckon from there."""
+    """Run a few steps of the first simulation on one rank, and reckon from there.
+
+    Raises:
+        InputError: the program cannot be told how many steps to make, or to write a file.
+    """
     from sciml.solver.simulate import simulate
 
+    for option in ("steps", "out"):
+        if option not in description.flags:
+            raise InputError(
+                f"dry run: {description.name} has no option '{option}', so a few steps of it cannot "
+                "be measured; run the study, or let the program take it"
+            )
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)
     given = values(study, plan[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,8 @@ class Intake(threading.Thread):
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
         self.opened: set[int] = set()
+        self._last: dict[int, float] = {}
+        self._busy = False
         self.launcher: dict[str, Any] = {}
         self.over = threading.Event()
         self.error: ScimlError | None = None
@@ -63,7 +66,9 @@ class Intake(threading.Thread):
             while not self._halt.is_set():
                 event = self._server.events.get(timeout=WAIT)
                 if event is not None:
+                    self._busy = True
                     self._take(event)
+                    self._busy = False
         except Stopped:
             return  # told to halt while it was waiting for room
         except ScimlError as error:
@@ -94,6 +99,21 @@ class Intake(threading.Thread):
         self._training = False
         self._buffer.stop()
 
+    @property
+    def training_over(self) -> bool:
+        """Whether only held-out simulations are still of use."""
+        return not self._training
+
+    def heard(self) -> dict[str, float]:
+        """Seconds since each open simulation last gave a frame; keys are strings, as on the wire.
+
+        A solver that waits for the trainer is not silent: nobody is while the buffer is full.
+        """
+        now = time.monotonic()
+        if self._busy:
+            return dict.fromkeys(map(str, list(self._last)), 0.0)
+        return {str(number): now - last for number, last in list(self._last.items())}
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must know beside the buffer: keys, not data."""
         with self.lock:
@@ -112,6 +132,7 @@ class Intake(threading.Thread):
             case Arrived(frame=frame):
                 self._arrive(frame)
             case Closed(simulation_id=number):
+                self._last.pop(number, None)
                 with self.lock:
                     self._windower.close(number)
                 self._heldout.close(number)
@@ -123,6 +144,7 @@ class Intake(threading.Thread):
 
     def _open(self, simulation: Simulation, continues: bool) -> None:
         self.opened.add(simulation.id)
+        self._last[simulation.id] = time.monotonic()
         if self._held_out(simulation.id):
             self._heldout.open(simulation)
             return
@@ -138,6 +160,7 @@ class Intake(threading.Thread):
 
     def _arrive(self, frame: Frame) -> None:
         ledger = self._server.ledger
+        self._last[frame.simulation] = time.monotonic()
         if self._held_out(frame.simulation):
             self._heldout.push(frame)
             return
@@ -166,6 +189,7 @@ class Intake(threading.Thread):
         self._server.ledger.count("entered")
 
     def _drop(self, simulation: int) -> None:
+        self._last.pop(simulation, None)
         with self.lock:
             self._windower.close(simulation)
         self._heldout.drop(simulation)

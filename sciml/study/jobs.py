@@ -27,6 +27,11 @@ def check(study: Study) -> Description:
     for name, span in study.parameters.ranges.items():
         description.check(name, *span.bounds)
     description.arguments(study.solver.options)
+    if study.parameters.seed and "seed" not in description.flags:
+        raise InputError(
+            f"parameters.seed: {description.name} has no option 'seed'; set parameters.seed: false, "
+            "or let the program take --seed"
+        )
     fields = {field.name for field in description.fields}
     for name in (*study.task.inputs, *study.task.targets):
         if name not in fields:

@@ -62,7 +62,7 @@ def run_job(job: Job) -> dict[str, Any]:
     run = RunDirectory(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
     attempt = _next_attempt(record)
-    if (run.pids / "stop").exists():
+    if _stopped(run, job.simulation):
         return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
@@ -84,7 +84,7 @@ def run_job(job: Job) -> dict[str, Any]:
             )
             code = process.wait()
         _outlast(process.pid)
-        stopped = (run.pids / "stop").exists()
+        stopped = _stopped(run, job.simulation)
         outcome = Outcome(
             job.simulation,
             attempt,
@@ -104,11 +104,25 @@ def end_job(run: RunDirectory, simulation: int) -> None:
     _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
 
 
+def skip_job(run: RunDirectory, simulation: int) -> None:
+    """Let the job of a simulation not start, and end it if it lives."""
+    (run.pids / f"stop-{simulation:05d}").touch()
+    end_job(run, simulation)
+
+
 def end_all_jobs(run: RunDirectory) -> None:
     """Let no further job start, and end those that live."""
     (run.pids / "stop").touch()
     for record in run.pids.glob("simulation-*.json"):
         _end_recorded(record)
+
+
+def silent_since_start(run: RunDirectory, simulation: int) -> float | None:
+    """Seconds since a job was started, ``None`` if it does not run."""
+    record = run.pids / f"simulation-{simulation:05d}.json"
+    if not record.exists() or read_json(record)["session"] is None:
+        return None
+    return time.time() - record.stat().st_mtime
 
 
 def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
@@ -128,7 +142,13 @@ def _next_attempt(record: Path) -> int:
     return int(read_json(record)["attempt"]) + 1
 
 
+def _stopped(run: RunDirectory, simulation: int) -> bool:
+    return any((run.pids / name).exists() for name in ("stop", f"stop-{simulation:05d}"))
+
+
 def _end_recorded(record: Path) -> None:
+    if not record.exists():
+        return  # it has not started yet
     state = read_json(record)
     session = state["session"]
     if session is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job
+from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job, skip_job
 from sciml.study.rundir import RunDirectory
+
+#: Exit code of a program that cannot use what it was given: it would say the same again.
+BAD_INPUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Launcher:
         self.failures: list[Failure] = []
         self.restarts = 0
         self._stopping = False
+        self._skipped: set[int] = set()
 
     @property
     def submitted(self) -> int:
@@ -82,6 +86,10 @@ class Launcher:
         return sorted(self._running)
 
     @property
+    def skipped(self) -> int:
+        return len(self._skipped - set(self.finished))
+
+    @property
     def done(self) -> bool:
         return not self._running and (self._stopping or not self._waiting)
 
@@ -90,8 +98,9 @@ class Launcher:
         given_up = []
         for simulation, (job, future) in list(self._running.items()):
             if future.done():
-                del self._running[simulation]
                 failure = self._ended(job, self._outcome(simulation, future))
+                # Only now: in between, nobody may take the launcher for done.
+                self._running.pop(simulation, None)
                 future.release()
                 if failure is not None:
                     given_up.append(failure)
@@ -102,6 +111,15 @@ class Launcher:
     def kick(self, simulation: int) -> None:
         """End a job that makes no progress; it counts as a failed attempt."""
         end_job(self._run, simulation)
+
+    def skip(self, simulations: Set[int]) -> None:
+        """Do not start these any more, and end those that run."""
+        self._skipped |= {j.simulation for j in self._waiting if j.simulation in simulations}
+        self._waiting = [job for job in self._waiting if job.simulation not in simulations]
+        for simulation in self.running:
+            if simulation in simulations - self._skipped:
+                self._skipped.add(simulation)
+                skip_job(self._run, simulation)
 
     def stop(self) -> None:
         """Start no more and end what runs: cancelling dask's futures never stops an mpirun."""
@@ -136,12 +154,13 @@ class Launcher:
         if outcome.code == 0:
             self.finished.append(job.simulation)
             return None
-        if outcome.cancelled or self._stopping:
+        if outcome.cancelled or self._stopping or job.simulation in self._skipped:
             return None
         attempts = self._failed_attempts[job.simulation] = (
             self._failed_attempts.get(job.simulation, 0) + 1
         )
-        if attempts <= self._retries and self._may_retry(job.simulation):
+        again = outcome.code != BAD_INPUT and self._may_retry(job.simulation)
+        if attempts <= self._retries and again:
             self.restarts += 1
             # At the head of the line: its windows are still open in the trainer.
             self._waiting.append(job)

@@ -76,6 +76,7 @@ class Learning:
             on_validation=self._on_validation,
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
+            checkpoint_wanted=lambda: trainer.server.wants_commit,
             extra_state=trainer.intake.state_dict,
             on_checkpoint=self._on_checkpoint,
             stop=trainer.stop,

@@ -37,7 +37,7 @@ class RunDirectory:
         study.yaml          the study as it ran, every default written out
         simulations.json    drawn parameters, seed and role of every simulation
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
-        status.json         the last snapshot of the trainer
+        status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
         validation/         the simulations that training never sees, a netCDF file each
         predictions.nc      rollouts of the surrogate beside the truth
@@ -93,6 +93,11 @@ class RunDirectory:
     @property
     def status(self) -> Path:
         return self.path / "status.json"
+
+    @property
+    def last_words(self) -> Path:
+        """The trainer's snapshot as it ended: the supervisor may have asked just before."""
+        return self.logs / "trainer.json"
 
     @property
     def metrics(self) -> Path:

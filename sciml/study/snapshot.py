@@ -12,14 +12,15 @@ class Snapshot:
     """Counts from both sides of a run.
 
     Args:
-        simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined``.
+        simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined,
+            skipped`` (not needed any more when training was over).
         trainer: of the trainer: ``state, step, steps, loss, error, persistence, waiting, frames,
             samples, buffer, stream, quarantined, memory``; empty until it answers.
     """
 
     simulations: Mapping[str, int] = field(
         default_factory=lambda: dict.fromkeys(
-            ("total", "done", "running", "restarted", "given_up", "quarantined"), 0
+            ("total", "done", "running", "restarted", "given_up", "quarantined", "skipped"), 0
         )
     )
     trainer: Mapping[str, Any] = field(default_factory=dict)

@@ -8,23 +8,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
 from sciml.errors import ScimlError, StreamError
 from sciml.stream.control import ControlClient
 from sciml.study.display import Display
-from sciml.study.launch import Job, last_lines
+from sciml.study.launch import Job, last_lines, silent_since_start
 from sciml.study.launcher import Launcher
 from sciml.study.processes import end_session
-from sciml.study.rundir import RunDirectory, write_json
+from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
 
 POLL = 0.1
 EXCHANGE_EVERY = 0.25
 TRAINER_START = 120.0
+#: Seconds to wait for a snapshot of the trainer that is newer than a failure.
+FRESH = 3.0
 #: Exit codes of `sciml run`.
 FINISHED, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 1, 130
 
@@ -40,27 +42,35 @@ class Supervisor:
         study: the study.
         run: its new run directory.
         jobs: simulations in launch order.
+        training: those of them that are there for training: of no use once training is over.
         cluster: a dask cluster or a scheduler's address.
         display: where progress is shown.
     """
 
     def __init__(
-        self, study: Study, run: RunDirectory, jobs: Sequence[Job], cluster: Any, display: Display
+        self,
+        study: Study,
+        run: RunDirectory,
+        jobs: Sequence[Job],
+        training: Set[int],
+        cluster: Any,
+        display: Display,
     ) -> None:
         self._study = study
         self._run = run
         self._display = display
         self._stop_signal: int | None = None
-        self._snapshot = Snapshot()
         self._quarantined: dict[int, str] = {}
         self._reply: dict[str, Any] = {}
+        self._training = training
+        self._control: ControlClient | None = None
         self._launcher = Launcher(
             cluster,
             run,
             jobs,
             at_once=study.cluster.simulations_at_once,
             retries=study.cluster.retries,
-            may_retry=lambda simulation: simulation not in self._quarantined,
+            may_retry=self._may_retry,
         )
 
     def run(self) -> int:
@@ -71,20 +81,19 @@ class Supervisor:
         """
         with self._signals():
             trainer = self._start_trainer()
-            control = None
             try:
-                control = self._connect(trainer)
-                if control is not None:
-                    self._watch(trainer, control)
+                self._control = self._connect(trainer)
+                if self._control is not None:
+                    self._watch(trainer)
                 return self._end(trainer)
             finally:
-                if control is not None:
-                    control.close()
+                if self._control is not None:
+                    self._control.close()
                 self._launcher.close()
                 if trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
                 trainer.wait()
-                write_json(self._run.status, self._observe().to_json())
+                self._write_status()
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         threads = str(self._study.training.threads)
@@ -113,18 +122,19 @@ class Supervisor:
             time.sleep(POLL / 2)
         return ControlClient(self._run.endpoint)
 
-    def _watch(self, trainer: subprocess.Popen[bytes], control: ControlClient) -> None:
+    def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
         while trainer.poll() is None and self._stop_signal is None:
             for failure in self._launcher.poll():
-                self._display.say(f"warning: {failure.line()}; the study goes on without it")
+                if failure.simulation not in self._quarantined:
+                    self._display.say(f"warning: {failure.line()}; the study goes on without it")
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
                 last_exchange = time.monotonic()
-                self._exchange(control)
-                self._display.update(self._observe())
+                self._exchange()
+                self._display.update(self._write_status())
             time.sleep(POLL)
 
-    def _exchange(self, control: ControlClient) -> None:
+    def _exchange(self) -> None:
         launcher = self._launcher
         message = {
             "total": launcher.total,
@@ -133,30 +143,60 @@ class Supervisor:
             "done": launcher.done,
         }
         try:
-            self._reply = control.exchange(message, timeout=2.0) or self._reply
+            self._reply = self._control.exchange(message, timeout=2.0) or self._reply
         except StreamError:
             return  # a trainer that is gone is noticed by its exit code, a busy one answers later
         for key, reason in (self._reply.get("quarantined") or {}).items():
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        for simulation in self._reply.get("silent") or ():
-            self._launcher.kick(simulation)
+        if self._reply.get("training_over"):
+            self._launcher.skip(self._training)
+        self._end_silent()
 
-    def _observe(self) -> Snapshot:
+    def _may_retry(self, simulation: int) -> bool:
+        """A job that failed because its data were refused would be refused again.
+
+        The trainer may know that and its last snapshot not yet: ask until it is newer than the
+        failure.
+        """
+        failed, deadline = time.time(), time.monotonic() + FRESH
+        while self._reply.get("time", 0.0) <= failed and time.monotonic() < deadline:
+            self._exchange()
+            time.sleep(POLL / 2)
+        return simulation not in self._quarantined
+
+    def _end_silent(self) -> None:
+        """A job that makes no progress for too long counts as failed."""
+        timeout = self._study.cluster.simulation_timeout
+        if timeout is None:
+            return
+        heard = self._reply.get("heard") or {}
+        for simulation in self._launcher.running:
+            silence = heard.get(str(simulation), silent_since_start(self._run, simulation))
+            if silence is not None and silence > timeout:
+                self._display.say(
+                    f"warning: simulation {simulation} gave nothing for {silence:.0f} s "
+                    f"(cluster.simulation_timeout is {timeout:g}); it is ended"
+                )
+                self._launcher.kick(simulation)
+
+    def _write_status(self) -> Snapshot:
         launcher = self._launcher
-        self._snapshot = Snapshot(
+        snapshot = Snapshot(
             simulations={
                 "total": launcher.total,
                 "done": len(launcher.finished),
                 "running": min(len(launcher.running), self._study.cluster.simulations_at_once),
                 "restarted": launcher.restarts,
-                "given_up": len(launcher.failures),
+                "given_up": sum(f.simulation not in self._quarantined for f in launcher.failures),
                 "quarantined": len(self._quarantined),
+                "skipped": launcher.skipped,
             },
             trainer=self._reply,
         )
-        return self._snapshot
+        write_json(self._run.status, snapshot.to_json())
+        return snapshot
 
     def _end(self, trainer: subprocess.Popen[bytes]) -> int:
         if self._stop_signal is not None:
@@ -167,11 +207,15 @@ class Supervisor:
                 trainer.wait(timeout=60.0)
             except subprocess.TimeoutExpired:
                 self._display.say("warning: the trainer did not end within 60 s; it is killed")
+            if self._run.last_words.exists():
+                self._reply = read_json(self._run.last_words)
             self._display.say(f"interrupted; what was reached is in {self._run.path}")
             return INTERRUPTED
         code = trainer.wait()
         self._launcher.stop()
-        self._display.update(self._observe(), force=True)
+        if self._run.last_words.exists():
+            self._reply = read_json(self._run.last_words)
+        self._display.update(self._write_status(), force=True)
         if code == FINISHED:
             return FINISHED
         detail = last_lines(self._run.logs / "trainer.log", lines=1)

@@ -101,17 +101,18 @@ class Trainer:
             self._done.set()
             reporter.join()
             self._tell()
+            write_json(self.run.last_words, self.status())
             self.intake.halt()
             self.server.stop()
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
+            if self.first_step_at is None:
+                self.server.make_room()
             self._tell()
 
     def _tell(self) -> None:
-        status = self.status()
-        self.server.set_status(status)
-        write_json(self.run.status, status)
+        self.server.set_status(self.status())
 
     def status(self) -> dict[str, Any]:
         """What the supervisor shows and `sciml status` prints."""
@@ -127,7 +128,9 @@ class Trainer:
             "samples": ledger.samples(),
             "buffer": stats,
             "stream": stream,
-            "quarantined": {str(k): v for k, v in self.intake.quarantined.items()},
+            "heard": self.intake.heard(),
+            "training_over": self.intake.training_over,
+            "quarantined": {str(k): v for k, v in ledger.quarantined().items()},
             "validated": len(self.heldout.trajectories()),
             "memory": resident_bytes(),
             "time": time.time(),

@@ -108,3 +108,17 @@ def test_status_of_something_else(command, tmp_path):
 
 def test_evaluate_something_else(command, tmp_path):
     assert one_line(command("evaluate", tmp_path))
+
+
+def test_a_program_without_a_seed(refuse, tmp_path):
+    program = tmp_path / "seedless.py"
+    program.write_text(
+        'print(\'{"schema_version": 1, "name": "seedless", "fields": [{"name": "u"}],\''
+        '\' "parameters": [], "options": []}\')'
+    )
+    line = refuse(
+        solver={"program": str(program)},
+        parameters={"simulations": 2},
+        task={"inputs": ["u"]},
+    )
+    assert "seedless" in line and "parameters.seed" in line

@@ -1,12 +1,13 @@
 """Solvers that die or send what cannot be trusted: that simulation is lost, the study is not."""
 
 import json
-import textwrap
 
 import pytest
-from conftest import small_study
+import yaml
+from conftest import sciml, small_study
 
-#: A program in one piece: describes itself, then streams 8×8 fields; FAULT is what goes wrong.
+#: A program in one piece: describes itself, then streams 8×8 fields. FAULTS says what goes wrong
+#: in which simulation.
 PROGRAM = """
 import json, os, sys
 import numpy as np
@@ -25,16 +26,15 @@ from sciml.samples import Simulation
 from sciml.stream.client import connect
 
 number = int(os.environ["SCIML_SIMULATION"])
-faulty = number == 1
+fault = FAULTS.get(number)
 a = float(sys.argv[sys.argv.index("--a") + 1])
 grid = Grid((8, 8), ((0.0, 1.0), (0.0, 1.0)), ("periodic", "periodic"))
-fault = "FAULT"
-if faulty and fault == "dies":
+if fault == "dies":
     sys.exit("could not open the input deck")
 client = connect(Simulation(number, grid, (Field("u"),), {"a": a}))
 for step in range(10):
     u = np.random.default_rng(step).normal(size=(8, 8)) * a + step
-    if faulty and step == 5:
+    if fault and step == 5:
         if fault == "nan":
             u[3, 4] = np.nan
         elif fault == "dtype":
@@ -45,76 +45,107 @@ for step in range(10):
             u = u.astype(">f8")
         elif fault == "raises":
             raise RuntimeError("the pressure solve did not converge")
+        elif fault == "hangs":
+            import time
+            time.sleep(600)
     client.send(step, 0.1 * step, u=u)
 client.close()
 """
 
+FAULTS = {1: "nan", 2: "dtype", 3: "shape", 4: "order", 6: "dies", 7: "raises", 8: "hangs"}
+SIMULATIONS = 10
 
-@pytest.fixture
-def run_with(command, write_study, tmp_path):
-    def run(fault):
-        program = tmp_path / "faulty.py"
-        program.write_text(textwrap.dedent(PROGRAM).replace("FAULT", fault))
-        study = write_study(
-            solver={"program": str(program), "ranks": 1, "send": {"dtype": None}},
-            parameters={"design": "random", "simulations": 4, "ranges": {"a": [0.2, 0.8]}},
-            task={"inputs": ["u"], "targets": ["u"], "parameters": ["a"]},
-            model={"name": "fno", "modes": [2, 2], "hidden_channels": 4, "n_layers": 1},
-            validation={"simulations": 0, "every": 100},
-        )
-        out = tmp_path / "out"
-        process = command("run", study, "--out", out)
-        assert process.returncode == 0, process.stderr + (out / "logs/trainer.log").read_text()
-        return process.stderr, json.loads((out / "status.json").read_text())
 
-    return run
+def faulty_study(folder, faults, **changes):
+    program = folder / "faulty.py"
+    program.write_text(PROGRAM.replace("FAULTS", repr(faults)))
+    study = small_study(
+        solver={"program": str(program), "ranks": 1, "send": {"dtype": None}},
+        parameters={
+            "design": "random",
+            "simulations": SIMULATIONS,
+            "ranges": {"a": [0.2, 0.8]},
+            "seed": False,
+        },
+        task={"inputs": ["u"], "targets": ["u"], "parameters": ["a"]},
+        model={"name": "fno", "modes": [2, 2], "hidden_channels": 4, "n_layers": 1},
+        validation={"simulations": 0, "every": 100},
+        # Until the stream ends: every simulation gets its turn.
+        training={"batch_size": 4, "phases": [{"optimizer": "adamw", "lr": 1.0e-3}]},
+        **changes,
+    )
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return folder / "study.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One study in which seven simulations of ten go wrong, each in its own way."""
+    folder = tmp_path_factory.mktemp("faulty")
+    cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1, "simulation_timeout": 4.0}
+    study = faulty_study(folder, FAULTS, cluster=cluster)
+    out = folder / "out"
+    process = sciml("run", study, "--out", out)
+    log = out / "logs/trainer.log"
+    assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
+    return process.stderr, json.loads((out / "status.json").read_text())
+
+
+def line_of(said, number, words):
+    return next(
+        line
+        for line in said.splitlines()
+        if f"simulation {number} " in line and words in line and "warning" in line
+    )
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("number", "words"),
     [
-        ("nan", ["nan", "u", "step 5"]),
-        ("dtype", ["float32", "float64"]),
-        ("shape", ["(4, 8)"]),
-        ("order", [">f8"]),
+        (1, ["nan", "'u'", "step 5"]),
+        (2, ["<f4", "<f8"]),
+        (3, ["(4, 8)"]),
+        (4, [">f8"]),
     ],
 )
-def test_untrustworthy_data_quarantine_their_simulation(run_with, fault, words):
-    said, status = run_with(fault)
-    line = next(line for line in said.splitlines() if "quarantined" in line)
+def test_untrustworthy_data_quarantine_their_simulation(finished, number, words):
+    line = line_of(finished[0], number, "quarantined")
     for word in words:
         assert word.lower() in line.lower(), line
-    assert "simulation 1" in line
-    assert status["simulations"]["quarantined"] == 1
-    assert status["simulations"]["restarted"] == 0
-    assert status["simulations"]["done"] == 3
-    assert status["frames"]["doubled"] == 0
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
-    [("dies", "could not open the input deck"), ("raises", "the pressure solve did not converge")],
+    ("number", "words"),
+    [(6, "could not open the input deck"), (7, "the pressure solve did not converge")],
 )
-def test_a_failing_simulation_is_retried_then_given_up_with_its_last_line(run_with, fault, words):
-    said, status = run_with(fault)
-    line = next(line for line in said.splitlines() if "given up" in line and "warning" in line)
+def test_a_failing_simulation_is_given_up_with_its_last_line(finished, number, words):
+    line = line_of(finished[0], number, "given up")
     assert words in line and "2 attempts" in line
-    assert status["simulations"]["restarted"] == small_study()["cluster"]["retries"]
-    assert status["simulations"]["given_up"] == 1
-    assert status["simulations"]["done"] == 3
 
 
-def test_a_study_whose_every_simulation_fails_says_so(command, write_study, tmp_path):
-    program = tmp_path / "faulty.py"
-    source = textwrap.dedent(PROGRAM).replace("FAULT", "dies").replace("number == 1", "True")
-    program.write_text(source)
-    study = write_study(
-        solver={"program": str(program), "ranks": 1},
-        parameters={"design": "random", "simulations": 2, "ranges": {"a": [0.2, 0.8]}},
-        task={"inputs": ["u"], "targets": ["u"]},
-        validation={"simulations": 0},
-    )
-    process = command("run", study, "--out", tmp_path / "out")
+def test_a_simulation_that_hangs_is_ended_after_its_time(finished):
+    assert "simulation_timeout" in line_of(finished[0], 8, "gave nothing")
+    assert "2 attempts" in line_of(finished[0], 8, "given up")
+
+
+def test_the_rest_trains(finished):
+    _, status = finished
+    simulations = status["simulations"]
+    assert simulations["quarantined"] == 4
+    assert simulations["given_up"] == 3
+    # Those that died, raised and hung were tried once more; refused data would be refused again.
+    assert simulations["restarted"] == 3
+    assert simulations["done"] == SIMULATIONS - len(FAULTS)
+    assert status["frames"]["doubled"] == 0
+    # What was sound before the fault, and all of the others: 9 windows of 10 frames.
+    assert status["samples"]["entered"] >= 9 * (SIMULATIONS - len(FAULTS))
+    assert status["state"] == "finished"
+
+
+def test_a_study_whose_every_simulation_fails_says_so(tmp_path):
+    study = faulty_study(tmp_path, dict.fromkeys(range(SIMULATIONS), "dies"))
+    out = tmp_path / "out"
+    process = sciml("run", study, "--out", out, "--set", "parameters.simulations=2")
     assert process.returncode == 2
     assert "no simulation delivered" in process.stderr.strip().splitlines()[-1]
     assert "Traceback" not in process.stderr

@@ -8,7 +8,15 @@ import time
 
 import pytest
 
-from sciml.study.launch import Job, end_all_jobs, end_job, last_lines, local_cluster, run_job
+from sciml.study.launch import (
+    Job,
+    end_all_jobs,
+    end_job,
+    last_lines,
+    local_cluster,
+    run_job,
+    skip_job,
+)
 from sciml.study.launcher import Launcher
 from sciml.study.processes import end_session, session_members, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
@@ -104,11 +112,18 @@ def test_after_stop_no_job_starts(run):
     assert outcome["cancelled"] and outcome["code"] != 0
 
 
-def test_last_lines_leave_out_rules_and_blanks(tmp_path):
+def test_last_lines_leave_out_what_mpirun_adds(tmp_path):
     log = tmp_path / "log"
-    log.write_text("one\n\n-----\ntwo\n=====\nthree\n")
-    assert last_lines(log, 2) == "two\nthree"
+    log.write_text("one\ntwo\n" + "-" * 70 + "\nprterun has exited\n" + "-" * 70 + "\n")
+    assert last_lines(log, 2) == "one\ntwo"
     assert last_lines(tmp_path / "none") == ""
+
+
+def test_a_skipped_simulation_does_not_start(run):
+    skip_job(run, 4)
+    outcome = run_job(job(run, 4, "print('ran')"))
+    assert outcome["cancelled"] and not (run.logs / "simulation-00004.attempt-1.log").exists()
+    assert run_job(job(run, 5, "print('ran')"))["code"] == 0
 
 
 def test_launcher_retries_gives_up_and_goes_on(run):

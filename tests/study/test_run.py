@@ -85,7 +85,9 @@ def test_open_run_gives_study_metrics_summary(finished):
 
     run = sciml.open_run(finished[0])
     assert run.study.training.batch_size == 4
-    assert [m["step"] for m in run.metrics][-1] == 20
+    # 55 samples in batches of 4, drawn once each: the stream ends before the 20 steps are done.
+    assert run.summary["ended"] == "source"
+    assert [m["step"] for m in run.metrics][-1] == run.summary["steps"] >= 13
     assert run.summary["validation_simulations"] == 1
     assert {"one_step", "persistence", "rollout"} <= set(run.summary)
 
@@ -144,7 +146,7 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         status = out / "status.json"
-        if status.exists() and json.loads(status.read_text()).get("step", 0) > 5:
+        if status.exists() and (json.loads(status.read_text())["training"]["step"] or 0) > 5:
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
