@@ -26,8 +26,8 @@ from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
 
-#: Messages taken before answers go out: acknowledgements are cumulative.
-BURST = 64
+#: Messages and bytes taken before answers go out: acknowledgements are cumulative.
+BURST, BURST_BYTES = 64, 1 << 20
 TICK_MS = 200
 BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
@@ -72,7 +72,8 @@ class Server:
         self._spool_limit = spool_limit
         self._needed_by_checkpoint = 0
         segment_size = max(1 << 20, min(SEGMENT_SIZE, spool_limit // 8))
-        self._spool = Spool(self.run_dir / "spool", segment_size)
+        spare = spool_limit // 2 // segment_size
+        self._spool = Spool(self.run_dir / "spool", segment_size, spare)
         self._records = self._spool.scan()
         self._keys = Keys.next_life(self.run_dir, encryption=encryption)
         self.epoch = self._keys.epoch
@@ -270,12 +271,16 @@ class Server:
             self._context.term()
 
     def _take_burst(self) -> None:
+        """Some messages: few enough that senders hear in time that their window moves on."""
+        before = self._registry.reception.bytes
         for _ in range(BURST):
             try:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             self._registry.handle(frames[0].bytes, [frame.buffer for frame in frames[1:]])
+            if self._registry.reception.bytes - before >= BURST_BYTES:
+                return
 
     def _send_answers(self) -> None:
         outbox, self._registry.outbox = self._registry.outbox, []

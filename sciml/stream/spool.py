@@ -40,8 +40,6 @@ SEGMENT_SIZE = 64 << 20
 WRITE_SIZE = 1 << 20
 #: A segment with less than this part alive is rewritten.
 SPARSE = 0.5
-#: Files of dead segments that are kept for use.
-SPARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Record:
     """A record's place in the journal's order and its header; the payload stays on disk."""
 
     order: int
-    header: dict[str, Any]
+    header: Any
     nbytes: int
 
 
@@ -86,15 +84,16 @@ class Spool:
     Args:
         directory: made if need be; one process at a time may have it open.
         segment_size: bytes allocated at once.
+        spare: files of dead segments that are kept for use.
 
     Raises:
         InputError: another living process has it open.
     """
 
-    def __init__(self, directory: Path, segment_size: int = SEGMENT_SIZE) -> None:
+    def __init__(self, directory: Path, segment_size: int = SEGMENT_SIZE, spare: int = 4) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
-        self.segment_size = segment_size
+        self.segment_size, self._spares = segment_size, spare
         #: Records that the last scan found damaged and dropped.
         self.damaged = 0
         self._lock = threading.RLock()
@@ -182,7 +181,7 @@ class Spool:
             while offset > 0 and offset % ALIGNMENT:
                 offset = view.find(MAGIC, offset + 1)
 
-    def read(self, order: int) -> tuple[dict[str, Any], np.ndarray]:
+    def read(self, order: int) -> tuple[Any, np.ndarray]:
         """Header and payload (``uint8``, writable, fresh memory).
 
         Raises:
@@ -197,11 +196,13 @@ class Spool:
 
     # -- writing --------------------------------------------------------------------------------
 
-    def append(self, header: dict[str, Any], payload: Any = b"") -> int:
+    def append(self, header: Any, payload: Any = b"") -> int:
         return self.append_all([(header, payload)])[0]
 
-    def append_all(self, records: Sequence[tuple[dict[str, Any], Any]]) -> list[int]:
-        """Write records; when this returns they survive the process. Returns their orders.
+    def append_all(self, records: Sequence[tuple[Any, Any]]) -> list[int]:
+        """Write (header, payload) pairs; when this returns they survive the process.
+
+        Headers are anything that msgpack packs. Returns the orders of the records.
 
         Raises:
             OSError: no room on the disk; none of them counts as written.
@@ -298,7 +299,7 @@ class Spool:
                         self._move(order, place)
             with self._lock:
                 self._segments.remove(segment)
-                if segment.size == self.segment_size and len(self._spare) < SPARE:
+                if segment.size == self.segment_size and len(self._spare) < self._spares:
                     self._spare.append(segment)
                 else:
                     _remove(segment)

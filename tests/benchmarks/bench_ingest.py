@@ -42,22 +42,35 @@ def produce_stream(jobs) -> None:
                 client.send(step, 0.0, u=array)
 
 
-def stream(jobs, nbytes: int, count: int, encryption: bool) -> float:
-    with tempfile.TemporaryDirectory(dir=SPOOL_PARENT) as run_dir:
-        server = Server(run_dir, encryption=encryption, spool_limit=8 << 30)
-        server.start()
-        for number in range(PRODUCERS):
-            jobs.put((run_dir, number, nbytes, count))
-        start, taken, closed = None, 0, 0
+class Stream:
+    """One trainer for all measurements; it commits after each, as after a checkpoint."""
+
+    produce = staticmethod(produce_stream)
+
+    def __init__(self, encryption: bool, spool: Path | None) -> None:
+        self.directory = tempfile.TemporaryDirectory(dir=spool)
+        self.server = Server(self.directory.name, encryption=encryption)
+        self.server.start()
+        self.next = 0
+
+    def measure(self, jobs, nbytes: int, count: int) -> float:
+        for _ in range(PRODUCERS):
+            jobs.put((self.directory.name, self.next, nbytes, count))
+            self.next += 1
+        start, closed = None, 0
         while closed < PRODUCERS:
-            event = server.events.get(timeout=60.0)
+            event = self.server.events.get(timeout=60.0)
             if isinstance(event, Arrived):
-                start = start or time.perf_counter()
-                taken += event.frame.nbytes
+                end = time.perf_counter()
+                start = start or end
             closed += isinstance(event, Closed)
-        seconds = time.perf_counter() - start
-        server.stop()
-    return taken / seconds / 1e9
+        self.server.events.get(timeout=0.0)
+        self.server.commit(keep=set())
+        return (PRODUCERS * count - 1) * nbytes / (end - start) / 1e9
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.directory.cleanup()
 
 
 def produce_bare(jobs) -> None:
@@ -77,35 +90,44 @@ def produce_bare(jobs) -> None:
         context.term()
 
 
-def bare(jobs, nbytes: int, count: int, encryption: bool) -> float:
-    context = zmq.Context()
-    pull = context.socket(zmq.PULL)
-    pull.rcvhwm = max(4, (16 << 20) // nbytes)
-    keys = gate = None
-    if encryption:
-        with tempfile.TemporaryDirectory() as directory:
-            keys = Keys.next_life(Path(directory), encryption=True)
-        gate = Gate(context, keys)
-        guard(pull, keys)
-    port = pull.bind_to_random_port("tcp://127.0.0.1", 20_000, 32_768)
-    for _ in range(PRODUCERS):
-        jobs.put((f"tcp://127.0.0.1:{port}", keys, nbytes, count))
-    if gate is not None:
-        done = threading.Event()
-        let_in = threading.Thread(target=admit, args=(gate, done))
-        let_in.start()
-    start = None
-    for _ in range(PRODUCERS * count):
-        pull.recv(copy=False)
-        start = start or time.perf_counter()
-    seconds = time.perf_counter() - start
-    if gate is not None:
-        done.set()
-        let_in.join()
-        gate.close()
-    pull.close()
-    context.term()
-    return PRODUCERS * count * nbytes / seconds / 1e9
+class Bare:
+    """PUSH/PULL; nothing is looked at, answered or kept."""
+
+    produce = staticmethod(produce_bare)
+
+    def __init__(self, encryption: bool, spool: Path | None) -> None:
+        self.context = zmq.Context()
+        self.keys = self.gate = None
+        if encryption:
+            with tempfile.TemporaryDirectory() as directory:
+                self.keys = Keys.next_life(Path(directory), encryption=True)
+            self.gate = Gate(self.context, self.keys)
+            self.done = threading.Event()
+            self.admits = threading.Thread(target=admit, args=(self.gate, self.done))
+            self.admits.start()
+
+    def measure(self, jobs, nbytes: int, count: int) -> float:
+        pull = self.context.socket(zmq.PULL)
+        pull.rcvhwm = max(4, (16 << 20) // nbytes)
+        if self.keys:
+            guard(pull, self.keys)
+        port = pull.bind_to_random_port("tcp://127.0.0.1", 20_000, 32_768)
+        for _ in range(PRODUCERS):
+            jobs.put((f"tcp://127.0.0.1:{port}", self.keys, nbytes, count))
+        start = None
+        for _ in range(PRODUCERS * count):
+            pull.recv(copy=False)
+            start = start or time.perf_counter()
+        seconds = time.perf_counter() - start
+        pull.close()
+        return (PRODUCERS * count - 1) * nbytes / seconds / 1e9
+
+    def stop(self) -> None:
+        if self.gate is not None:
+            self.done.set()
+            self.admits.join()
+            self.gate.close()
+        self.context.term()
 
 
 def admit(gate: Gate, done: threading.Event) -> None:
@@ -114,47 +136,49 @@ def admit(gate: Gate, done: threading.Event) -> None:
         gate.answer()
 
 
-WAYS = {"stream": (stream, produce_stream), "bare": (bare, produce_bare)}
-SPOOL_PARENT = None
+WAYS = {"stream": Stream, "bare": Bare}
+
+
+def start_producers(produce):
+    context = multiprocessing.get_context("spawn")
+    jobs = context.Queue()
+    workers = [context.Process(target=produce, args=(jobs,)) for _ in range(PRODUCERS)]
+    for worker in workers:
+        worker.start()
+    return jobs, workers
 
 
 def main() -> None:
-    global SPOOL_PARENT
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=200, help="a producer and measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--spool", type=Path, help="directory on the disk to test; default /tmp")
+    parser.add_argument("--spool", type=Path, help="directory on the disk to test")
     arguments = parser.parse_args()
-    SPOOL_PARENT = arguments.spool
-    context = multiprocessing.get_context("spawn")
-    pools = {}
-    for way, (_, producer) in WAYS.items():
-        jobs = context.Queue()
-        workers = [context.Process(target=producer, args=(jobs,)) for _ in range(PRODUCERS)]
-        for worker in workers:
-            worker.start()
-        pools[way] = jobs, workers
+    pools = {way: start_producers(kind.produce) for way, kind in WAYS.items()}
     figures = []
     print(f"{'encryption':>10} {'block':>6} {'stream GB/s':>12} {'bare GB/s':>10}  ratio (range)")
     for encryption in (True, False):
+        ways = {way: kind(encryption, arguments.spool) for way, kind in WAYS.items()}
         for label, nbytes in SIZES.items():
             count = max(2, arguments.megabytes * 1_000_000 // nbytes)
-            rates: dict[str, list[float]] = {way: [] for way in WAYS}
-            for way, (measure, _) in WAYS.items():
-                measure(pools[way][0], nbytes, max(2, count // 10), encryption)  # warm
+            rates: dict[str, list[float]] = {way: [] for way in ways}
+            for way, kind in ways.items():
+                kind.measure(pools[way][0], nbytes, max(2, count // 2))  # warm
             for _ in range(arguments.rounds):
-                for way, (measure, _) in WAYS.items():
-                    rates[way].append(measure(pools[way][0], nbytes, count, encryption))
+                for way, kind in ways.items():
+                    rates[way].append(kind.measure(pools[way][0], nbytes, count))
             pairs = zip(rates["stream"], rates["bare"], strict=True)
             ratios = [ours / theirs for ours, theirs in pairs]
-            ours, theirs = (statistics.median(rates[way]) for way in WAYS)
+            ours, theirs = (statistics.median(rates[way]) for way in ways)
             figures.append({"encryption": encryption, "block": nbytes, **rates, "ratios": ratios})
             print(
                 f"{'CURVE' if encryption else 'plain':>10} {label:>6} {ours:12.3f} {theirs:10.3f}  "
                 f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
                 flush=True,
             )
+        for kind in ways.values():
+            kind.stop()
     for jobs, workers in pools.values():
         for _ in workers:
             jobs.put(None)

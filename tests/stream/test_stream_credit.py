@@ -72,3 +72,18 @@ def test_full_spool_holds_solvers_until_a_commit(serve, solve, grid_simulation, 
     assert len([e for e in seen if isinstance(e, Arrived)]) == 1000
     server.commit(keep=set())
     assert server.status()["spool_bytes"] <= 64 << 20
+
+
+def test_nothing_is_left_of_finished_simulations(serve, solve, grid_simulation, tools):
+    server = serve()
+    for number in range(40):
+        threads = solve(grid_simulation(number), range(3), ranks=1 + number % 2)
+        tools.drain(server, lambda e: isinstance(e, Closed))
+        tools.finish(threads)
+    server.commit(keep=set())
+    registry, journal = server._registry, server._journal
+    kept = (registry.streams, registry.peers, registry.credit.withheld, registry.credit.touched)
+    assert not any(kept) and not journal._blocks and not journal._notes
+    assert server._spool.alive == 0 and not server._spool._places
+    assert len(server.ledger.state_dict()["finished"]) == 1  # one range
+    assert registry.closed.ranges() == [(0, 40)]
