@@ -10,7 +10,6 @@ import os
 import time as clock
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,12 +17,13 @@ import numpy as np
 
 from sciml.domain import Domain, Field
 from sciml.domain.block import Block
-from sciml.errors import InputError, StreamError, nearest
+from sciml.errors import InputError, StreamError
 from sciml.samples import Simulation
 from sciml.stream import message as m
 from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.intervals import Intervals
+from sciml.stream.parcel import Packer, Parcel
 
 #: Several steps ride in one message up to this size, bytes, …
 BATCH = 512 << 10
@@ -34,16 +34,6 @@ BATCH_AGE = 0.05
 POLL = 0.25
 #: Seconds between hellos while another rank is waited for.
 HELLO_PAUSE = 0.05
-
-
-@dataclass(slots=True)
-class _Parcel:
-    """All blocks of one step, kept until they are durable."""
-
-    sequence: int
-    step: int
-    nbytes: int
-    parts: list[bytes]
 
 
 class Client:
@@ -72,25 +62,22 @@ class Client:
     ) -> None:
         self.simulation, self.attempt, self.rank = simulation, attempt, rank
         self._ranks, self._block = ranks, block
-        points = simulation.domain.point_shape
-        self._box = block or Block((0,) * len(points), points)
-        #: Fields that this rank sends: global ones come from rank 0 alone.
-        self._fields = {f.name: f for f in simulation.fields if f.on == "point" or rank == 0}
         self._token = os.urandom(16)
         self._hello = 0
         self._epoch = 0
-        self._sequence = 0
         self._steps = Intervals()
         self._held = Intervals()
         self._overlap: int | None = None
         self._ready = self._finished = self._left = self._closed = False
-        self._queue: deque[_Parcel] = deque()  # not sent since the last hello
-        self._flight: deque[_Parcel] = deque()  # sent, not durable
+        self._queue: deque[Parcel] = deque()  # not sent since the last hello
+        self._flight: deque[Parcel] = deque()  # sent, not durable
         self._queued = 0
         self._sent = self._credit = self._window = 0
         self._last_send = self._oldest = 0.0
         self._waits = ""
         self._dealer = Dealer(endpoint)
+        limit = self._dealer.endpoint.message_limit
+        self._packer = Packer(simulation, block, rank, attempt, limit)
         self._patience = Patience(timeout)
         try:
             self._say_hello()
@@ -116,12 +103,16 @@ class Client:
             InputError: a field is missing or unknown, a step was sent before, no numbers.
             StreamError: refused (fenced, quarantined), or no sign of the trainer any more.
         """
-        self._check(step, fields)
+        if self._closed:
+            raise StreamError("send() on a client that is closed")
+        if step in self._steps:
+            raise InputError(f"send: step {step} was sent before; expected each step once")
+        self._packer.check(step, fields)
         self._steps.add(step)
         if self._finished or (step in self._held and step != self._overlap):
             self._listen()
             return
-        parcel = self._pack(int(step), float(time), fields)
+        parcel = self._packer.pack(int(step), float(time), fields)
         now = clock.monotonic()
         hurried, self._last_send = now - self._last_send < BATCH_PACE, now
         if not self._queue:
@@ -177,53 +168,6 @@ class Client:
 
     # -- outward --------------------------------------------------------------------------------
 
-    def _check(self, step: int, fields: Mapping[str, np.ndarray]) -> None:
-        if self._closed:
-            raise StreamError("send() on a client that is closed")
-        if not 0 <= step < m.WHOLE_LIMIT or int(step) != step:
-            raise InputError(f"send: step {step}; expected a whole number from 0")
-        if step in self._steps:
-            raise InputError(f"send: step {step} was sent before; expected each step once")
-        names = {field.name for field in self.simulation.fields}
-        for name in fields:
-            if name not in names:
-                raise InputError(f"send: unknown field '{name}'; {nearest(name, names)}")
-        for name in self._fields:
-            if name not in fields:
-                raise InputError(f"send: field '{name}' is missing; expected {', '.join(names)}")
-
-    def _pack(self, step: int, time: float, fields: Mapping[str, np.ndarray]) -> _Parcel:
-        self._sequence += 1
-        points = self.simulation.domain.point_shape
-        parts: list[bytes] = []
-        nbytes = 0
-        for name, field in self._fields.items():
-            array = np.asarray(fields[name])
-            if array.dtype.hasobject:
-                raise InputError(f"send: field '{name}' holds objects; expected numbers")
-            if array.nbytes > self._dealer.endpoint.message_limit:
-                raise InputError(
-                    f"send: a block of field '{name}' has {array.nbytes} bytes; expected at most "
-                    f"{self._dealer.endpoint.message_limit}: use more ranks, or send less"
-                )
-            offset = self._box.offset if field.on == "point" else ()
-            header = m.Header(
-                self.simulation.id,
-                self.attempt,
-                step,
-                time,
-                name,
-                array.dtype.str,
-                field.shape(points),
-                offset + (0,) * (array.ndim - len(offset)),
-                array.shape,
-                self._sequence,
-            )
-            # A copy of our own, C-ordered: libzmq reads it later, while the solver goes on.
-            parts += (header.encode(), array.tobytes())
-            nbytes += array.nbytes
-        return _Parcel(self._sequence, step, nbytes, parts)
-
     def _may_wait(self, now: float) -> bool:
         """Whether what is queued may wait for the next ``send``, to share a message with it.
 
@@ -239,7 +183,7 @@ class Client:
     def _pump(self) -> None:
         """Send what is queued as far as credit goes."""
         while self._queue and self._ready:
-            batch: list[_Parcel] = []
+            batch: list[Parcel] = []
             size = 0
             under_way = self._sent - (self._credit - self._window)
             while self._queue and (size < BATCH or not batch):
@@ -278,7 +222,13 @@ class Client:
         }
         if self.rank == 0:
             entries["description"] = simulation_to_wire(self.simulation)
-        self._tell(m.HELLO, **entries)
+        hello = self._envelope(m.HELLO, **entries)
+        if len(hello) > m.ENVELOPE_LIMIT:
+            raise InputError(
+                f"connect: domain and static fields take {len(hello)} bytes; expected at most "
+                f"{m.ENVELOPE_LIMIT}: leave static fields out, or send them as fields"
+            )
+        self._dealer.send([hello])
 
     # -- inward ---------------------------------------------------------------------------------
 

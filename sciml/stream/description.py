@@ -61,6 +61,8 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     for name, value in parameters.items():
         if type(value) not in (int, float) or not isfinite(value):
             raise Malformed(f"parameter {name!r:.60} = {value!r:.60}; expected a finite number")
+    if not all(isinstance(name, str) for name in (*parameters, *static)):
+        raise Malformed("names of parameters and static fields must be text")
     if not all(isinstance(array, dict) for array in static.values()):
         raise Malformed("static fields must be packed arrays")
     try:

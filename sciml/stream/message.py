@@ -28,12 +28,12 @@ HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"
 # From server to client; BYE and CONTROL are answered in kind.
 WELCOME, WAIT, ACK, UNKNOWN, REFUSED = "welcome", "wait", "ack", "unknown", "refused"
 
-#: Largest part of a message, bytes: one block of one field, or a domain with its static fields.
+#: Largest part of a message, bytes: one block of one field.
 MESSAGE_LIMIT = 1 << 30
 #: Largest number of blocks in one message; the client packs far fewer.
 BLOCKS_LIMIT = 4096
-#: Largest envelope of a kind that carries no domain.
-ENVELOPE_LIMIT = 64 << 20
+#: Largest envelope: a domain with its static fields.
+ENVELOPE_LIMIT = 256 << 20
 HEADER_LIMIT = 16 << 10
 NAME_LIMIT = 256
 WHOLE_LIMIT = 1 << 53
@@ -52,32 +52,22 @@ def envelope(kind: str, **entries: Any) -> bytes:
     return encode({"v": VERSION, "kind": kind, **entries})
 
 
-def decode(data: Any, limit: int = MESSAGE_LIMIT) -> dict[str, Any]:
+def decode(data: Any, limit: int = ENVELOPE_LIMIT) -> dict[str, Any]:
     """A msgpack map from an untrusted peer.
 
     Raises:
         Malformed: not msgpack, not a map with string keys, larger than ``limit``, extension types.
     """
-    size = len(data)
-    if size > limit:
-        raise Malformed(f"a map of {size} bytes; expected at most {limit}")
+    if len(data) > limit:
+        raise Malformed(f"a map of {len(data)} bytes; expected at most {limit}")
     try:
-        message = msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_refuse_extension,
-            max_str_len=min(size, 1 << 20),
-            max_bin_len=size,
-            max_array_len=min(size, 1 << 22),
-            max_map_len=min(size, 1 << 16),
-            max_ext_len=0,
-        )
+        # Lengths within are held against the bytes that are there, before anything is made of them.
+        message = msgpack.unpackb(data, raw=False, ext_hook=_refuse_extension)
     except Malformed:
         raise
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise Malformed(f"not a message: {type(error).__name__} {error}"[:200]) from error
-    if not isinstance(message, dict):
+    if type(message) is not dict:
         raise Malformed(f"a {type(message).__name__}; expected a map")
     return message
 
@@ -88,7 +78,7 @@ def decode_envelope(data: Any) -> dict[str, Any]:
     Raises:
         Malformed: see :func:`decode`; or another version of the protocol.
     """
-    message = decode(data)
+    message = decode(data, ENVELOPE_LIMIT)
     if message.get("v") != VERSION:
         raise Malformed(
             f"protocol version {message.get('v')!r:.40}; this side speaks {VERSION}: "

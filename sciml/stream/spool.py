@@ -96,6 +96,8 @@ class Spool:
         self.segment_size, self._spares = segment_size, spare
         #: Records that the last scan found damaged and dropped.
         self.damaged = 0
+        #: Bytes of records on disk, dead ones too.
+        self.bytes = 0
         self._lock = threading.RLock()
         self._places: dict[int, _Place] = {}
         self._segments: list[_Segment] = []
@@ -112,11 +114,6 @@ class Spool:
             raise InputError(
                 f"{directory} is in use by another trainer; end that one first"
             ) from error
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of records on disk, dead ones too."""
-        return sum(segment.used for segment in self._segments)
 
     @property
     def alive(self) -> int:
@@ -152,6 +149,7 @@ class Spool:
                 segment.size = min(size, segment.used)
                 os.ftruncate(fd, segment.size)
                 self._segments.append(segment)
+                self.bytes += segment.used
             else:
                 _remove(segment)
         self._order = max(records, default=0)
@@ -235,6 +233,7 @@ class Spool:
             raise OSError(f"{segment.path}: {written} of {size} bytes written")
         place = _Place(segment, segment.used, len(header), nbytes)
         segment.used += place.size
+        self.bytes += place.size
         self._note(order, place)
 
     def _room(self, size: int) -> _Segment:
@@ -299,6 +298,7 @@ class Spool:
                         self._move(order, place)
             with self._lock:
                 self._segments.remove(segment)
+                self.bytes -= segment.used
                 if segment.size == self.segment_size and len(self._spare) < self._spares:
                     self._spare.append(segment)
                 else:
