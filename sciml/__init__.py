@@ -4,7 +4,7 @@ from importlib import import_module
 
 # Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
 _PUBLIC = {
-    "fit": "sciml.training.fit",
+    "fit": "sciml.training",
     "simulate": "sciml.solver.simulate",
     "run": "sciml.study.api",
     "load": "sciml.study.api",

@@ -124,6 +124,7 @@ def execute(
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
     directory.study.write_text(dump_study(study))
     write_plan(directory, planned)
+    write_json(directory.solver, description.schema)
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from sciml.domain.inference import domain_of
 from sciml.domain.names import SAMPLE, TIME
 from sciml.errors import InputError
 from sciml.samples.dataset import simulations_of
@@ -61,31 +62,45 @@ def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> No
     One file where all lie on one domain: dims ``(sample, time, …)``, ``u`` and ``u_true``. Else a
     file a simulation, ``predictions-00003.nc``.
     """
-    task = surrogate.task
-    if not task.autoregressive:
+    if not surrogate.task.autoregressive:
         return
-    rolled = []
+    truths = []
     for path in heldout_files(run.path):
         with xr.open_dataset(path) as ds:
-            truth = ds.load()
-        length = min(steps, (truth.sizes[TIME] - 1) // task.lead - (task.history - 1))
-        if length < 1:
-            continue
-        start = truth.isel({TIME: slice(0, (task.history - 1) * task.lead + 1)})
-        guess = surrogate.rollout(start, length)
-        first = (task.history - 1) * task.lead
-        at = slice(first, first + length * task.lead + 1, task.lead)
-        rolled.append(_beside(truth.isel({TIME: at}), guess, task.targets))
-    if not rolled:
-        return
-    if all(ds.sizes == rolled[0].sizes for ds in rolled):
+            truths.append(ds.load())
+    if truths and all(_same_domain(truths[0], ds) for ds in truths):
         together = xr.concat(
-            rolled, SAMPLE, data_vars="all", join="override", combine_attrs="drop_conflicts"
+            truths,
+            SAMPLE,
+            data_vars="all",
+            coords="different",
+            compat="equals",
+            join="override",
+            combine_attrs="drop_conflicts",
         )
-        _write(together, run.predictions)
-        return
-    for number, ds in enumerate(rolled):
-        _write(ds, run.path / f"predictions-{number:05d}.nc")
+        truths = [together]
+    for number, truth in enumerate(truths):
+        path = run.predictions
+        if len(truths) > 1:
+            path = path.with_stem(f"{path.stem}-{number:05d}")
+        rolled = _rolled_out(surrogate, truth, steps)
+        if rolled is not None:
+            _write(rolled, path)
+
+
+def _same_domain(one: xr.Dataset, other: xr.Dataset) -> bool:
+    return one.sizes == other.sizes and domain_of(one) == domain_of(other)
+
+
+def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
+    task = surrogate.task
+    first = (task.history - 1) * task.lead
+    length = min(steps, (truth.sizes[TIME] - 1 - first) // task.lead)
+    if length < 1:
+        return None
+    guess = surrogate.rollout(truth.isel({TIME: slice(0, first + 1)}), length)
+    leads = slice(first, first + length * task.lead + 1, task.lead)
+    return _beside(truth.isel({TIME: leads}), guess, task.targets)
 
 
 def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.Dataset:

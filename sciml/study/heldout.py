@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ class HeldOut:
 
     Args:
         folder: where a file a simulation is written once it is complete.
+        units: of the parameters, for the files.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, units: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._units = dict(units or {})
         self._lock = threading.Lock()
         self._open: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._complete: dict[int, tuple[Simulation, list[Frame]]] = {}
@@ -69,7 +72,10 @@ class HeldOut:
             simulation.fields,
             {name: np.stack([frame.fields[name] for frame in frames]) for name in names},
             np.array([frame.time for frame in frames]),
-            parameters=simulation.parameters,
+            parameters={
+                name: (value, self._units.get(name, "1"))
+                for name, value in simulation.parameters.items()
+            },
             static=simulation.static,
             attrs={"simulation": simulation.id},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,15 +81,20 @@ def jobs(
         "SCIML_SEND": json.dumps(study.solver.send.model_dump()),
     }
     local = study.cluster.kind == "local"
+    # Ranks that wait for each other keep a core busy: they shall not take it from the trainer.
+    polite = ["nice", "-n", "5"] if local and shutil.which("nice") else []
     return [
         Job(
             simulation=planned.id,
-            command=command(
-                description.path,
-                study.solver.ranks,
-                description.arguments(values(study, planned)),
-                local=local or None,
-            ),
+            command=[
+                *polite,
+                *command(
+                    description.path,
+                    study.solver.ranks,
+                    description.arguments(values(study, planned)),
+                    local=local or None,
+                ),
+            ],
             environment={**environ, "SCIML_SIMULATION": str(planned.id)},
             run=str(run.path),
         )

@@ -36,6 +36,7 @@ class RunDirectory:
 
         study.yaml          the study as it ran, every default written out
         simulations.json    drawn parameters, seed and role of every simulation
+        solver.json         what the program said of itself
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
@@ -85,6 +86,10 @@ class RunDirectory:
     @property
     def simulations(self) -> Path:
         return self.path / "simulations.json"
+
+    @property
+    def solver(self) -> Path:
+        return self.path / "solver.json"
 
     @property
     def endpoint(self) -> Path:

@@ -57,7 +57,10 @@ class Trainer:
         self.buffer = make_buffer(
             buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
         )
-        self.heldout = HeldOut(run.validation)
+        program = read_json(run.solver)
+        self.heldout = HeldOut(
+            run.validation, {entry["name"]: entry["units"] for entry in program["parameters"]}
+        )
         self.intake = Intake(
             self.server,
             Windower(self.study.task.build()),
