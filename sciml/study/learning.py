@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sciml.trainer")
 
-#: Windows a held-out simulation in a validation while the stream runs; the last one takes all.
-WINDOWS_ON_THE_WAY = 8
+#: Windows in a validation while the stream runs, all held-out simulations together; the last one
+#: takes all there are.
+WINDOWS_ON_THE_WAY = 512
 
 
 class Learning:
@@ -152,7 +153,8 @@ class Learning:
         trajectories = self.trainer.heldout.trajectories()
         if not trajectories:
             return {}
-        return Validation(trajectories, windows=WINDOWS_ON_THE_WAY)(surrogate)
+        windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
+        return Validation(trajectories, windows=windows)(surrogate)
 
     def _on_validation(self, found: dict[str, Any]) -> None:
         if "one_step" not in found:
