@@ -13,8 +13,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -183,16 +185,31 @@ def local_cluster(jobs_at_once: int) -> Any:
         }
     )
     environment = {k: os.environ.get(k, "1") for k in ("OMP_NUM_THREADS",)}
-    return LocalCluster(
-        n_workers=jobs_at_once,
-        threads_per_worker=1,
-        processes=True,
-        resources={"sim": 1},
-        dashboard_address=None,
-        silence_logs=50,
-        env=environment,
-        memory_limit=0,
-    )
+    with _sigint_ignored():
+        return LocalCluster(
+            n_workers=jobs_at_once,
+            threads_per_worker=1,
+            processes=True,
+            resources={"sim": 1},
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+            env=environment,
+            memory_limit=0,
+        )
+
+
+@contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """Children started within ignore SIGINT: a Ctrl-C in a terminal goes to its whole process
+    group, and the workers must outlive it for an orderly end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def slurm_cluster(cluster: Any, ranks: int) -> Any:
