@@ -192,6 +192,8 @@ def local_cluster(jobs_at_once: int) -> Any:
             processes=True,
             resources={"sim": 1},
             dashboard_address="127.0.0.1:0",
+            # dask runs whatever comes to its port: on a shared machine only we may speak to it.
+            security=True,
             silence_logs=50,
             env=environment,
             memory_limit=0,
