@@ -9,14 +9,14 @@ import time
 
 import pytest
 import xarray as xr
-from conftest import one_line
+from small_study import one_line
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One run, looked at by several tests."""
     import yaml
-    from conftest import sciml, small_study
+    from small_study import sciml, small_study
 
     folder = tmp_path_factory.mktemp("study")
     (folder / "study.yaml").write_text(yaml.safe_dump(small_study()))
