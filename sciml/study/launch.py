@@ -95,7 +95,7 @@ def run_job(job: Job) -> dict[str, Any]:
             time.monotonic() - began,
             cancelled=stopped and code != 0,
         )
-        write_json(record, {"attempt": attempt, "session": None, "began": None})
+        write_json(record, {"attempt": attempt, "session": None, "began": None, "code": code})
         return asdict(outcome)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -115,7 +115,7 @@ def skip_job(run: RunDirectory, simulation: int) -> None:
 def end_all_jobs(run: RunDirectory) -> None:
     """Let no further job start, and end those that live."""
     (run.pids / "stop").touch()
-    for record in run.pids.glob("simulation-*.json"):
+    for record in _records(run):
         _end_recorded(record)
 
 
@@ -125,6 +125,22 @@ def silent_since_start(run: RunDirectory, simulation: int) -> float | None:
     if not record.exists() or read_json(record)["session"] is None:
         return None
     return time.time() - record.stat().st_mtime
+
+
+def finished_jobs(run: RunDirectory) -> list[int]:
+    """Simulations whose job has ended well: every frame of them is in the spool or beyond."""
+    return [
+        int(path.stem.split("-")[1]) for path in _records(run) if read_json(path).get("code") == 0
+    ]
+
+
+def reap(run: RunDirectory) -> None:
+    """End what a supervisor that was killed has left: the trainer, which first writes its checkpoint,
+    and every solver job; what it had forbidden to start may start again."""
+    for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
+        _end_recorded(record, grace)
+    for mark in run.pids.glob("stop*"):
+        mark.unlink()
 
 
 def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
@@ -148,7 +164,11 @@ def _stopped(run: RunDirectory, simulation: int) -> bool:
     return any((run.pids / name).exists() for name in ("stop", f"stop-{simulation:05d}"))
 
 
-def _end_recorded(record: Path) -> None:
+def _records(run: RunDirectory) -> list[Path]:
+    return sorted(run.pids.glob("simulation-*.json"))
+
+
+def _end_recorded(record: Path, grace: float = 3.0) -> None:
     if not record.exists():
         return  # it has not started yet
     state = read_json(record)
@@ -159,7 +179,7 @@ def _end_recorded(record: Path) -> None:
     # A leader that began at another time is a stranger with a used pid; without a leader the
     # session number cannot have been taken again while members are left.
     if leader is None or leader == state["began"]:
-        end_session(session)
+        end_session(session, grace)
 
 
 def _outlast(session: int, grace: float = 5.0) -> None:
