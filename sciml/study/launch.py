@@ -82,7 +82,12 @@ def run_job(job: Job) -> dict[str, Any]:
             )
             write_json(
                 record,
-                {"attempt": attempt, "session": process.pid, "began": start_time(process.pid)},
+                {
+                    "attempt": attempt,
+                    "session": process.pid,
+                    "began": start_time(process.pid),
+                    "scratch": scratch,
+                },
             )
             code = process.wait()
         _outlast(process.pid)
@@ -180,6 +185,9 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
     # session number cannot have been taken again while members are left.
     if leader is None or leader == state["began"]:
         end_session(session, grace)
+    if state.get("scratch"):
+        # Its worker removes it, unless that was killed.
+        shutil.rmtree(state["scratch"], ignore_errors=True)
 
 
 def _outlast(session: int, grace: float = 5.0) -> None:
