@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sciml.errors import InputError, ScimlError
-from sciml.installation import warn_of_namesake
+from sciml.installation import version, warn_of_namesake
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -22,6 +22,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(version())
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """PDE solvers under MPI stream into the online training of surrogate models."""
 
 
 @app.command()
@@ -68,7 +83,7 @@ def evaluate(
         typer.Option(help="netCDF files to evaluate on; default: the run's held-out simulations"),
     ] = None,
     rollout: Annotated[
-        int | None, typer.Option(help="rollout steps; default: all there are")
+        int | None, typer.Option(min=1, help="rollout steps; default: all there are")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -156,8 +171,10 @@ def _dry_run(study) -> None:
     from sciml.study.designs import plan
     from sciml.study.dryrun import estimate
     from sciml.study.jobs import check
+    from sciml.surrogates.registry import check as check_model
 
     description = check(study)
+    check_model(study.model.name, study.model.config)
     print(f"{study.name}: {description.summary}")
     for name, value in estimate(study, description, plan(study)).rows():
         print(f"{name:>16}  {value}")

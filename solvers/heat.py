@@ -1,4 +1,4 @@
-"""Heat equation: ``mpirun -n 4 python heat.py --kappa 0.1 --shape 128 128 --out heat.nc``."""
+"""Heat equation: ``mpirun -n 2 python heat.py --kappa 0.1 --dt 5e-4 --out heat.nc``."""
 
 import numpy as np
 

@@ -116,7 +116,7 @@ def test_your_own_solver(tmp_path, monkeypatch):
     grid = Grid((6, 5), ((0.0, 1.0),) * 2, ("periodic",) * 2)
     u = np.random.default_rng(0).random(grid.shape)
     try:
-        execute(code, {"grid": grid, "kappa": 0.3, "steps": 3, "time": 0.0, "u": u})
+        execute(code, {"grid": grid, "kappa": 0.3, "steps": 3, "dt": 0.1, "u": u})
         events = []
         while not events or not isinstance(events[-1], Closed):
             events.append(server.events.get(timeout=20.0))

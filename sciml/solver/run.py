@@ -124,6 +124,9 @@ def _check_destination(
 
 def _world(name: str) -> Any:
     """MPI, started here and not at import: ``--describe`` must do without."""
+    if not _launched():
+        # Alone, Open MPI leaves its segment for other ranks behind in /dev/shm each time.
+        os.environ.setdefault("OMPI_MCA_btl", "self")
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -169,14 +172,18 @@ def _say(text: str) -> None:
     print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
+def _launched() -> bool:
+    """Whether a launcher started this process."""
+    return any(name in os.environ for name in ("PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"))
+
+
 def _die_with(parent: int) -> None:
     """Ask Linux to end this rank when the process that started it, mpirun's daemon, is gone.
 
     A killed mpirun leaves busy ranks running, and they would go on streaming beside their own
     second attempt. A program started by hand without mpirun is left alone.
     """
-    launched = any(name in os.environ for name in ("PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"))
-    if not launched or not sys.platform.startswith("linux"):
+    if not _launched() or not sys.platform.startswith("linux"):
         return
     import ctypes
 

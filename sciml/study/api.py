@@ -17,6 +17,7 @@ from sciml.study.schema import Study, dump_study, load_study
 
 if TYPE_CHECKING:
     import xarray as xr
+    from torch import nn
 
     from sciml.solver.describe import Description
     from sciml.surrogates import Surrogate
@@ -182,9 +183,28 @@ def supervise(
             if not isinstance(cluster, str):
                 cluster.close(timeout=5)
         if code == 0:
-            display.say(figures(read_json(directory.summary)))
-            display.say(f"surrogate, metrics and predictions: {shown(directory.path)}")
+            for line in shortcomings(study, read_json(directory.summary), supervisor.given_up):
+                display.say(f"warning: {line}")
+    if code == 0:
+        print(figures(read_json(directory.summary)))
+        print(f"surrogate, metrics and predictions: {shown(directory.path)}")
     return code
+
+
+def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:
+    """What a run that finished did not do of what the study asked for."""
+    lines = []
+    if given_up:
+        lines.append(
+            f"{given_up} simulations were given up: what is learned lacks their part of the design"
+        )
+    planned = study.training.steps
+    if planned and summary["steps"] < planned:
+        lines.append(
+            f"the stream fed {summary['steps']} of {planned} steps; raise buffer.draws or "
+            "parameters.simulations, or lower training.phases"
+        )
+    return lines
 
 
 def refuse_if_alive(directory: RunDirectory) -> None:
@@ -207,8 +227,12 @@ def open_run(path: str | Path) -> Run:
     return Run(RunDirectory.open(path))
 
 
-def load(path: str | Path) -> Surrogate:
+def load(path: str | Path, model: nn.Module | None = None) -> Surrogate:
     """The surrogate of a run directory, or one that :meth:`Surrogate.save` wrote.
+
+    Args:
+        path: of either.
+        model: an instance built alike, where the model is one of your own.
 
     Raises:
         InputError: there is neither.
@@ -218,7 +242,7 @@ def load(path: str | Path) -> Surrogate:
     path = Path(path)
     for folder in (path / "surrogate", path):
         if (folder / "surrogate.json").is_file():
-            return Surrogate.load(folder)
+            return Surrogate.load(folder, model)
     raise InputError(f"{path} holds no surrogate; expected a finished run or a saved surrogate")
 
 

@@ -128,7 +128,7 @@ def limit(snapshot: Snapshot) -> str:
         return state
     if waiting > 0.5:
         return f"waiting for data ({waiting:.0%} of the time): more simulations at once would help"
-    return f"training limits ({1 - waiting:.0%} of the time): the solvers are fast enough"
+    return f"limited by training ({1 - waiting:.0%} of the time): more solvers would not help"
 
 
 def _bar(done: float, total: float) -> ProgressBar:

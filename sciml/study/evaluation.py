@@ -45,8 +45,12 @@ def evaluate(
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a netCDF file of simulations")
-        with xr.open_dataset(path) as ds:
-            trajectories += simulations_of(ds.load(), surrogate.task.parameters)
+        try:
+            with xr.open_dataset(path) as opened:
+                ds = opened.load()
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: no netCDF file that xarray can read") from error
+        trajectories += simulations_of(ds, surrogate.task.parameters)
     longest = max(len(frames) for _, frames in trajectories)
     found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
     return {"simulations": len(trajectories), **found}

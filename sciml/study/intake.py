@@ -54,6 +54,8 @@ class Intake(threading.Thread):
         # Samples of the last frame, with the number that each has among all that are put.
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
+        self.dt: float | None = None
+        self._first_time: tuple[int, int, float] | None = None
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
         self.opened: set[int] = set()
@@ -131,6 +133,7 @@ class Intake(threading.Thread):
             "on_the_way": [[*sample.key, ordinal] for ordinal, sample in self._on_the_way],
             "ledger": self._server.ledger.state_dict(),
             "opened": sorted(self.opened),
+            "dt": self.dt,
         }
 
     def restore(
@@ -154,6 +157,7 @@ class Intake(threading.Thread):
         self._put_count = put
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
+        self.dt = state["dt"]
         trained = [s for n, s in simulations.items() if not self._held_out(n)]
         if trained:
             self.simulation = trained[0]
@@ -202,6 +206,7 @@ class Intake(threading.Thread):
             # One step for a checkpoint: the frame counts as entered, and its samples are listed
             # as on their way, whether or not the buffer has room for them yet.
             samples = self._windower.push(frame)
+            self._measure_dt(frame)
             self._on_the_way = list(enumerate(samples, self._put_count))
             ledger.enter(frame)
             if self.normalizer is None:
@@ -209,6 +214,15 @@ class Intake(threading.Thread):
             elif samples:
                 self.normalizer.update(samples)
         self._put_waiting()
+
+    def _measure_dt(self, frame: Frame) -> None:
+        """Physical time between frames, once two of one simulation have come."""
+        if self.dt is None and frame.step > 0 and self._first_time is not None:
+            number, step, time_ = self._first_time
+            if number == frame.simulation and frame.step != step:
+                self.dt = (frame.time - time_) / (frame.step - step)
+        if self._first_time is None or self._first_time[0] != frame.simulation:
+            self._first_time = (frame.simulation, frame.step, frame.time)
 
     def _put_waiting(self) -> None:
         """Give the buffer what is on its way; waits where the buffer is full."""

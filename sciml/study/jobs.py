@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
+from sciml.solver.simulate import simulate
 from sciml.study.designs import PlannedSimulation
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
@@ -39,10 +40,57 @@ def check(study: Study) -> Description:
             raise InputError(
                 f"task: {description.name} has no field '{name}'; {nearest(name, fields)}"
             )
+    for name in study.solver.send.fields or ():
+        if name not in fields:
+            raise InputError(
+                f"solver.send.fields: {description.name} has no field '{name}'; "
+                f"{nearest(name, fields)}"
+            )
+    static = {field.name for field in description.static}
+    for name in study.task.static:
+        if name not in static:
+            raise InputError(
+                f"task.static: {description.name} has no static field '{name}'; "
+                f"{nearest(name, static) if static else 'it has none'}"
+            )
     for name in study.task.parameters:
         description.parameter(name)
+    _check_window(study, description)
     _check_cores(study)
+    _check_corners(study, description)
     return description
+
+
+def _check_window(study: Study, description: Description) -> None:
+    """A window of the task must fit into the frames that a simulation sends."""
+    if "steps" not in description.flags:
+        return
+    steps = int(study.solver.options.get("steps", description.flags["steps"].default))
+    frames = steps // study.solver.send.every + 1
+    task = study.task.build()
+    window = [*task.input_steps(0), *task.target_steps(0)]
+    needed = max(window) - min(window) + 1
+    if frames < needed:
+        raise InputError(
+            f"task: a window spans {needed} frames, a simulation sends {frames} (steps={steps}, "
+            f"every={study.solver.send.every}); raise solver.options.steps, or lower "
+            "solver.send.every, task.lead, task.history or task.unroll"
+        )
+
+
+def _check_corners(study: Study, description: Description) -> None:
+    """The program itself must accept both ends of the ranges: a time step that is stable at one end
+    only would cut the design short, without a word, and bias what is learned."""
+    if not {"steps", "out"} <= set(description.flags):
+        return
+    for end in (0, 1):
+        corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
+        given = {**study.solver.options, **corner, "steps": 0}
+        try:
+            simulate(description.path, **given)
+        except ScimlError as error:
+            at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
+            raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
 
 
 def _check_cores(study: Study) -> None:

@@ -63,8 +63,20 @@ class RunDirectory:
                 f"output {path} exists; name another with --out, or remove it (nothing was touched)"
             )
         run = cls(path.resolve())
-        for folder in (run.path, run.spool, run.pids, run.logs, run.validation, run.checkpoints):
-            folder.mkdir(parents=True)
+        try:
+            for folder in (
+                run.path,
+                run.spool,
+                run.pids,
+                run.logs,
+                run.validation,
+                run.checkpoints,
+            ):
+                folder.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(
+                f"output {path} cannot be made: {error.strerror}; name another"
+            ) from error
         return run
 
     @classmethod

@@ -89,7 +89,7 @@ class Parameters(Section):
     """The design that varies the program's parameters; ``seed`` gives each simulation its own."""
 
     design: Literal["sobol", "latin-hypercube", "halton", "grid", "random"] = "sobol"
-    simulations: Positive
+    simulations: Annotated[Positive, Field(le=1_000_000)]
     ranges: dict[str, Range] = {}
     seed: bool = True
 

@@ -78,6 +78,7 @@ class Supervisor:
         self._reply: dict[str, Any] = {}
         self._training = training
         self._control: ControlClient | None = None
+        self._problem = ""
         self._launcher = Launcher(
             cluster,
             run,
@@ -186,6 +187,10 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
+        problem = (self._reply.get("stream") or {}).get("problem")
+        if problem and problem != self._problem:
+            self._display.say(f"warning: the stream stands still: {problem}")
+        self._problem = problem
         if self._reply.get("training_over"):
             self._launcher.skip(self._training)
         self._end_silent()
@@ -217,6 +222,11 @@ class Supervisor:
                 )
                 self._launcher.kick(simulation)
 
+    @property
+    def given_up(self) -> int:
+        """Simulations that the study went on without, quarantined ones not counted."""
+        return sum(f.simulation not in self._quarantined for f in self._launcher.failures)
+
     def _write_status(self) -> Snapshot:
         launcher = self._launcher
         snapshot = Snapshot(
@@ -225,7 +235,7 @@ class Supervisor:
                 "done": len(launcher.finished),
                 "running": min(len(launcher.running), self._study.cluster.simulations_at_once),
                 "restarted": launcher.restarts,
-                "given_up": sum(f.simulation not in self._quarantined for f in launcher.failures),
+                "given_up": self.given_up,
                 "quarantined": len(self._quarantined),
                 "skipped": launcher.skipped,
             },
@@ -283,7 +293,10 @@ class Supervisor:
 
 def ended(code: int) -> str:
     """An exit code in words."""
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    hint = "; out of memory?" if -code == signal.SIGKILL else ""
+    return f"killed by signal {signal.Signals(-code).name}{hint}"
 
 
 def newest_step(run: RunDirectory) -> int:

@@ -61,7 +61,8 @@ class Trainer:
         )
         program = read_json(run.solver)
         self.heldout = HeldOut(
-            run.validation, {entry["name"]: entry["units"] for entry in program["parameters"]}
+            run.validation,
+            {entry["name"]: entry.get("units", "1") for entry in program["parameters"]},
         )
         self.intake = Intake(
             self.server,

@@ -94,7 +94,8 @@ def fit(
     surrogate.normalizer.update(samples)
     surrogate.normalizer.fix()
     if phases is None:
-        phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs or 50, weight_decay=1e-5, clip=1.0)
+        epochs = 50 if epochs is None else epochs
+        phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)
     elif epochs is not None:
         raise InputError("fit: epochs and phases; give one of them")
     source = DatasetSource(samples, task, batch_size, seed=seed)

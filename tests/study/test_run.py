@@ -42,7 +42,7 @@ def test_plain_lines_without_a_terminal(finished):
     lines = process.stderr.splitlines()
     assert any("simulations" in line and "buffer" in line and "step" in line for line in lines)
     assert "\x1b" not in process.stderr
-    assert "relative L2" in process.stderr
+    assert "relative L2" in process.stdout
 
 
 def test_predictions_open_with_plain_xarray(finished):
