@@ -79,7 +79,7 @@ def fit(
         InputError: names that the data does not have, NaN, nothing left to train on.
     """
     ds = _open(data)
-    task = _task(ds, task, inputs, targets, parameters)
+    task = _task(ds, task, *map(_names, (inputs, targets, parameters)))
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
     training, held_out = _split(trajectories, task, validation, seed)
@@ -132,13 +132,28 @@ class _Reporter:
 
 
 def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
-    if not isinstance(data, str | Path):
-        return data
     import xarray as xr
 
+    if isinstance(data, xr.DataArray):
+        return data.to_dataset(name=data.name or "u")
+    if isinstance(data, xr.Dataset):
+        return data
+    if not isinstance(data, str | Path):
+        raise InputError(
+            f"fit: data of type {type(data).__name__}; expected an xarray dataset, or the path of a "
+            "netCDF file"
+        )
     if not Path(data).exists():
         raise InputError(f"no file {data}; expected a netCDF file, or a dataset")
-    return xr.open_dataset(data)
+    try:
+        return xr.open_dataset(data)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{data}: no netCDF file that xarray can read") from error
+
+
+def _names(given: Sequence[str] | str | None) -> Sequence[str] | None:
+    """``"u"`` for ``["u"]``: a string is a sequence of letters, which nobody means."""
+    return [given] if isinstance(given, str) else given
 
 
 def _task(

@@ -93,6 +93,15 @@ def test_bad_input_is_named(ocean, tmp_path):
         fit("fno", ocean, inputs=["stt"])
     with pytest.raises(InputError, match="no file"):
         fit("fno", tmp_path / "none.nc")
+    (tmp_path / "junk.nc").write_text("no netCDF")
+    with pytest.raises(InputError, match="no netCDF file"):
+        fit("fno", tmp_path / "junk.nc")
+    with pytest.raises(InputError, match="expected an xarray dataset"):
+        fit("fno", 3)
+    with pytest.raises(InputError, match="no variable 'temp'"):
+        fit("fno", ocean, targets="temp")
+    with pytest.raises(InputError, match="epochs=0"):
+        fit(TINY, ocean, epochs=0)
     with pytest.raises(InputError, match="say what to predict"):
         fit("fno", ocean.isel(time=0, drop=True))
     with pytest.raises(InputError, match="give one of them"):
