@@ -34,7 +34,9 @@ class Reception:
         self._credit = credit
         self.bytes = 0
 
-    def take(self, stream: Stream, session: Session, parts: Sequence[Any]) -> None:
+    def take(
+        self, stream: Stream, session: Session, headers: Sequence[Any], payloads: Sequence[Any]
+    ) -> None:
         """All blocks of one message.
 
         Raises:
@@ -44,7 +46,7 @@ class Reception:
         fresh: list[tuple[Header, Any, np.ndarray]] = []
         seen: set[tuple[int, str]] = set()
         bad: BadBlock | None = None
-        for packed, payload in zip(parts[::2], parts[1::2], strict=True):
+        for packed, payload in zip(headers, payloads, strict=True):
             header = Header.decode(packed)
             if (header.simulation, header.attempt) != (session.simulation, session.attempt):
                 raise Malformed("a block of another simulation than its sender said hello for")
