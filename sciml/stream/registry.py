@@ -205,19 +205,15 @@ class Registry:
         if len(parts) % 2 or not 0 < len(parts) <= 2 * m.BLOCKS_LIMIT:
             raise m.Malformed(f"{len(parts)} parts of blocks; expected pairs of header and payload")
         stream = self.streams[session.simulation]
-        payloads = parts[1::2]
-        references = []
-        if envelope["kind"] == m.SLOTS:
-            if session not in self.readers:
-                self._answer(peer, m.UNKNOWN, hello=session.hello)
-                return
-            references = self.readers.check(session, payloads)
-            session.received += sum(reference.nbytes for reference in references)
-        else:
-            session.received += sum(len(payload) for payload in payloads)
+        payloads, by_slots = parts[1::2], envelope["kind"] == m.SLOTS
+        if by_slots and session not in self.readers:
+            self._answer(peer, m.UNKNOWN, hello=session.hello)
+            return
+        references = self.readers.check(session, payloads) if by_slots else ()
+        session.received += sum((r.nbytes for r in references) if by_slots else map(len, payloads))
         if session.received > session.granted + TOLERANCE + self.credit.window(stream):
             raise Refusal(f"rank {session.rank} sent more than it has credit for")
-        if references:
+        if by_slots:
             payloads = self.readers.read(session, references)
         try:
             self.reception.take(stream, session, parts[::2], payloads)
