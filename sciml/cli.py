@@ -49,6 +49,18 @@ def run(
 
 
 @app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="run directory that was interrupted or killed")],
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Go on with a run where its last checkpoint and its spool stand."""
+    from sciml.study.api import resume as go_on
+
+    _, code = go_on(run_dir, plain=True if plain else None)
+    raise typer.Exit(code)
+
+
+@app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from sciml.errors import ScimlError
+from sciml.study.restoring import needed
 from sciml.study.rundir import write_json
 from sciml.surrogates import Surrogate
 from sciml.surrogates.batch import Batch
@@ -67,8 +69,11 @@ class Learning:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
         trainer, training = self.trainer, self.study.training
         trainer.state = "waiting for the watermark"
-        source = _Watermarked(
-            StreamSource(trainer.buffer, self.task, training.batch_size), self._begin
+        source = _Accounted(
+            StreamSource(trainer.buffer, self.task, training.batch_size),
+            self._begin,
+            self._beside,
+            trainer.intake.lock,
         )
         hooks = Hooks(
             on_step=self._on_step,
@@ -78,7 +83,7 @@ class Learning:
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: trainer.server.wants_commit,
-            extra_state=trainer.intake.state_dict,
+            extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
             stop=trainer.stop,
         )
@@ -89,8 +94,9 @@ class Learning:
             [phase.build() for phase in training.phases],
             hooks=hooks,
             device=self.device,
+            resume=trainer.checkpoint,
         )
-        if not self.history.steps and not trainer.stop.is_set():
+        if not trainer.progress["step"] and not trainer.stop.is_set():
             raise ScimlError(
                 "no simulation delivered a training sample: every one failed or is shorter than "
                 "the task's window; see logs/ in the run"
@@ -104,9 +110,9 @@ class Learning:
         self.surrogate.save(self.run.surrogate)
         trajectories = self.trainer.heldout.trajectories()
         summary: dict[str, Any] = {
-            "steps": len(self.history.steps),
+            "steps": self.trainer.progress["step"],
             "ended": self.history.ended,
-            "loss": self.history.losses[-1],
+            "loss": self.trainer.progress.get("loss"),
             "first_step": self.trainer.first_step_at,
             "parameters": sum(p.numel() for p in self.surrogate.parameters()),
             "wait_seconds": self.history.wait,
@@ -120,7 +126,7 @@ class Learning:
             from sciml.study.evaluation import write_predictions
 
             write_predictions(self.surrogate, self.run, rollout)
-            self._on_validation({"step": len(self.history.steps), **found})
+            self._on_validation({"step": self.trainer.progress["step"], **found})
         write_json(self.run.summary, summary)
 
     def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
@@ -132,6 +138,8 @@ class Learning:
         trainer = self.trainer
         trainer.intake.fix_normalizer()
         trainer.state = "training"
+        if trainer.first_step_at is not None:
+            return  # resumed
         trainer.first_step_at = {
             "simulations_started": len(trainer.intake.opened),
             "simulations_planned": trainer.planned,
@@ -141,6 +149,7 @@ class Learning:
     def _on_step(self, step: Step, history: History) -> None:
         self._shares.append((step.wait, step.compute))
         self._shares = self._shares[-50:]
+        self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])
         waited = sum(w for w, _ in self._shares)
         computed = sum(c for _, c in self._shares)
         self.trainer.progress |= {
@@ -166,18 +175,15 @@ class Learning:
         with self.run.metrics.open("a") as file:
             file.write(json.dumps({"loss": self.trainer.progress.get("loss"), **found}) + "\n")
 
+    def _beside(self) -> dict[str, Any]:
+        return {**self.trainer.intake.state_dict(), "first_step": self.trainer.first_step_at}
+
     def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
         """What the checkpoint does not need can leave the spool.
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
-        held = state["extra"]
-        samples = [entry[:2] for entry in state["source"]["buffer"]["entries"]]
-        keep = {tuple(key) for key in held["frames"]}
-        for simulation, origin in [*samples, *held["on_the_way"]]:
-            steps = (*self.task.input_steps(origin), *self.task.target_steps(origin))
-            keep |= {(simulation, step) for step in steps}
-        self.trainer.server.commit(keep, held["ledger"])
+        self.trainer.server.commit(needed(self.task, state), state["extra"]["ledger"])
 
     def _await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in."""
@@ -195,13 +201,30 @@ class Learning:
             time.sleep(0.05)
 
 
-class _Watermarked:
-    """A source that says when its first batch is there, before anyone computes with it."""
+class _Accounted:
+    """The stream as a source: says when its first batch is there, before anyone computes with it,
+    and takes the state of buffer and intake in one moment, in which no frame can slip between.
 
-    def __init__(self, source: StreamSource, begin: Any) -> None:
+    Args:
+        source: draws from the buffer.
+        begin: called once, before the first batch is given.
+        beside: state of all that feeds the buffer.
+        lock: held by the intake while it takes a frame in.
+    """
+
+    def __init__(
+        self,
+        source: StreamSource,
+        begin: Callable[[], None],
+        beside: Callable[[], dict[str, Any]],
+        lock: threading.Lock,
+    ) -> None:
         self._source = source
         self._begin = begin
+        self._beside = beside
+        self._lock = lock
         self._begun = False
+        self.beside: dict[str, Any] = {}
 
     def next_batch(self) -> Batch | None:
         batch = self._source.next_batch()
@@ -211,9 +234,13 @@ class _Watermarked:
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return self._source.state_dict()
+        with self._lock:
+            state = self._source.state_dict()
+            self.beside = self._beside()
+            return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        # The buffer was filled from the spool before: see sciml.study.restoring.
         self._source.load_state_dict(state)
 
 
