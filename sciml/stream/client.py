@@ -192,10 +192,11 @@ class Client:
         """Offer slots to a trainer on this node; whether an answer is to be waited for."""
         if self._slots is None and self._node and where == self._node:
             self._node = ""  # tried once
-            room = max(ROOM, 3 * self._packer.estimate)
-            # Without memory for it the socket does as well.
+            step = self._packer.estimate
+            room = min(max(3 * step, min(ROOM, 64 * step)), ROOM_LIMIT)
+            # Small fields do not need it, and without memory for it the socket does as well.
             with contextlib.suppress(OSError):
-                self._slots = Slots(min(room, ROOM_LIMIT))
+                self._slots = Slots(room) if step >= SMALL else None
         if self._slots is None:
             return False
         self._slots.accepted = False
