@@ -39,7 +39,7 @@ SMALL = 4 << 10
 #: Room for slots of one rank, bytes: enough to keep it busy, small enough to stay in caches.
 ROOM = 8 << 20
 ROOM_LIMIT = 256 << 20
-#: Linux 5.1 and glibc have it; Python names these since 3.8, and only where they exist.
+#: Zero where the system or this Python has no seals.
 SEALS = getattr(fcntl, "F_SEAL_SHRINK", 0) | getattr(fcntl, "F_SEAL_GROW", 0)
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
