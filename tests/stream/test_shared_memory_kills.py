@@ -34,16 +34,26 @@ def until_closed(count):
     return until
 
 
-def start_rank(run_dir, steps, attempt, pause=0.0, *hang):
-    arguments = [run_dir, steps, attempt, pause, *hang]
-    return subprocess.Popen(
-        [sys.executable, str(RANK), *map(str, arguments)], stdout=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start():
+    """Starts programs of these tests; whatever still runs at the end is killed."""
+    started = []
+
+    def start(program, *arguments):
+        command = [sys.executable, str(program), *map(str, arguments)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
-def test_rank_killed_with_a_slot_in_its_hand(serve, tools):
+def test_rank_killed_with_a_slot_in_its_hand(serve, start, tools):
     server = serve()
-    rank = start_rank(server.run_dir, 60, 1, 0.0, 25)
+    rank = start(RANK, server.run_dir, 60, 1, 0.0, 25)
     assert rank.stdout.readline() == "hangs\n"
     assert server.status()["slot_ranks"] == 1
     rank.kill()
@@ -52,7 +62,7 @@ def test_rank_killed_with_a_slot_in_its_hand(serve, tools):
     while server.status()["slot_ranks"]:  # the memory of the dead is let go of
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    again = start_rank(server.run_dir, 60, 2)
+    again = start(RANK, server.run_dir, 60, 2, 0.0)
     events = tools.drain(server, until_closed(1))
     assert again.wait(10.0) == 0
     frames = [e.frame for e in events if isinstance(e, Arrived)]
@@ -60,41 +70,36 @@ def test_rank_killed_with_a_slot_in_its_hand(serve, tools):
     assert all((f.fields["u"] == f.step).all() for f in frames)
     counts = server.ledger.frames()
     assert counts["received"] == 60 and counts["lost"] == counts["doubled"] == 0
-    rank.stdout.close()
-    again.stdout.close()
 
 
-def test_ranks_killed_at_any_moment(serve, tools):
+def test_ranks_killed_at_any_moment(serve, start, tools):
     seed = random.randrange(1 << 30)
     print("seed", seed)
     draw = random.Random(seed)
     server = serve()
     for attempt in range(1, 4):
-        rank = start_rank(server.run_dir, 400, attempt, 0.002)
+        rank = start(RANK, server.run_dir, 400, attempt, 0.002)
         deadline = time.monotonic() + 10.0
         while server.status()["slot_ranks"] == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.3 * draw.random())
         rank.kill()
         rank.wait()
-        rank.stdout.close()
-    rank = start_rank(server.run_dir, 400, 4)
+    rank = start(RANK, server.run_dir, 400, 4, 0.0)
     events = tools.drain(server, until_closed(1))
     assert rank.wait(10.0) == 0
-    rank.stdout.close()
     assert sorted(tools.steps_of(events)) == list(range(400))
     counts = server.ledger.frames()
     assert counts["lost"] == counts["doubled"] == 0 and server.status()["slot_blocks"] >= 400
 
 
-def test_trainer_killed_and_back_reads_the_slots_again(solve, grid_simulation, tools, tmp_path):
+def test_trainer_killed_and_back_reads_the_slots_again(
+    solve, start, grid_simulation, tools, tmp_path
+):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
 
-    def start():
-        return subprocess.Popen([sys.executable, str(TRAINER), str(run_dir), "1"])
-
-    trainer = start()
+    trainer = start(TRAINER, run_dir, 1)
     deadline = time.monotonic() + 10.0
     while not (run_dir / "endpoint.json").exists():
         assert time.monotonic() < deadline
@@ -105,7 +110,7 @@ def test_trainer_killed_and_back_reads_the_slots_again(solve, grid_simulation, t
         time.sleep(0.5)
         trainer.kill()
         trainer.wait()
-        trainer = start()
+        trainer = start(TRAINER, run_dir, 1)
     assert trainer.wait(timeout=20.0) == 0
     tools.finish(threads)
     model = json.loads((run_dir / "checkpoint.json").read_text())["model"]
@@ -116,22 +121,21 @@ def test_trainer_killed_and_back_reads_the_slots_again(solve, grid_simulation, t
     assert (counts["lost"], counts["doubled"], counts["received"]) == (0, 0, 300)
 
 
-def test_both_killed_leave_nothing(tmp_path):
+def test_both_killed_leave_nothing(start, tmp_path):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
-    trainer = subprocess.Popen([sys.executable, str(TRAINER), str(run_dir), "1"])
+    trainer = start(TRAINER, run_dir, 1)
     deadline = time.monotonic() + 10.0
     while not (run_dir / "endpoint.json").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    rank = start_rank(run_dir, 60, 1, 0.0, 25)
+    rank = start(RANK, run_dir, 60, 1, 0.0, 25)
     assert rank.stdout.readline() == "hangs\n"
     assert any("sciml-slots" in os.readlink(p) for p in Path(f"/proc/{rank.pid}/fd").iterdir())
     before = set(os.listdir("/dev/shm"))
     for process in (trainer, rank):
         process.kill()
         process.wait()
-    rank.stdout.close()
     assert set(os.listdir("/dev/shm")) <= before
     names = {path.name for path in run_dir.rglob("*") if path.is_file()}
     allowed = {"endpoint.json", "server.key", "lock", "checkpoint.json"}
