@@ -6,9 +6,9 @@ done inside ``send`` and ``close``; the trainer may die and come back in between
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time as clock
-from collections import deque
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -24,13 +24,9 @@ from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Packer, Parcel
+from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
+from sciml.stream.transit import Transit
 
-#: Several steps ride in one message up to this size, bytes, …
-BATCH = 512 << 10
-#: … but only while the solver calls ``send`` faster than this, seconds, …
-BATCH_PACE = 0.005
-#: … and none waits longer than this, seconds.
-BATCH_AGE = 0.05
 POLL = 0.25
 #: Seconds between hellos while another rank is waited for.
 HELLO_PAUSE = 0.05
@@ -47,6 +43,7 @@ class Client:
         endpoint: file or run directory.
         timeout: seconds to wait for the first answer.
         patience: seconds without any sign of the trainer before giving up later on.
+        shared_memory: whether fields may go through it to a trainer on the same node.
     """
 
     def __init__(
@@ -59,6 +56,7 @@ class Client:
         endpoint: str | os.PathLike[str] | None,
         timeout: float,
         patience: float,
+        shared_memory: bool,
     ) -> None:
         self.simulation, self.attempt, self.rank = simulation, attempt, rank
         self._ranks, self._block = ranks, block
@@ -69,11 +67,9 @@ class Client:
         self._held = Intervals()
         self._overlap: int | None = None
         self._ready = self._finished = self._left = self._closed = False
-        self._queue: deque[Parcel] = deque()  # not sent since the last hello
-        self._flight: deque[Parcel] = deque()  # sent, not durable
-        self._queued = 0
-        self._sent = self._credit = self._window = 0
-        self._last_send = self._oldest = 0.0
+        self._transit = Transit(ranks, self._forget)
+        self._slots: Slots | None = None
+        self._node = node() if shared_memory else ""
         self._waits = ""
         self._dealer = Dealer(endpoint)
         limit = self._dealer.endpoint.message_limit
@@ -107,22 +103,17 @@ class Client:
             raise StreamError("send() on a client that is closed")
         if step in self._steps:
             raise InputError(f"send: step {step} was sent before; expected each step once")
-        self._packer.check(step, fields)
+        arrays = self._packer.check(step, fields)
         self._steps.add(step)
         if self._finished or (step in self._held and step != self._overlap):
             self._listen()
             return
-        parcel = self._packer.pack(int(step), float(time), fields)
-        now = clock.monotonic()
-        hurried, self._last_send = now - self._last_send < BATCH_PACE, now
-        if not self._queue:
-            self._oldest = now
-        self._queue.append(parcel)
-        self._queued += parcel.nbytes
+        slots = self._room(arrays)
+        self._transit.add(self._packer.pack(int(step), float(time), arrays, slots))
         self._listen()
-        if not (hurried and self._may_wait(now)):
+        if not self._transit.may_wait:
             self._pump()
-            while self._queue and not self._finished:
+            while self._transit.queued and not self._finished:
                 self._await()
                 self._pump()
 
@@ -139,7 +130,7 @@ class Client:
             said = 0.0
             while not (self._left or self._finished):
                 self._pump()
-                idle = self._ready and not self._queue and not self._flight
+                idle = self._ready and self._transit.empty
                 if idle and clock.monotonic() - said > 1.0:
                     self._tell(m.BYE, steps=self._steps.ranges())
                     said = clock.monotonic()
@@ -151,6 +142,8 @@ class Client:
         """Let go of the socket without a word; what is not durable is lost to the trainer."""
         self._closed = True
         self._dealer.close()
+        if self._slots is not None:
+            self._slots.close()
 
     def __enter__(self) -> Client:
         return self
@@ -168,37 +161,47 @@ class Client:
 
     # -- outward --------------------------------------------------------------------------------
 
-    def _may_wait(self, now: float) -> bool:
-        """Whether what is queued may wait for the next ``send``, to share a message with it.
-
-        It stays well below the window even on the rank with the largest block: else that rank could
-        run out of credit while another one, waiting for it, holds back the blocks that it needs.
-        """
-        return (
-            self._queued < BATCH
-            and self._queued * self._ranks < self._window // 4
-            and now - self._oldest < BATCH_AGE
-        )
-
     def _pump(self) -> None:
         """Send what is queued as far as credit goes."""
-        while self._queue and self._ready:
-            batch: list[Parcel] = []
-            size = 0
-            under_way = self._sent - (self._credit - self._window)
-            while self._queue and (size < BATCH or not batch):
-                n = self._queue[0].nbytes
-                if under_way + size + n > self._window and under_way + size > 0:
-                    break
-                size += n
-                batch.append(self._queue.popleft())
-            if not batch:
-                return
-            self._sent += size
-            self._queued -= size
-            self._flight.extend(batch)
-            head = self._envelope(m.BLOCKS, sequence=batch[-1].sequence)
-            self._dealer.send([head, *(part for parcel in batch for part in parcel.parts)])
+        while self._ready and (batch := self._transit.leave()):
+            slots = self._slots
+            # Slots that this life of the trainer cannot read are copied to the socket.
+            refer = batch[0].span is not None and slots.accepted
+            kind = m.SLOTS if refer else m.BLOCKS
+            head = self._envelope(kind, sequence=batch[-1].sequence)
+            parts = (part for p in batch for part in p.parts(slots, by_reference=refer))
+            self._dealer.send([head, *parts])
+
+    def _room(self, arrays: list[np.ndarray]) -> Slots | None:
+        """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""
+        slots = self._slots
+        if slots is None or sum(array.nbytes for array in arrays) < SMALL:
+            return None
+        size = slots.size(arrays)
+        # What is sent becomes durable without anything more from here, so this ends.
+        while slots.accepted and slots.place(size) is None and not self._transit.empty:
+            self._pump()
+            self._await()
+        return slots if slots.accepted else None
+
+    def _forget(self, parcel: Parcel) -> None:
+        if parcel.span is not None:
+            self._slots.release(parcel.span)
+
+    def _offer_slots(self, where: Any) -> bool:
+        """Offer slots to a trainer on this node; whether an answer is to be waited for."""
+        if self._slots is None and self._node and where == self._node:
+            self._node = ""  # tried once
+            step = self._packer.estimate
+            room = min(max(3 * step, min(ROOM, 64 * step)), ROOM_LIMIT)
+            # Small fields do not need it, and without memory for it the socket does as well.
+            with contextlib.suppress(OSError):
+                self._slots = Slots(room) if step >= SMALL else None
+        if self._slots is None:
+            return False
+        self._slots.accepted = False
+        self._tell(m.OFFER, **self._slots.offer())
+        return True
 
     def _envelope(self, kind: str, **entries: Any) -> bytes:
         return m.envelope(kind, epoch=self._epoch, hello=self._hello, **entries)
@@ -286,7 +289,10 @@ class Client:
         if kind == m.WELCOME:
             self._welcome(message)
         elif kind == m.ACK:
-            self._acknowledge(message)
+            self._transit.acknowledge(message)
+        elif kind == m.OFFER and self._slots is not None:
+            self._slots.accepted = message.get("accepted") is True
+            self._ready = True
         elif kind == m.UNKNOWN:
             self._epoch = m.whole(message, "epoch")
             self._say_hello()
@@ -295,26 +301,15 @@ class Client:
 
     def _welcome(self, message: dict[str, Any]) -> None:
         self._epoch = m.whole(message, "epoch")
-        self._ready, self._waits = True, ""
+        self._waits = ""
         if message.get("finished"):
-            self._finished = True
-            self._queue.clear()
-            self._flight.clear()
+            self._ready = self._finished = True
+            self._transit.clear()
             return
         self._held = Intervals.from_wire(message.get("held"))
         self._overlap = message.get("overlap")
-        self._window, self._credit = m.whole(message, "window"), m.whole(message, "credit")
-        self._sent = 0
-        waiting = [*self._flight, *self._queue]
-        self._flight.clear()
-        self._queue = deque(parcel for parcel in waiting if parcel.step not in self._held)
-        self._queued = sum(parcel.nbytes for parcel in self._queue)
-
-    def _acknowledge(self, message: dict[str, Any]) -> None:
-        self._window, self._credit = m.whole(message, "window"), m.whole(message, "credit")
-        durable = m.whole(message, "durable")
-        while self._flight and self._flight[0].sequence <= durable:
-            self._flight.popleft()
+        self._transit.welcome(self._held, message)
+        self._ready = not self._offer_slots(message.get("node"))
 
 
 def connect(
@@ -332,6 +327,7 @@ def connect(
     deterministic: bool = True,
     timeout: float = 60.0,
     patience: float = 600.0,
+    shared_memory: bool = True,
 ) -> Client:
     """Connect one rank to the trainer; every rank does this for itself.
 
@@ -347,6 +343,8 @@ def connect(
         timeout: seconds to wait for the first answer.
         patience: seconds without any sign of the trainer before giving up later on; it may be away
             for so long, and come back.
+        shared_memory: let fields go through it if the trainer is on the same node; off: always
+            through the socket.
 
     Raises:
         InputError: neither a simulation nor a domain with fields.
@@ -366,7 +364,9 @@ def connect(
         )
     if attempt is None:
         attempt = _number("SCIML_ATTEMPT", 1)
-    return Client(simulation, block, rank, ranks, attempt, endpoint, timeout, patience)
+    return Client(
+        simulation, block, rank, ranks, attempt, endpoint, timeout, patience, shared_memory
+    )
 
 
 def _number(variable: str, default: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 
+from sciml.domain.block import Block
 from sciml.domain.wire import (
     domain_from_wire,
     domain_to_wire,
@@ -19,7 +20,7 @@ from sciml.domain.wire import (
 )
 from sciml.errors import DomainError
 from sciml.samples import Simulation
-from sciml.stream.message import Malformed, text, whole
+from sciml.stream.message import Malformed, extents, text, whole
 
 FIELDS_LIMIT = 1024
 
@@ -76,6 +77,18 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
         )
     except (OverflowError, AttributeError) as error:
         raise Malformed(f"a simulation that cannot be read: {error}") from error
+
+
+def block_from_wire(simulation: Simulation, ranks: int, wire: Mapping[str, Any]) -> Block | None:
+    """The box of points that a rank says it holds; ``None`` if it cannot be."""
+    points = simulation.domain.point_shape
+    if wire.get("shape") is None and wire.get("offset") is None:
+        return Block((0,) * len(points), points) if ranks == 1 else None
+    try:
+        block = Block(extents(wire, "offset"), extents(wire, "shape"))
+    except DomainError:
+        return None
+    return block if block.inside(points) else None
 
 
 def digest(simulation: Simulation) -> int:

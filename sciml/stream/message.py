@@ -4,6 +4,7 @@ A message is a list of parts::
 
     [envelope]                                       all kinds but blocks
     [envelope][header][payload][header][payload] …   blocks
+    [envelope][header][reference][header] …          slots: payloads lie in shared memory
 
 Envelope: ``{"v": 1, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
 one field's block. Nothing is ever unpickled, and no size that the other side states is believed
@@ -25,7 +26,8 @@ VERSION = 1
 
 # From client to server.
 HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"
-# From server to client; BYE and CONTROL are answered in kind.
+OFFER, SLOTS = "offer", "slots"
+# From server to client; BYE, CONTROL and OFFER are answered in kind.
 WELCOME, WAIT, ACK, UNKNOWN, REFUSED = "welcome", "wait", "ack", "unknown", "refused"
 
 #: Largest part of a message, bytes: one block of one field.

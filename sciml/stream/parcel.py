@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -11,16 +12,38 @@ from sciml.domain.block import Block
 from sciml.errors import InputError, nearest
 from sciml.samples import Simulation
 from sciml.stream.message import WHOLE_LIMIT, Header
+from sciml.stream.slots import SMALL, Slots, Span
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """All blocks of one step: header and payload in turn."""
+    """All blocks of one step.
+
+    Args:
+        sequence: count of the rank's parcels, from 1.
+        step: of the simulation.
+        nbytes: of all payloads.
+        headers: one a block.
+        payloads: one a block; none where they lie in slots.
+        span: the slots.
+    """
 
     sequence: int
     step: int
     nbytes: int
-    parts: list[bytes]
+    headers: list[bytes]
+    payloads: list[bytes]
+    span: Span | None = None
+
+    def parts(self, slots: Slots | None, *, by_reference: bool) -> list[bytes]:
+        """Header and payload in turn, or header and reference."""
+        payloads = self.payloads
+        if self.span is not None:
+            payloads = [
+                reference.encode() if by_reference else slots.payload(reference)
+                for reference in self.span.references
+            ]
+        return [part for pair in zip(self.headers, payloads, strict=True) for part in pair]
 
 
 class Packer:
@@ -39,13 +62,25 @@ class Packer:
     ) -> None:
         self._simulation, self._attempt, self._limit = simulation, attempt, limit
         self._points = simulation.domain.point_shape
+        self._shape = block.shape if block else self._points
         self._offset = block.offset if block else (0,) * len(self._points)
         self._names = [field.name for field in simulation.fields]
         self._fields = {f.name: f for f in simulation.fields if f.on == "point" or rank == 0}
         self._sequence = 0
 
-    def check(self, step: int, fields: Mapping[str, np.ndarray]) -> None:
-        """Raises :class:`InputError`: a field is missing or unknown, or no step from 0."""
+    @property
+    def estimate(self) -> int:
+        """About the bytes of one step, before the arrays are known."""
+        sizes = [f.shape(self._shape if f.on == "point" else ()) for f in self._fields.values()]
+        return sum(8 * prod(shape) for shape in sizes)
+
+    def check(self, step: int, fields: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The arrays to send, in the order of the fields.
+
+        Raises:
+            InputError: a field is missing or unknown, or no step from 0; arrays of Python objects;
+                a block too large to send.
+        """
         if not 0 <= step < WHOLE_LIMIT or int(step) != step:
             raise InputError(f"send: step {step}; expected a whole number from 0")
         for name in fields:
@@ -56,21 +91,8 @@ class Packer:
                 raise InputError(
                     f"send: field '{name}' is missing; expected {', '.join(self._fields)}"
                 )
-
-    def pack(self, step: int, time: float, fields: Mapping[str, np.ndarray]) -> Parcel:
-        """Copy one state: libzmq reads it later, while the solver goes on with its arrays.
-
-        Values, dtype and shape go as they are; whether they fit is for the trainer to say, which
-        quarantines the simulation with the reason if they do not.
-
-        Raises:
-            InputError: arrays of Python objects; a block too large to send.
-        """
-        self._sequence += 1
-        parts: list[bytes] = []
-        nbytes = 0
-        for name, field in self._fields.items():
-            array = np.asarray(fields[name])
+        arrays = [np.asarray(fields[name]) for name in self._fields]
+        for name, array in zip(self._fields, arrays, strict=True):
             if array.dtype.hasobject:
                 raise InputError(f"send: field '{name}' holds objects; expected numbers")
             if array.nbytes > self._limit:
@@ -78,6 +100,20 @@ class Packer:
                     f"send: a block of field '{name}' has {array.nbytes} bytes; expected at most "
                     f"{self._limit}: use more ranks, or send less"
                 )
+        return arrays
+
+    def pack(
+        self, step: int, time: float, arrays: Sequence[np.ndarray], slots: Slots | None
+    ) -> Parcel:
+        """Copy one state: it is read later, while the solver goes on with its arrays.
+
+        Values, dtype and shape go as they are; whether they fit is for the trainer to say, which
+        quarantines the simulation with the reason if they do not. They go into ``slots`` if there
+        are any with room.
+        """
+        self._sequence += 1
+        headers = []
+        for (name, field), array in zip(self._fields.items(), arrays, strict=True):
             offset = self._offset if field.on == "point" else ()
             header = Header(
                 self._simulation.id,
@@ -91,6 +127,8 @@ class Packer:
                 array.shape,
                 self._sequence,
             )
-            parts += (header.encode(), array.tobytes())  # C order, whatever it was
-            nbytes += array.nbytes
-        return Parcel(self._sequence, step, nbytes, parts)
+            headers.append(header.encode())
+        nbytes = sum(array.nbytes for array in arrays)
+        span = slots.fill(arrays) if slots is not None and nbytes >= SMALL else None
+        payloads = [] if span is not None else [array.tobytes() for array in arrays]  # C order
+        return Parcel(self._sequence, step, nbytes, headers, payloads, span)

@@ -9,9 +9,9 @@ import numpy as np
 
 from sciml.domain.block import Block
 from sciml.samples import Frame, Simulation
-from sciml.stream.assembler import Assembler, Piece, detach
+from sciml.stream.assembler import Assembler, Partial, Piece, detach
 from sciml.stream.credit import Credit
-from sciml.stream.events import Arrived, EventQueue, Opened
+from sciml.stream.events import EventQueue, Opened
 from sciml.stream.inspection import BadBlock, inspect
 from sciml.stream.journal import OPENED, Journal
 from sciml.stream.ledger import Ledger
@@ -34,7 +34,9 @@ class Reception:
         self._credit = credit
         self.bytes = 0
 
-    def take(self, stream: Stream, session: Session, parts: Sequence[Any]) -> None:
+    def take(
+        self, stream: Stream, session: Session, headers: Sequence[Any], payloads: Sequence[Any]
+    ) -> None:
         """All blocks of one message.
 
         Raises:
@@ -44,7 +46,7 @@ class Reception:
         fresh: list[tuple[Header, Any, np.ndarray]] = []
         seen: set[tuple[int, str]] = set()
         bad: BadBlock | None = None
-        for packed, payload in zip(parts[::2], parts[1::2], strict=True):
+        for packed, payload in zip(headers, payloads, strict=True):
             header = Header.decode(packed)
             if (header.simulation, header.attempt) != (session.simulation, session.attempt):
                 raise Malformed("a block of another simulation than its sender said hello for")
@@ -66,8 +68,12 @@ class Reception:
             fresh.append((header, payload, values))
         if fresh:
             self._journal.add_blocks([(header, session.rank, p) for header, p, _ in fresh])
+            whole: list[tuple[Frame, Partial]] = []
             for header, _, values in fresh:
-                self._join(stream, session, header, values)
+                self._join(stream, session, header, values, whole)
+            self._events.put_frames([frame for frame, _ in whole])
+            for _, partial in whole:
+                self._credit.settle(partial)
         if bad is not None:
             raise bad
 
@@ -85,7 +91,15 @@ class Reception:
         if both and last >= 0 and (stream.simulation.id, last) in self._journal:
             stream.expect_overlap(last)
 
-    def _join(self, stream: Stream, session: Session, header: Header, values: np.ndarray) -> None:
+    def _join(
+        self,
+        stream: Stream,
+        session: Session,
+        header: Header,
+        values: np.ndarray,
+        whole: list[tuple[Frame, Partial]],
+    ) -> None:
+        """Add a journalled block; a frame that it completes is added to ``whole``."""
         self.bytes += values.nbytes
         step = header.step
         if step not in stream.assembler.partials:
@@ -100,8 +114,7 @@ class Reception:
         if not stream.opened:
             # A frame beyond the overlap is complete and the overlap is not: nothing was shown.
             self.open(stream, continues=False)
-        self._events.put(Arrived(frame), frame.nbytes)
-        self._credit.settle(partial)
+        whole.append((frame, partial))
 
     def _compare(
         self, stream: Stream, session: Session, header: Header, values: np.ndarray

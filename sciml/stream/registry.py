@@ -6,12 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sciml.domain.block import Block
 from sciml.errors import DomainError, StreamError
-from sciml.samples import Simulation
 from sciml.stream import message as m
 from sciml.stream.credit import TOLERANCE, Credit
-from sciml.stream.description import digest, simulation_from_wire
+from sciml.stream.description import block_from_wire, digest, simulation_from_wire
 from sciml.stream.events import Closed, Control, EventQueue, Quarantined
 from sciml.stream.inspection import BadBlock
 from sciml.stream.intervals import Intervals
@@ -19,6 +17,7 @@ from sciml.stream.journal import BYE, CLOSED, QUARANTINED, RANK, SIMULATION, Jou
 from sciml.stream.ledger import Ledger
 from sciml.stream.reception import Reception
 from sciml.stream.session import Session, Stream
+from sciml.stream.slot_reader import Readers
 
 log = logging.getLogger("sciml.stream")
 
@@ -37,6 +36,7 @@ class Registry:
         journal, ledger, events: where frames go.
         queue_limit: bytes of frames that may wait for the trainer.
         full: whether nothing more should come in for now.
+        shared_memory: whether ranks on this node may use it.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Registry:
         events: EventQueue,
         queue_limit: int,
         full: Callable[[], bool],
+        shared_memory: bool = True,
     ) -> None:
         self.epoch = epoch
         self.journal, self.ledger, self.events = journal, ledger, events
         self.credit = Credit(queue_limit, full)
         self.reception = Reception(journal, ledger, events, self.credit)
+        self.readers = Readers(enabled=shared_memory)
         self.streams: dict[int, Stream] = {}
         #: Simulations that need nothing more: closed in this life or found closed at its start.
         self.closed = Intervals()
@@ -66,6 +68,8 @@ class Registry:
         self._handlers = {
             m.HELLO: self._hello,
             m.BLOCKS: self._blocks,
+            m.SLOTS: self._blocks,
+            m.OFFER: self._offer,
             m.PING: self._ping,
             m.BYE: self._bye,
             m.CONTROL: self._exchange,
@@ -189,6 +193,7 @@ class Registry:
             finished=False,
             held=stream.held(rank).ranges(),
             overlap=stream.overlap,
+            node=self.readers.node,
             window=window,
             credit=self.credit.grant(session, window),
         )
@@ -200,17 +205,30 @@ class Registry:
         if len(parts) % 2 or not 0 < len(parts) <= 2 * m.BLOCKS_LIMIT:
             raise m.Malformed(f"{len(parts)} parts of blocks; expected pairs of header and payload")
         stream = self.streams[session.simulation]
-        session.received += sum(len(payload) for payload in parts[1::2])
+        payloads, by_slots = parts[1::2], envelope["kind"] == m.SLOTS
+        if by_slots and session not in self.readers:
+            self._answer(peer, m.UNKNOWN, hello=session.hello)
+            return
+        references = self.readers.check(session, payloads) if by_slots else ()
+        session.received += sum((r.nbytes for r in references) if by_slots else map(len, payloads))
         if session.received > session.granted + TOLERANCE + self.credit.window(stream):
             raise Refusal(f"rank {session.rank} sent more than it has credit for")
+        if by_slots:
+            payloads = self.readers.read(session, references)
         try:
-            self.reception.take(stream, session, parts)
+            self.reception.take(stream, session, parts[::2], payloads)
         except BadBlock as error:
             self.quarantine(session.simulation, str(error))
             return
         self.problem = ""
         session.sequence = m.whole(envelope, "sequence", low=session.sequence)
         self.credit.touched.add(session)
+
+    def _offer(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
+        session = self._known(peer, envelope)
+        if session is not None:
+            accepted = self.readers.open(session, envelope)
+            self._answer(peer, m.OFFER, hello=session.hello, accepted=accepted)
 
     def _ping(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
         session = self._known(peer, envelope)
@@ -301,7 +319,7 @@ class Registry:
                     f"{stream.attempt + 1} (SCIML_ATTEMPT)"
                 )
             return session
-        block = self._block(stream.simulation, stream.ranks, envelope)
+        block = block_from_wire(stream.simulation, stream.ranks, envelope)
         if block is None:
             self.quarantine(
                 stream.simulation.id,
@@ -322,17 +340,6 @@ class Registry:
         session = Session(stream.simulation.id, stream.attempt, rank, token, block)
         stream.sessions[rank] = session
         return session
-
-    @staticmethod
-    def _block(simulation: Simulation, ranks: int, envelope: dict[str, Any]) -> Block | None:
-        whole = simulation.domain.point_shape
-        if envelope.get("shape") is None and envelope.get("offset") is None:
-            return Block((0,) * len(whole), whole) if ranks == 1 else None
-        try:
-            block = Block(m.extents(envelope, "offset"), m.extents(envelope, "shape"))
-        except DomainError:
-            return None
-        return block if block.inside(whole) else None
 
     def _known(self, peer: bytes, envelope: dict[str, Any]) -> Session | None:
         """The session of a message, if it is of this epoch and of the newest hello."""
@@ -368,6 +375,7 @@ class Registry:
         self.journal.forget((simulation, step) for step in stream.assembler.partials)
         for session in stream.sessions.values():
             self.credit.forget(session)
+            self.readers.forget(session)
             if session.peer is not None:
                 self.peers.pop(session.peer, None)
                 if reason is not None:

@@ -49,6 +49,7 @@ class Server:
         spool_limit: bytes on disk; :attr:`wants_commit` is set above 0.8 of it, and solvers wait
             when it is reached (or at 1.5 times what the last checkpoint needed, if that is more).
         queue_limit: bytes of frames that may wait for the trainer; solvers wait beyond it.
+        shared_memory: let ranks on this node send their fields through it.
 
     Raises:
         InputError: no encryption on a host that others reach; or another trainer has the spool.
@@ -63,6 +64,7 @@ class Server:
         encryption: bool = True,
         spool_limit: int = 2 << 30,
         queue_limit: int = 64 << 20,
+        shared_memory: bool = True,
     ) -> None:
         check_host(host, encryption=encryption)
         self.run_dir = Path(run_dir)
@@ -81,7 +83,13 @@ class Server:
         self.events = EventQueue(queue_limit, self._wake, self._settle)
         self._journal = Journal(self._spool)
         self._registry = Registry(
-            self.epoch, self._journal, self.ledger, self.events, queue_limit, self._full
+            self.epoch,
+            self._journal,
+            self.ledger,
+            self.events,
+            queue_limit,
+            self._full,
+            shared_memory,
         )
         self._lock = threading.Lock()
         self._recovered = self._stopping = False
@@ -225,6 +233,7 @@ class Server:
             sessions = [s for stream in registry.streams.values() for s in stream.sessions.values()]
             incomplete = sum(len(s.assembler.partials) for s in registry.streams.values())
             waiting = len(registry.credit.withheld)
+            readers = registry.readers
         return {
             "epoch": self.epoch,
             "frames": self.ledger.frames(),
@@ -233,6 +242,10 @@ class Server:
             "simulations": len(registry.streams),
             "ranks": sum(s.peer is not None and not s.done for s in sessions),
             "ranks_waiting": waiting,
+            "slot_ranks": len(readers),
+            "slot_blocks": readers.blocks,
+            "slot_bytes": readers.bytes,
+            "slots_declined": readers.declined,
             "frames_incomplete": incomplete,
             "queue_bytes": self.events.bytes,
             "spool_bytes": self._spool.bytes,
@@ -261,12 +274,14 @@ class Server:
                     self._gate.answer()
                 with self._lock:
                     self._take_burst()
+                    self._registry.readers.sweep()
                     self._registry.credit.release()
                     self._registry.flush()
                     self._send_answers()
         finally:
             if self._gate is not None:
                 self._gate.close()
+            self._registry.readers.close()
             self._router.close()
             self._context.term()
 

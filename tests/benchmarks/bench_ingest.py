@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_ingest.py [--megabytes 200] [--rounds 5] [--json ingest.json]
 
-Two producer processes send blocks of 64 kB, 1 MB and 8 MB; one process takes them. *stream* is the
-whole way: validation, journal, assembly, queue, acknowledgement. *bare* is PUSH/PULL that leaves the
-payload untouched. Both are measured in turn in one run, since only the ratio means something on a
-machine that others use; given are medians and the range of the ratios of neighboring rounds.
+Two producer processes send blocks of 64 kB, 1 MB and 8 MB; one process takes them. *slots*, *plain*
+and *CURVE* are the whole way, by shared memory or by the socket: validation, journal, assembly, queue,
+acknowledgement. *bare* is PUSH/PULL that leaves the payload untouched. All are measured in turn in one
+run, since only the ratio means something on a machine that others use; given are medians and the range
+of the ratios of neighboring rounds. Rows without the spool show what the journal costs.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ PRODUCERS = 2
 
 
 def produce_stream(jobs) -> None:
-    for run_dir, number, nbytes, count in iter(jobs.get, None):
+    for run_dir, slots, number, nbytes, count in iter(jobs.get, None):
         array = np.random.default_rng(number).random(nbytes // 8)
         domain = Grid(array.shape, ((0.0, 1.0),), ("open",))
         simulation = Simulation(number, domain, (Field("u"),))
-        with connect(simulation, endpoint=run_dir) as client:
+        with connect(simulation, endpoint=run_dir, shared_memory=slots) as client:
             for step in range(count):
                 client.send(step, 0.0, u=array)
 
@@ -47,15 +48,19 @@ class Stream:
 
     produce = staticmethod(produce_stream)
 
-    def __init__(self, encryption: bool, spool: Path | None) -> None:
+    def __init__(self, encryption: bool, slots: bool, journal: bool, spool: Path | None) -> None:
         self.directory = tempfile.TemporaryDirectory(dir=spool)
         self.server = Server(self.directory.name, encryption=encryption)
+        self.slots = slots
+        if not journal:
+            # What comes is said to be durable and is not: for the sake of comparison only.
+            self.server._journal.add_blocks = lambda blocks: []
         self.server.start()
         self.next = 0
 
     def measure(self, jobs, nbytes: int, count: int) -> float:
         for _ in range(PRODUCERS):
-            jobs.put((self.directory.name, self.next, nbytes, count))
+            jobs.put((self.directory.name, self.slots, self.next, nbytes, count))
             self.next += 1
         start, closed = None, 0
         while closed < PRODUCERS:
@@ -66,6 +71,8 @@ class Stream:
             closed += isinstance(event, Closed)
         self.server.events.get(timeout=0.0)
         self.server.commit(keep=set())
+        by_slots = self.server.status()["slot_blocks"] > 0
+        assert by_slots == self.slots, "the transport that was asked for was not used"
         return (PRODUCERS * count - 1) * nbytes / (end - start) / 1e9
 
     def stop(self) -> None:
@@ -95,7 +102,7 @@ class Bare:
 
     produce = staticmethod(produce_bare)
 
-    def __init__(self, encryption: bool, spool: Path | None) -> None:
+    def __init__(self, encryption: bool) -> None:
         self.context = zmq.Context()
         self.keys = self.gate = None
         if encryption:
@@ -136,7 +143,22 @@ def admit(gate: Gate, done: threading.Event) -> None:
         gate.answer()
 
 
-WAYS = {"stream": Stream, "bare": Bare}
+def ways(spool: Path | None) -> dict[str, Stream | Bare]:
+    return {
+        "slots": Stream(True, True, True, spool),
+        "plain": Stream(False, False, True, spool),
+        "CURVE": Stream(True, False, True, spool),
+        "slots, no spool": Stream(True, True, False, spool),
+        "plain, no spool": Stream(False, False, False, spool),
+        "CURVE, no spool": Stream(True, False, False, spool),
+        "bare plain": Bare(False),
+        "bare CURVE": Bare(True),
+    }
+
+
+def peer(way: str) -> str:
+    """What a way is held against."""
+    return "bare CURVE" if way.startswith("CURVE") else "bare plain"
 
 
 def start_producers(produce):
@@ -155,30 +177,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--spool", type=Path, help="directory on the disk to test")
     arguments = parser.parse_args()
-    pools = {way: start_producers(kind.produce) for way, kind in WAYS.items()}
+    pools = {kind: start_producers(kind.produce) for kind in (Stream, Bare)}
+    all_ways = ways(arguments.spool)
     figures = []
-    print(f"{'encryption':>10} {'block':>6} {'stream GB/s':>12} {'bare GB/s':>10}  ratio (range)")
-    for encryption in (True, False):
-        ways = {way: kind(encryption, arguments.spool) for way, kind in WAYS.items()}
-        for label, nbytes in SIZES.items():
-            count = max(2, arguments.megabytes * 1_000_000 // nbytes)
-            rates: dict[str, list[float]] = {way: [] for way in ways}
-            for way, kind in ways.items():
-                kind.measure(pools[way][0], nbytes, max(2, count // 2))  # warm
-            for _ in range(arguments.rounds):
-                for way, kind in ways.items():
-                    rates[way].append(kind.measure(pools[way][0], nbytes, count))
-            pairs = zip(rates["stream"], rates["bare"], strict=True)
+    print(f"{'way':>16} {'block':>6} {'GB/s':>7}  ratio to bare (range)")
+    for label, nbytes in SIZES.items():
+        count = max(2, arguments.megabytes * 1_000_000 // nbytes)
+        rates: dict[str, list[float]] = {name: [] for name in all_ways}
+        for round_ in range(arguments.rounds + 1):
+            for name, way in all_ways.items():
+                rate = way.measure(pools[type(way)][0], nbytes, count)
+                if round_:  # the first one warms up
+                    rates[name].append(rate)
+        for name, mine in rates.items():
+            pairs = zip(mine, rates[peer(name)], strict=True)
             ratios = [ours / theirs for ours, theirs in pairs]
-            ours, theirs = (statistics.median(rates[way]) for way in ways)
-            figures.append({"encryption": encryption, "block": nbytes, **rates, "ratios": ratios})
+            figures.append({"way": name, "block": nbytes, "rates": mine, "ratios": ratios})
             print(
-                f"{'CURVE' if encryption else 'plain':>10} {label:>6} {ours:12.3f} {theirs:10.3f}  "
+                f"{name:>16} {label:>6} {statistics.median(mine):7.3f}  "
                 f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
                 flush=True,
             )
-        for kind in ways.values():
-            kind.stop()
+    for way in all_ways.values():
+        way.stop()
     for jobs, workers in pools.values():
         for _ in workers:
             jobs.put(None)

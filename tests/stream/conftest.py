@@ -1,7 +1,9 @@
 """Servers and solver ranks for the tests of the stream."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sciml.domain import Field, Grid
 from sciml.domain.block import Block
 from sciml.samples import Simulation
 from sciml.stream import Arrived, Server, connect
+from sciml.stream.slots import NAME
 
 
 class Solver(threading.Thread):
@@ -151,3 +154,32 @@ def tools():
     for function in (check, drain, steps_of, finish, value):
         setattr(Tools, function.__name__, staticmethod(function))
     return Tools
+
+
+def slot_files():
+    """Open files of this process that are slots, and names that anybody could find."""
+    mine = []
+    for fd in Path("/proc/self/fd").iterdir():
+        try:
+            mine.append(os.readlink(fd))
+        except OSError:
+            continue
+    named = [p for d in ("/dev/shm", "/tmp") for p in Path(d).glob("*sciml-slots*")]
+    return [link for link in mine if NAME in link] + named
+
+
+def mapped_slots():
+    return [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if "sciml-slo" in line
+    ]
+
+
+@pytest.fixture
+def no_slots_stay():
+    before, shm = len(slot_files()), set(os.listdir("/dev/shm"))
+    yield
+    deadline = time.monotonic() + 5.0
+    while (len(slot_files()) > before or mapped_slots()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(slot_files()) <= before and not mapped_slots()
+    assert not [name for name in set(os.listdir("/dev/shm")) - shm if "sciml" in name]

@@ -1,0 +1,171 @@
+"""Slots in shared memory: fields of a rank on the trainer's own node, beside the socket.
+
+The memory is an anonymous file (``memfd``), owned by the rank: it has no name in any directory, and
+the system frees it when the last process that has it open is gone, however that ended. The trainer
+opens it through ``/proc/<pid>/fd/<number>``, which only the same user on the same node can, and knows
+by a random token at its beginning that it is the right one. It is allocated at once and sealed
+against shrinking, so that neither side meets SIGBUS.
+
+Layout::
+
+    magic 8s | token 32s | padding to 64 | slots
+    slot: generation u64 | bytes u64 | padding to 64 | payload | padding to 64
+
+Only a :class:`Reference` crosses the socket in the place of a payload. The rank reuses a slot when
+the trainer has said that its contents are durable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+MAGIC = b"\x93slots\x01\n"
+NAME = "sciml-slots"
+TOKEN = 32
+ALIGNMENT = 64
+REGION_HEAD = struct.Struct(f"<8s{TOKEN}s")
+SLOT_HEAD = struct.Struct("<QQ")
+#: Steps below this, bytes, go through the socket: a slot would save nothing.
+SMALL = 4 << 10
+#: Room for slots of one rank, bytes: enough to keep it busy, small enough to stay in caches.
+ROOM = 8 << 20
+ROOM_LIMIT = 256 << 20
+#: Zero where the system or this Python has no seals.
+SEALS = getattr(fcntl, "F_SEAL_SHRINK", 0) | getattr(fcntl, "F_SEAL_GROW", 0)
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def node() -> str:
+    """What all processes on this node, and no others, have in common; empty without slots here."""
+    if not hasattr(os, "memfd_create") or not SEALS:
+        return ""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def padded(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a payload lies.
+
+    Args:
+        offset: of its slot, from the beginning of the memory.
+        nbytes: of the payload, which begins :data:`ALIGNMENT` bytes behind ``offset``.
+        generation: count of slots filled by this rank; tells a slot from what it held before.
+    """
+
+    offset: int
+    nbytes: int
+    generation: int
+
+    LAYOUT = struct.Struct("<QQQ")
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.pack(self.offset, self.nbytes, self.generation)
+
+
+@dataclass(eq=False, slots=True)
+class Span:
+    """The slots of one step, side by side."""
+
+    start: int
+    stop: int
+    references: list[Reference]
+    free: bool = False
+
+
+class Slots:
+    """A rank's side: a ring of spans, freed about in the order in which they were taken.
+
+    Args:
+        room: bytes for slots.
+
+    Raises:
+        OSError: the memory cannot be had.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.nbytes = ALIGNMENT + padded(room)
+        self.token = os.urandom(TOKEN)
+        #: Whether the trainer reads from here.
+        self.accepted = False
+        self.fd = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.fchmod(self.fd, 0o600)
+            # All pages now: later there would be SIGBUS where here is an error.
+            os.posix_fallocate(self.fd, 0, self.nbytes)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SEALS | fcntl.F_SEAL_SEAL)
+            self._map = mmap.mmap(self.fd, self.nbytes)
+        except (OSError, ValueError):
+            os.close(self.fd)
+            raise
+        REGION_HEAD.pack_into(self._map, 0, MAGIC, self.token)
+        self._spans: deque[Span] = deque()
+        self._generation = 0
+
+    def offer(self) -> dict[str, object]:
+        """What the trainer must know to open this memory."""
+        return {"pid": os.getpid(), "fd": self.fd, "nbytes": self.nbytes, "token": self.token}
+
+    @staticmethod
+    def size(arrays: Iterable[np.ndarray]) -> int:
+        """Bytes that the slots of ``arrays`` take."""
+        return sum(ALIGNMENT + padded(array.nbytes) for array in arrays)
+
+    def place(self, size: int) -> int | None:
+        """Where a span of ``size`` bytes would begin; ``None``: there is no room now."""
+        if not self._spans:
+            return ALIGNMENT if ALIGNMENT + size <= self.nbytes else None
+        head, tail = self._spans[-1].stop, self._spans[0].start
+        if head > tail:
+            if head + size <= self.nbytes:
+                return head
+            return ALIGNMENT if ALIGNMENT + size < tail else None
+        return head if head + size < tail else None
+
+    def fill(self, arrays: Sequence[np.ndarray]) -> Span | None:
+        """Copy a step, in C order; ``None``: there is no room now."""
+        start = self.place(self.size(arrays))
+        if start is None:
+            return None
+        at, references = start, []
+        for array in arrays:
+            self._generation += 1
+            SLOT_HEAD.pack_into(self._map, at, self._generation, array.nbytes)
+            np.ndarray(array.shape, array.dtype, self._map, at + ALIGNMENT)[...] = array
+            references.append(Reference(at, array.nbytes, self._generation))
+            at += ALIGNMENT + padded(array.nbytes)
+        span = Span(start, at, references)
+        self._spans.append(span)
+        return span
+
+    def payload(self, reference: Reference) -> bytes:
+        """A copy, to be sent through the socket after all."""
+        start = reference.offset + ALIGNMENT
+        return self._map[start : start + reference.nbytes]
+
+    def release(self, span: Span) -> None:
+        """Its contents are durable: the room may be used again."""
+        span.free = True
+        while self._spans and self._spans[0].free:
+            self._spans.popleft()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self._map.close()
+            os.close(self.fd)
+            self.fd = -1

@@ -1,0 +1,164 @@
+"""Ranks, trainer or both are killed: all frames come, each once, and no memory stays."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sciml.domain import Field
+from sciml.stream import Arrived, Closed
+from sciml.stream import slots as slots_module
+
+RANK = Path(__file__).with_name("slot_rank.py")
+TRAINER = Path(__file__).with_name("lineage_trainer.py")
+SHAPE = (64, 32)  # 8 kB in float32: large enough for a slot
+
+pytestmark = [
+    pytest.mark.usefixtures("no_slots_stay"),
+    pytest.mark.skipif(not slots_module.node(), reason="no shared memory of this kind here"),
+]
+
+
+def until_closed(count):
+    left = [count]
+
+    def until(event):
+        left[0] -= isinstance(event, Closed)
+        return not left[0]
+
+    return until
+
+
+@pytest.fixture
+def start():
+    """Starts programs of these tests; whatever still runs at the end is killed."""
+    started = []
+
+    def start(program, *arguments):
+        command = [sys.executable, str(program), *map(str, arguments)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_rank_killed_with_a_slot_in_its_hand(serve, start, tools):
+    server = serve()
+    rank = start(RANK, server.run_dir, 60, 1, 0.0, 25)
+    assert rank.stdout.readline() == "hangs\n"
+    assert server.status()["slot_ranks"] == 1
+    rank.kill()
+    rank.wait()
+    deadline = time.monotonic() + 8.0
+    while server.status()["slot_ranks"]:  # the memory of the dead is let go of
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    again = start(RANK, server.run_dir, 60, 2, 0.0)
+    events = tools.drain(server, until_closed(1))
+    assert again.wait(10.0) == 0
+    frames = [e.frame for e in events if isinstance(e, Arrived)]
+    assert [f.step for f in frames] == list(range(60))
+    assert all((f.fields["u"] == f.step).all() for f in frames)
+    counts = server.ledger.frames()
+    assert counts["received"] == 60 and counts["lost"] == counts["doubled"] == 0
+
+
+def test_ranks_killed_at_any_moment(serve, start, tools):
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    draw = random.Random(seed)
+    server = serve()
+    for attempt in range(1, 4):
+        rank = start(RANK, server.run_dir, 400, attempt, 0.002)
+        deadline = time.monotonic() + 10.0
+        while server.status()["slot_ranks"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3 * draw.random())
+        rank.kill()
+        rank.wait()
+    rank = start(RANK, server.run_dir, 400, 4, 0.0)
+    events = tools.drain(server, until_closed(1))
+    assert rank.wait(10.0) == 0
+    assert sorted(tools.steps_of(events)) == list(range(400))
+    counts = server.ledger.frames()
+    assert counts["lost"] == counts["doubled"] == 0 and server.status()["slot_blocks"] >= 400
+
+
+def test_trainer_killed_and_back_reads_the_slots_again(
+    solve, start, grid_simulation, tools, tmp_path
+):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+
+    trainer = start(TRAINER, run_dir, 1)
+    deadline = time.monotonic() + 10.0
+    while not (run_dir / "endpoint.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    simulation = grid_simulation(0, SHAPE)
+    threads = solve(simulation, range(300), ranks=2, pause=0.003)
+    for _ in range(2):
+        time.sleep(0.5)
+        trainer.kill()
+        trainer.wait()
+        trainer = start(TRAINER, run_dir, 1)
+    assert trainer.wait(timeout=20.0) == 0
+    tools.finish(threads)
+    model = json.loads((run_dir / "checkpoint.json").read_text())["model"]
+    assert sorted(step for _, step, _ in model) == list(range(300))
+    for _, step, total in model:
+        assert total == float(sum(tools.value(simulation, step, Field("u")).ravel()))
+    counts = json.loads((run_dir / "frames.json").read_text())
+    assert (counts["lost"], counts["doubled"], counts["received"]) == (0, 0, 300)
+
+
+def test_both_killed_leave_nothing(start, tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    trainer = start(TRAINER, run_dir, 1)
+    deadline = time.monotonic() + 10.0
+    while not (run_dir / "endpoint.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    rank = start(RANK, run_dir, 60, 1, 0.0, 25)
+    assert rank.stdout.readline() == "hangs\n"
+    assert any("sciml-slots" in os.readlink(p) for p in Path(f"/proc/{rank.pid}/fd").iterdir())
+    before = set(os.listdir("/dev/shm"))
+    for process in (trainer, rank):
+        process.kill()
+        process.wait()
+    assert set(os.listdir("/dev/shm")) <= before
+    names = {path.name for path in run_dir.rglob("*") if path.is_file()}
+    allowed = {"endpoint.json", "server.key", "lock", "checkpoint.json"}
+    assert all(name in allowed or name.endswith(".segment") for name in names)
+
+
+def test_a_server_that_returns_without_slots_gets_the_rest_by_the_socket(
+    serve, solve, grid_simulation, tools
+):
+    server = serve()
+    simulation = grid_simulation(0, (128, 128))
+    threads = solve(simulation, range(120), pause=0.003)
+    tools.drain(server, lambda e: isinstance(e, Arrived) and e.frame.step == 20)
+    assert server.status()["slot_blocks"] >= 20
+    server.stop()
+    time.sleep(0.2)
+    server = serve(shared_memory=False)
+    events = tools.drain(server, until_closed(1))
+    tools.finish(threads)
+    assert sorted(tools.steps_of(events)) == list(
+        range(120)
+    )  # the spool gives the first ones again
+    for event in events:
+        if isinstance(event, Arrived):
+            tools.check(simulation, event.frame)
+    assert server.status()["slot_blocks"] == 0
