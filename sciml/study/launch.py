@@ -28,6 +28,7 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 
 STDERR_LINES = 8
 TAIL_BYTES = 16384
+SHARED = "/dev/shm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,17 @@ def run_job(job: Job) -> dict[str, Any]:
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
     scratch = tempfile.mkdtemp(prefix="sciml-")
+    # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
+    shared = (
+        tempfile.mkdtemp(prefix="sciml-", dir=SHARED) if os.access(SHARED, os.W_OK) else scratch
+    )
+    folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 list(job.command),
-                env={**job.environment, "TMPDIR": scratch, "SCIML_ATTEMPT": str(attempt)},
+                env={**job.environment, **folders, "SCIML_ATTEMPT": str(attempt)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -86,7 +92,7 @@ def run_job(job: Job) -> dict[str, Any]:
                     "attempt": attempt,
                     "session": process.pid,
                     "began": start_time(process.pid),
-                    "scratch": scratch,
+                    "scratch": [scratch, shared],
                 },
             )
             code = process.wait()
@@ -103,7 +109,8 @@ def run_job(job: Job) -> dict[str, Any]:
         write_json(record, {"attempt": attempt, "session": None, "began": None, "code": code})
         return asdict(outcome)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in (scratch, shared):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_job(run: RunDirectory, simulation: int) -> None:
@@ -185,9 +192,9 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
     # session number cannot have been taken again while members are left.
     if leader is None or leader == state["began"]:
         end_session(session, grace)
-    if state.get("scratch"):
+    for folder in state.get("scratch", ()):
         # Its worker removes it, unless that was killed.
-        shutil.rmtree(state["scratch"], ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outlast(session: int, grace: float = 5.0) -> None:

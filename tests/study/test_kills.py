@@ -117,6 +117,12 @@ def check_account(run):
     assert state["state"] == "finished"
 
 
+def shared_memory():
+    return {
+        path.name for path in Path("/dev/shm").glob("sm*") if not path.name.startswith("sem.")
+    } | {path.name for path in Path("/dev/shm").glob("sciml-*")}
+
+
 def check_nothing_left(run):
     deadline = time.monotonic() + 10
     while left := processes(str(run)):
@@ -129,6 +135,7 @@ def run_with_kills(folder, kinds, seed):
     print(f"kills {kinds}, seed {seed}")
     rng = random.Random(seed)
     run = folder / "run"
+    there_before = shared_memory()
     process = start("run", study_file(folder), "--out", run)
     lines = []
     step = 5
@@ -150,6 +157,7 @@ def run_with_kills(folder, kinds, seed):
     assert "Traceback" not in said, said
     check_account(run)
     check_nothing_left(run)
+    assert shared_memory() <= there_before
     return said
 
 
