@@ -200,7 +200,10 @@ class Intake(threading.Thread):
         ledger = self._server.ledger
         self._last[frame.simulation] = time.monotonic()
         if self._held_out(frame.simulation):
-            self._heldout.push(frame)
+            with self.lock:
+                # Together: a checkpoint in between would count it as entered and not list it.
+                self._heldout.push(frame)
+                ledger.enter(frame)
             return
         with self.lock:
             # One step for a checkpoint: the frame counts as entered, and its samples are listed

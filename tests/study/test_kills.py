@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import xarray as xr
 import yaml
 from small_study import sciml, small_study
 
@@ -115,6 +116,11 @@ def check_account(run):
     assert state["samples"]["entered"] == TRAINING * (FRAMES - 1), state["samples"]
     assert summary["validation_simulations"] == HELD_OUT
     assert state["state"] == "finished"
+    files = list((run / "validation").glob("*.nc"))
+    assert len(files) == HELD_OUT
+    for path in files:
+        with xr.open_dataset(path) as ds:
+            assert ds.sizes["time"] == FRAMES, path.name
 
 
 def shared_memory():
