@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from sciml.samples import Frame, Simulation
 
@@ -64,22 +61,15 @@ class HeldOut:
             return [frame for _, frames in self._open.values() for frame in frames.values()]
 
     def _write(self, simulation: Simulation, frames: list[Frame]) -> None:
-        from sciml.domain.dataset import to_dataset
+        from sciml.record.file import SimulationFile
 
-        names = [field.name for field in simulation.fields]
-        dataset = to_dataset(
-            simulation.domain,
-            simulation.fields,
-            {name: np.stack([frame.fields[name] for frame in frames]) for name in names},
-            np.array([frame.time for frame in frames]),
-            parameters={
-                name: (value, self._units.get(name, "1"))
-                for name, value in simulation.parameters.items()
-            },
-            static=simulation.static,
+        file = SimulationFile(
+            self._folder / f"simulation-{simulation.id:05d}.nc",
+            simulation,
+            frames[0],
+            units=self._units,
             attrs={"simulation": simulation.id},
         )
-        path = self._folder / f"simulation-{simulation.id:05d}.nc"
-        aside = path.with_suffix(".part")
-        dataset.to_netcdf(aside, engine="h5netcdf")
-        os.replace(aside, path)
+        for place, frame in enumerate(frames):
+            file.add(place, frame)
+        file.close()

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from sciml.errors import ScimlError
-from sciml.study.rundir import write_json
-from sciml.surrogates import Surrogate
+from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import Checkpoints
-from sciml.training.history import History, Step
+from sciml.training.history import History
 from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
+from sciml.training.source import Source
 from sciml.training.stream_source import StreamSource
-from sciml.training.validation import Validation
 
 if TYPE_CHECKING:
     from sciml.study.trainer import Trainer
 
 log = logging.getLogger("sciml.trainer")
-
-#: Windows in a validation while the stream runs, all held-out simulations together; the last one
-#: takes all there are.
-WINDOWS_ON_THE_WAY = 512
 
 
 class Learning:
@@ -44,37 +34,28 @@ class Learning:
         self.trainer = trainer
         self.run = trainer.run
         study = self.study = trainer.study
-        torch.set_num_threads(study.training.threads)
-        torch.manual_seed(study.seed)
-        np.random.seed(study.seed)
+        seed_everything(study)
         simulation = trainer.intake.simulation
         self.task = study.task.build()
-        self.surrogate = Surrogate.build(
-            {"name": study.model.name, **study.model.config},
-            self.task,
-            simulation.domain,
-            increment=study.task.increment,
-            fields=simulation.fields,
-        )
+        self.surrogate = new_surrogate(study, simulation)
         trainer.intake.attach_normalizer(self.surrogate.normalizer)
-        self.device = _device(study.training.device)
+        self.device = device_of(study)
         self.surrogate.to(self.device)
         self.history = History()
-        self._last_step = time.perf_counter()
-        self._shares: list[tuple[float, float]] = []
+        self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
 
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
         trainer, training = self.trainer, self.study.training
         trainer.state = "waiting for the watermark"
-        source = _Watermarked(
+        source = Watermarked(
             StreamSource(trainer.buffer, self.task, training.batch_size), self._begin
         )
         hooks = Hooks(
-            on_step=self._on_step,
-            validate=self._validate,
+            on_step=self.outcome.on_step,
+            validate=self.outcome.validate,
             validate_every=self.study.validation.every,
-            on_validation=self._on_validation,
+            on_validation=self.outcome.on_validation,
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: trainer.server.wants_commit,
@@ -100,32 +81,7 @@ class Learning:
         """Wait for the held-out simulations, roll out on them, write what the run is for."""
         self._await_heldout()
         self.trainer.state = "validating"
-        self.surrogate.eval()
-        self.surrogate.save(self.run.surrogate)
-        trajectories = self.trainer.heldout.trajectories()
-        summary: dict[str, Any] = {
-            "steps": len(self.history.steps),
-            "ended": self.history.ended,
-            "loss": self.history.losses[-1],
-            "first_step": self.trainer.first_step_at,
-            "parameters": sum(p.numel() for p in self.surrogate.parameters()),
-            "wait_seconds": self.history.wait,
-            "compute_seconds": self.history.compute,
-            "validation_simulations": len(trajectories),
-        }
-        if trajectories:
-            rollout = self._rollout_steps(trajectories)
-            found = Validation(trajectories, rollout=rollout)(self.surrogate)
-            summary |= found
-            from sciml.study.evaluation import write_predictions
-
-            write_predictions(self.surrogate, self.run, rollout)
-            self._on_validation({"step": len(self.history.steps), **found})
-        write_json(self.run.summary, summary)
-
-    def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
-        longest = max(len(frames) for _, frames in trajectories)
-        return self.study.validation.rollout or longest
+        self.outcome.write(self.surrogate, self.history, first_step=self.trainer.first_step_at)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
@@ -138,34 +94,6 @@ class Learning:
         }
         log.info("first gradient step: %s", trainer.first_step_at)
 
-    def _on_step(self, step: Step, history: History) -> None:
-        self._shares.append((step.wait, step.compute))
-        self._shares = self._shares[-50:]
-        waited = sum(w for w, _ in self._shares)
-        computed = sum(c for _, c in self._shares)
-        self.trainer.progress |= {
-            "step": step.step,
-            "loss": step.loss,
-            "waiting": waited / max(waited + computed, 1e-9),
-        }
-
-    def _validate(self, surrogate: Any) -> dict[str, float]:
-        trajectories = self.trainer.heldout.trajectories()
-        if not trajectories:
-            return {}
-        windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
-        return Validation(trajectories, windows=windows)(surrogate)
-
-    def _on_validation(self, found: dict[str, Any]) -> None:
-        if "one_step" not in found:
-            return
-        self.trainer.progress |= {
-            "error": found["one_step"],
-            "persistence": found.get("persistence"),
-        }
-        with self.run.metrics.open("a") as file:
-            file.write(json.dumps({"loss": self.trainer.progress.get("loss"), **found}) + "\n")
-
     def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
         """What the checkpoint does not need can leave the spool.
 
@@ -173,7 +101,7 @@ class Learning:
         """
         held = state["extra"]
         samples = [entry[:2] for entry in state["source"]["buffer"]["entries"]]
-        keep = {tuple(key) for key in held["frames"]}
+        keep = {tuple(key) for key in [*held["frames"], *held["recording"]]}
         for simulation, origin in [*samples, *held["on_the_way"]]:
             steps = (*self.task.input_steps(origin), *self.task.target_steps(origin))
             keep |= {(simulation, step) for step in steps}
@@ -195,10 +123,10 @@ class Learning:
             time.sleep(0.05)
 
 
-class _Watermarked:
+class Watermarked:
     """A source that says when its first batch is there, before anyone computes with it."""
 
-    def __init__(self, source: StreamSource, begin: Any) -> None:
+    def __init__(self, source: Source, begin: Any) -> None:
         self._source = source
         self._begin = begin
         self._begun = False
@@ -215,9 +143,3 @@ class _Watermarked:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._source.load_state_dict(state)
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
