@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,11 +29,10 @@ class _Open:
 
     simulation: Simulation
     file: SimulationFile | None = None
-    steps: set[int] = field(default_factory=set)
-    attempts: set[int] = field(default_factory=set)
+    # By step: place in the order of arrival, segment, attempt.
+    steps: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     segment: int = 0
     dtypes: dict[str, str] = field(default_factory=dict)
-    last: int = -1
 
 
 class Recorder:
@@ -103,14 +102,8 @@ class Recorder:
             state = self._open.get(frame.simulation)
             if state is None or frame.step in state.steps:
                 return
-            with _told(self.folder):
-                if state.file is None:
-                    state.file = self._create(state, frame)
-                state.file.add(frame.step, frame, self._arrived, state.segment)
-            state.last = self._arrived
+            self._add(state, frame, (self._arrived, state.segment, frame.attempt))
             self._arrived += 1
-            state.steps.add(frame.step)
-            state.attempts.add(frame.attempt)
 
     def close(self, simulation: int) -> None:
         """The simulation is whole: its file gets its name and its line in the index."""
@@ -137,6 +130,42 @@ class Recorder:
         with self._lock:
             return [(n, step) for n, state in self._open.items() for step in sorted(state.steps)]
 
+    def state_dict(self) -> dict[str, Any]:
+        """What of simulations that are not whole must outlive this process: numbers and lists."""
+        with self._lock:
+            return {
+                "arrived": self._arrived,
+                "open": [
+                    [number, state.segment, [[step, *at] for step, at in state.steps.items()]]
+                    for number, state in self._open.items()
+                ],
+            }
+
+    def load_state_dict(
+        self,
+        state: Mapping[str, Any],
+        simulations: Mapping[int, Simulation],
+        resolve: Callable[[tuple[int, int]], Frame],
+    ) -> None:
+        """Continue where :meth:`state_dict` was taken; what became whole since stays as it is.
+
+        Args:
+            state: from :meth:`state_dict`, perhaps through JSON or msgpack.
+            simulations: by number, at least those that were open.
+            resolve: gives the frame of a key ``(simulation, step)``; see :meth:`pending`.
+        """
+        with self._lock:
+            self._arrived = max(self._arrived, state["arrived"])
+            for number, segment, steps in state["open"]:
+                self.open(simulations[number])
+                entry = self._open.get(number)
+                if entry is None:
+                    continue
+                entry.segment = segment
+                for step, *at in steps:
+                    if step not in entry.steps:
+                        self._add(entry, resolve((number, step)), tuple(at))
+
     @property
     def whole(self) -> tuple[int, ...]:
         """Numbers of the simulations written so far."""
@@ -155,6 +184,13 @@ class Recorder:
                 log.warning("not recorded, since they did not end: simulations %s", left)
             with _told(self.folder):
                 virtual.write(self.folder, dict(sorted(self._whole.items())))
+
+    def _add(self, state: _Open, frame: Frame, at: tuple[int, int, int]) -> None:
+        with _told(self.folder):
+            if state.file is None:
+                state.file = self._create(state, frame)
+            state.file.add(frame.step, frame, at[0], at[1])
+        state.steps[frame.step] = at
 
     def _chosen(self, simulation: Simulation) -> Simulation:
         if self._fields is None:
@@ -204,10 +240,10 @@ class Recorder:
     def _entry(self, state: _Open) -> Entry:
         entry = replace(
             self._described(state),
-            attempts=sorted(state.attempts),
+            attempts=sorted({attempt for _, _, attempt in state.steps.values()}),
             frames=len(state.steps),
             steps=max(state.steps) + 1,
-            last=state.last,
+            last=max(arrival for arrival, _, _ in state.steps.values()),
         )
         return _measured(self.folder, entry)
 

@@ -128,9 +128,7 @@ class Intake(threading.Thread):
                     list(frame.key) for frame in self._windower.pending() + self._heldout.pending()
                 ],
                 "on_the_way": [list(sample.key) for sample in self._on_the_way],
-                "recording": [list(key) for key in self._recorder.pending()]
-                if self._recorder
-                else [],
+                "recorder": self._recorder.state_dict() if self._recorder else None,
                 "ledger": self._server.ledger.state_dict(),
             }
 

@@ -101,7 +101,9 @@ class Learning:
         """
         held = state["extra"]
         samples = [entry[:2] for entry in state["source"]["buffer"]["entries"]]
-        keep = {tuple(key) for key in [*held["frames"], *held["recording"]]}
+        keep = {tuple(key) for key in held["frames"]}
+        for number, _, steps in (held["recorder"] or {"open": ()})["open"]:
+            keep |= {(number, step) for step, *_ in steps}
         for simulation, origin in [*samples, *held["on_the_way"]]:
             steps = (*self.task.input_steps(origin), *self.task.target_steps(origin))
             keep |= {(simulation, step) for step in steps}

@@ -178,6 +178,8 @@ def _train(
     stop = stop or threading.Event()
     with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
         teller = Teller(run, display, len(roles), study)
+        frames = sum(len(trajectories.order(number).steps) for number in roles)
+        teller.state["frames"] = {"produced": frames, "received": frames}
         heldout = HeldOut(run.validation, trajectories.units)
         for number in _of(roles, "validation"):
             heldout.open(trajectories.simulation(number))

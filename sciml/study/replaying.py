@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
@@ -57,6 +58,7 @@ class Replaying:
         self.surrogate.to(self.device)
         self.outcome = Outcome(study, run, heldout, progress)
         self.history = History()
+        self.buffer: Buffer | None = None
 
     def train(self, replay: Replay, stop: threading.Event, teller: Teller) -> None:
         """Train until the phases are done, the data are, or ``stop`` is set."""
@@ -85,12 +87,16 @@ class Replaying:
                 self.surrogate.normalizer.fix()
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
+        else:
+            self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
         lengths = [phase.length(getattr(source, "epoch_steps", None)) for phase in phases]
         known = all(n is not None for n in lengths)
         self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None
 
         def on_step(step: Step, history: History) -> None:
             self.outcome.on_step(step, history)
+            if self.buffer is not None:
+                teller.state["buffer"] = self.buffer.stats()
             teller.tell("training")
 
         hooks = Hooks(
@@ -124,15 +130,19 @@ class Replaying:
 
     def _stream(self, phases: Sequence[Phase]) -> Watermarked:
         buffer, training = self.study.buffer, self.study.training
+        self.buffer = make_buffer(
+            buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
+        )
         source = ReplaySource(
             self.trajectories,
             self.training,
             self.task,
-            make_buffer(
-                buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
-            ),
+            self.buffer,
             training.batch_size,
-            steps=training.steps,
+            # A phase on a frozen batch draws once.
+            steps=None
+            if training.steps is None
+            else sum(1 if phase.frozen else phase.steps for phase in phases),
             measure=self.surrogate.normalizer.update,
         )
         return Watermarked(source, self.surrogate.normalizer.fix)

@@ -119,9 +119,9 @@ class Trainer:
             self._tell()
             write_json(self.run.last_words, self.status())
             self.intake.halt()
+            self.server.stop()
             if self.recorder is not None:
                 self.recorder.finish()
-            self.server.stop()
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):

@@ -40,7 +40,7 @@ def test_dask_chunks_give_the_same(record):
     lazy = recording.open_dataset(chunks={"sample": 1, "time": 2})
     assert lazy["u"].chunks is not None
     np.testing.assert_array_equal(lazy["u"].compute(scheduler="threads").values, whole)
-    np.testing.assert_array_equal(lazy["u"].mean("time"), recording.dataset["u"].mean("time"))
+    np.testing.assert_allclose(lazy["u"].mean("time"), np.nanmean(whole, axis=1), rtol=1e-6)
 
 
 def test_the_virtual_dataset_finds_its_files_after_a_move(record, tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_foreign_files_and_folders(record, tmp_path):
     ds.to_netcdf(tmp_path / "foreign" / "a.nc", engine="h5netcdf")
     for number in range(2):
         path = tmp_path / "foreign" / f"b{number}.nc"
-        ds.isel(sample=number, drop=True).to_netcdf(path, engine="h5netcdf")
+        ds.isel(sample=number).drop_vars("sample").to_netcdf(path, engine="h5netcdf")
     assert open_trajectories(tmp_path / "foreign" / "a.nc", TASK).ids == (0, 1)
     several = open_trajectories(tmp_path / "foreign", TASK)
     assert several.ids == (0, 1, 2, 3) and several.units == {"kappa": "m2 s-1"}
