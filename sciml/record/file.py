@@ -57,8 +57,8 @@ class SimulationFile:
         self.path, self.aside = path, path.with_name(path.name + ".part")
         self._names = [field.name for field in simulation.fields]
         self._ordered = ordered
-        self._length = 0
-        self._gaps = False
+        # Time, arrival and segment by place: a few bytes a frame, written at the end.
+        self._rows: dict[int, tuple[float, int, int]] = {}
         arrays = {name: np.asarray(first.fields[name]) for name in self._names}
         self._dtypes = {name: array.dtype for name, array in arrays.items()}
         units = units or {}
@@ -75,13 +75,12 @@ class SimulationFile:
             name: {"chunksizes": _chunks(a.shape, a.dtype.itemsize)} for name, a in arrays.items()
         }
         encoding[TIME] = {"chunksizes": (ROW,)}
-        self._rows = [TIME]
         if ordered:
             dataset = dataset.assign_coords(_places(dataset))
-            self._rows += [ARRIVAL, SEGMENT]
             encoding |= {n: {"chunksizes": (ROW,)} for n in (ARRIVAL, SEGMENT)}
         dataset.to_netcdf(self.aside, engine="h5netcdf", unlimited_dims=[TIME], encoding=encoding)
         self._file: h5py.File | None = h5py.File(self.aside, "r+")
+        self._sets = {name: self._file[name] for name in self._names}
         self._capacity = 0
 
     def add(self, index: int, frame: Frame, arrival: int = 0, segment: int = 0) -> None:
@@ -97,50 +96,46 @@ class SimulationFile:
                     f"{frame.fields[name].dtype} in step {frame.step}; its file holds "
                     f"{self._dtypes[name]}"
                 )
-        self._gaps |= index != self._length
         if index >= self._capacity:
-            self._grow(max(index + 1, self._capacity + ROW))
-        for name in self._names:
-            self._file[name][index] = frame.fields[name]
-        self._file[TIME][index] = frame.time
-        if self._ordered:
-            self._file[ARRIVAL][index] = arrival
-            self._file[SEGMENT][index] = segment
-        self._length = max(self._length, index + 1)
+            self._resize(max(index + 1, self._capacity + ROW))
+        for name, values in self._sets.items():
+            values[index] = frame.fields[name]
+        self._rows[index] = (frame.time, arrival, segment)
 
     def close(self) -> None:
         """Give the file its name."""
-        self._resize(self._length)
-        if self._gaps:
-            self._fill_times()
-        self._file.close()
-        self._file = None
+        length = max(self._rows, default=-1) + 1
+        self._resize(length)
+        places = sorted(self._rows)
+        columns = np.array([self._rows[place] for place in places], np.float64).reshape(-1, 3).T
+        # A coordinate without holes, which indexing by time needs; the fields keep theirs.
+        self._write_row(TIME, np.interp(np.arange(length), places, columns[0]))
+        if self._ordered:
+            for name, column, empty in ((ARRIVAL, columns[1], -1), (SEGMENT, columns[2], 0)):
+                row = np.full(length, empty)
+                row[places] = column
+                self._write_row(name, row)
+        self._close()
         os.replace(self.aside, self.path)
 
     def discard(self) -> None:
         """Remove what was written so far."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._close()
         self.aside.unlink(missing_ok=True)
 
-    def _grow(self, capacity: int) -> None:
-        before = self._capacity
-        self._resize(capacity)
-        self._capacity = capacity
-        if self._ordered:
-            self._file[ARRIVAL][before:] = -1
-
     def _resize(self, length: int) -> None:
-        for name in (*self._rows, *self._names):
-            self._file[name].resize(length, axis=0)
+        for values in self._sets.values():
+            values.resize(length, axis=0)
+        self._capacity = length
 
-    def _fill_times(self) -> None:
-        """A coordinate without holes, which indexing by time needs; the fields keep theirs."""
-        times = self._file[TIME][:]
-        there = ~np.isnan(times)
-        places = np.arange(len(times))
-        self._file[TIME][:] = np.interp(places, places[there], times[there])
+    def _write_row(self, name: str, row: np.ndarray) -> None:
+        self._file[name].resize(len(row), axis=0)
+        self._file[name][:] = row
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._sets = None, {}
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

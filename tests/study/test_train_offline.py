@@ -8,7 +8,9 @@ import pytest
 import torch
 import xarray as xr
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.record import Recorder, open_recording
@@ -221,7 +223,7 @@ def test_record_in_the_study_file(write_study):
             load_study(write_study(record=bad))
 
 
-def test_record_a_run_and_train_on_it_from_the_command_line(command, write_study, tmp_path):
+def test_record_a_run_and_train_on_it(command, write_study, tmp_path):
     process = command("run", write_study(record=True), "--out", tmp_path / "online")
     assert process.returncode == 0, process.stderr
     recording = open_recording(tmp_path / "online")
@@ -237,8 +239,31 @@ def test_record_a_run_and_train_on_it_from_the_command_line(command, write_study
         with xr.open_dataset(held) as ds, recording.open_simulation(number) as mine:
             np.testing.assert_array_equal(ds["u"].values, mine["u"].values)
     study = tmp_path / "online" / "study.yaml"
-    process = command("train", study, "--from", tmp_path / "online", "--out", tmp_path / "replay")
-    assert process.returncode == 0, process.stderr
-    assert (tmp_path / "replay" / "surrogate" / "model.safetensors").is_file()
-    process = command("train", study, "--from", tmp_path / "none")
-    assert process.returncode == 2 and "nothing there" in process.stderr
+    _, code = train_offline(load_study(study), tmp_path / "online", tmp_path / "replay", plain=True)
+    assert code == 0 and (tmp_path / "replay" / "surrogate" / "model.safetensors").is_file()
+
+
+def test_the_command_line_of_train(recorded, write_study, tmp_path):
+    runner, study, out = CliRunner(), str(write_study()), str(tmp_path / "run")
+
+    def train(*arguments):
+        return runner.invoke(app, ["train", *map(str, arguments)])
+
+    steps = ("--set", "training.phases=[{steps: 5}]", "--plain")
+    done = train(study, "--from", recorded, "--stream", "--out", out, *steps)
+    assert done.exit_code == 0 and (tmp_path / "run" / "predictions.nc").is_file()
+    for arguments, said in (
+        ((study,), "expected a study and --from DATA, or --resume RUN"),
+        ((study, "--from", tmp_path / "none"), "nothing there"),
+        ((study, "--from", recorded, "--stream", "--epochs", 2), "give one of them"),
+        (
+            (study, "--from", recorded, "--epochs", 0, "--out", tmp_path / "no"),
+            "expected 1 or more",
+        ),
+        (("--resume", out, "--stream"), "expected no other argument"),
+        (("--resume", out), "has finished"),
+        ((study, "--from", recorded, "--out", out), "exists"),
+    ):
+        failed = train(*arguments)
+        assert isinstance(failed.exception, InputError) and said in str(failed.exception)
+    assert not (tmp_path / "no").exists()
