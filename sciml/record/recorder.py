@@ -33,6 +33,7 @@ class _Open:
     steps: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     segment: int = 0
     dtypes: dict[str, str] = field(default_factory=dict)
+    bytes: int = 0
 
 
 class Recorder:
@@ -47,6 +48,8 @@ class Recorder:
         about: by simulation, what the study knows of it: ``role``, ``seed``, ….
         units: of the parameters.
         fields: names of the fields to keep; all by default.
+        keep: bytes of frames that :meth:`state_dict` may ask to be kept elsewhere; simulations
+            beyond that do not survive a kill. ``None``: no limit.
 
     Raises:
         RecordingError: nothing can be written there.
@@ -59,12 +62,15 @@ class Recorder:
         about: Mapping[int, Mapping[str, Any]] | None = None,
         units: Mapping[str, str] | None = None,
         fields: Sequence[str] | None = None,
+        keep: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._about, self._units = dict(about or {}), dict(units or {})
         self._fields = None if fields is None else tuple(fields)
         self._lock = threading.RLock()
         self._open: dict[int, _Open] = {}
+        self._keep = keep
+        self._lost: set[int] = set()
         with _told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for part in self.folder.glob("*.part"):
@@ -84,7 +90,7 @@ class Recorder:
             InputError: a field to keep that it does not have.
         """
         with self._lock:
-            if simulation.id in self._whole:
+            if simulation.id in self._whole or simulation.id in self._lost:
                 return
             state = self._open.get(simulation.id)
             if state is None:
@@ -133,13 +139,18 @@ class Recorder:
     def state_dict(self) -> dict[str, Any]:
         """What of simulations that are not whole must outlive this process: numbers and lists."""
         with self._lock:
-            return {
-                "arrived": self._arrived,
-                "open": [
-                    [number, state.segment, [[step, *at] for step, at in state.steps.items()]]
-                    for number, state in self._open.items()
-                ],
-            }
+            left = self._keep
+            state: dict[str, Any] = {"arrived": self._arrived, "open": [], "lost": []}
+            # The smallest first: as many as possible survive.
+            for number, entry in sorted(self._open.items(), key=lambda item: item[1].bytes):
+                if left is not None and entry.bytes > left:
+                    state["lost"].append(number)
+                    continue
+                left = None if left is None else left - entry.bytes
+                steps = [[step, *at] for step, at in entry.steps.items()]
+                state["open"].append([number, entry.segment, steps])
+            state["lost"] += self._lost
+            return state
 
     def load_state_dict(
         self,
@@ -156,6 +167,13 @@ class Recorder:
         """
         with self._lock:
             self._arrived = max(self._arrived, state["arrived"])
+            self._lost = set(state["lost"]) - set(self._whole)
+            if self._lost:
+                log.warning(
+                    "not recorded, since they were too large to be kept over a restart: "
+                    "simulations %s; raise stream.spool_limit",
+                    sorted(self._lost),
+                )
             for number, segment, steps in state["open"]:
                 self.open(simulations[number])
                 entry = self._open.get(number)
@@ -191,6 +209,7 @@ class Recorder:
                 state.file = self._create(state, frame)
             state.file.add(frame.step, frame, at[0], at[1])
         state.steps[frame.step] = at
+        state.bytes += frame.nbytes
 
     def _chosen(self, simulation: Simulation) -> Simulation:
         if self._fields is None:

@@ -72,6 +72,8 @@ class Trainer:
                 about={entry["id"]: entry for entry in plan},
                 units=units,
                 fields=self.study.record.fields,
+                # More than the spool can spare would stop the solvers for good.
+                keep=stream.spool_limit // 2,
             )
         self.intake = Intake(
             self.server,

@@ -208,6 +208,26 @@ def test_a_recorder_goes_on_from_a_checkpoint(tmp_path):
     np.testing.assert_array_equal(recording.frame(1, 2).fields["u"], frame(sims[1], 2).fields["u"])
 
 
+def test_what_is_too_large_to_be_kept_is_lost_in_a_kill_not_recorded_in_part(tmp_path, caplog):
+    sims = [simulation(n) for n in range(2)]
+    first = Recorder(tmp_path / "r", keep=3 * frame(sims[0], 0).nbytes)
+    for sim, length in zip(sims, (3, 4), strict=True):
+        first.open(sim)
+        for step in range(length):
+            first.push(frame(sim, step))
+    state = first.state_dict()
+    assert [entry[0] for entry in state["open"]] == [0] and state["lost"] == [1]
+
+    second = Recorder(tmp_path / "r")
+    second.load_state_dict(state, dict(enumerate(sims)), lambda key: frame(sims[key[0]], key[1]))
+    assert "simulations [1]; raise stream.spool_limit" in caplog.text
+    for sim in sims:
+        second.open(sim)
+        second.push(frame(sim, 5))
+        second.close(sim.id)
+    assert second.whole == (0,)
+
+
 def test_memory_is_bounded_while_a_long_simulation_is_written(tmp_path):
     """30 MB of frames; what HDF5 itself holds is its chunk cache, and shows in the resident size."""
     grid = Grid((128, 128), ((0.0, 1.0),) * 2, ("open", "open"))
