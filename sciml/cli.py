@@ -94,6 +94,22 @@ def train(
 
 
 @app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="run directory that was interrupted or killed")],
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Go on with a run where its last checkpoint and its spool stand."""
+    from sciml.study.api import resume as go_on
+    from sciml.study.offline import is_offline, resume_offline
+    from sciml.study.rundir import RunDirectory
+
+    if is_offline(RunDirectory.open(run_dir)):
+        go_on = resume_offline
+    _, code = go_on(run_dir, plain=True if plain else None)
+    raise typer.Exit(code)
+
+
+@app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[

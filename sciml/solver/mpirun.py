@@ -85,7 +85,8 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         # ranks on two cores, yielding was 2 to 6 times as fast.
         defaults |= {
             "OMPI_MCA_mtl": "^ofi",
-            "OMPI_MCA_btl": "^ofi",
+            # Shared memory alone: no rank listens on the network.
+            "OMPI_MCA_btl": "self,sm",
             "OMPI_MCA_mpi_yield_when_idle": "1",
         }
     return {**defaults, **env}

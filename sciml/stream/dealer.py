@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from sciml.errors import StreamError
 from sciml.stream.endpoint import Endpoint
@@ -77,7 +77,8 @@ class Dealer:
         """What the connection suffers from, as far as libzmq has said so since the last call."""
         said = ""
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
+            # By hand: zmq.utils.monitor would bring asyncio and ssl into every rank.
+            event, _ = struct.unpack("=hi", self._monitor.recv_multipart()[0])
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 said = ""
             said = _TROUBLES.get(event, said)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
 from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.processes import start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, dump_study, load_study
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from sciml.solver.describe import Description
     from sciml.surrogates import Surrogate
 
 
@@ -113,9 +115,7 @@ def execute(
     study: Study, out: str | Path | None = None, *, plain: bool | None = None
 ) -> tuple[RunDirectory, int]:
     """Run a study; returns its directory and the exit code of `sciml run`."""
-    from sciml.study.display import Display
-    from sciml.study.jobs import check, jobs
-    from sciml.study.supervisor import Supervisor
+    from sciml.study.jobs import check
     from sciml.surrogates.registry import check as check_model
 
     description = check(study)
@@ -125,19 +125,77 @@ def execute(
     directory.study.write_text(dump_study(study))
     write_plan(directory, planned)
     write_json(directory.solver, description.schema)
+    return directory, supervise(study, description, planned, directory, plain=plain)
+
+
+def resume(path: str | Path, *, plain: bool | None = None) -> tuple[RunDirectory, int]:
+    """Go on with a run that was interrupted or killed; returns its directory and the exit code.
+
+    What is left of its processes is ended first. Simulations that have ended well are not run again,
+    frames that the spool holds are not sent again, and training goes on from the last checkpoint.
+
+    Raises:
+        InputError: no run, one that has finished, or one that is running.
+    """
+    from sciml.study.jobs import check
+    from sciml.study.launch import reap
+
+    directory = RunDirectory.open(path)
+    if directory.summary.exists():
+        raise InputError(f"{path} has finished; nothing to resume (see sciml evaluate {path})")
+    refuse_if_alive(directory)
+    study = load_study(directory.study)
+    description = check(study)
+    reap(directory)
+    return directory, supervise(study, description, plan(study), directory, plain=plain)
+
+
+def supervise(
+    study: Study,
+    description: Description,
+    planned: Sequence[PlannedSimulation],
+    directory: RunDirectory,
+    *,
+    plain: bool | None,
+) -> int:
+    """Run what has not been run of a study in its directory; returns the exit code."""
+    from sciml.study.display import Display
+    from sciml.study.jobs import jobs
+    from sciml.study.launch import finished_jobs
+    from sciml.study.supervisor import Supervisor
+
+    finished = finished_jobs(directory)
+    left = [p for p in planned if p.id not in finished]
+    write_json(
+        directory.pids / "supervisor.json", {"pid": os.getpid(), "began": start_time(os.getpid())}
+    )
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
-            work = jobs(study, description, planned, directory)
+            work = jobs(study, description, left, directory)
             training = {p.id for p in planned if p.role == "train"}
-            code = Supervisor(study, directory, work, training, cluster, display).run()
+            supervisor = Supervisor(
+                study, directory, work, training, cluster, display, finished=finished
+            )
+            code = supervisor.run()
         finally:
             if not isinstance(cluster, str):
                 cluster.close(timeout=5)
         if code == 0:
             display.say(figures(read_json(directory.summary)))
             display.say(f"surrogate, metrics and predictions: {shown(directory.path)}")
-    return directory, code
+    return code
+
+
+def refuse_if_alive(directory: RunDirectory) -> None:
+    """Raises :class:`InputError` if another process supervises the run."""
+    record = directory.pids / "supervisor.json"
+    if record.exists():
+        state = read_json(record)
+        if start_time(state["pid"]) == state["began"]:
+            raise InputError(
+                f"{directory.path} is running (process {state['pid']}); wait, or end it"
+            )
 
 
 def open_run(path: str | Path) -> Run:
@@ -207,7 +265,9 @@ def shown(path: Path) -> str:
 
 def figures(summary: dict[str, Any]) -> str:
     """The result of a run in a few lines."""
-    lines = [f"trained {summary['steps']} steps, last loss {summary['loss']:.2e}"]
+    lines = [f"trained {summary['steps']} steps"]
+    if summary.get("loss") is not None:
+        lines[0] += f", last loss {summary['loss']:.2e}"
     if summary.get("one_step") is not None:
         compared = ""
         if summary.get("persistence"):

@@ -96,7 +96,7 @@ def table(title: str, snapshot: Snapshot, elapsed: float) -> Group:
         "frames",
         "",
         f"{_get(t, 'frames', 'received')} received, {_get(t, 'frames', 'lost')} lost, "
-        f"{_get(t, 'frames', 'doubled')} doubled; {_get(t, 'stream', 'rate') / 1e6:.1f} MB/s",
+        f"{_get(t, 'frames', 'doubled')} doubled; {_get(t, 'stream', 'bytes') / 1e6:.1f} MB",
     )
     grid.add_row(
         "buffer",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sciml.samples import Frame, Simulation
 
@@ -37,12 +39,14 @@ class HeldOut:
     def close(self, simulation: int) -> None:
         """The simulation is whole: keep it, and write it down."""
         with self._lock:
-            entry = self._open.pop(simulation, None)
+            entry = self._open.get(simulation)
         if entry is None or not entry[1]:
             return
         trajectory = (entry[0], [entry[1][step] for step in sorted(entry[1])])
         self._write(*trajectory)
         with self._lock:
+            # Open until the file is there: a checkpoint meanwhile must count it as one of the two.
+            del self._open[simulation]
             self._complete[simulation] = trajectory
 
     def drop(self, simulation: int) -> None:
@@ -55,16 +59,49 @@ class HeldOut:
         with self._lock:
             return [self._complete[key] for key in sorted(self._complete)]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Which simulations are complete, and lie in files; which are open, with their steps."""
+        with self._lock:
+            return {
+                "complete": sorted(self._complete),
+                "open": [[number, sorted(steps)] for number, (_, steps) in self._open.items()],
+            }
+
+    def restore(
+        self,
+        state: Mapping[str, Any],
+        frames: Mapping[tuple[int, int], Frame],
+        simulation: Callable[[int], Simulation | None],
+    ) -> None:
+        """Go on where :meth:`state_dict` was taken: files are read, open ones get their frames."""
+        for number in state["complete"]:
+            self._complete[number] = self._read(number)
+        for number, steps in state["open"]:
+            self._open[number] = (simulation(number), {s: frames[(number, s)] for s in steps})
+
     def pending(self) -> list[Frame]:
         """Frames of simulations that are not complete: only the spool has them."""
         with self._lock:
             return [frame for _, frames in self._open.values() for frame in frames.values()]
 
+    def _path(self, number: int) -> Path:
+        return self._folder / f"simulation-{number:05d}.nc"
+
+    def _read(self, number: int) -> tuple[Simulation, list[Frame]]:
+        import xarray as xr
+
+        from sciml.samples.dataset import simulations_of
+
+        with xr.open_dataset(self._path(number)) as ds:
+            names = [name for name in self._units if name in ds.coords]
+            [(simulation, frames)] = simulations_of(ds.load(), names)
+        return replace(simulation, id=number), [replace(f, simulation=number) for f in frames]
+
     def _write(self, simulation: Simulation, frames: list[Frame]) -> None:
         from sciml.record.file import SimulationFile
 
         file = SimulationFile(
-            self._folder / f"simulation-{simulation.id:05d}.nc",
+            self._path(simulation.id),
             simulation,
             frames[0],
             units=self._units,

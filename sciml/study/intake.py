@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Stopped
@@ -57,7 +57,9 @@ class Intake(threading.Thread):
         self.simulation: Simulation | None = None
         self.normalizer: Any = None
         self._early: list[Sample] = []
-        self._on_the_way: list[Sample] = []
+        # Samples of the last frame, with the number that each has among all that are put.
+        self._on_the_way: list[tuple[int, Sample]] = []
+        self._put_count = 0
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
         self.opened: set[int] = set()
@@ -69,6 +71,7 @@ class Intake(threading.Thread):
 
     def run(self) -> None:
         try:
+            self._put_waiting()
             while not self._halt.is_set():
                 event = self._server.events.get(timeout=WAIT)
                 if event is not None:
@@ -121,16 +124,47 @@ class Intake(threading.Thread):
         return {str(number): now - last for number, last in list(self._last.items())}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must know beside the buffer: keys, not data."""
-        with self.lock:
-            return {
-                "frames": [
-                    list(frame.key) for frame in self._windower.pending() + self._heldout.pending()
-                ],
-                "on_the_way": [list(sample.key) for sample in self._on_the_way],
-                "recorder": self._recorder.state_dict() if self._recorder else None,
-                "ledger": self._server.ledger.state_dict(),
-            }
+        """What a checkpoint must know beside the buffer: keys, not data. Call with :attr:`lock`.
+
+        A sample on its way may have reached the buffer between the buffer's own state and this one:
+        its ordinal tells, since the buffer counts what was put.
+        """
+        windows, heldout = self._windower.pending(), self._heldout.pending()
+        return {
+            "frames": [list(frame.key) for frame in windows + heldout],
+            "windower": self._windower.state_dict(),
+            "heldout": self._heldout.state_dict(),
+            "on_the_way": [[*sample.key, ordinal] for ordinal, sample in self._on_the_way],
+            "recorder": self._recorder.state_dict() if self._recorder else None,
+            "ledger": self._server.ledger.state_dict(),
+            "opened": sorted(self.opened),
+        }
+
+    def restore(
+        self,
+        state: Mapping[str, Any],
+        waiting: Sequence[Sample],
+        put: int,
+        simulations: Mapping[int, Simulation],
+        frames: Mapping[tuple[int, int], Frame],
+    ) -> None:
+        """Go on where :meth:`state_dict` was taken; before :meth:`start`.
+
+        Args:
+            state: from :meth:`state_dict`.
+            waiting: samples that had not reached the buffer.
+            put: number of samples that the buffer had been given.
+            simulations, frames: at least those that the state names.
+        """
+        self._windower.load_state_dict(state["windower"], simulations, frames.__getitem__)
+        self._heldout.restore(state["heldout"], frames, self._server.simulation)
+        self._put_count = put
+        self._on_the_way = list(enumerate(waiting, put))
+        self.opened = set(state["opened"])
+        trained = [s for n, s in simulations.items() if not self._held_out(n)]
+        if trained:
+            self.simulation = trained[0]
+            self.first.set()
 
     def _take(self, event: Any) -> None:
         match event:
@@ -181,25 +215,28 @@ class Intake(threading.Thread):
             # One step for a checkpoint: the frame counts as entered, and its samples are listed
             # as on their way, whether or not the buffer has room for them yet.
             samples = self._windower.push(frame)
-            self._on_the_way = list(samples)
+            self._on_the_way = list(enumerate(samples, self._put_count))
             ledger.enter(frame)
             if self.normalizer is None:
                 self._early += samples
             elif samples:
                 self.normalizer.update(samples)
-        for sample in samples:
-            if self._training:
-                self._put(sample)
-        self._on_the_way = []
+        self._put_waiting()
 
-    def _put(self, sample: Sample) -> None:
-        try:
-            self._buffer.put(sample)
-        except Stopped:
-            if self._training:
-                raise
-            return  # training ended while this one waited for room
-        self._server.ledger.count("entered")
+    def _put_waiting(self) -> None:
+        """Give the buffer what is on its way; waits where the buffer is full."""
+        for _, sample in self._on_the_way:
+            if not self._training:
+                break
+            try:
+                self._buffer.put(sample)
+            except Stopped:
+                if self._training:
+                    raise
+                break  # training ended while this one waited for room
+            self._put_count += 1
+            self._server.ledger.count("entered")
+        self._on_the_way = []
 
     def _drop(self, simulation: int) -> None:
         self._last.pop(simulation, None)

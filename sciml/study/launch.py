@@ -13,8 +13,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,12 @@ def run_job(job: Job) -> dict[str, Any]:
             )
             write_json(
                 record,
-                {"attempt": attempt, "session": process.pid, "began": start_time(process.pid)},
+                {
+                    "attempt": attempt,
+                    "session": process.pid,
+                    "began": start_time(process.pid),
+                    "scratch": scratch,
+                },
             )
             code = process.wait()
         _outlast(process.pid)
@@ -93,7 +100,7 @@ def run_job(job: Job) -> dict[str, Any]:
             time.monotonic() - began,
             cancelled=stopped and code != 0,
         )
-        write_json(record, {"attempt": attempt, "session": None, "began": None})
+        write_json(record, {"attempt": attempt, "session": None, "began": None, "code": code})
         return asdict(outcome)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -113,7 +120,7 @@ def skip_job(run: RunDirectory, simulation: int) -> None:
 def end_all_jobs(run: RunDirectory) -> None:
     """Let no further job start, and end those that live."""
     (run.pids / "stop").touch()
-    for record in run.pids.glob("simulation-*.json"):
+    for record in _records(run):
         _end_recorded(record)
 
 
@@ -123,6 +130,22 @@ def silent_since_start(run: RunDirectory, simulation: int) -> float | None:
     if not record.exists() or read_json(record)["session"] is None:
         return None
     return time.time() - record.stat().st_mtime
+
+
+def finished_jobs(run: RunDirectory) -> list[int]:
+    """Simulations whose job has ended well: every frame of them is in the spool or beyond."""
+    return [
+        int(path.stem.split("-")[1]) for path in _records(run) if read_json(path).get("code") == 0
+    ]
+
+
+def reap(run: RunDirectory) -> None:
+    """End what a supervisor that was killed has left: the trainer, which first writes its checkpoint,
+    and every solver job; what it had forbidden to start may start again."""
+    for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
+        _end_recorded(record, grace)
+    for mark in run.pids.glob("stop*"):
+        mark.unlink()
 
 
 def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
@@ -146,7 +169,11 @@ def _stopped(run: RunDirectory, simulation: int) -> bool:
     return any((run.pids / name).exists() for name in ("stop", f"stop-{simulation:05d}"))
 
 
-def _end_recorded(record: Path) -> None:
+def _records(run: RunDirectory) -> list[Path]:
+    return sorted(run.pids.glob("simulation-*.json"))
+
+
+def _end_recorded(record: Path, grace: float = 3.0) -> None:
     if not record.exists():
         return  # it has not started yet
     state = read_json(record)
@@ -157,7 +184,10 @@ def _end_recorded(record: Path) -> None:
     # A leader that began at another time is a stranger with a used pid; without a leader the
     # session number cannot have been taken again while members are left.
     if leader is None or leader == state["began"]:
-        end_session(session)
+        end_session(session, grace)
+    if state.get("scratch"):
+        # Its worker removes it, unless that was killed.
+        shutil.rmtree(state["scratch"], ignore_errors=True)
 
 
 def _outlast(session: int, grace: float = 5.0) -> None:
@@ -183,16 +213,33 @@ def local_cluster(jobs_at_once: int) -> Any:
         }
     )
     environment = {k: os.environ.get(k, "1") for k in ("OMP_NUM_THREADS",)}
-    return LocalCluster(
-        n_workers=jobs_at_once,
-        threads_per_worker=1,
-        processes=True,
-        resources={"sim": 1},
-        dashboard_address=None,
-        silence_logs=50,
-        env=environment,
-        memory_limit=0,
-    )
+    with _sigint_ignored():
+        return LocalCluster(
+            n_workers=jobs_at_once,
+            threads_per_worker=1,
+            processes=True,
+            resources={"sim": 1},
+            dashboard_address="127.0.0.1:0",
+            # dask runs whatever comes to its port: on a shared machine only we may speak to it.
+            security=True,
+            silence_logs=50,
+            env=environment,
+            memory_limit=0,
+        )
+
+
+@contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """Children started within ignore SIGINT: a Ctrl-C in a terminal goes to its whole process
+    group, and the workers must outlive it for an orderly end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def slurm_cluster(cluster: Any, ranks: int) -> Any:

@@ -24,9 +24,11 @@ class Failure:
     stderr: str
 
     def line(self) -> str:
+        # mpirun says 128 + n for a rank that signal n has ended.
+        number = -self.code if self.code < 0 else self.code - 128
         how = f"exit code {self.code}"
-        if self.code < 0:
-            how = f"signal {signal.Signals(-self.code).name}"
+        if number in set(signal.Signals):
+            how = f"signal {signal.Signals(number).name}"
         last = self.stderr.splitlines()[-1] if self.stderr else "no output"
         return (
             f"simulation {self.simulation} given up after {self.attempts} "
@@ -46,6 +48,7 @@ class Launcher:
         jobs: simulations in the order in which they start.
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
+        finished: simulations that need not run any more, for the counts.
         may_retry: asked before a simulation is started again (a quarantined one is not).
     """
 
@@ -58,6 +61,7 @@ class Launcher:
         at_once: int,
         retries: int,
         may_retry: Callable[[int], bool] = lambda simulation: True,
+        finished: Sequence[int] = (),
     ) -> None:
         from distributed import Client
 
@@ -70,8 +74,8 @@ class Launcher:
         self._retries = retries
         self._may_retry = may_retry
         self._failed_attempts: dict[int, int] = {}
-        self.total = len(jobs)
-        self.finished: list[int] = []
+        self.total = len(jobs) + len(finished)
+        self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
         self.restarts = 0
         self._stopping = False

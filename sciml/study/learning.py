@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ScimlError
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
+from sciml.study.restoring import kept
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import Checkpoints
-from sciml.training.history import History
+from sciml.training.history import History, Step
 from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
-from sciml.training.source import Source
 from sciml.training.stream_source import StreamSource
 
 if TYPE_CHECKING:
@@ -48,18 +50,21 @@ class Learning:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
         trainer, training = self.trainer, self.study.training
         trainer.state = "waiting for the watermark"
-        source = Watermarked(
-            StreamSource(trainer.buffer, self.task, training.batch_size), self._begin
+        source = _Accounted(
+            StreamSource(trainer.buffer, self.task, training.batch_size),
+            self._begin,
+            self._beside,
+            trainer.intake.lock,
         )
         hooks = Hooks(
-            on_step=self.outcome.on_step,
+            on_step=self._on_step,
             validate=self.outcome.validate,
             validate_every=self.study.validation.every,
             on_validation=self.outcome.on_validation,
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: trainer.server.wants_commit,
-            extra_state=trainer.intake.state_dict,
+            extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
             stop=trainer.stop,
         )
@@ -70,8 +75,9 @@ class Learning:
             [phase.build() for phase in training.phases],
             hooks=hooks,
             device=self.device,
+            resume=trainer.checkpoint,
         )
-        if not self.history.steps and not trainer.stop.is_set():
+        if not trainer.progress["step"] and not trainer.stop.is_set():
             raise ScimlError(
                 "no simulation delivered a training sample: every one failed or is shorter than "
                 "the task's window; see logs/ in the run"
@@ -88,26 +94,27 @@ class Learning:
         trainer = self.trainer
         trainer.intake.fix_normalizer()
         trainer.state = "training"
+        if trainer.first_step_at is not None:
+            return  # resumed
         trainer.first_step_at = {
             "simulations_started": len(trainer.intake.opened),
             "simulations_planned": trainer.planned,
         }
         log.info("first gradient step: %s", trainer.first_step_at)
 
+    def _on_step(self, step: Step, history: History) -> None:
+        self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])
+        self.outcome.on_step(step, history)
+
+    def _beside(self) -> dict[str, Any]:
+        return {**self.trainer.intake.state_dict(), "first_step": self.trainer.first_step_at}
+
     def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
         """What the checkpoint does not need can leave the spool.
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
-        held = state["extra"]
-        samples = [entry[:2] for entry in state["source"]["buffer"]["entries"]]
-        keep = {tuple(key) for key in held["frames"]}
-        for number, _, steps in (held["recorder"] or {"open": ()})["open"]:
-            keep |= {(number, step) for step, *_ in steps}
-        for simulation, origin in [*samples, *held["on_the_way"]]:
-            steps = (*self.task.input_steps(origin), *self.task.target_steps(origin))
-            keep |= {(simulation, step) for step in steps}
-        self.trainer.server.commit(keep, held["ledger"])
+        self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
 
     def _await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in."""
@@ -125,13 +132,30 @@ class Learning:
             time.sleep(0.05)
 
 
-class Watermarked:
-    """A source that says when its first batch is there, before anyone computes with it."""
+class _Accounted:
+    """The stream as a source: says when its first batch is there, before anyone computes with it,
+    and takes the state of buffer and intake in one moment, in which no frame can slip between.
 
-    def __init__(self, source: Source, begin: Any) -> None:
+    Args:
+        source: draws from the buffer.
+        begin: called once, before the first batch is given.
+        beside: state of all that feeds the buffer.
+        lock: held by the intake while it takes a frame in.
+    """
+
+    def __init__(
+        self,
+        source: StreamSource,
+        begin: Callable[[], None],
+        beside: Callable[[], dict[str, Any]],
+        lock: threading.Lock,
+    ) -> None:
         self._source = source
         self._begin = begin
+        self._beside = beside
+        self._lock = lock
         self._begun = False
+        self.beside: dict[str, Any] = {}
 
     def next_batch(self) -> Batch | None:
         batch = self._source.next_batch()
@@ -141,7 +165,11 @@ class Watermarked:
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return self._source.state_dict()
+        with self._lock:
+            state = self._source.state_dict()
+            self.beside = self._beside()
+            return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        # The buffer was filled from the spool before: see sciml.study.restoring.
         self._source.load_state_dict(state)

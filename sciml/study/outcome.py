@@ -103,7 +103,7 @@ class Outcome:
         summary: dict[str, Any] = {
             "steps": self.progress["step"],
             "ended": history.ended,
-            "loss": self.progress["loss"],
+            "loss": self.progress.get("loss"),
             "parameters": sum(p.numel() for p in surrogate.parameters()),
             "wait_seconds": self._spent["wait"],
             "compute_seconds": self._spent["compute"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.study.heldout import HeldOut
-from sciml.study.learning import Watermarked
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
@@ -23,7 +22,7 @@ from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
-from sciml.training.source import Source
+from sciml.training.source import Batches, Source
 
 if TYPE_CHECKING:
     from sciml.study.offline import Replay, Teller
@@ -170,3 +169,25 @@ def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:
             phase, given = replace(phase, steps=max(1, until - given)), until
         found.append(phase)
     return found
+
+
+class Watermarked:
+    """A source that says when its first batch is there, before anyone computes with it."""
+
+    def __init__(self, source: Source, begin: Callable[[], None]) -> None:
+        self._source = source
+        self._begin = begin
+        self._begun = False
+
+    def next_batch(self) -> Batches | None:
+        batch = self._source.next_batch()
+        if batch is not None and not self._begun:
+            self._begun = True
+            self._begin()
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._source.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._source.load_state_dict(state)

@@ -17,7 +17,7 @@ from sciml.stream.control import ControlClient
 from sciml.study.display import Display
 from sciml.study.launch import Job, last_lines, silent_since_start
 from sciml.study.launcher import Launcher
-from sciml.study.processes import end_session
+from sciml.study.processes import end_session, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
@@ -36,7 +36,11 @@ HEAP = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 #: Exit codes of `sciml run`.
-FINISHED, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 1, 130
+FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
+#: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
+STOPPED = 75
+#: Deaths of the trainer in a row without a new checkpoint, after which it is given up.
+DEATHS = 3
 
 
 class Supervisor:
@@ -53,6 +57,7 @@ class Supervisor:
         training: those of them that are there for training: of no use once training is over.
         cluster: a dask cluster or a scheduler's address.
         display: where progress is shown.
+        finished: simulations that a supervisor before this one has seen to their end.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Supervisor:
         training: Set[int],
         cluster: Any,
         display: Display,
+        finished: Sequence[int] = (),
     ) -> None:
         self._study = study
         self._run = run
@@ -79,6 +85,7 @@ class Supervisor:
             at_once=study.cluster.simulations_at_once,
             retries=study.cluster.retries,
             may_retry=self._may_retry,
+            finished=finished,
         )
 
     def run(self) -> int:
@@ -88,16 +95,29 @@ class Supervisor:
             ScimlError: the trainer died, or no simulation delivered anything.
         """
         with self._signals():
-            trainer = self._start_trainer()
+            deaths, reached = 0, -1
             try:
-                self._control = self._connect(trainer)
-                if self._control is not None:
-                    self._watch(trainer)
-                return self._end(trainer)
+                while True:
+                    trainer = self._start_trainer()
+                    if self._connect(trainer):
+                        self._watch(trainer)
+                    code = trainer.poll()
+                    if self._stop_signal is not None or code in (FINISHED, BAD_INPUT, STOPPED):
+                        return self._end(trainer)
+                    step = newest_step(self._run)
+                    deaths = deaths + 1 if step == reached else 1
+                    reached = step
+                    if deaths > DEATHS:
+                        return self._end(trainer)
+                    self._display.say(
+                        f"warning: the trainer died ({ended(code)}); it is started again from "
+                        f"{f'the checkpoint of step {step}' if step else 'the spool'}, "
+                        "the solvers go on"
+                    )
             finally:
+                self._launcher.close()
                 if self._control is not None:
                     self._control.close()
-                self._launcher.close()
                 if trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
                 trainer.wait()
@@ -115,21 +135,28 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_json(self._run.pids / "trainer.json", {"session": trainer.pid})
+        write_json(
+            self._run.pids / "trainer.json",
+            {"session": trainer.pid, "began": start_time(trainer.pid)},
+        )
         return trainer
 
-    def _connect(self, trainer: subprocess.Popen[bytes]) -> ControlClient | None:
+    def _connect(self, trainer: subprocess.Popen[bytes]) -> bool:
+        """Wait until the trainer listens; False if it ended before."""
+        if self._control is not None:
+            return True  # a new life of the trainer keeps address and keys
         deadline = time.monotonic() + TRAINER_START
         while not self._run.endpoint.exists():
             if trainer.poll() is not None or self._stop_signal is not None:
-                return None
+                return False
             if time.monotonic() > deadline:
                 raise ScimlError(
                     f"the trainer did not listen within {TRAINER_START:.0f} s; "
                     f"see {self._run.logs / 'trainer.log'}"
                 )
             time.sleep(POLL / 2)
-        return ControlClient(self._run.endpoint)
+        self._control = ControlClient(self._run.endpoint)
+        return True
 
     def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
@@ -218,8 +245,8 @@ class Supervisor:
                 self._display.say("warning: the trainer did not end within 60 s; it is killed")
             if self._run.last_words.exists():
                 self._reply = read_json(self._run.last_words)
-            self._display.say(f"interrupted; what was reached is in {self._run.path}")
-            return INTERRUPTED
+            self._display.say(f"interrupted; go on with: sciml resume {self._run.path}")
+            return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
         code = trainer.wait()
         self._launcher.stop()
         if self._run.last_words.exists():
@@ -231,7 +258,7 @@ class Supervisor:
         if code == BAD_INPUT:
             raise ScimlError(detail.removeprefix("error: "))
         raise ScimlError(
-            f"the trainer ended with code {code}: {detail} (see {self._run.logs / 'trainer.log'})"
+            f"the trainer ended ({ended(code)}): {detail} (see {self._run.logs / 'trainer.log'})"
         )
 
     @contextmanager
@@ -252,3 +279,14 @@ class Supervisor:
         if self._stop_signal is not None:
             raise KeyboardInterrupt  # asked twice: do not wait for the checkpoint
         self._stop_signal = number
+
+
+def ended(code: int) -> str:
+    """An exit code in words."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def newest_step(run: RunDirectory) -> int:
+    """Step of the newest checkpoint, 0 if there is none."""
+    names = (path.name for path in run.checkpoints.glob("step-*"))
+    return max((int(name.removeprefix("step-")) for name in names), default=0)

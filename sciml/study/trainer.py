@@ -21,6 +21,8 @@ from sciml.samples import Windower
 from sciml.stream.server import Server
 from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
+from sciml.study.processes import end_with_parent
+from sciml.study.restoring import Tally
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 
@@ -85,10 +87,14 @@ class Trainer:
         )
         self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
         self.first_step_at: dict[str, Any] | None = None
+        self.checkpoint: Any = None
+        self.tally = Tally(run.path / "drawn")
         self._done = threading.Event()
 
     def main(self) -> int:
         """Train to the end; returns the exit code."""
+        if any(self.run.checkpoints.glob("step-*")):
+            self._go_back()
         self.server.start()
         reporter = threading.Thread(target=self._report, name="status", daemon=True)
         reporter.start()
@@ -124,6 +130,15 @@ class Trainer:
             self.server.stop()
             if self.recorder is not None:
                 self.recorder.finish()
+
+    def _go_back(self) -> None:
+        from sciml.study.restoring import restore
+        from sciml.training.checkpoint import Checkpoints
+
+        self.checkpoint = Checkpoints(self.run.checkpoints).newest()
+        if self.checkpoint is not None:
+            restore(self, self.checkpoint)
+            log.info("resumed from %s", self.checkpoint.path.name)
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
@@ -170,6 +185,7 @@ def main(arguments: list[str]) -> int:
     trainer = Trainer(RunDirectory.open(arguments[0]))
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, lambda *_: trainer.stop.set())
+    end_with_parent()  # a supervisor that is killed: checkpoint, then end
     try:
         return trainer.main()
     except ScimlError as error:

@@ -1,7 +1,7 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
 import pytest
-from conftest import one_line, small_study
+from small_study import one_line, small_study
 
 
 def refused(process, tmp_path):

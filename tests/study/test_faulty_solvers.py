@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from conftest import sciml, small_study
+from small_study import sciml, small_study
 
 #: A program in one piece: describes itself, then streams 8×8 fields. FAULTS says what goes wrong
 #: in which simulation.

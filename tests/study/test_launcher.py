@@ -92,6 +92,15 @@ def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
     assert outcomes[0]["code"] == -signal.SIGKILL
 
 
+def test_the_scratch_folder_of_a_killed_worker_goes_with_its_job(run, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    gone = {"attempt": 1, "session": 2**22 - 1, "began": 1, "scratch": str(scratch)}
+    write_json(run.pids / "simulation-00002.json", gone)
+    end_job(run, 2)
+    assert not scratch.exists()
+
+
 def test_a_used_pid_is_not_mistaken_for_a_job(run):
     bystander = os.spawnv(
         os.P_NOWAIT, sys.executable, [sys.executable, "-c", "import time; time.sleep(30)"]

@@ -9,14 +9,14 @@ import time
 
 import pytest
 import xarray as xr
-from conftest import one_line
+from small_study import one_line
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One run, looked at by several tests."""
     import yaml
-    from conftest import sciml, small_study
+    from small_study import sciml, small_study
 
     folder = tmp_path_factory.mktemp("study")
     (folder / "study.yaml").write_text(yaml.safe_dump(small_study()))
@@ -142,6 +142,7 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        process_group=0,
     )
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
@@ -149,7 +150,8 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
         if status.exists() and (json.loads(status.read_text())["training"]["step"] or 0) > 5:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    # A terminal sends it to the whole group: dask's workers get it, too.
+    os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=90)
     assert process.returncode == 130, said
     assert "Traceback" not in said

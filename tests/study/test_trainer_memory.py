@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-SCRIPT = '''
+SCRIPT = """
 import json, os, sys, threading
 import numpy as np
 from pathlib import Path
@@ -56,7 +56,7 @@ intake.halt()
 server.stop()
 print(json.dumps({"memory": memory, "frames": counts, "disk": sum(
     f.stat().st_size for f in (folder / "spool").iterdir())}))
-'''
+"""
 
 
 def test_memory_is_flat_while_the_simulations_grow_tenfold(tmp_path):

@@ -21,7 +21,7 @@ def main(run_dir: str, out: str) -> None:
         rows = [
             (truth, "viridis", (low, high), "solver"),
             (guess, "viridis", (low, high), "surrogate"),
-            (guess - truth, "RdBu_r", (-0.1 * (high - low), 0.1 * (high - low)), "difference"),
+            (guess - truth, "RdBu_r", (-0.1 * (high - low), 0.1 * (high - low)), "difference × 10"),
         ]
         for row, (values, colors, limits, name) in enumerate(rows):
             axes = figure.add_subplot(panels[row, column])
@@ -44,8 +44,8 @@ def main(run_dir: str, out: str) -> None:
     axes.set_title(f"{every.sizes['sample']} unseen simulations (mean, range)")
     axes.legend(frameon=False)
     axes = figure.add_subplot(panels[2, 4])
-    metrics = run.metrics
-    axes.plot([m["step"] for m in metrics], [m["one_step"] for m in metrics], "o-", label="surrogate")
+    errors = {m["step"]: m["one_step"] for m in run.metrics}
+    axes.plot(list(errors), list(errors.values()), "o-", label="surrogate")
     axes.axhline(run.summary["persistence"], color="0.6", label="persistence")
     axes.set(yscale="log", xlabel="gradient step", ylabel="one-step error")
     axes.legend(frameon=False)

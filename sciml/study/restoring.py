@@ -1,0 +1,124 @@
+"""From a checkpoint and the spool back to the trainer that was: buffer, windows, held-out frames."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import ScimlError
+from sciml.samples import Frame, Sample, Simulation, Task
+
+if TYPE_CHECKING:
+    from sciml.study.trainer import Trainer
+    from sciml.training.checkpoint import Checkpoint
+
+
+class Tally:
+    """A count that outlives a SIGKILL: eight bytes in a mapped file.
+
+    It tells the next life how many samples the last one had drawn, and so how many of its draws are
+    undone by going back to a checkpoint.
+
+    Args:
+        path: of the file, made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(struct.pack("<q", 0))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 8)
+
+    def set(self, count: int) -> None:
+        struct.pack_into("<q", self._map, 0, count)
+
+    def get(self) -> int:
+        return struct.unpack_from("<q", self._map, 0)[0]
+
+
+def sample_frames(task: Task, keys: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Keys of the frames behind samples, given by (simulation, origin)."""
+    return {
+        (simulation, step)
+        for simulation, origin in keys
+        for step in (*task.input_steps(origin), *task.target_steps(origin))
+    }
+
+
+def needed(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
+    """Keys of all frames without which a checkpoint's ``state`` cannot be restored."""
+    beside = state["extra"]
+    held = [tuple(entry[:2]) for entry in state["source"]["buffer"]["entries"]]
+    waiting = [tuple(entry[:2]) for entry in beside["on_the_way"]]
+    return sample_frames(task, [*held, *waiting]) | {tuple(key) for key in beside["frames"]}
+
+
+def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
+    """Keys of all frames that the spool must hold on to: those of :func:`needed`, and those of
+    simulations that are being recorded."""
+    recorded = (state["extra"].get("recorder") or {"open": ()})["open"]
+    return needed(task, state) | {(n, step) for n, _, steps in recorded for step, *_ in steps}
+
+
+def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Put a fresh trainer where ``checkpoint`` was taken; its server has not been started.
+
+    Frames that entered after the checkpoint come again from the spool; draws after it are undone
+    together with the weights, and counted as rolled back.
+
+    Raises:
+        ScimlError: the spool lacks a frame that the checkpoint needs.
+    """
+    state, server = checkpoint.state, trainer.server
+    beside, buffered = state["extra"], state["source"]["buffer"]
+    server.recover(beside["ledger"])
+    task = trainer.study.task.build()
+    keys = needed(task, state)
+    frames = {frame.key: frame for frame in server.replay(sorted(keys))}
+    if len(frames) < len(keys):
+        missing = min(keys - frames.keys())
+        raise ScimlError(
+            f"the spool lacks {len(keys - frames.keys())} frames of checkpoint {checkpoint.path.name}, "
+            f"the first is step {missing[1]} of simulation {missing[0]}; the run cannot be resumed"
+        )
+    simulations = {number: server.simulation(number) for number in {key[0] for key in keys}}
+    simulations |= {number: server.simulation(number) for number, *_ in beside["windower"]["open"]}
+
+    def sample(key: tuple[int, int]) -> Sample:
+        return cut(task, simulations[key[0]], key[1], frames)
+
+    # The supervisor says anew when reception is over: there may be simulations to run again.
+    trainer.buffer.load_state_dict({**buffered, "closed": False}, sample)
+    put = buffered["counts"][0]
+    waiting = [sample((n, origin)) for n, origin, ordinal in beside["on_the_way"] if ordinal >= put]
+    trainer.intake.restore(beside, waiting, put, simulations, frames)
+    if trainer.recorder is not None and beside.get("recorder"):
+        noted = beside["recorder"]
+        trainer.recorder.load_state_dict(
+            noted,
+            {number: server.simulation(number) for number, *_ in noted["open"]},
+            # One by one: together they may be much larger than what training holds.
+            lambda key: next(iter(server.replay([key]))),
+        )
+    trainer.first_step_at = beside["first_step"]
+    ledger = server.ledger
+    ledger.set("entered", put)
+    drawn = buffered["counts"][1]
+    ledger.count("rolled_back", max(0, trainer.tally.get() - drawn))
+    trainer.tally.set(drawn)
+    trainer.progress["step"] = checkpoint.step
+
+
+def cut(
+    task: Task, simulation: Simulation, origin: int, frames: dict[tuple[int, int], Frame]
+) -> Sample:
+    """The window at ``origin`` from frames by key."""
+    return Sample(
+        simulation,
+        origin,
+        tuple(frames[(simulation.id, step)] for step in task.input_steps(origin)),
+        tuple(frames[(simulation.id, step)] for step in task.target_steps(origin)),
+    )

@@ -1,0 +1,183 @@
+"""What the README says is so: its blocks run, its commands parse, its files are there."""
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+import xarray as xr
+
+from sciml.cli import app
+from sciml.domain import Grid
+from sciml.share import find
+from sciml.solver.describe import describe
+from sciml.stream import Arrived, Closed, Server
+from sciml.stream.client import Client, connect
+from sciml.study.api import Run
+from sciml.study.schema import load_study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(section, language="python"):
+    """Fenced blocks of a language under the heading."""
+    [text] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    return [code for tag, code in FENCED.findall(text) if tag == language]
+
+
+def commands(program):
+    """Words of every command line of the README that holds the program, from it on."""
+    found = []
+    for tag, code in FENCED.findall(README):
+        for line in code.splitlines() if not tag else ():
+            for one in line.split("&&"):
+                words = shlex.split(one, comments=True)
+                if program in words:
+                    found.append(words[words.index(program) + 1 :])
+    return found
+
+
+def execute(code, names):
+    """Run a block in a namespace, as if it had been typed after what is in there."""
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def foreign_file(tmp_path, monkeypatch):
+    """my_simulations.nc, in the working directory: waves that run east and fade, as others write
+    them."""
+    time, lat, lon = 0.5 * np.arange(9), np.linspace(-40.0, 40.0, 8), 30.0 * np.arange(12)
+    member, t, y, x = np.meshgrid(
+        np.arange(3), time, np.deg2rad(lat), np.deg2rad(lon), indexing="ij"
+    )
+    u = np.exp(-0.1 * t) * np.cos(y) * np.cos(x - 1.5 * t + 2.0 * member)
+    ds = xr.Dataset(
+        {"u": (("member", "time", "lat", "lon"), u.astype(np.float32), {"units": "m s-1"})},
+        {
+            "time": ("time", time, {"units": "s"}),
+            "lat": ("lat", lat, {"units": "degrees_north"}),
+            "lon": ("lon", lon, {"units": "degrees_east"}),
+        },
+    )
+    ds.to_netcdf(tmp_path / "my_simulations.nc", engine="h5netcdf")
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # these sizes are too small for more
+    yield ds
+    torch.set_num_threads(threads)
+
+
+def one_step_error(ds, ahead):
+    """Relative to that of persistence."""
+    truth = ds.u.isel(time=slice(1, None))
+    stays = ds.u.isel(time=slice(None, -1)).values
+    predicted = ahead.u.transpose(*truth.dims).sel(time=truth.time)
+    return np.linalg.norm(predicted - truth) / np.linalg.norm(stays - truth)
+
+
+def test_your_own_data(foreign_file):
+    [code] = blocks("Your own data")
+    names = execute(code, {})
+    ds, film = foreign_file, names["film"]
+    assert one_step_error(ds, names["ahead"]) < 0.5
+    assert film.sizes["time"] == 50
+    np.testing.assert_allclose(film.time, 0.5 * np.arange(1, 51))
+    for name in ("lat", "lon"):
+        assert film[name].identical(ds[name])
+    assert film.u.attrs["units"] == "m s-1"
+    saved = execute('import sciml\nagain = sciml.load("my_surrogate")', {})["again"]
+    assert saved.predict(ds).equals(names["ahead"])
+    names["ds"].close()
+
+
+def test_your_own_model(foreign_file):
+    """In the script of the section on data: it says ``sciml`` and ``ds`` without making them."""
+    [code] = blocks("Your own model")
+    names = execute("import sciml, xarray as xr\nds = xr.open_dataset('my_simulations.nc')", {})
+    surrogate = execute(code, names)["surrogate"]
+    assert one_step_error(foreign_file, surrogate.predict(foreign_file)) < 0.7
+    names["ds"].close()
+
+
+def test_your_own_solver(tmp_path, monkeypatch):
+    """The three calls against a server that listens."""
+    [code] = blocks("Your own solver")
+    server = Server(tmp_path)
+    server.start()
+    monkeypatch.setenv("SCIML_ENDPOINT", str(tmp_path))
+    monkeypatch.setenv("SCIML_SIMULATION", "4")
+    grid = Grid((6, 5), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    u = np.random.default_rng(0).random(grid.shape)
+    try:
+        execute(code, {"grid": grid, "kappa": 0.3, "steps": 3, "time": 0.0, "u": u})
+        events = []
+        while not events or not isinstance(events[-1], Closed):
+            events.append(server.events.get(timeout=20.0))
+    finally:
+        server.stop()
+    assert events[0].simulation.parameters == {"kappa": 0.3}
+    frames = [event.frame for event in events if isinstance(event, Arrived)]
+    assert [frame.step for frame in frames] == [0, 1, 2]
+    np.testing.assert_array_equal(frames[2].fields["u"], u)
+
+
+def test_the_three_calls_agree_with_their_signatures():
+    [code] = blocks("Your own solver")
+    [keywords] = re.findall(r"connect\((.*?)\) +#", code)
+    names = re.findall(r"(\w+)=", keywords)
+    inspect.signature(connect).bind(**dict.fromkeys(names))
+    assert names == ["domain", "fields", "parameters"]
+    assert {"send", "close"} <= set(dir(Client))
+
+
+def test_what_a_run_is_asked_for_exists():
+    [code] = blocks("Two lines")
+    asked = set(re.findall(r"\brun\.(\w+)", code))
+    assert asked == {"summary", "predictions"}
+    assert asked <= set(dir(Run))
+
+
+@pytest.mark.parametrize("words", commands("sciml"), ids=" ".join)
+def test_a_command_parses(words):
+    name, *rest = words
+    command = typer.main.get_command(app).commands[name]
+    command.make_context(name, rest)
+    if "--set" in rest:
+        load_study("workflows/quickstart/study.yaml", [rest[rest.index("--set") + 1]])
+
+
+def test_every_command_is_shown():
+    inline = set(re.findall(r"`sciml (\w+)", README))
+    known = set(typer.main.get_command(app).commands)
+    assert inline <= known
+    assert {words[0] for words in commands("sciml")} == known
+
+
+def test_a_solver_takes_the_flags_shown():
+    schema = describe(find("solvers/heat.py")).schema
+    known = {entry["name"] for entry in schema["parameters"] + schema["options"]}
+    shown = {word for words in commands("solvers/heat.py") for word in words if word[:2] == "--"}
+    assert "--kappa" in shown
+    assert shown - {"--describe"} <= {f"--{name}" for name in known}
+
+
+def test_every_file_named_is_there():
+    text = re.sub(r"https?://\S+", "", README)
+    linked = re.findall(r"\]\(([^)\s]+)\)", text)
+    named = re.findall(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|md|yaml|slurm|png|txt)\b", text)
+    assert {"docs/foreign_solver.py", "docs/quickstart.png", "CITATION.cff"} <= {*linked, *named}
+    missing = {path for path in {*linked, *named, "constraints.txt"} if not (ROOT / path).exists()}
+    assert not missing
+
+
+def test_the_foreign_solver_is_as_short_as_said():
+    [lines] = re.findall(r"`docs/foreign_solver.py` is a complete one in (\d+) lines", README)
+    code = (ROOT / "docs" / "foreign_solver.py").read_text().splitlines()
+    assert len(code) <= int(lines)
