@@ -209,7 +209,11 @@ class Intake(threading.Thread):
         if self._recorder:
             self._recorder.push(frame)
         if self._held_out(frame.simulation):
-            self._heldout.push(frame)
+            with self.lock:
+                # Both or neither in a checkpoint: a frame that had entered, yet is in no list of
+                # what is held, would not come again.
+                self._heldout.push(frame)
+                ledger.enter(frame)
             return
         with self.lock:
             # One step for a checkpoint: the frame counts as entered, and its samples are listed
