@@ -64,13 +64,62 @@ def run(
 
 
 @app.command()
+def train(
+    study: Annotated[str | None, typer.Argument(help="study file; its solver stays idle")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--from", help="recording, run that recorded, netCDF file, or folder of them"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="run directory to make")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="passes over the data; default: the study's steps")
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="replay once, in order of arrival, through the buffer")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with this run of `sciml train` instead")
+    ] = None,
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Train a study on data that are there, through the same loop."""
+    from sciml.study.offline import resume_offline, train_offline
+    from sciml.study.schema import load_study
+
+    shown = True if plain else None
+    if resume is not None:
+        if study or data or out or epochs or stream or set_:
+            raise InputError("--resume takes all else from the run; expected no other argument")
+        _, code = resume_offline(resume, plain=shown)
+    elif study is None or data is None:
+        raise InputError("expected a study and --from DATA, or --resume RUN")
+    else:
+        _, code = train_offline(
+            load_study(study, set_ or []),
+            data,
+            out,
+            stream=stream,
+            epochs=epochs,
+            plain=shown,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="run directory that was interrupted or killed")],
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Go on with a run where its last checkpoint and its spool stand."""
     from sciml.study.api import resume as go_on
+    from sciml.study.offline import is_offline, resume_offline
+    from sciml.study.rundir import RunDirectory
 
+    if is_offline(RunDirectory.open(run_dir)):
+        go_on = resume_offline
     _, code = go_on(run_dir, plain=True if plain else None)
     raise typer.Exit(code)
 

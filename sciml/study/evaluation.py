@@ -125,5 +125,6 @@ def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.
 
 def _write(ds: xr.Dataset, path: Path) -> None:
     aside = path.with_suffix(".part")
-    ds.to_netcdf(aside, engine="h5netcdf")
+    # Without the chunks of the files that the truth was read from, which grew frame by frame.
+    ds.drop_encoding().to_netcdf(aside, engine="h5netcdf")
     os.replace(aside, path)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sciml.samples import Frame, Simulation
 
@@ -101,22 +98,15 @@ class HeldOut:
         return replace(simulation, id=number), [replace(f, simulation=number) for f in frames]
 
     def _write(self, simulation: Simulation, frames: list[Frame]) -> None:
-        from sciml.domain.dataset import to_dataset
+        from sciml.record.file import SimulationFile
 
-        names = [field.name for field in simulation.fields]
-        dataset = to_dataset(
-            simulation.domain,
-            simulation.fields,
-            {name: np.stack([frame.fields[name] for frame in frames]) for name in names},
-            np.array([frame.time for frame in frames]),
-            parameters={
-                name: (value, self._units.get(name, "1"))
-                for name, value in simulation.parameters.items()
-            },
-            static=simulation.static,
+        file = SimulationFile(
+            self._path(simulation.id),
+            simulation,
+            frames[0],
+            units=self._units,
             attrs={"simulation": simulation.id},
         )
-        path = self._path(simulation.id)
-        aside = path.with_suffix(".part")
-        dataset.to_netcdf(aside, engine="h5netcdf")
-        os.replace(aside, path)
+        for place, frame in enumerate(frames):
+            file.add(place, frame)
+        file.close()

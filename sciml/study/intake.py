@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Stopped
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.study.heldout import HeldOut
+
+if TYPE_CHECKING:
+    from sciml.record import Recorder
 
 WAIT = 0.2
 
@@ -28,6 +31,7 @@ class Intake(threading.Thread):
         buffer: takes them.
         heldout: takes the frames of validation simulations.
         roles: ``"train"`` or ``"validation"`` by simulation number.
+        recorder: takes every frame, if there is one.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class Intake(threading.Thread):
         buffer: Any,
         heldout: HeldOut,
         roles: Mapping[int, str],
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._server = server
         self._windower = windower
         self._buffer = buffer
         self._heldout = heldout
+        self._recorder = recorder
         self.roles = dict(roles)
         self._training = True
         self._halt = threading.Event()
@@ -131,6 +137,7 @@ class Intake(threading.Thread):
             "windower": self._windower.state_dict(),
             "heldout": self._heldout.state_dict(),
             "on_the_way": [[*sample.key, ordinal] for ordinal, sample in self._on_the_way],
+            "recorder": self._recorder.state_dict() if self._recorder else None,
             "ledger": self._server.ledger.state_dict(),
             "opened": sorted(self.opened),
             "dt": self.dt,
@@ -174,6 +181,8 @@ class Intake(threading.Thread):
                 with self.lock:
                     self._windower.close(number)
                 self._heldout.close(number)
+                if self._recorder:
+                    self._recorder.close(number)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
                 self._drop(number)
@@ -183,6 +192,8 @@ class Intake(threading.Thread):
     def _open(self, simulation: Simulation, continues: bool) -> None:
         self.opened.add(simulation.id)
         self._last[simulation.id] = time.monotonic()
+        if self._recorder:
+            self._recorder.open(simulation, continues)
         if self._held_out(simulation.id):
             self._heldout.open(simulation)
             return
@@ -199,9 +210,12 @@ class Intake(threading.Thread):
     def _arrive(self, frame: Frame) -> None:
         ledger = self._server.ledger
         self._last[frame.simulation] = time.monotonic()
+        if self._recorder:
+            self._recorder.push(frame)
         if self._held_out(frame.simulation):
             with self.lock:
-                # Together: a checkpoint in between would count it as entered and not list it.
+                # Both or neither in a checkpoint: a frame that had entered, yet is in no list of
+                # what is held, would not come again.
                 self._heldout.push(frame)
                 ledger.enter(frame)
             return
@@ -247,6 +261,8 @@ class Intake(threading.Thread):
         with self.lock:
             self._windower.close(simulation)
         self._heldout.drop(simulation)
+        if self._recorder:
+            self._recorder.drop(simulation)
 
     def _control(self, message: dict[str, Any]) -> None:
         self.launcher = message

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from sciml.errors import ScimlError
-from sciml.study.restoring import needed
-from sciml.study.rundir import write_json
-from sciml.surrogates import Surrogate
+from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
+from sciml.study.restoring import kept
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.history import History, Step
 from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
 from sciml.training.stream_source import StreamSource
-from sciml.training.validation import Validation
 
 if TYPE_CHECKING:
     from sciml.study.trainer import Trainer
 
 log = logging.getLogger("sciml.trainer")
-
-#: Windows in a validation while the stream runs, all held-out simulations together; the last one
-#: takes all there are.
-WINDOWS_ON_THE_WAY = 512
 
 
 class Learning:
@@ -46,24 +36,15 @@ class Learning:
         self.trainer = trainer
         self.run = trainer.run
         study = self.study = trainer.study
-        torch.set_num_threads(study.training.threads)
-        torch.manual_seed(study.seed)
-        np.random.seed(study.seed)
+        seed_everything(study)
         simulation = trainer.intake.simulation
         self.task = study.task.build()
-        self.surrogate = Surrogate.build(
-            {"name": study.model.name, **study.model.config},
-            self.task,
-            simulation.domain,
-            increment=study.task.increment,
-            fields=simulation.fields,
-        )
+        self.surrogate = new_surrogate(study, simulation)
         trainer.intake.attach_normalizer(self.surrogate.normalizer)
-        self.device = _device(study.training.device)
+        self.device = device_of(study)
         self.surrogate.to(self.device)
         self.history = History()
-        self._last_step = time.perf_counter()
-        self._shares: list[tuple[float, float]] = []
+        self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
 
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
@@ -77,9 +58,9 @@ class Learning:
         )
         hooks = Hooks(
             on_step=self._on_step,
-            validate=self._validate,
+            validate=self.outcome.validate,
             validate_every=self.study.validation.every,
-            on_validation=self._on_validation,
+            on_validation=self.outcome.on_validation,
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: trainer.server.wants_commit,
@@ -106,32 +87,7 @@ class Learning:
         """Wait for the held-out simulations, roll out on them, write what the run is for."""
         self._await_heldout()
         self.trainer.state = "validating"
-        self.surrogate.eval()
-        self.surrogate.save(self.run.surrogate)
-        trajectories = self.trainer.heldout.trajectories()
-        summary: dict[str, Any] = {
-            "steps": self.trainer.progress["step"],
-            "ended": self.history.ended,
-            "loss": self.trainer.progress.get("loss"),
-            "first_step": self.trainer.first_step_at,
-            "parameters": sum(p.numel() for p in self.surrogate.parameters()),
-            "wait_seconds": self.history.wait,
-            "compute_seconds": self.history.compute,
-            "validation_simulations": len(trajectories),
-        }
-        if trajectories:
-            rollout = self._rollout_steps(trajectories)
-            found = Validation(trajectories, rollout=rollout)(self.surrogate)
-            summary |= found
-            from sciml.study.evaluation import write_predictions
-
-            write_predictions(self.surrogate, self.run, rollout)
-            self._on_validation({"step": self.trainer.progress["step"], **found})
-        write_json(self.run.summary, summary)
-
-    def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
-        longest = max(len(frames) for _, frames in trajectories)
-        return self.study.validation.rollout or longest
+        self.outcome.write(self.surrogate, self.history, first_step=self.trainer.first_step_at)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
@@ -149,33 +105,8 @@ class Learning:
         log.info("first gradient step: %s", trainer.first_step_at)
 
     def _on_step(self, step: Step, history: History) -> None:
-        self._shares.append((step.wait, step.compute))
-        self._shares = self._shares[-50:]
         self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])
-        waited = sum(w for w, _ in self._shares)
-        computed = sum(c for _, c in self._shares)
-        self.trainer.progress |= {
-            "step": step.step,
-            "loss": step.loss,
-            "waiting": waited / max(waited + computed, 1e-9),
-        }
-
-    def _validate(self, surrogate: Any) -> dict[str, float]:
-        trajectories = self.trainer.heldout.trajectories()
-        if not trajectories:
-            return {}
-        windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
-        return Validation(trajectories, windows=windows)(surrogate)
-
-    def _on_validation(self, found: dict[str, Any]) -> None:
-        if "one_step" not in found:
-            return
-        self.trainer.progress |= {
-            "error": found["one_step"],
-            "persistence": found.get("persistence"),
-        }
-        with self.run.metrics.open("a") as file:
-            file.write(json.dumps({"loss": self.trainer.progress.get("loss"), **found}) + "\n")
+        self.outcome.on_step(step, history)
 
     def _beside(self) -> dict[str, Any]:
         return {**self.trainer.intake.state_dict(), "first_step": self.trainer.first_step_at}
@@ -185,7 +116,7 @@ class Learning:
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
-        self.trainer.server.commit(needed(self.task, state), state["extra"]["ledger"])
+        self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
 
     def _await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in."""
@@ -244,9 +175,3 @@ class _Accounted:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # The buffer was filled from the spool before: see sciml.study.restoring.
         self._source.load_state_dict(state)
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

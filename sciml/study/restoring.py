@@ -56,6 +56,13 @@ def needed(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
     return sample_frames(task, [*held, *waiting]) | {tuple(key) for key in beside["frames"]}
 
 
+def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
+    """Keys of all frames that the spool must hold on to: those of :func:`needed`, and those of
+    simulations that are being recorded."""
+    recorded = (state["extra"].get("recorder") or {"open": ()})["open"]
+    return needed(task, state) | {(n, step) for n, _, steps in recorded for step, *_ in steps}
+
+
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Put a fresh trainer where ``checkpoint`` was taken; its server has not been started.
 
@@ -88,6 +95,14 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     put = buffered["counts"][0]
     waiting = [sample((n, origin)) for n, origin, ordinal in beside["on_the_way"] if ordinal >= put]
     trainer.intake.restore(beside, waiting, put, simulations, frames)
+    if trainer.recorder is not None and beside.get("recorder"):
+        noted = beside["recorder"]
+        trainer.recorder.load_state_dict(
+            noted,
+            {number: server.simulation(number) for number, *_ in noted["open"]},
+            # One by one: together they may be much larger than what training holds.
+            lambda key: next(iter(server.replay([key]))),
+        )
     trainer.first_step_at = beside["first_step"]
     ledger = server.ledger
     ledger.set("entered", put)

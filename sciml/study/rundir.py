@@ -40,6 +40,8 @@ class RunDirectory:
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
+        recording/          every frame that came, with record: true; what ``sciml train`` takes
+        replay.json         of a run without a stream: what it was trained on, and how
         validation/         the simulations that training never sees, a netCDF file each
         predictions.nc      rollouts of the surrogate beside the truth
         surrogate/          weights, normalizer, task, domain: what ``sciml.load`` opens
@@ -123,6 +125,15 @@ class RunDirectory:
     @property
     def validation(self) -> Path:
         return self.path / "validation"
+
+    @property
+    def recording(self) -> Path:
+        return self.path / "recording"
+
+    @property
+    def replay(self) -> Path:
+        """Only there for a run of `sciml train`."""
+        return self.path / "replay.json"
 
     @property
     def predictions(self) -> Path:

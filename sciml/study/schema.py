@@ -248,6 +248,19 @@ class Validation(Section):
     patience: Seconds = 600.0
 
 
+class Record(Section):
+    """Whether every frame that arrives is written down, and which fields of it; ``record: true``
+    is short for ``{enabled: true}``."""
+
+    enabled: bool = False
+    fields: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"enabled": data} if isinstance(data, bool) else data
+
+
 class Stream(Section):
     """Where the trainer listens, and how much it holds."""
 
@@ -299,6 +312,7 @@ class Study(Section):
     buffer: Buffer = Field(default_factory=lambda: Buffer.model_validate({}))
     training: Training = Training()
     validation: Validation = Validation()
+    record: Record = Record()
     stream: Stream = Stream()
     cluster: Cluster = Cluster()
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import make as make_buffer
 from sciml.errors import ScimlError
@@ -25,6 +25,9 @@ from sciml.study.processes import end_with_parent
 from sciml.study.restoring import Tally
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
+
+if TYPE_CHECKING:
+    from sciml.record import Recorder
 
 STATUS_EVERY = 0.25
 #: Exit codes: finished; bad input (one line on stderr); told to stop, checkpoint written.
@@ -60,16 +63,27 @@ class Trainer:
             buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
         )
         program = read_json(run.solver)
-        self.heldout = HeldOut(
-            run.validation,
-            {entry["name"]: entry.get("units", "1") for entry in program["parameters"]},
-        )
+        units = {entry["name"]: entry.get("units", "1") for entry in program["parameters"]}
+        self.heldout = HeldOut(run.validation, units)
+        self.recorder: Recorder | None = None
+        if self.study.record.enabled:
+            from sciml.record import Recorder  # h5py and xarray, which nothing else here needs yet
+
+            self.recorder = Recorder(
+                run.recording,
+                about={entry["id"]: entry for entry in plan},
+                units=units,
+                fields=self.study.record.fields,
+                # More than the spool can spare would stop the solvers for good.
+                keep=stream.spool_limit // 2,
+            )
         self.intake = Intake(
             self.server,
             Windower(self.study.task.build()),
             self.buffer,
             self.heldout,
             {entry["id"]: entry["role"] for entry in plan},
+            self.recorder,
         )
         self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
         self.first_step_at: dict[str, Any] | None = None
@@ -114,6 +128,8 @@ class Trainer:
             write_json(self.run.last_words, self.status())
             self.intake.halt()
             self.server.stop()
+            if self.recorder is not None:
+                self.recorder.finish()
 
     def _go_back(self) -> None:
         from sciml.study.restoring import restore

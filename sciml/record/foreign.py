@@ -1,0 +1,116 @@
+"""Data that no recorder wrote, in the place of a recording: anyone's netCDF file, or a folder."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.record import index
+from sciml.record.recording import open_recording
+from sciml.record.trajectories import Order, Trajectories
+from sciml.samples import Frame, Simulation, Task
+from sciml.samples.dataset import simulations_of
+
+
+def open_trajectories(path: str | Path, task: Task) -> Trajectories:
+    """What a task can be trained on.
+
+    Args:
+        path: a recording, a run that recorded, a netCDF file, or a folder of netCDF files.
+        task: names the fields and parameters that are read of foreign files.
+
+    Raises:
+        InputError: nothing of that kind there, a file that is missing, changed or unreadable,
+            names that the data do not have.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: nothing there; expected a recording, a netCDF file or a folder")
+    if path.name == index.VIRTUAL and (path.parent / index.INDEX).is_file():
+        path = path.parent
+    for folder in (path, path / "recording"):
+        if (folder / index.INDEX).is_file():
+            return open_recording(folder)
+    files = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(
+            f"{path} holds neither {index.INDEX} nor netCDF files (*.nc); a run records with "
+            "record: true"
+        )
+    return Foreign(files, task)
+
+
+@final
+class Foreign(Trajectories):
+    """Simulations out of netCDF files, held in memory, numbered as they come.
+
+    Args:
+        files: in order; each holds one simulation, or several along ``sample``.
+        task: what to read of them.
+
+    Raises:
+        InputError: as :func:`open_trajectories`.
+
+    Fails where the files do not fit into memory; convert them with a Recorder.
+    """
+
+    def __init__(self, files: Sequence[Path], task: Task) -> None:
+        import xarray as xr
+
+        names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+        self._held: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
+        self._units: dict[str, str] = {}
+        crc = 0
+        for file in files:
+            try:
+                ds = xr.open_dataset(file, engine="h5netcdf")
+            except (OSError, ValueError) as error:
+                raise InputError(f"{file} cannot be read as netCDF: {error}") from error
+            with ds:
+                found = simulations_of(ds, task.parameters, fields=names, static=task.static)
+                self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
+            crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
+            for one, frames in found:
+                number = len(self._held)
+                simulation = Simulation(
+                    number, one.domain, one.fields, one.parameters, one.static, one.deterministic
+                )
+                self._held[number] = (
+                    simulation,
+                    {f.step: Frame(number, f.step, f.time, f.fields) for f in frames},
+                )
+        self._identity = f"{len(self._held)}:{crc:08x}"
+        sizes = [len(frames) for _, frames in self._held.values()]
+        self._starts = dict(zip(self._held, np.cumsum([0, *sizes]).tolist(), strict=False))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(self._held)
+
+    @property
+    def roles(self) -> Mapping[int, str]:
+        return {}
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return self._units
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    def simulation(self, number: int) -> Simulation:
+        return self._held[number][0]
+
+    def order(self, number: int) -> Order:
+        steps = np.array(sorted(self._held[number][1]), dtype=np.int64)
+        arrivals = self._starts[number] + np.arange(len(steps))
+        return Order(steps, arrivals, np.zeros_like(steps))
+
+    def frame(self, number: int, step: int) -> Frame:
+        return self._held[number][1][step]

@@ -1,0 +1,251 @@
+"""Training without solvers: a recording, or any netCDF data, in the place of the stream."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.record import Trajectories, Windows, open_trajectories
+from sciml.study.display import Display
+from sciml.study.heldout import HeldOut
+from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.schema import Study, dump_study, load_study
+from sciml.study.snapshot import Snapshot
+
+#: Exit codes: finished; interrupted by Ctrl-C; told to end by a batch system: resume it.
+FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
+#: What ``replay.json`` holds.
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What an offline run is trained on, and how.
+
+    Args:
+        data: recording, netCDF file or folder.
+        stream: replay once, in order of arrival, through the study's buffer; else epochs.
+        epochs: passes over the samples; ``None``: as many as the phases of the study take.
+    """
+
+    data: Path
+    stream: bool = False
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.stream and self.epochs is not None:
+            raise InputError("--epochs and --stream: a stream is replayed once; give one of them")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"--epochs {self.epochs}; expected 1 or more")
+
+
+def train_offline(
+    study: Study,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    stream: bool = False,
+    epochs: int | None = None,
+    plain: bool | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[RunDirectory, int]:
+    """Train a study on data that are there; leaves the directory that a run leaves.
+
+    Simulations that the recorded study held out are validated on and never trained on. Where
+    nothing says which, ``validation.simulations`` of them are held out, drawn with the seed.
+
+    Args:
+        study: task, model, buffer, training and validation; its solver is not started.
+        data: a recording, a run that recorded, a netCDF file, or a folder of netCDF files.
+        out: run directory to make; default ``runs/<name>``, numbered if that is taken.
+        stream, epochs: see :class:`Replay`.
+        plain: lines in place of the live display.
+        stop: when set, training ends with a checkpoint.
+
+    Returns:
+        The run directory and the exit code: 0 finished, 130 or 75 stopped with a checkpoint.
+
+    Raises:
+        InputError: data or study that cannot work, before a directory is made.
+    """
+    from sciml.study.api import free_name
+    from sciml.surrogates.registry import check as check_model
+
+    check_model(study.model.name, study.model.config)
+    replay = Replay(Path(data).resolve(), stream, epochs)
+    trajectories = open_trajectories(replay.data, study.task.build())
+    roles = roles_of(trajectories, study)
+    Windows(trajectories, _of(roles, "train"), study.task.build())
+    run = RunDirectory.create(free_name(study.name) if out is None else out)
+    run.study.write_text(dump_study(study))
+    plan = [
+        {
+            "id": number,
+            "role": role,
+            "parameters": dict(trajectories.simulation(number).parameters),
+            "seed": trajectories.about(number).get("seed"),
+        }
+        for number, role in roles.items()
+    ]
+    write_json(run.simulations, plan)
+    write_json(
+        run.replay,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "from": str(replay.data),
+            "stream": stream,
+            "epochs": epochs,
+            "identity": trajectories.identity,
+        },
+    )
+    return _train(run, study, replay, trajectories, roles, plain, stop)
+
+
+def resume_offline(
+    run: str | Path | RunDirectory,
+    *,
+    plain: bool | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[RunDirectory, int]:
+    """Go on with an offline run from its newest checkpoint; on the CPU bitwise as if it had never
+    been interrupted.
+
+    Raises:
+        InputError: no offline run, one that has finished, or data that are not what they were.
+    """
+    run = run if isinstance(run, RunDirectory) else RunDirectory.open(run)
+    if not is_offline(run):
+        raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")
+    if run.summary.exists():
+        raise InputError(f"{run.path} has finished; nothing is left to resume")
+    study, noted = load_study(run.study), read_json(run.replay)
+    replay = Replay(Path(noted["from"]), noted["stream"], noted["epochs"])
+    trajectories = open_trajectories(replay.data, study.task.build())
+    if trajectories.identity != noted["identity"]:
+        raise InputError(
+            f"{replay.data} is not what {run.path} was begun with; put the data back, or start "
+            "anew with sciml train"
+        )
+    roles = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
+    return _train(run, study, replay, trajectories, roles, plain, stop)
+
+
+def is_offline(run: RunDirectory) -> bool:
+    """Whether a run directory is one of `sciml train`."""
+    return run.replay.is_file()
+
+
+def roles_of(trajectories: Trajectories, study: Study) -> dict[int, str]:
+    """``"train"`` or ``"validation"`` for every simulation.
+
+    Raises:
+        InputError: nothing is left to train on.
+    """
+    known = trajectories.roles
+    roles = {number: known.get(number, "train") for number in trajectories.ids}
+    if not known and len(roles) > 1:
+        held = min(study.validation.simulations, len(roles) - 1)
+        order = np.random.default_rng(study.seed).permutation(list(roles))
+        roles |= dict.fromkeys(map(int, order[:held]), "validation")
+    if "train" not in roles.values():
+        raise InputError(
+            f"{len(roles)} simulations, none of them for training; record some with role 'train'"
+        )
+    return roles
+
+
+def _train(
+    run: RunDirectory,
+    study: Study,
+    replay: Replay,
+    trajectories: Trajectories,
+    roles: dict[int, str],
+    plain: bool | None,
+    stop: threading.Event | None,
+) -> tuple[RunDirectory, int]:
+    from sciml.study.api import figures, shown
+    from sciml.study.replaying import Replaying  # torch from here on
+
+    stop = stop or threading.Event()
+    with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
+        teller = Teller(run, display, len(roles), study)
+        frames = sum(len(trajectories.order(number).steps) for number in roles)
+        teller.state["frames"] = {"produced": frames, "received": frames}
+        heldout = HeldOut(run.validation, trajectories.units)
+        for number in _of(roles, "validation"):
+            heldout.open(trajectories.simulation(number))
+            for frame in trajectories.frames(number):
+                heldout.push(frame)
+            heldout.close(number)
+        training = _of(roles, "train")
+        replaying = Replaying(run, study, trajectories, training, heldout, teller.progress)
+        replaying.train(replay, stop, teller)
+        if stop.is_set() and not replaying.complete:
+            teller.tell("stopped", force=True)
+            display.say(f"stopped; a checkpoint is in {shown(run.path)}: resume with")
+            display.say(f"  sciml train --resume {shown(run.path)}")
+            return run, INTERRUPTED if signal.SIGINT in by else STOPPED
+        teller.tell("validating", force=True)
+        replaying.finish()
+        teller.tell("finished", force=True)
+        display.say(figures(read_json(run.summary)))
+        display.say(f"surrogate, metrics and predictions: {shown(run.path)}")
+    return run, FINISHED
+
+
+class Teller:
+    """Keeps ``status.json`` and the display up to date, a few times a second."""
+
+    EVERY = 0.25
+
+    def __init__(self, run: RunDirectory, display: Display, total: int, study: Study) -> None:
+        self._run, self._display, self._total = run, display, total
+        self.progress: dict[str, Any] = {"step": 0, "steps": study.training.steps, "loss": None}
+        self.state: dict[str, Any] = {}
+        self._last = 0.0
+
+    def tell(self, state: str, *, force: bool = False) -> None:
+        if not force and time.monotonic() - self._last < self.EVERY:
+            return
+        self._last = time.monotonic()
+        counts = dict.fromkeys(Snapshot().simulations, 0)
+        counts |= {"total": self._total, "done": self._total}
+        snapshot = Snapshot(counts, {"state": state, **self.progress, **self.state})
+        write_json(self._run.status, snapshot.to_json())
+        self._display.update(snapshot, force=force)
+
+
+def _of(roles: dict[int, str], role: str) -> tuple[int, ...]:
+    return tuple(number for number, is_ in sorted(roles.items()) if is_ == role)
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[list[int]]:
+    """Ctrl-C, SIGTERM and SIGUSR1 ask for a checkpoint and an end; gives those that came."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # from a notebook's thread: signals belong to the main thread
+        return
+
+    def on_signal(number: int, frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt  # asked twice: do not wait for the checkpoint
+        came.append(number)
+        stop.set()
+
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, on_signal) for number in caught}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

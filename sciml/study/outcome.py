@@ -1,0 +1,147 @@
+"""What every training of a study does alike: how it begins, what it tells, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sciml.samples import Simulation
+from sciml.study.heldout import HeldOut
+from sciml.study.rundir import RunDirectory, write_json
+from sciml.study.schema import Study
+from sciml.surrogates import Surrogate
+from sciml.training.history import History, Step
+from sciml.training.validation import Validation
+
+#: Windows in a validation on the way, all held-out simulations together; the last one takes all
+#: there are.
+WINDOWS_ON_THE_WAY = 512
+
+
+def seed_everything(study: Study) -> None:
+    """Threads of torch, and the generators that weights are drawn from."""
+    torch.set_num_threads(study.training.threads)
+    torch.manual_seed(study.seed)
+    np.random.seed(study.seed)
+
+
+def new_surrogate(study: Study, simulation: Simulation) -> Surrogate:
+    """The model of the study on the domain of its first simulation."""
+    return Surrogate.build(
+        {"name": study.model.name, **study.model.config},
+        study.task.build(),
+        simulation.domain,
+        increment=study.task.increment,
+        fields=simulation.fields,
+    )
+
+
+def device_of(study: Study) -> torch.device:
+    if study.training.device != "auto":
+        return torch.device(study.training.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Outcome:
+    """Progress while a run trains; surrogate, figures and predictions at its end.
+
+    Args:
+        study, run: what runs, and where.
+        heldout: simulations to validate on, as far as they are there.
+        progress: kept up to date with step, loss and error; shared with whoever shows it.
+    """
+
+    def __init__(
+        self, study: Study, run: RunDirectory, heldout: HeldOut, progress: dict[str, Any]
+    ) -> None:
+        self.study, self.run, self.heldout, self.progress = study, run, heldout, progress
+        self._shares: list[tuple[float, float]] = []
+        self._before = {"wait": 0.0, "compute": 0.0}
+        self._spent = dict(self._before)
+
+    def on_step(self, step: Step, history: History) -> None:
+        self._shares.append((step.wait, step.compute))
+        self._shares = self._shares[-50:]
+        waited = sum(w for w, _ in self._shares)
+        computed = sum(c for _, c in self._shares)
+        self._spent = {
+            "wait": self._before["wait"] + history.wait,
+            "compute": self._before["compute"] + history.compute,
+        }
+        self.progress |= {
+            "step": step.step,
+            "loss": step.loss,
+            "waiting": waited / max(waited + computed, 1e-9),
+        }
+
+    def validate(self, surrogate: Any) -> dict[str, float]:
+        trajectories = self.heldout.trajectories()
+        if not trajectories:
+            return {}
+        windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
+        return Validation(trajectories, windows=windows)(surrogate)
+
+    def on_validation(self, found: dict[str, Any]) -> None:
+        if "one_step" not in found:
+            return
+        self.progress |= {
+            "error": found["one_step"],
+            "persistence": found.get("persistence"),
+        }
+        with self.run.metrics.open("a") as file:
+            file.write(json.dumps({"loss": self.progress.get("loss"), **found}) + "\n")
+
+    def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
+        """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""
+        surrogate.eval()
+        surrogate.save(self.run.surrogate)
+        trajectories = self.heldout.trajectories()
+        summary: dict[str, Any] = {
+            "steps": self.progress["step"],
+            "ended": history.ended,
+            "loss": self.progress.get("loss"),
+            "parameters": sum(p.numel() for p in surrogate.parameters()),
+            "wait_seconds": self._spent["wait"],
+            "compute_seconds": self._spent["compute"],
+            "validation_simulations": len(trajectories),
+            **figures,
+        }
+        if trajectories:
+            rollout = self._rollout_steps(trajectories)
+            found = Validation(trajectories, rollout=rollout)(surrogate)
+            summary |= found
+            from sciml.study.evaluation import write_predictions
+
+            write_predictions(surrogate, self.run, rollout)
+            self.on_validation({"step": self.progress["step"], **found})
+        write_json(self.run.summary, summary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Figures of the steps so far, for whoever goes on from a checkpoint."""
+        kept = {key: self.progress.get(key) for key in ("step", "loss", "error", "persistence")}
+        return {"progress": kept, "spent": self._spent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting; what was measured after the checkpoint leaves ``metrics.jsonl``."""
+        self.progress |= state["progress"]
+        self._before = self._spent = dict(state["spent"])
+        if self.run.metrics.exists():
+            lines = self.run.metrics.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if _step_of(line) <= state["progress"]["step"]]
+            self.run.metrics.write_text("".join(kept))
+
+    def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
+        longest = max(len(frames) for _, frames in trajectories)
+        return self.study.validation.rollout or longest
+
+
+def _step_of(line: str) -> float:
+    """Step of a line of metrics; one that a kill tore counts as too late."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")

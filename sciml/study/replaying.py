@@ -1,0 +1,193 @@
+"""What an offline run does with torch: the loop, fed from recorded simulations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sciml.buffer import Buffer
+from sciml.buffer import make as make_buffer
+from sciml.errors import InputError
+from sciml.record import Trajectories, Windows
+from sciml.study.heldout import HeldOut
+from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
+from sciml.study.rundir import RunDirectory
+from sciml.study.schema import Study
+from sciml.training.checkpoint import Checkpoints
+from sciml.training.dataset_source import DatasetSource
+from sciml.training.history import History, Step
+from sciml.training.loop import Hooks, train
+from sciml.training.objective import Supervised
+from sciml.training.phase import Phase
+from sciml.training.replay_source import ReplaySource
+from sciml.training.source import Batches, Source
+
+if TYPE_CHECKING:
+    from sciml.study.offline import Replay, Teller
+
+
+class Replaying:
+    """The training of one offline run; goes on from the newest checkpoint if there is one.
+
+    Args:
+        run, study: where, and what.
+        trajectories: the data.
+        training: numbers of the simulations to train on.
+        heldout: the others, complete.
+        progress: shared with whoever shows it.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        study: Study,
+        trajectories: Trajectories,
+        training: Sequence[int],
+        heldout: HeldOut,
+        progress: dict[str, Any],
+    ) -> None:
+        self.run, self.study, self.trajectories = run, study, trajectories
+        self.training = tuple(training)
+        self.task = study.task.build()
+        seed_everything(study)
+        self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
+        self.device = device_of(study)
+        self.surrogate.to(self.device)
+        self.outcome = Outcome(study, run, heldout, progress)
+        self.history = History()
+        self.buffer: Buffer | None = None
+
+    def train(self, replay: Replay, stop: threading.Event, teller: Teller) -> None:
+        """Train until the phases are done, the data are, or ``stop`` is set."""
+        training = self.study.training
+        checkpoints = Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints)
+        resume = checkpoints.newest()
+        phases = [phase.build() for phase in training.phases]
+        teller.tell("measuring", force=True)
+        source: Source
+        if replay.stream:
+            source = self._stream(phases)
+        else:
+            source = DatasetSource(
+                Windows(self.trajectories, self.training, self.task),
+                self.task,
+                training.batch_size,
+                epochs=replay.epochs or (None if training.steps else 1),
+                seed=self.study.seed,
+            )
+            if replay.epochs is not None:
+                phases = stretched(phases, replay.epochs * source.epoch_steps)
+            if resume is None:
+                # One pass ahead of the first step; a checkpoint holds what it found.
+                for sample in source.samples:
+                    self.surrogate.normalizer.update([sample])
+                self.surrogate.normalizer.fix()
+        if resume is not None:
+            self.outcome.load_state_dict(resume.state["extra"])
+        else:
+            self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
+        lengths = [phase.length(getattr(source, "epoch_steps", None)) for phase in phases]
+        known = all(n is not None for n in lengths)
+        self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None
+
+        def on_step(step: Step, history: History) -> None:
+            self.outcome.on_step(step, history)
+            if self.buffer is not None:
+                teller.state["buffer"] = self.buffer.stats()
+            teller.tell("training")
+
+        hooks = Hooks(
+            on_step=on_step,
+            validate=self.outcome.validate,
+            validate_every=self.study.validation.every,
+            on_validation=self.outcome.on_validation,
+            checkpoints=checkpoints,
+            checkpoint_every=training.checkpoint_every,
+            extra_state=self.outcome.state_dict,
+            stop=stop,
+        )
+        self.history = train(
+            self.surrogate,
+            source,
+            Supervised(training.loss),
+            phases,
+            hooks=hooks,
+            resume=resume,
+            device=self.device,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.history.ended != "stopped"
+
+    def finish(self) -> None:
+        """Roll out on the held-out simulations, write what the run is for."""
+        self.outcome.write(self.surrogate, self.history)
+
+    def _stream(self, phases: Sequence[Phase]) -> Watermarked:
+        buffer, training = self.study.buffer, self.study.training
+        self.buffer = make_buffer(
+            buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
+        )
+        source = ReplaySource(
+            self.trajectories,
+            self.training,
+            self.task,
+            self.buffer,
+            training.batch_size,
+            # A phase on a frozen batch draws once.
+            steps=None
+            if training.steps is None
+            else sum(1 if phase.frozen else phase.steps for phase in phases),
+            measure=self.surrogate.normalizer.update,
+        )
+        return Watermarked(source, self.surrogate.normalizer.fix)
+
+
+def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:
+    """Phases that together take ``steps`` steps, in the proportions they had; those on a frozen
+    batch, which see no new data, stay as they are.
+
+    Raises:
+        InputError: an end that only a stream would give.
+    """
+    drawing = [phase for phase in phases if not phase.frozen]
+    lengths = [phase.steps for phase in drawing]
+    if len(drawing) > 1 and None in lengths:
+        raise InputError(
+            "--epochs: training.phases without steps have no proportions; give steps to each"
+        )
+    whole = sum(n or 1 for n in lengths)
+    done, given, found = 0, 0, []
+    for phase in phases:
+        if not phase.frozen:
+            done += phase.steps or 1
+            until = round(steps * done / whole)
+            phase, given = replace(phase, steps=max(1, until - given)), until
+        found.append(phase)
+    return found
+
+
+class Watermarked:
+    """A source that says when its first batch is there, before anyone computes with it."""
+
+    def __init__(self, source: Source, begin: Callable[[], None]) -> None:
+        self._source = source
+        self._begin = begin
+        self._begun = False
+
+    def next_batch(self) -> Batches | None:
+        batch = self._source.next_batch()
+        if batch is not None and not self._begun:
+            self._begun = True
+            self._begin()
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._source.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._source.load_state_dict(state)
