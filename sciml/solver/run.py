@@ -126,7 +126,7 @@ def _world(name: str) -> Any:
     """MPI, started here and not at import: ``--describe`` must do without."""
     if not _launched():
         # Alone, Open MPI leaves its segment for other ranks behind in /dev/shm each time.
-        os.environ["OMPI_MCA_btl"] = "self"
+        os.environ.update(OMPI_MCA_btl="self")
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
