@@ -21,7 +21,7 @@ def main(run_dir: str, out: str) -> None:
         rows = [
             (truth, "viridis", (low, high), "solver"),
             (guess, "viridis", (low, high), "surrogate"),
-            (guess - truth, "RdBu_r", (-0.1 * (high - low), 0.1 * (high - low)), "difference × 10"),
+            (guess - truth, "RdBu_r", (-0.1 * (high - low), 0.1 * (high - low)), "difference × 5"),
         ]
         for row, (values, colors, limits, name) in enumerate(rows):
             axes = figure.add_subplot(panels[row, column])
