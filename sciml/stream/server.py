@@ -27,7 +27,7 @@ from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
 
 #: Messages and bytes taken before answers go out: acknowledgements are cumulative.
-BURST, BURST_BYTES = 64, 2 << 20
+BURST, BURST_BYTES = 64, 4 << 20
 TICK_MS = 200
 BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
