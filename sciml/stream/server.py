@@ -28,6 +28,9 @@ from sciml.stream.spool import SEGMENT_SIZE, Spool
 
 #: Messages and bytes taken before answers go out: acknowledgements are cumulative.
 BURST, BURST_BYTES = 64, 4 << 20
+#: After fewer bytes of blocks than this the thread sleeps so many seconds, to find more of them at once:
+#: beside a training, most of the cost of a lone frame is to get code and threads back into the caches.
+GATHER_BYTES, GATHER = 1 << 20, 0.02
 TICK_MS = 200
 BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
@@ -274,11 +277,13 @@ class Server:
                 if self._gate is not None and self._gate.socket in ready:
                     self._gate.answer()
                 with self._lock:
-                    self._take_burst()
+                    taken = self._take_burst()
                     self._registry.readers.sweep()
                     self._registry.credit.release()
                     self._registry.flush()
                     self._send_answers()
+                if 0 < taken < GATHER_BYTES:
+                    time.sleep(GATHER)
         finally:
             if self._gate is not None:
                 self._gate.close()
@@ -286,17 +291,22 @@ class Server:
             self._router.close()
             self._context.term()
 
-    def _take_burst(self) -> None:
-        """Some messages: few enough that senders hear in time that their window moves on."""
-        before = self._registry.reception.bytes
+    def _take_burst(self) -> int:
+        """Some messages: few enough that senders hear in time that their window moves on.
+
+        Returns the bytes of blocks in them.
+        """
+        before, taken = self._registry.reception.bytes, 0
         for _ in range(BURST):
             try:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                return
+                break
             self._registry.handle(frames[0].bytes, [frame.buffer for frame in frames[1:]])
-            if self._registry.reception.bytes - before >= BURST_BYTES:
-                return
+            taken = self._registry.reception.bytes - before
+            if taken >= BURST_BYTES:
+                break
+        return taken
 
     def _send_answers(self) -> None:
         outbox, self._registry.outbox = self._registry.outbox, []

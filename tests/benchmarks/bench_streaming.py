@@ -1,6 +1,6 @@
 """What does streaming cost the training? Run by hand:
 
-    python tests/benchmarks/bench_streaming.py [--points 256] [--batch 64] [--seconds 4] [--rounds 3]
+    python tests/benchmarks/bench_streaming.py [--points 256] [--batch 32] [--seconds 4] [--rounds 3]
         [--rates 10,25,50,100,200,400] [--socket] [--figure curve.png] [--json streaming.json]
 
 One loop trains an MLP (parameters and time → field, the surrogate of the paper that began online
@@ -12,7 +12,7 @@ to processor 1: what the stream takes, training loses. Given are the median and 
 of each streaming stretch to the mean of its two neighbors, and the rate at which frames really came.
 
 A reservoir takes a sample only where another one was drawn, so a model that draws less than comes holds
-the solver back; this one draws about 16 MB a step.
+the solver back; this one draws 8 MB a step.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def draw(path: Path, rows: list[dict], about: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=256, help="a side of the square grid")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=32, help="width of the last hidden layer")
     parser.add_argument("--held", type=int, default=256, help="MB of frames in the reservoir")
     parser.add_argument("--seconds", type=float, default=4.0, help="a stretch")

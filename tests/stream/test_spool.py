@@ -32,6 +32,23 @@ def test_records_come_back_in_order(tmp_path):
     spool.close()
 
 
+def test_records_that_share_a_write_come_back_each_for_itself(tmp_path):
+    # Odd sizes, nothing at all, more than fits into one write, into a segment, into one call.
+    sizes = [1, 0, 63, 4096, 5000, (1 << 20) + 3, 17, 3 << 20, *[100] * 600, 64]
+    spool = Spool(tmp_path, segment_size=2 << 20)
+    spool.scan()
+    orders = spool.append_all([({"i": i}, payload(i, size)) for i, size in enumerate(sizes)])
+    again = spool.append({"i": len(sizes)}, payload(len(sizes), 10))
+    assert again == orders[-1] + 1
+    spool.close()
+    spool, records = reopened(tmp_path)
+    assert [r.order for r in records] == [*orders, again] and spool.damaged == 0
+    for i, size in enumerate(sizes):
+        header, found = spool.read(orders[i])
+        assert header == {"i": i} and np.array_equal(found, payload(i, size))
+    spool.close()
+
+
 def test_no_close_is_needed(tmp_path):
     # What a killed process leaves: open files, a segment that is allocated beyond its records.
     spool, _ = fill(tmp_path / "a", 10)
