@@ -49,6 +49,7 @@ class Launcher:
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
+        work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
     """
 
@@ -62,6 +63,7 @@ class Launcher:
         retries: int,
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
+        work: Callable[[Any], dict[str, Any]] = run_job,
     ) -> None:
         from distributed import Client
 
@@ -73,6 +75,7 @@ class Launcher:
         self._window = at_once + 1
         self._retries = retries
         self._may_retry = may_retry
+        self._work = work
         self._failed_attempts: dict[int, int] = {}
         self.total = len(jobs) + len(finished)
         self.finished: list[int] = list(finished)
@@ -140,7 +143,7 @@ class Launcher:
 
     def _submit(self, job: Job) -> None:
         future = self._client.submit(
-            run_job,
+            self._work,
             job,
             resources={"sim": 1},
             pure=False,

@@ -1,0 +1,88 @@
+"""A recipe held against what its program says of itself, before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from sciml.errors import InputError, ScimlError, nearest
+from sciml.solver.describe import Description, describe
+from sciml.solver.simulate import simulate
+from sciml.study.generate.recipe import Recipe
+
+
+def check(recipe: Recipe) -> Description:
+    """Ask the program what it is; try the corners of the design for no steps.
+
+    Raises:
+        InputError: program not found; unknown parameter, option or field; a range that leaves the
+            program's; values that it does not accept.
+    """
+    description = describe(recipe.solver.program)
+    design = recipe.parameters
+    for name, span in design.ranges.items():
+        description.check(name, *span.bounds)
+    description.arguments(recipe.solver.options)
+    for name, point in design.points.items():
+        try:
+            description.arguments(point)
+        except InputError as error:
+            raise InputError(f"parameters.points.{name}: {error}") from error
+    _check_flags(recipe, description)
+    fields = {field.name for field in description.fields}
+    for name in recipe.solver.send.fields or ():
+        if name not in fields:
+            raise InputError(
+                f"solver.send.fields: {description.name} has no field '{name}'; "
+                f"{nearest(name, fields)}"
+            )
+    for values in _corners(recipe):
+        try:
+            simulate(description.path, **recipe.solver.options | values | {"steps": 0})
+        except ScimlError as error:
+            at = ", ".join(f"{name}={value}" for name, value in values.items())
+            raise InputError(f"solver at {at or 'its options'}: {error}") from error
+    return description
+
+
+def check_cores(ranks: int, at_once: int | None) -> int:
+    """How many runs go side by side on this machine; as many as fit by default.
+
+    Raises:
+        InputError: they want more cores than there are.
+    """
+    cores = len(os.sched_getaffinity(0))
+    wanted = ranks * (at_once or 1)
+    if wanted > cores:
+        raise InputError(
+            f"too few cores: {at_once or 1} at once of {ranks} ranks want {wanted}, there are "
+            f"{cores}; lower --at-once or --ranks"
+        )
+    return at_once or cores // ranks
+
+
+def _check_flags(recipe: Recipe, description: Description) -> None:
+    """Flags that a generated run needs."""
+    needed = {
+        "out": "to write its result",
+        "every": "to write every so many states",
+        "steps": "to say how many there are",
+    }
+    if recipe.parameters.seed:
+        needed["seed"] = "to differ; or set parameters.seed: false"
+    for flag, why in needed.items():
+        if flag not in description.flags:
+            raise InputError(f"{description.name} has no option '{flag}', which it needs {why}")
+
+
+def _corners(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """Lower and upper ends of all ranges, at each point."""
+    design = recipe.parameters
+    for point in design.points.values() or ({},):
+        ends = {
+            tuple((name, span.bounds[end]) for name, span in design.ranges.items())
+            for end in (0, 1)
+        }
+        for corner in sorted(ends):
+            yield {**point, **dict(corner)}
