@@ -10,6 +10,10 @@ INTERRUPTED, STOPPED = 130, 75
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
+class Stopped(Exception):
+    """An orderly end was asked for."""
+
+
 class StopRequest:
     """Notes SIGINT, SIGTERM and SIGUSR1 while it is entered, so that an end can be orderly.
 
@@ -24,6 +28,11 @@ class StopRequest:
     def __bool__(self) -> bool:
         """Whether it was asked for."""
         return self._number is not None
+
+    def check(self) -> None:
+        """Raise :class:`Stopped` if it was asked for."""
+        if self:
+            raise Stopped
 
     @property
     def code(self) -> int:

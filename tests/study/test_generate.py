@@ -14,7 +14,7 @@ import yaml
 from small_study import one_line
 
 import sciml
-from sciml.domain import domain_of
+from sciml.domain.dataset import domain_of
 from sciml.errors import InputError, ScimlError
 from sciml.share import find
 from sciml.study.generate import load_recipe, planned_runs
@@ -45,7 +45,7 @@ def tiny(**changes):
 def write(tmp_path):
     def write(name="recipe.yaml", **changes):
         path = tmp_path / name
-        path.write_text(yaml.safe_dump(tiny(**changes)))
+        path.write_text(yaml.safe_dump(tiny(**changes), sort_keys=False))
         return path
 
     return write
@@ -62,7 +62,7 @@ def program(tmp_path, before, name="program.py"):
     path.write_text(
         "import os, runpy, signal, sys\n"
         "from pathlib import Path\n"
-        "given = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+        "given = {a: b for a, b in zip(sys.argv, sys.argv[1:]) if a.startswith('--')}\n"
         "if '--describe' not in sys.argv and given.get('--steps') != '0':\n"
         f"    {before}\n"
         f"runpy.run_path({str(find('solvers/heat.py'))!r}, run_name='__main__')\n"

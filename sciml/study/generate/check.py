@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,22 +43,6 @@ def check(recipe: Recipe) -> Description:
             at = ", ".join(f"{name}={value}" for name, value in values.items())
             raise InputError(f"solver at {at or 'its options'}: {error}") from error
     return description
-
-
-def check_cores(ranks: int, at_once: int | None) -> int:
-    """How many runs go side by side on this machine; as many as fit by default.
-
-    Raises:
-        InputError: they want more cores than there are.
-    """
-    cores = len(os.sched_getaffinity(0))
-    wanted = ranks * (at_once or 1)
-    if wanted > cores:
-        raise InputError(
-            f"too few cores: {at_once or 1} at once of {ranks} ranks want {wanted}, there are "
-            f"{cores}; lower --at-once or --ranks"
-        )
-    return at_once or cores // ranks
 
 
 def _check_flags(recipe: Recipe, description: Description) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError, ScimlError
-from sciml.solver.describe import Description
-from sciml.solver.mpirun import command, environment, executable
 from sciml.study.api import refuse_if_alive, shown
-from sciml.study.generate.check import check, check_cores
+from sciml.study.generate.check import check
 from sciml.study.generate.directory import PartsDirectory, identity_of
+from sciml.study.generate.jobs import Placement, part_jobs, placement
 from sciml.study.generate.merge import merge
 from sciml.study.generate.part import PartJob, run_part, verify
 from sciml.study.generate.plan import PlannedRun, planned_runs
@@ -22,9 +21,7 @@ from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
 from sciml.study.launch import local_cluster, reap
 from sciml.study.launcher import Failure, Launcher
-from sciml.study.processes import start_time
-from sciml.study.rundir import write_json
-from sciml.study.stop import StopRequest
+from sciml.study.stop import Stopped, StopRequest
 
 POLL = 0.05
 RETRIES = 1
@@ -101,116 +98,107 @@ def execute(
     """Make a dataset; returns the exit code: 0, or 130 or 75 if it was asked to stop."""
     _refuse(out)
     runs = planned_runs(recipe, simulations)
-    if scheduler is None:
-        ranks = ranks or min(recipe.solver.ranks, len(os.sched_getaffinity(0)))
-        at_once = check_cores(ranks, at_once)
-    ranks, at_once = ranks or recipe.solver.ranks, at_once or 1
+    place = placement(recipe, ranks, at_once, scheduler)
     directory = PartsDirectory.of(out)
     refuse_if_alive(directory.run)
     description = check(recipe)
     again = directory.prepare(identity_of(recipe, size, simulations, description))
-    write_json(
-        directory.run.pids / "supervisor.json",
-        {"pid": os.getpid(), "began": start_time(os.getpid())},
-    )
-    if again:
-        reap(directory.run)
-    jobs = {
-        job.simulation: job for job in _jobs(recipe, description, runs, directory, ranks, scheduler)
-    }
-    title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name} into {shown(out.resolve())}"
-    with StopRequest() as stop, Progress(title, plain=plain) as progress:
-        finished = _finished(jobs, progress, stop) if again else []
-        progress.found(len(finished))
-        left = [job for id_, job in jobs.items() if id_ not in finished]
-        failures = _run(left, finished, directory, at_once, scheduler, progress, stop)
-        if stop:
+    jobs = part_jobs(recipe, description, runs, directory, place)
+    title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name}, {place}"
+    with directory.held(), StopRequest() as stop, Progress(title, plain=plain) as progress:
+        try:
+            finished = _finished(directory, jobs, progress, stop) if again else []
+            failures = _run(jobs, finished, directory, place, progress, stop)
+            missing = [failure.simulation for failure in failures]
+            there = [run for run in runs if run.id not in missing]
+            _account(failures, there, directory, allow_missing)
+
+            def tell(done: int) -> None:
+                progress.update("written: parts", done, len(there))
+                stop.check()
+
+            parts = [directory.part(run.id) for run in there]
+            merge(recipe, size, description, there, parts, out, missing=missing, tell=tell)
+        except Stopped:
             progress.say(
-                f"interrupted; the finished runs are in {shown(directory.path)}: the same command "
-                "goes on from them"
+                f"interrupted; finished runs are in {shown(directory.path)}: the same command goes "
+                "on from them"
             )
             return stop.code
-        there = [run for run in runs if run.id not in {f.simulation for f in failures}]
-        _account(failures, there, directory, allow_missing)
-        merge(
-            recipe,
-            size,
-            description,
-            there,
-            [directory.part(run.id) for run in there],
-            out,
-            missing=[f.simulation for f in failures],
-            progress=lambda done: progress.update("writing: parts", done, len(there)),
-        )
     shutil.rmtree(directory.path)
     print(f"{sum(run.samples for run in there)} samples: {shown(out.resolve())}")
     return 0
 
 
+def _finished(
+    directory: PartsDirectory, jobs: Sequence[PartJob], progress: Progress, stop: StopRequest
+) -> list[int]:
+    """End what a killed life has left; returns the runs whose parts are there and whole."""
+    reap(directory.run)
+    finished = []
+    for job in jobs:
+        stop.check()
+        if not Path(job.part).exists():
+            continue
+        wrong = verify(job)
+        if wrong is None:
+            finished.append(job.simulation)
+        else:
+            progress.say(f"warning: part {job.simulation} is of no use ({wrong}); it is made again")
+    progress.say(f"{len(finished)} of {len(jobs)} runs were finished before")
+    return finished
+
+
 def _run(
-    left: Sequence[PartJob],
+    jobs: Sequence[PartJob],
     finished: Sequence[int],
     directory: PartsDirectory,
-    at_once: int,
-    scheduler: str | None,
+    place: Placement,
     progress: Progress,
     stop: StopRequest,
 ) -> list[Failure]:
     """Run what is left; returns the runs that were given up."""
-    if not left or stop:
+    left = [job for job in jobs if job.simulation not in finished]
+    if not left:
         return []
-    cluster: Any = scheduler or local_cluster(min(at_once, len(left)))
+    cluster: Any = place.scheduler or local_cluster(min(place.at_once, len(left)))
     try:
         launcher = Launcher(
             cluster,
             directory.run,
             left,
-            at_once=at_once,
+            at_once=place.at_once,
             retries=RETRIES,
             finished=finished,
             work=run_part,
         )
+        progress.found(len(finished))
         try:
             while not launcher.done and not stop:
                 for failure in launcher.poll():
                     progress.say(f"warning: {failure.line()}; the others go on")
-                _show(launcher, at_once, progress)
+                _show(launcher, place, progress)
                 time.sleep(POLL)
             if stop:
                 progress.say("stopping: ending the runs that are under way")
                 launcher.stop()
-            _show(launcher, at_once, progress, force=True)
-            return launcher.failures
+            _show(launcher, place, progress, force=True)
         finally:
             launcher.close()
+        stop.check()
+        return launcher.failures
     finally:
-        if scheduler is None:
+        if place.scheduler is None:
             cluster.close(timeout=5)
 
 
-def _show(launcher: Launcher, at_once: int, progress: Progress, *, force: bool = False) -> None:
-    notes = [f"{min(len(launcher.running), at_once)} running"]
+def _show(launcher: Launcher, place: Placement, progress: Progress, *, force: bool = False) -> None:
+    notes = [f"{min(len(launcher.running), place.at_once)} running"]
     if launcher.restarts:
         notes.append(f"{launcher.restarts} restarted")
     if launcher.failures:
         notes.append(f"{len(launcher.failures)} given up")
     progress.update("runs", len(launcher.finished), launcher.total, ", ".join(notes), force=force)
-
-
-def _finished(jobs: dict[int, PartJob], progress: Progress, stop: StopRequest) -> list[int]:
-    """Runs whose parts are there and whole; parts that are not are removed."""
-    finished = []
-    for id_, job in jobs.items():
-        if not Path(job.part).exists() or stop:
-            continue
-        wrong = verify(job)
-        if wrong is None:
-            finished.append(id_)
-        else:
-            progress.say(f"warning: part {id_} is of no use ({wrong}); it is made again")
-            Path(job.part).unlink()
-    progress.say(f"{len(finished)} of {len(jobs)} runs were finished before")
-    return finished
 
 
 def _account(
@@ -232,50 +220,6 @@ def _account(
             f"{shown(directory.run.logs)}; the same command tries them again"
             + (", --allow-missing writes the file without them" if there else "")
         )
-
-
-def _jobs(
-    recipe: Recipe,
-    description: Description,
-    runs: Sequence[PlannedRun],
-    directory: PartsDirectory,
-    ranks: int,
-    scheduler: str | None,
-) -> list[PartJob]:
-    """One job a run."""
-    # Nothing of a study's stream may reach a run that writes a file.
-    environ = {k: v for k, v in environment(os.environ).items() if not k.startswith("SCIML_")}
-    environ["OMP_NUM_THREADS"] = "1"
-    send = recipe.solver.send
-    names = [field.name for field in description.fields]
-    jobs = []
-    for run in runs:
-        values = run.values(recipe)
-        raw = directory.raw(run.id)
-        words = [*description.arguments(values), "--out", str(raw)]
-        steps = int(values.get("steps", description.flags["steps"].default))
-        states = {"all": steps // send.every + 1, "ends": 2, "last": 1, "samples": run.samples}
-        jobs.append(
-            PartJob(
-                simulation=run.id,
-                command=(
-                    [*executable(description.path), *words]
-                    if ranks == 1
-                    else command(description.path, ranks, words, local=None if scheduler else True)
-                ),
-                environment=environ,
-                run=str(directory.path),
-                raw=str(raw),
-                part=str(directory.part(run.id)),
-                states=states[recipe.keep],
-                last=recipe.keep == "last",
-                fields=[n for n in names if send.fields is None or n in send.fields],
-                static=[field.name for field in description.static],
-                coarsen=send.coarsen,
-                dtype=send.dtype,
-            )
-        )
-    return jobs
 
 
 def _refuse(out: Path) -> None:

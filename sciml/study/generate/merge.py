@@ -39,7 +39,7 @@ def merge(
     out: Path,
     *,
     missing: Sequence[int] = (),
-    progress: Callable[[int], None] = lambda done: None,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write the dataset aside and give it its name.
 
@@ -54,7 +54,7 @@ def merge(
         parts: their files.
         out: path of the dataset.
         missing: numbers of the runs that failed, for the record.
-        progress: told how many parts are in.
+        tell: called with the number of parts that are in.
 
     Raises:
         InputError: parts that do not share one grid and one sequence of times; a file of that name
@@ -67,7 +67,7 @@ def merge(
             for index, (run, path) in enumerate(zip(runs, parts, strict=True)):
                 with h5netcdf.File(path, "r") as part:
                     writer.add(run, part)
-                progress(index + 1)
+                tell(index + 1)
             writer.finish(size, missing)
         # A link never replaces a file, a rename does; some file systems know no links.
         try:

@@ -92,9 +92,12 @@ def _share(counts: dict[str, int], n: int) -> dict[str, int]:
             f"--simulations {n}; expected 1 to {total}, the samples of the recipe "
             "(more with --set splits.train=N)"
         )
-    shared = {split: min(count, max(1, n * count // total)) for split, count in counts.items()}
+    shared = dict.fromkeys(SPLITS, 0)
+    for split in SPLITS:
+        shared[split] += min(1, counts[split], n - sum(shared.values()))
+    rest = n - sum(shared.values())
     for split in reversed(SPLITS):
-        shared[split] -= min(shared[split], max(0, sum(shared.values()) - n))
+        shared[split] += min(counts[split] - shared[split], rest * counts[split] // total)
     for split in SPLITS:
         shared[split] += min(counts[split] - shared[split], n - sum(shared.values()))
     return shared
