@@ -1,7 +1,8 @@
-"""For solver programs: blocks, halos, distributed sums and solves, random fields, logging."""
+"""For solver programs: blocks, halos, Fourier series, sums, solves, random fields, logging."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.decomposition import Decomposition
+from sciml.parallel.fourier import Fourier
 from sciml.parallel.gather import Gather
 from sciml.parallel.halo import Halo
 from sciml.parallel.log import rank_logger
@@ -12,6 +13,7 @@ from sciml.parallel.stencil import free_points, shifted
 __all__ = [
     "ConjugateGradient",
     "Decomposition",
+    "Fourier",
     "Gather",
     "Halo",
     "PiecewiseField",
