@@ -1,8 +1,11 @@
-"""For solver programs: blocks, halos, distributed sums and solves, random fields, logging."""
+"""For solver programs: blocks, halos, Fourier series, sums, solves, random fields, logging."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
+from sciml.parallel.covariance import LaplacianPower, Matern, SquaredExponential
 from sciml.parallel.decomposition import Decomposition
+from sciml.parallel.fourier import Fourier
 from sciml.parallel.gather import Gather
+from sciml.parallel.gaussian_field import GaussianField
 from sciml.parallel.halo import Halo
 from sciml.parallel.log import rank_logger
 from sciml.parallel.random_field import PiecewiseField, SmoothField
@@ -12,10 +15,15 @@ from sciml.parallel.stencil import free_points, shifted
 __all__ = [
     "ConjugateGradient",
     "Decomposition",
+    "Fourier",
     "Gather",
+    "GaussianField",
     "Halo",
+    "LaplacianPower",
+    "Matern",
     "PiecewiseField",
     "SmoothField",
+    "SquaredExponential",
     "Sum",
     "free_points",
     "rank_logger",

@@ -36,7 +36,7 @@ class Program(ABC):
         options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
             are there for every program.
         static: fields of :meth:`state` that do not change in time.
-        order_space: order of the error in the spacing.
+        order_space: order of the error in the spacing, or ``"spectral"``: faster than any power.
         order_time: order of the error in the time step, by name of the scheme.
         deterministic: whether the same flags on the same number of ranks give the same bits.
     """
@@ -47,7 +47,7 @@ class Program(ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
     static: ClassVar[tuple[Field, ...]] = ()
-    order_space: ClassVar[int]
+    order_space: ClassVar[int | str]
     order_time: ClassVar[Mapping[str, int]]
     deterministic: ClassVar[bool] = True
 
