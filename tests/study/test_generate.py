@@ -135,8 +135,18 @@ def test_first_and_last_state_or_the_last_alone(write, tmp_path, keep, shape, ti
 
 def test_each_frame_a_sample(write, tmp_path):
     """For programs that solve one problem a frame: heat stands in for one."""
-    solver = {**tiny()["solver"], "send": {"dtype": None}}
-    solver["options"].pop("steps")
+    steady = tmp_path / "steady.py"
+    steady.write_text(
+        "import json, runpy, sys\n"
+        "from sciml.solver.program import schema\n"
+        f"names = runpy.run_path({str(find('solvers/heat.py'))!r})\n"
+        "if '--describe' in sys.argv:\n"
+        "    print(json.dumps(schema(names['Heat']) | {'steady': True}))\n"
+        "else:\n"
+        "    names['main'](names['Heat'])\n"
+    )
+    options = {"shape": [16, 16], "dt": 2.0e-3}
+    solver = {"program": str(steady), "options": options, "send": {"dtype": None}}
     recipe = write(keep="samples", per_run=3, solver=solver, splits={"train": 4, "test": 1})
     with xr.open_dataset(sciml.generate(recipe, tmp_path / "f.nc")) as ds:
         assert ds.u.dims == ("sample", "y", "x") and ds.u.dtype == np.float64
@@ -150,6 +160,8 @@ def test_each_frame_a_sample(write, tmp_path):
         )  # fmt: skip
         np.testing.assert_array_equal(ds.u[:3], alone.u)
         assert "time" not in ds.variables
+    with pytest.raises(InputError, match="keep: all, but heat solves one problem a frame"):
+        sciml.generate(write(solver=solver), tmp_path / "g.nc")
 
 
 def test_coarsened_and_named_points(write, tmp_path):

@@ -15,8 +15,8 @@ def check(recipe: Recipe) -> Description:
     """Ask the program what it is; try the corners of the design for no steps.
 
     Raises:
-        InputError: program not found; unknown parameter, option or field; a range that leaves the
-            program's; values that it does not accept.
+        InputError: program not found; unknown parameter, option or field; frames that are not what
+            the recipe takes them for; a range that leaves the program's; values that it refuses.
     """
     description = describe(recipe.solver.program)
     design = recipe.parameters
@@ -29,6 +29,13 @@ def check(recipe: Recipe) -> Description:
         except InputError as error:
             raise InputError(f"parameters.points.{name}: {error}") from error
     _check_flags(recipe, description)
+    steady = bool(description.schema.get("steady", False))
+    if steady != (recipe.keep == "samples"):
+        what = "solves one problem a frame" if steady else "marches in time"
+        raise InputError(
+            f"keep: {recipe.keep}, but {description.name} {what}; "
+            f"expected {'samples' if steady else 'all, ends or last'}"
+        )
     fields = {field.name for field in description.fields}
     for name in recipe.solver.send.fields or ():
         if name not in fields:
