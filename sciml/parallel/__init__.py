@@ -2,9 +2,11 @@
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.decomposition import Decomposition
+from sciml.parallel.diffusion import Diffusion
 from sciml.parallel.gather import Gather
 from sciml.parallel.halo import Halo
 from sciml.parallel.log import rank_logger
+from sciml.parallel.multigrid import Multigrid
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
 from sciml.parallel.stencil import free_points, shifted
@@ -12,8 +14,10 @@ from sciml.parallel.stencil import free_points, shifted
 __all__ = [
     "ConjugateGradient",
     "Decomposition",
+    "Diffusion",
     "Gather",
     "Halo",
+    "Multigrid",
     "PiecewiseField",
     "SmoothField",
     "Sum",
