@@ -22,7 +22,7 @@ class Chebyshev:
 
     Args:
         comm: an mpi4py communicator.
-        halo: of the level.
+        halo: of the level, in the precision of the smoother.
         degree: 1 or more.
 
     Source: M. Adams, M. Brezina, J. Hu and R. Tuminaro, J. Comput. Phys. 188 (2003) 593.
@@ -30,8 +30,7 @@ class Chebyshev:
 
     def __init__(self, comm: Any, halo: Halo, degree: int) -> None:
         self._comm, self._halo, self._degree = comm, halo, degree
-        self._work = np.zeros(halo.block.shape)
-        self._inverse = np.zeros(halo.block.shape)
+        self._work, self._inverse = np.zeros((2, *halo.block.shape), halo.dtype)
         self._operator: Compact | None = None
 
     def update(self, operator: Compact) -> None:
@@ -39,11 +38,11 @@ class Chebyshev:
         bound = operator.bound()
         if self._comm.size > 1:
             bound = max(self._comm.allgather(bound))
-        self._operator = operator
+        self._operator = operator.cast(self._halo)
         self._center, self._radius = (bound + bound / REACH) / 2.0, (bound - bound / REACH) / 2.0
         self._inverse[...] = 0.0
         free = operator.diagonal > 0.0
-        np.divide(1.0 / self._center, operator.diagonal, out=self._inverse, where=free)
+        self._inverse[free] = 1.0 / (self._center * operator.diagonal[free])
 
     def smooth(self, x: np.ndarray, r: np.ndarray, d: np.ndarray, *, residual: bool) -> None:
         """x += p(D⁻¹A) D⁻¹ r on the block, and r −= A of that if ``residual`` is asked for.

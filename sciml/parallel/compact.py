@@ -20,9 +20,7 @@ def forward(ndim: int) -> list[Offset]:
 
 def moved(index: Sequence[slice], by: Sequence[int]) -> Index:
     """A box of points, ``by`` points further along each axis."""
-    return tuple(
-        slice(s.start + b, s.stop + b, s.step) for s, b in zip(index, by, strict=True)
-    )
+    return tuple(slice(s.start + b, s.stop + b, s.step) for s, b in zip(index, by, strict=True))
 
 
 class Compact:
@@ -46,6 +44,11 @@ class Compact:
         w, shape = halo.width, halo.block.shape
         self.inner: Index = tuple(slice(w, w + n) for n in shape)
         self._reads = [(moved(self.inner, o), c) for o, c in self.rows()]
+
+    def cast(self, halo: Halo) -> Compact:
+        """The same operator in the precision of another halo of the same level."""
+        couplings = {o: c.astype(halo.dtype) for o, c in self.couplings.items()}
+        return Compact(halo, couplings, self.diagonal.astype(halo.dtype))
 
     def row(self, at: Index, offset: Offset) -> np.ndarray | None:
         """Couplings of the points of a padded box ``at`` with those ``offset`` away; ``None``: 0."""

@@ -24,7 +24,8 @@ class ConjugateGradient:
         tolerance: of the residual, relative to ‖b‖.
         iterations: at most so many.
         precondition: ``precondition(r, out)`` writes M r to ``out``, M ≈ A⁻¹ symmetric and positive
-            definite, such as a :class:`Multigrid`; the residual that is judged is not changed by it.
+            definite, such as a :class:`Multigrid`, for residuals of norm 1; the residual that is
+            judged is not changed by it.
 
     Raises:
         ScimlError: from :meth:`solve`, not converged, or A is not positive definite.
@@ -81,12 +82,14 @@ class ConjugateGradient:
         raise ScimlError(
             f"conjugate gradients: relative residual {(rr / max(bound, 1e-300)) ** 0.5:.1e} times "
             f"the tolerance after {self._iterations} iterations; raise the tolerance, take "
-                "shorter time steps, or give a preconditioner"
+            "shorter time steps, or give a preconditioner"
         )
 
     def _direction(self, rr: float) -> float:
-        """z = M r; returns r·z."""
+        """z = M r / ‖r‖; returns r·z."""
         if self._precondition is None:
             return rr
-        self._precondition(self._r, self._z)
+        # At norm 1, whatever b is; the length of z, and with it that of p, does not matter.
+        np.multiply(self._r, rr**-0.5, out=self._work)
+        self._precondition(self._work, self._z)
         return self._total.dot(self._r, self._z)

@@ -38,6 +38,8 @@ class Diffusion:
         if cut.width != WIDTH:
             raise InputError(f"diffusion: a decomposition of width {cut.width}; expected {WIDTH}")
         self.halo = Halo(comm, cut)
+        # Of the coefficient, whose faces a preconditioner reads around the corner too.
+        self._corners = Halo(comm, cut, corners=True)
         block, grid = self.halo.block, cut.grid
         self.inner = free_points(grid, block, WIDTH)
         self.shape = tuple(s.stop - s.start for s in self.inner)
@@ -70,7 +72,7 @@ class Diffusion:
             )
         a = self._coefficient
         self.halo.owned(a)[...] = coefficient
-        self.halo.exchange(a)
+        self._corners.exchange(a)
         for axis, (k, weight) in enumerate(zip(self.faces, self._weights, strict=True)):
             line, face = np.moveaxis(a, axis, 0), np.moveaxis(k, axis, 0)
             low, high = line[:-1], line[1:]

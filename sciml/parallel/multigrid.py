@@ -13,7 +13,7 @@ from sciml.parallel.compact import Compact, Offset
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.gathering import ALONE, Gathering
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import WIDTH, Level
+from sciml.parallel.levels import PRECISION, WIDTH, Level
 from sciml.parallel.stencil import free_points, shifted
 from sciml.parallel.transfer import Transfer
 
@@ -57,24 +57,26 @@ class Multigrid:
         self.inner = free_points(cut.grid, cut.block(comm.rank), WIDTH)
         self._periodic = level.periodic
         self._links: list[Transfer | Gathering] = []
-        finest = halo = Halo(comm, level, corners=True)
-        smoothers = []
+        # Coefficients are worked out in double precision, cycles run in single.
+        self._halo = halo = Halo(comm, level, corners=True)
+        self._halos: list[Halo] = []
+        self._smoothers: list[Chebyshev | None] = []
         while True:
-            factors = level.factors()
-            if level.size <= DIRECT or max(factors) == 1:
-                if level.ranks == 1:
-                    break
-                coarse = None
-            else:
-                coarse = level.coarser(factors) if level.size > REDUNDANT or level.ranks == 1 else None
+            self._halos.append(Halo(comm, level, corners=True, dtype=PRECISION))
+            factors, coarse = level.factors(), None
+            last = level.size <= DIRECT or max(factors) == 1
+            if last and level.ranks == 1:
+                break
+            if level.ranks == 1 or not (last or level.size <= REDUNDANT):
+                coarse = level.coarser(factors)
             if coarse is None:
                 level = level.whole()
                 self._links.append(Gathering(comm, halo, level))
-                smoothers.append(None)
+                self._smoothers.append(None)
                 comm = ALONE
             else:
                 self._links.append(Transfer(comm, level, coarse, factors, halo))
-                smoothers.append(Chebyshev(comm, halo, degree))
+                self._smoothers.append(Chebyshev(comm, self._halos[-1], degree))
                 level = coarse
             halo = self._links[-1].coarse
         if level.size > LARGEST_DIRECT:
@@ -83,10 +85,7 @@ class Multigrid:
                 f"{' × '.join(map(str, level.shape))}, too many to solve at once; take even numbers "
                 "of points along periodic axes"
             )
-        self._smoothers = smoothers
-        halos = [finest, *(link.coarse for link in self._links)]
-        self._x, self._r, self._d = ([h.allocate() for h in halos] for _ in range(3))
-        self._halos = halos
+        self._x, self._r, self._d = ([h.allocate() for h in self._halos] for _ in range(3))
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -115,7 +114,7 @@ class Multigrid:
                 "multigrid: no wall and no reaction, so that solutions differ by any constant; hold "
                 "a boundary, or add a reaction"
             )
-        self._inverse = np.linalg.inv(matrix)
+        self._inverse = np.linalg.inv(matrix).astype(PRECISION)
 
     def __call__(self, r: np.ndarray, out: np.ndarray) -> None:
         """out = M r, one V-cycle from zero, on the free points."""
@@ -141,7 +140,7 @@ class Multigrid:
         halo.exchange(r)
         link.restrict(r, self._r[k + 1])
         self._cycle(k + 1)
-        link.coarse.exchange(self._x[k + 1])
+        self._halos[k + 1].exchange(self._x[k + 1])
         d[...] = 0.0
         link.prolong(self._x[k + 1], d)
         smoother.correct(x, r, d)
@@ -149,7 +148,7 @@ class Multigrid:
 
     def _finest(self, faces: Sequence[np.ndarray], reaction: np.ndarray | float) -> Compact:
         """The operator on the finest level."""
-        halo = self._halos[0]
+        halo = self._halo
         w, ndim = halo.width, len(faces)
         inner = tuple(slice(w, w + n) for n in halo.block.shape)
         diagonal = np.zeros(halo.block.shape)
@@ -167,7 +166,7 @@ class Multigrid:
 
     def _free(self) -> np.ndarray:
         """Points of the padded block that are in the grid and on no wall."""
-        w, block = self._halos[0].width, self._halos[0].block
+        w, block = self._halo.width, self._halo.block
         free: np.ndarray | bool = True
         for axis, (held, periodic) in enumerate(zip(self._held, self._periodic, strict=True)):
             at = np.arange(block.offset[axis] - w, block.stop[axis] + w)

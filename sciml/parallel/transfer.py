@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.parallel.compact import Compact, Offset, forward, moved
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import Level
+from sciml.parallel.levels import PRECISION, Level
 from sciml.parallel.stencil import Index
 
 
@@ -43,7 +43,11 @@ class Transfer:
         self._under: Index = tuple(
             slice(f * c - o + w, f * (c + n - 1) - o + w + 1, f)
             for f, c, n, o in zip(
-                factors, self.coarse.block.offset, self.coarse.block.shape, block.offset, strict=True
+                factors,
+                self.coarse.block.offset,
+                self.coarse.block.shape,
+                block.offset,
+                strict=True,
             )
         )
         self._inner: Index = tuple(slice(w, w + n) for n in self.coarse.block.shape)
@@ -57,8 +61,9 @@ class Transfer:
         for axis in range(ndim):
             at = np.arange(block.offset[axis] - w, block.stop[axis] + w)
             self._edges.append(fine.edge(axis)[np.clip(at, 0, fine.shape[axis] - 1)])
-        self._sum = np.zeros(self.coarse.block.shape)
-        self._term = np.zeros(self.coarse.block.shape)
+        shape = self.coarse.block.shape
+        self._sum, self._term = np.zeros((2, *shape), PRECISION)
+        self._cast: dict[Offset, tuple[np.ndarray, np.ndarray]] = {}
 
     def update(self, fine: Compact) -> Compact:
         """Weights for an operator on the fine level; returns the coarse operator."""
@@ -71,6 +76,8 @@ class Transfer:
         for r in self._around:
             self._weights[r][self._inner] = self._weight(fine, full, excess, r)
             self.coarse.exchange(self._weights[r])
+            weight = self._weights[r].astype(PRECISION)
+            self._cast[r] = weight, weight[self._inner]
         couplings = {}
         for o in forward(len(self._factors)):
             c = self._product(fine, full, o)
@@ -85,8 +92,8 @@ class Transfer:
         """coarse = Pᵀ fine on the block; ``fine`` is padded and its halo filled, ``coarse`` padded."""
         total, term = self._sum, self._term
         total[...] = fine[self._under]
-        for r, weight in self._weights.items():
-            np.multiply(weight[self._inner], fine[moved(self._under, r)], out=term)
+        for r, (_, weight) in self._cast.items():
+            np.multiply(weight, fine[moved(self._under, r)], out=term)
             np.add(total, term, out=total)
         coarse[self._inner] = total
 
@@ -96,7 +103,7 @@ class Transfer:
             target = fine[at]
             for source, r in sources:
                 if any(r):
-                    target += self._weights[r][source] * coarse[source]
+                    target += self._cast[r][0][source] * coarse[source]
                 else:
                     target += coarse[source]
 
@@ -118,14 +125,12 @@ class Transfer:
             sources.append((moved(low, corner), way))
         return tuple(at), sources
 
-    def _weight(
-        self, fine: Compact, full: np.ndarray, excess: np.ndarray, r: Offset
-    ) -> np.ndarray:
+    def _weight(self, fine: Compact, full: np.ndarray, excess: np.ndarray, r: Offset) -> np.ndarray:
         """What the points r away from each coarse point take from it."""
         at = moved(self._under, r)
         axes = [axis for axis, step in enumerate(r) if step]
         towards = tuple(-step for step in r)
-        above, along = np.zeros(self._sum.shape), np.zeros(self._sum.shape)
+        above, along = np.zeros((2, *self._sum.shape))
         for o in product((-1, 0, 1), repeat=len(r)):
             kept = tuple(o[axis] if axis in axes else 0 for axis in range(len(r)))
             if not any(kept):
