@@ -5,9 +5,16 @@ import numpy as np
 from sciml.domain import Field, Grid
 from sciml.equations import darcy
 from sciml.errors import InputError
-from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, Multigrid, Sum
-from sciml.parallel.covariance import LaplacianPower, SquaredExponential
-from sciml.parallel.gaussian_field import GaussianField
+from sciml.parallel import (
+    ConjugateGradient,
+    Decomposition,
+    Diffusion,
+    GaussianField,
+    LaplacianPower,
+    Multigrid,
+    SquaredExponential,
+    Sum,
+)
 from sciml.solver import Option, Parameter, Program, main, sample_seed
 
 #: What ``rough`` fixes, and the largest ratio of two phases that is solved in a few iterations.

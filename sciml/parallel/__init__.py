@@ -1,9 +1,12 @@
-"""For solver programs: blocks, halos, distributed sums and solves, random fields, logging."""
+"""For solver programs: blocks, halos, Fourier series, sums, solves, random fields, logging."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
+from sciml.parallel.covariance import LaplacianPower, Matern, SquaredExponential
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.diffusion import Diffusion
+from sciml.parallel.fourier import Fourier
 from sciml.parallel.gather import Gather
+from sciml.parallel.gaussian_field import GaussianField
 from sciml.parallel.halo import Halo
 from sciml.parallel.log import rank_logger
 from sciml.parallel.multigrid import Multigrid
@@ -15,11 +18,16 @@ __all__ = [
     "ConjugateGradient",
     "Decomposition",
     "Diffusion",
+    "Fourier",
     "Gather",
+    "GaussianField",
     "Halo",
+    "LaplacianPower",
+    "Matern",
     "Multigrid",
     "PiecewiseField",
     "SmoothField",
+    "SquaredExponential",
     "Sum",
     "free_points",
     "rank_logger",
