@@ -1,9 +1,10 @@
-"""For solver programs: blocks, halos, distributed sums and solves, random fields, logging."""
+"""For solver programs: blocks, halos, operators, distributed sums and solves, random fields."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.gather import Gather
 from sciml.parallel.halo import Halo
+from sciml.parallel.laplacian import Laplacian
 from sciml.parallel.log import rank_logger
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
@@ -14,6 +15,7 @@ __all__ = [
     "Decomposition",
     "Gather",
     "Halo",
+    "Laplacian",
     "PiecewiseField",
     "SmoothField",
     "Sum",
