@@ -9,6 +9,7 @@ from sciml.parallel.log import rank_logger
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
 from sciml.parallel.stencil import free_points, shifted
+from sciml.parallel.transport import Transport, face_means, face_points
 
 __all__ = [
     "ConjugateGradient",
@@ -19,6 +20,9 @@ __all__ = [
     "PiecewiseField",
     "SmoothField",
     "Sum",
+    "Transport",
+    "face_means",
+    "face_points",
     "free_points",
     "rank_logger",
     "shifted",

@@ -12,7 +12,7 @@ from sciml.solver.flags import parse
 
 
 @cache
-def program_class(name):
+def load(name):
     """The program in ``solvers/<name>.py``."""
     spec = importlib.util.spec_from_file_location(f"{name}_program", find(f"solvers/{name}.py"))
     module = importlib.util.module_from_spec(spec)
@@ -31,8 +31,8 @@ def run_program(name, **options):
     for flag, value in options.items():
         values = value if isinstance(value, tuple) else (value,)
         words += [f"--{flag}", *(str(v) for v in values)]
-    given = parse(program_class(name), words)
-    program = program_class(name)(given)
+    given = parse(load(name), words)
+    program = load(name)(given)
     program.start(SimpleNamespace(rank=0, size=1))
 
     def copied():
@@ -52,8 +52,14 @@ def simulated():
 
 
 @pytest.fixture(scope="session")
+def program_class():
+    """``program_class("heat")``: the class of a program."""
+    return load
+
+
+@pytest.fixture(scope="session")
 def heat_program():
-    return program_class("heat")
+    return load("heat")
 
 
 @pytest.fixture(scope="session")

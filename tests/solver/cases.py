@@ -1,0 +1,23 @@
+"""Small cases of every program but heat, which has its own tests of ranks: name, program, flags.
+
+Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new program adds its line.
+Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
+"""
+
+CASES = {
+    "advection-diffusion": (
+        "advection_diffusion",
+        "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",
+    ),
+    "advection-diffusion-rotation": (
+        "advection_diffusion",
+        "--shape 16 15 --dt 0.01 --steps 20 --every 10 --flow rotation --scheme ssp-rk3",
+    ),
+    "advection-diffusion-line": (
+        "advection_diffusion",
+        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
+    ),
+}
+
+#: Relative difference of the fields, in the norm over all of them, from those of one rank.
+TOLERANCE = 1e-12
