@@ -2,7 +2,9 @@
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.decomposition import Decomposition
+from sciml.parallel.finite_volume import FiniteVolume
 from sciml.parallel.gather import Gather
+from sciml.parallel.ghosts import Ghosts
 from sciml.parallel.halo import Halo
 from sciml.parallel.laplacian import Laplacian
 from sciml.parallel.log import rank_logger
@@ -14,7 +16,9 @@ from sciml.parallel.transport import Transport, face_means, face_points
 __all__ = [
     "ConjugateGradient",
     "Decomposition",
+    "FiniteVolume",
     "Gather",
+    "Ghosts",
     "Halo",
     "Laplacian",
     "PiecewiseField",

@@ -17,6 +17,14 @@ CASES = {
         "advection_diffusion",
         "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
     ),
+    "burgers-inviscid": (
+        "burgers_inviscid",
+        "--points 41 --dt 5e-3 --steps 60 --every 20 --mean 0.3 --seed 3",
+    ),
+    "burgers-inviscid-open": (
+        "burgers_inviscid",
+        "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.

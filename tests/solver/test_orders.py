@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sciml.equations import advection_diffusion
+from sciml.equations import advection_diffusion, burgers_inviscid
+from sciml.equations.cells import cell_means
 
 
 @dataclass(frozen=True)
@@ -62,38 +63,70 @@ def carried(program, t):
     }
 
 
+def along_characteristics(program, t):
+    """The initial field of burgers_inviscid before its first shock, as means over cells."""
+    [x], [h] = (program.grid.coordinates(0),), program.grid.spacing
+
+    def slope(x):
+        return (program.initial(x + 1e-6) - program.initial(x - 1e-6)) / 2e-6
+
+    def exact(x):
+        return burgers_inviscid.smooth(x, t, program.initial, slope)
+
+    return {"u": cell_means(exact, x, h)}
+
+
 def wave_steps(end, *counts):
     return (*steps_of(end, *counts), *steps_of(end, 40 * counts[0]))
 
 
-ORDERS = {
-    "advection-diffusion/constant": Refinement(
-        "advection_diffusion",
-        {"steps": 200, "dt": 5e-4, "kappa": 0.01},
-        tuple({"shape": (n, n)} for n in (48, 96, 192)),
-        carried,
-    ),
-    "advection-diffusion/rotation": Refinement(
-        "advection_diffusion",
-        {"flow": "rotation", "steps": 200, "dt": 1e-3, "kappa": 0.002, "width": 0.06},
-        tuple({"shape": (n, n)} for n in (48, 96, 192)),
-        carried,
-    ),
-    "advection-diffusion/line": Refinement(
-        "advection_diffusion",
-        {"dimensions": 1, "steps": 400, "dt": 5e-4, "kappa": 0.01},
-        tuple({"shape": (3, n)} for n in (40, 80, 160)),
-        carried,
-    ),
-} | {
-    f"advection-diffusion/{scheme}": Refinement(
-        "advection_diffusion",
-        {"shape": (16, 16), "scheme": scheme, "initial": "wave", "kappa": 0.02, "mode": (1, 2)},
-        wave_steps(1.0, 40, 80, 160),
-        scheme=scheme,
-    )
-    for scheme in ("rk4", "ssp-rk3")
-}
+ORDERS = (
+    {
+        "advection-diffusion/constant": Refinement(
+            "advection_diffusion",
+            {"steps": 200, "dt": 5e-4, "kappa": 0.01},
+            tuple({"shape": (n, n)} for n in (48, 96, 192)),
+            carried,
+        ),
+        "advection-diffusion/rotation": Refinement(
+            "advection_diffusion",
+            {"flow": "rotation", "steps": 200, "dt": 1e-3, "kappa": 0.002, "width": 0.06},
+            tuple({"shape": (n, n)} for n in (48, 96, 192)),
+            carried,
+        ),
+        "advection-diffusion/line": Refinement(
+            "advection_diffusion",
+            {"dimensions": 1, "steps": 400, "dt": 5e-4, "kappa": 0.01},
+            tuple({"shape": (3, n)} for n in (40, 80, 160)),
+            carried,
+        ),
+    }
+    | {
+        f"advection-diffusion/{scheme}": Refinement(
+            "advection_diffusion",
+            {"shape": (16, 16), "scheme": scheme, "initial": "wave", "kappa": 0.02, "mode": (1, 2)},
+            wave_steps(1.0, 40, 80, 160),
+            scheme=scheme,
+        )
+        for scheme in ("rk4", "ssp-rk3")
+    }
+    | {
+        # Shocks form at 1 / 2π; Jiang and Shu's weights are at full order from about 80 cells on.
+        "burgers-inviscid/cells": Refinement(
+            "burgers_inviscid",
+            {"initial": "wave", "mean": 0.5, "steps": 400, "dt": 1.5e-4},
+            tuple({"points": n} for n in (80, 160, 320)),
+            along_characteristics,
+            tolerance=0.3,
+        ),
+        "burgers-inviscid/ssp-rk3": Refinement(
+            "burgers_inviscid",
+            {"initial": "wave", "mean": 0.5, "points": 20},
+            (*steps_of(0.09, 8, 16, 32), *steps_of(0.09, 512)),
+            scheme="ssp-rk3",
+        ),
+    }
+)
 
 
 def norm(fields):
