@@ -12,6 +12,7 @@ from sciml.parallel.log import rank_logger
 from sciml.parallel.multigrid import Multigrid
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
+from sciml.parallel.row_elimination import RowElimination
 from sciml.parallel.stencil import free_points, shifted
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Matern",
     "Multigrid",
     "PiecewiseField",
+    "RowElimination",
     "SmoothField",
     "SquaredExponential",
     "Sum",
