@@ -10,6 +10,7 @@ from sciml.parallel.gaussian_field import GaussianField
 from sciml.parallel.halo import Halo
 from sciml.parallel.log import rank_logger
 from sciml.parallel.multigrid import Multigrid
+from sciml.parallel.nine_point import NinePoint
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
 from sciml.parallel.row_elimination import RowElimination
@@ -26,6 +27,7 @@ __all__ = [
     "LaplacianPower",
     "Matern",
     "Multigrid",
+    "NinePoint",
     "PiecewiseField",
     "RowElimination",
     "SmoothField",

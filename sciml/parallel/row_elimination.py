@@ -1,20 +1,18 @@
-"""Direct solution of five-point systems by elimination of rows."""
+"""Direct solution of systems that couple neighboring points, by elimination of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sciml.errors import InputError, ScimlError
+from sciml.parallel.compact import Compact
 from sciml.parallel.decomposition import Decomposition
-from sciml.parallel.levels import WIDTH
-from sciml.parallel.stencil import free_points
 
 
 class RowElimination:
-    """Solves Σ_faces k (u_i − u_j) + c u_i = b_i on a two-dimensional grid, for c of any sign.
+    """Solves A x = b for a symmetric operator on five or nine points of a two-dimensional grid.
 
     Block Gaussian elimination, a row of points at a time: nothing has to converge, so that indefinite
     systems (Helmholtz) are as good as others. Each rank eliminates its rows but the last one; what is
@@ -28,28 +26,24 @@ class RowElimination:
 
     Args:
         comm: an mpi4py communicator.
-        cut: the grid, cut along its first axis alone.
+        cut: the grid, without Dirichlet boundaries, cut along its first axis alone.
 
     Raises:
-        InputError: another cut, or a periodic axis.
+        InputError: another cut, a periodic axis, or points that are held.
         ScimlError: from :meth:`update`, the system is singular.
 
     Source: G. H. Golub and C. F. Van Loan, Matrix Computations, 4th ed., 2013, sec. 4.5.
     """
 
     def __init__(self, comm: Any, cut: Decomposition) -> None:
-        if len(cut.dims) != 2 or cut.dims[1] != 1 or "periodic" in cut.grid.boundary:
+        kinds = set(cut.grid.boundary)
+        if len(cut.dims) != 2 or cut.dims[1] != 1 or kinds & {"periodic", "dirichlet"}:
             raise InputError(
                 f"row elimination: blocks {cut.dims} with {', '.join(cut.grid.boundary)} boundaries; "
-                "expected a cut along the first of two axes, and no periodic one"
+                "expected a cut along the first of two axes, and no periodic or held ones"
             )
         self._comm = comm
-        self._inner = free_points(cut.grid, cut.block(comm.rank), WIDTH)
-        self._rows, self._n = (s.stop - s.start for s in self._inner)
-        if self._rows < 1:
-            raise InputError(
-                f"row elimination: {comm.size} ranks leave one without rows; use fewer"
-            )
+        self._rows, self._n = cut.block(comm.rank).shape
         last = comm.rank == comm.size - 1
         # The last rank works its way up to the rank above, the others down to their own last row.
         self._order = list(range(self._rows - (not last)))
@@ -60,20 +54,18 @@ class RowElimination:
         self._fill = np.empty_like(self._inverse) if self._fills else None
         self._reduced = np.zeros((0, 0))
 
-    def update(self, faces: Sequence[np.ndarray], reaction: np.ndarray) -> None:
-        """Take an operator; every rank calls it.
-
-        Args:
-            faces: as for :meth:`Multigrid.update <sciml.parallel.Multigrid.update>`.
-            reaction: c on the free points.
-        """
-        rows, columns = self._inner
-        above = slice(rows.start - 1, rows.stop)
-        self._across = -faces[0][above, columns]
-        along = -faces[1][rows, columns.start - 1 : columns.stop]
-        self._along = along[:, 1:-1]
-        self._diagonal = reaction - self._across[1:] - self._across[:-1]
-        self._diagonal -= along[:, 1:] + along[:, :-1]
+    def update(self, operator: Compact) -> None:
+        """Take an operator; every rank calls it."""
+        row, columns = operator.inner
+        # Couplings with the next row, from the one before the block on: aslant to either side, straight.
+        onward = (slice(row.start - 1, row.stop), columns)
+        zeros = np.zeros((self._rows + 1, self._n))
+        self._across = np.stack(
+            [zeros if c is None else c for c in (operator.row(onward, (1, s)) for s in (-1, 0, 1))],
+            axis=1,
+        )
+        along = operator.row(operator.inner, (0, 1))
+        self._along, self._diagonal = along[:, :-1], operator.diagonal
         try:
             self._eliminate()
         except np.linalg.LinAlgError as error:
@@ -82,17 +74,17 @@ class RowElimination:
             ) from error
 
     def solve(self, b: np.ndarray) -> np.ndarray:
-        """x with A x = b; both on the free points of the block. Every rank calls it."""
+        """x with A x = b; both on the block. Every rank calls it."""
         comm, order, x = self._comm, self._order, np.zeros(b.shape)
         right = np.zeros((2, self._n))  # for the last row of the rank above, and of this one
         g = np.zeros((len(order), self._n))
         for i, row in enumerate(order):
             g[i] = b[row]
             if i:
-                g[i] -= self._coupling(i) * (self._inverse[i - 1] @ g[i - 1])
+                g[i] -= self._forth(i, self._inverse[i - 1] @ g[i - 1])
             if self._fill is not None:
                 right[0] -= self._fill[i].T @ g[i]
-        onward = self._coupling(len(order)) * (self._inverse[-1] @ g[-1]) if order else 0.0
+        onward = self._forth(len(order), self._inverse[-1] @ g[-1]) if order else 0.0
         if comm.rank < comm.size - 1:
             right[1] = b[-1] - onward
         elif comm.size > 1:
@@ -110,7 +102,7 @@ class RowElimination:
             else:
                 after = before
         for i in reversed(range(len(order))):
-            x[order[i]] = self._inverse[i] @ (g[i] - self._coupling(i + 1) * after)
+            x[order[i]] = self._inverse[i] @ (g[i] - self._back(i + 1, after))
             if self._fill is not None:
                 x[order[i]] -= self._fill[i] @ before
             after = x[order[i]]
@@ -121,7 +113,8 @@ class RowElimination:
         comm, order, n = self._comm, self._order, self._n
         # What this rank adds: to the last row above, to its own, and between the two.
         corner, own, between = parts = np.zeros((3, n, n))
-        fill = np.diag(self._across[0])
+        # Rows of this rank's first row, columns of the last one above.
+        fill = self._times(self._across[0], np.eye(n), transposed=True)
         for i, row in enumerate(order):
             block = self._block(row)
             if i:
@@ -130,7 +123,7 @@ class RowElimination:
             if self._fill is not None:
                 self._fill[i] = self._inverse[i] @ fill
                 corner -= fill.T @ self._fill[i]
-                fill = -self._coupling(i + 1)[:, None] * self._fill[i]
+                fill = -self._forth(i + 1, self._fill[i])
         if comm.size == 1:
             return
         through = self._between(len(order), self._inverse[-1]) if order else 0.0
@@ -158,12 +151,34 @@ class RowElimination:
         block[i, i + 1] = block[i + 1, i] = self._along[row]
         return block
 
-    def _coupling(self, i: int) -> np.ndarray:
-        """From the row eliminated before the i-th to the i-th, or to the one that is left."""
-        up = self._comm.size > 1 and self._comm.rank == self._comm.size - 1
-        return self._across[self._rows - i if up else i]
+    def _forth(self, i: int, x: np.ndarray) -> np.ndarray:
+        """What the row eliminated before the i-th does to the i-th, or to the one that is left."""
+        return self._times(self._link(i), x, transposed=not self._up)
+
+    def _back(self, i: int, x: np.ndarray) -> np.ndarray:
+        """The transpose of :meth:`_forth`."""
+        return self._times(self._link(i), x, transposed=self._up)
 
     def _between(self, i: int, inverse: np.ndarray) -> np.ndarray:
-        """E S⁻¹ E, what the i-th row takes over from the one before it."""
-        e = self._coupling(i)
-        return e[:, None] * inverse * e
+        """E S⁻¹ Eᵀ, what the i-th row takes over from the one before it."""
+        return self._forth(i, self._forth(i, inverse).T).T
+
+    def _link(self, i: int) -> np.ndarray:
+        return self._across[self._rows - i if self._up else i]
+
+    @property
+    def _up(self) -> bool:
+        return self._comm.size > 1 and self._comm.rank == self._comm.size - 1
+
+    @staticmethod
+    def _times(link: np.ndarray, x: np.ndarray, *, transposed: bool) -> np.ndarray:
+        """E x with E_{i, i+s} = link[1 + s, i], from a row to the next, or Eᵀ x."""
+        west, straight, east = link.reshape(3, -1, *[1] * (x.ndim - 1))
+        out = straight * x
+        if transposed:
+            out[:-1] += west[1:] * x[1:]
+            out[1:] += east[:-1] * x[:-1]
+        else:
+            out[1:] += west[1:] * x[:-1]
+            out[:-1] += east[:-1] * x[1:]
+        return out

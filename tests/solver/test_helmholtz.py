@@ -37,21 +37,26 @@ def rates(errors):
     return np.log2(np.divide(errors[:-1], errors[1:]))
 
 
-def test_order_in_space(program):
-    """Against a manufactured solution in a medium that varies: k from 7 to 13, indefinite."""
-    mode, errors = (3, 2), []
-    for n in (33, 65, 129):
-        points = np.ix_(*[np.linspace(0.0, 1.0, n)] * 2)
-        c = 1.0 + 0.3 * np.cos(2.0 * points[0]) * np.sin(3.0 * points[1])
-        source = helmholtz.manufactured_source(points, mode, 9.0 / c)
-        run = started(
-            program,
-            f"--shape {n} {n} --omega 9 --speed 2 --variation 0",
-            wave_speed=lambda run, c=c: lambda number: c,
-            load=lambda run, f=source: lambda: f * run.operator.volume,
-        )
-        errors.append(np.abs(run.u - helmholtz.manufactured_solution(points, mode)).max())
-    assert np.abs(rates(errors) - program.order_space).max() < 0.15, (errors, rates(errors))
+def manufactured(program, n, vary):
+    """Largest error for k around 9, where eight eigenvalues lie below k²."""
+    points, mode = np.ix_(*[np.linspace(0.0, 1.0, n)] * 2), (3, 2)
+    c = 1.0 + vary * np.cos(np.pi * points[0]) * np.cos(2.0 * np.pi * points[1])
+    source = helmholtz.manufactured_source(points, mode, 9.0 / c)
+    run = started(
+        program,
+        f"--shape {n} {n} --omega 9 --speed 2 --variation 0",
+        wave_speed=lambda run: lambda number: c,
+        load=lambda run: lambda q: run.points.weighted(source),
+    )
+    return np.abs(run.u - helmholtz.manufactured_solution(points, mode)).max()
+
+
+@pytest.mark.parametrize(("vary", "order"), [(0.3, None), (0.0, 4)])
+def test_order_in_space(program, vary, order):
+    """The stated order where the medium varies, the fourth where it does not."""
+    errors = [manufactured(program, n, vary) for n in (33, 65, 129)]
+    expected = order or program.order_space
+    assert np.abs(rates(errors) - expected).max() < 0.25, (errors, rates(errors))
 
 
 def test_a_standing_wave(program):
@@ -65,7 +70,19 @@ def test_a_standing_wave(program):
         exact = helmholtz.standing_wave(run.grid.coordinates(0), k)
         assert np.ptp(run.u, axis=1).max() < 1e-9
         errors.append(np.abs(run.u[:, 0] - exact).max())
-    assert np.abs(rates(errors) - program.order_space).max() < 0.15, (errors, rates(errors))
+    assert np.abs(rates(errors) - 4.0).max() < 0.15, (errors, rates(errors))
+
+
+def test_converges_for_random_media(program):
+    """At 400, three wavelengths a side, 101 points are within a few per cent of 201."""
+    fields = {}
+    for n in (51, 101, 201):
+        run = started(program, f"--shape {n} {n} --omega 400 --modes 24")
+        fields[n] = run.u[:: (n - 1) // 50, :: (n - 1) // 50]
+    errors = [
+        np.linalg.norm(fields[n] - fields[201]) / np.linalg.norm(fields[201]) for n in (51, 101)
+    ]
+    assert errors[1] < 0.02 and errors[0] > 2.0 * errors[1], errors
 
 
 def test_frames_are_samples_that_satisfy_the_equation(program):
@@ -78,14 +95,16 @@ def test_frames_are_samples_that_satisfy_the_equation(program):
         c, u = fields["c"], fields["u"]
         assert 19.0 <= c.min() < c.max() <= 21.0
         laplacian = np.diff(u, 2, 0)[:, 1:-1] + np.diff(u, 2, 1)[1:-1]
+        # Second-order differences see the wave with an error of (kh)²/12, 2 per cent here.
         left = helmholtz.residual(laplacian * 1e4, u[1:-1, 1:-1], 1000.0 / c[1:-1, 1:-1])
-        assert np.abs(left).max() < 1e-8 * 1e4 * np.abs(u).max()
+        assert np.linalg.norm(left) < 0.03 * np.linalg.norm(laplacian * 1e4)
         # What flows in at y = 1: the slope half a cell below, and what half a cell takes up.
         along = np.diff(u[-1], 2) * 1e4 + (1000.0 / c[-1, 1:-1]) ** 2 * u[-1, 1:-1]
         slope = (u[-1] - u[-2])[1:-1] / 0.01 - 0.005 * along
-        expected = np.zeros(101)
-        expected[36:65], expected[[35, 65]] = 1.0, 0.5  # from 0.35 to 0.65
-        np.testing.assert_allclose(slope, expected[1:-1], atol=1e-6)
+        driven = np.zeros(101)
+        driven[36:65], driven[[35, 65]] = 1.0, 0.5  # from 0.35 to 0.65
+        assert np.linalg.norm(slope - driven[1:-1]) < 0.1 * np.linalg.norm(driven)
+        assert run.residual < 1e-10
     again = started(program, "--seed 2")
     again.sample(1)
     np.testing.assert_array_equal(again.u, second["u"])
