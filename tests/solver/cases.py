@@ -25,6 +25,24 @@ CASES = {
         "burgers_inviscid",
         "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
     ),
+    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 2e-3 --steps 40 --every 20 --modes 16"),
+    "kuramoto-sivashinsky": (
+        "kuramoto_sivashinsky",
+        "--shape 90 --steps 100 --every 50 --seed 3",
+    ),
+    "korteweg-de-vries": (
+        "korteweg_de_vries",
+        "--shape 130 --initial smooth --steps 100 --every 50 --scheme etdrk2",
+    ),
+    "navier-stokes": (
+        "navier_stokes",
+        "--shape 36 40 --steps 20 --every 10 --modes 10 --drift 0.2",
+    ),
+    "navier-stokes-kolmogorov": (
+        "navier_stokes",
+        "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
+    ),
+    "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.

@@ -20,7 +20,9 @@ def load(name):
     [found] = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Program) and value is not Program
+        if isinstance(value, type)
+        and issubclass(value, Program)
+        and value.__module__ == module.__name__
     ]
     return found
 

@@ -10,8 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import load
 
-from sciml.equations import advection_diffusion, burgers_inviscid
+from sciml.equations import (
+    advection_diffusion,
+    burgers,
+    burgers_inviscid,
+    korteweg_de_vries,
+    navier_stokes,
+)
 from sciml.equations.cells import cell_means
 
 
@@ -76,6 +83,74 @@ def along_characteristics(program, t):
     return {"u": cell_means(exact, x, h)}
 
 
+def cole_hopf(program, t):
+    """Of u₀ = sin 2πx."""
+    x, tau = program.grid.coordinates(0), 2.0 * np.pi
+    return {
+        "u": burgers.cole_hopf(
+            x, t, lambda y: np.sin(tau * y), lambda y: -np.cos(tau * y) / tau, program.given.nu
+        )
+    }
+
+
+def soliton(program, t):
+    x = program.grid.coordinates(0) - 0.5 * program.given.length
+    return {"u": korteweg_de_vries.soliton(x, t, program.given.speed)}
+
+
+def vortices(program, t):
+    given, (y, x) = program.given, np.ix_(*(program.grid.coordinates(a) for a in (0, 1)))
+    return {
+        "w": navier_stokes.taylor_green(
+            x, y, t, given.nu, length=given.length, waves=given.waves, speed=given.drift
+        )
+    }
+
+
+def spectral_schemes(program, end, counts, **flags):
+    """The order in time of each scheme of a spectral program, against many more steps of it."""
+    first, schemes = counts[0], load(program).order_time
+    return {
+        f"{program}/{scheme}": Refinement(
+            program,
+            {"scheme": scheme, **flags},
+            (*steps_of(end, *counts), *steps_of(end, 32 * first)),
+            scheme=scheme,
+            tolerance=0.25,
+        )
+        for scheme in schemes
+    }
+
+
+FLOW = {"initial": "vortices", "forcing": "none", "waves": 1, "nu": 1e-3, "drift": 1.0}
+
+SPECTRAL = {
+    "burgers/points": Refinement(
+        "burgers",
+        {"initial": "sine", "nu": 0.02, "dt": 5e-4, "steps": 200},
+        tuple({"shape": (n,)} for n in (32, 64, 128)),
+        cole_hopf,
+    ),
+    "korteweg-de-vries/points": Refinement(
+        "korteweg_de_vries",
+        {"dt": 5e-4, "steps": 200},
+        tuple({"shape": (n,)} for n in (64, 128, 256)),
+        soliton,
+    ),
+    "navier-stokes/points": Refinement(
+        "navier_stokes",
+        {**FLOW, "dt": 5e-4, "steps": 20},
+        tuple({"shape": (n, n)} for n in (4, 8, 16)),
+        vortices,
+    ),
+    **spectral_schemes("burgers", 0.1, (10, 20, 40), shape=(64,), initial="sine", nu=0.05),
+    **spectral_schemes("kuramoto_sivashinsky", 2.0, (20, 40, 80), shape=(96,), length=32.0),
+    **spectral_schemes("korteweg_de_vries", 0.1, (50, 100, 200), shape=(96,)),
+    **spectral_schemes("navier_stokes", 0.5, (20, 40, 80), shape=(24, 24), modes=5, drift=0.5),
+    **spectral_schemes("gray_scott", 8.0, (8, 16, 32), shape=(24, 24), spots=2, width=0.2),
+}
+
+
 def wave_steps(end, *counts):
     return (*steps_of(end, *counts), *steps_of(end, 40 * counts[0]))
 
@@ -126,6 +201,7 @@ ORDERS = (
             scheme="ssp-rk3",
         ),
     }
+    | SPECTRAL
 )
 
 
@@ -153,6 +229,10 @@ def test_order(simulated, name):
     stated = program.order_space if case.scheme is None else program.order_time[case.scheme]
     above = case.tolerance if case.above is None else case.above
     seen = f"{name}: stated {stated}, errors {errors}, rates {rates}"
+    if stated == "spectral":
+        # Faster than any power that a stencil has, down to the error of the time steps.
+        assert rates[0] > 6.0 and (rates[-1] > rates[0] or errors[-1] < 1e-8), seen
+        return
     assert stated - case.tolerance < rates[-1] < stated + above, seen
 
 

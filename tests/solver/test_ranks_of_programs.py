@@ -22,7 +22,7 @@ for line in open(sys.argv[1]):
     spec.loader.exec_module(module)
     [program] = [
         c for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Program) and c is not Program
+        if isinstance(c, type) and issubclass(c, Program) and c.__module__ == "program"
     ]
     main(program, words)
 """

@@ -29,12 +29,11 @@ def check(recipe: Recipe) -> Description:
         except InputError as error:
             raise InputError(f"parameters.points.{name}: {error}") from error
     _check_flags(recipe, description)
-    steady = bool(description.schema.get("steady", False))
-    if steady != (recipe.keep == "samples"):
-        what = "solves one problem a frame" if steady else "marches in time"
+    if description.steady != (recipe.keep == "samples"):
+        what = "solves one problem a frame" if description.steady else "marches in time"
         raise InputError(
             f"keep: {recipe.keep}, but {description.name} {what}; "
-            f"expected {'samples' if steady else 'all, ends or last'}"
+            f"expected {'samples' if description.steady else 'all, ends or last'}"
         )
     fields = {field.name for field in description.fields}
     for name in recipe.solver.send.fields or ():
