@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from sciml.domain.names import SAMPLE, TIME
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
 from sciml.installation import version
 from sciml.solver.describe import Description
 from sciml.study.generate.part import rows_of, slabs
@@ -59,6 +59,7 @@ def merge(
     Raises:
         InputError: parts that do not share one grid and one sequence of times; a file of that name
             came into being meanwhile.
+        ScimlError: the disk is full, for example.
     """
     aside = out.with_name(f".{out.name}.part")
     try:
@@ -76,6 +77,8 @@ def merge(
             raise InputError(f"--out {out} appeared meanwhile; nothing was replaced") from error
         except OSError:
             os.replace(aside, out)
+    except OSError as error:
+        raise ScimlError(f"--out {out} cannot be written: {error}; the parts are kept") from error
     finally:
         aside.unlink(missing_ok=True)
 
