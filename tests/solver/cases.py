@@ -43,7 +43,13 @@ CASES = {
         "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
     ),
     "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
+    "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
+    "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
+    "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.
 TOLERANCE = 1e-12
+
+#: Of programs that solve linear systems: their residual, times the condition that is left of them.
+TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
