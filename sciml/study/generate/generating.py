@@ -117,6 +117,7 @@ def execute(
                 progress.update("written: parts", done, len(there))
                 stop.check()
 
+            progress.begin()
             parts = [directory.part(run.id) for run in there]
             merge(recipe, size, description, there, parts, out, missing=missing, tell=tell)
         except Stopped:
@@ -172,7 +173,7 @@ def _run(
             finished=finished,
             work=run_part,
         )
-        progress.found(len(finished))
+        progress.begin(len(finished))
         try:
             while not launcher.done and not stop:
                 for failure in launcher.poll():

@@ -45,9 +45,9 @@ class Progress:
         """A line that stays."""
         self._console.print(line, markup=False, soft_wrap=True)
 
-    def found(self, finished: int) -> None:
-        """How many runs were finished before: they say nothing of the time that is left."""
-        self._found, self._began = finished, time.monotonic()
+    def begin(self, done: int = 0) -> None:
+        """A new count begins, with so many done that say nothing of the time that is left."""
+        self._found, self._began = done, time.monotonic()
 
     def update(
         self, what: str, done: int, total: int, notes: str = "", *, force: bool = False
