@@ -37,7 +37,7 @@ def lines(ds: xr.Dataset, fields: list[str]) -> plt.Figure:
         for time in times:
             state = ds[fields[0]].isel(sample=sample, time=time)
             color = plt.get_cmap("viridis")(0.9 * time / max(times[-1], 1))
-            panel.plot(ds.x, state, color=color, label=f"t = {float(ds.time[time]):.3g}")
+            panel.plot(ds.x, state, color=color, label=f"t = {float(ds.time[time]):.4g}")
         panel.set(xlabel=labeled(ds.x), title=f"sample {sample}")
     axes[0].set_ylabel(labeled(ds[fields[0]]))
     axes[0].legend(frameon=False, fontsize=8)
@@ -60,7 +60,7 @@ def films(ds: xr.Dataset, fields: list[str]) -> plt.Figure:
         for time, panel in zip(times, panels, strict=True):
             image = show(panel, ds[field].isel(sample=sample, time=time), low, high)
             if sample == rows[0]:
-                panel.set_title(f"t = {float(ds.time[time]):.3g}", fontsize=9)
+                panel.set_title(f"t = {float(ds.time[time]):.4g}", fontsize=9)
         name = str(points[sample]) if "point" in ds.coords else f"sample {sample}"
         panels[0].set_ylabel(name, fontsize=9)
         figure.colorbar(image, ax=list(panels), shrink=0.85, pad=0.01)
