@@ -32,6 +32,8 @@ class Intake(threading.Thread):
         heldout: takes the frames of validation simulations.
         roles: ``"train"`` or ``"validation"`` by simulation number.
         recorder: takes every frame, if there is one.
+        stop: set when this thread ends with an :attr:`error`, so that training ends with a checkpoint
+            that can be gone on from.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Intake(threading.Thread):
         heldout: HeldOut,
         roles: Mapping[int, str],
         recorder: Recorder | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._server = server
@@ -49,6 +52,7 @@ class Intake(threading.Thread):
         self._buffer = buffer
         self._heldout = heldout
         self._recorder = recorder
+        self._stop_training = stop or threading.Event()
         self.roles = dict(roles)
         self._training = True
         self._halt = threading.Event()
@@ -69,7 +73,7 @@ class Intake(threading.Thread):
         self._busy = False
         self.launcher: dict[str, Any] = {}
         self.over = threading.Event()
-        self.error: ScimlError | None = None
+        self.error: Exception | None = None
 
     def run(self) -> None:
         try:
@@ -82,8 +86,9 @@ class Intake(threading.Thread):
                     self._busy = False
         except Stopped:
             return  # told to halt while it was waiting for room
-        except ScimlError as error:
+        except (ScimlError, OSError) as error:
             self.error = error
+            self._stop_training.set()
             self.first.set()
             self._buffer.stop()
 

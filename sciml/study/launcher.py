@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from sciml.errors import no_room
 from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job, skip_job
 from sciml.study.rundir import RunDirectory
 
@@ -50,6 +52,7 @@ class Launcher:
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
         may_retry: asked before a simulation is started again (a quarantined one is not).
+        full: asked when a job failed: whether the disk is, so that the job is not to blame.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Launcher:
         retries: int,
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
+        full: Callable[[], bool] = lambda: False,
     ) -> None:
         from distributed import Client
 
@@ -72,7 +76,7 @@ class Launcher:
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
         self._retries = retries
-        self._may_retry = may_retry
+        self._may_retry, self._full = may_retry, full
         self._failed_attempts: dict[int, int] = {}
         self.total = len(jobs) + len(finished)
         self.finished: list[int] = list(finished)
@@ -98,7 +102,11 @@ class Launcher:
         return not self._running and (self._stopping or not self._waiting)
 
     def poll(self) -> list[Failure]:
-        """Take in what ended, start what may start; returns the simulations given up just now."""
+        """Take in what ended, start what may start; returns the simulations given up just now.
+
+        Raises:
+            OSError: a job could not run for want of room on the disk.
+        """
         given_up = []
         for simulation, (job, future) in list(self._running.items()):
             if future.done():
@@ -150,6 +158,8 @@ class Launcher:
 
     def _outcome(self, simulation: int, future: Any) -> Outcome:
         error = future.exception()
+        if no_room(error):
+            raise error
         if error is not None:
             return Outcome(simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
         return Outcome(**future.result())
@@ -160,6 +170,8 @@ class Launcher:
             return None
         if outcome.cancelled or self._stopping or job.simulation in self._skipped:
             return None
+        if self._full():
+            raise OSError(errno.ENOSPC, f"simulation {job.simulation} failed: {outcome.stderr}")
         attempts = self._failed_attempts[job.simulation] = (
             self._failed_attempts.get(job.simulation, 0) + 1
         )

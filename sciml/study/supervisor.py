@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,15 +13,18 @@ from collections.abc import Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
-from sciml.errors import ScimlError, StreamError
+from sciml.errors import ScimlError, StreamError, no_room
 from sciml.stream.control import ControlClient
 from sciml.study.display import Display
 from sciml.study.launch import Job, last_lines, silent_since_start
 from sciml.study.launcher import Launcher
 from sciml.study.processes import end_session, start_time
-from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.room import RoomWatch
+from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
+
+log = logging.getLogger("sciml.supervisor")
 
 POLL = 0.1
 EXCHANGE_EVERY = 0.25
@@ -78,7 +82,8 @@ class Supervisor:
         self._reply: dict[str, Any] = {}
         self._training = training
         self._control: ControlClient | None = None
-        self._problem = ""
+        self._room = RoomWatch(run.path, study.stream.patience)
+        self._farewell = ""
         self._launcher = Launcher(
             cluster,
             run,
@@ -87,6 +92,7 @@ class Supervisor:
             retries=study.cluster.retries,
             may_retry=self._may_retry,
             finished=finished,
+            full=lambda: self._room.full,
         )
 
     def run(self) -> int:
@@ -162,7 +168,14 @@ class Supervisor:
     def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
         while trainer.poll() is None and self._stop_signal is None:
-            for failure in self._launcher.poll():
+            try:
+                failures = self._launcher.poll()
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                self._end_for_room(str(error))
+                return
+            for failure in failures:
                 if failure.simulation not in self._quarantined:
                     self._display.say(f"warning: {failure.line()}; the study goes on without it")
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
@@ -187,10 +200,10 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        problem = (self._reply.get("stream") or {}).get("problem")
-        if problem and problem != self._problem:
-            self._display.say(f"warning: the stream stands still: {problem}")
-        self._problem = problem
+        for warning in self._room.told(self._reply):
+            self._display.say(f"warning: {warning}")
+        if self._room.spent:
+            self._end_for_room()
         if self._reply.get("training_over"):
             self._launcher.skip(self._training)
         self._end_silent()
@@ -210,7 +223,7 @@ class Supervisor:
     def _end_silent(self) -> None:
         """A job that makes no progress for too long counts as failed."""
         timeout = self._study.cluster.simulation_timeout
-        if timeout is None:
+        if timeout is None or self._room.full:
             return
         heard = self._reply.get("heard") or {}
         for simulation in self._launcher.running:
@@ -241,8 +254,14 @@ class Supervisor:
             },
             trainer=self._reply,
         )
-        write_json(self._run.status, snapshot.to_json())
+        with without_room(log):
+            write_json(self._run.status, snapshot.to_json())
         return snapshot
+
+    def _end_for_room(self, why: str = "") -> None:
+        """End as a batch system's signal does: solvers, checkpoint, exit code 75."""
+        self._farewell = self._room.farewell(why)
+        self._stop_signal = signal.SIGTERM
 
     def _end(self, trainer: subprocess.Popen[bytes]) -> int:
         if self._stop_signal is not None:
@@ -255,7 +274,9 @@ class Supervisor:
                 self._display.say("warning: the trainer did not end within 60 s; it is killed")
             if self._run.last_words.exists():
                 self._reply = read_json(self._run.last_words)
-            self._display.say(f"interrupted; go on with: sciml resume {self._run.path}")
+            self._display.say(
+                self._farewell or f"interrupted; go on with: sciml resume {self._run.path}"
+            )
             return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
         code = trainer.wait()
         self._launcher.stop()
@@ -265,6 +286,11 @@ class Supervisor:
         if code == FINISHED:
             return FINISHED
         detail = last_lines(self._run.logs / "trainer.log", lines=1)
+        if code == STOPPED:
+            # On its own, for want of room; its last line may be lost for the same reason.
+            why = detail.removeprefix("error: ") if detail.startswith("error: ") else "see logs/"
+            self._display.say(self._room.farewell(why))
+            return STOPPED
         if code == BAD_INPUT:
             raise ScimlError(detail.removeprefix("error: "))
         raise ScimlError(

@@ -260,7 +260,7 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
             (study, "--from", recorded, "--epochs", 0, "--out", tmp_path / "no"),
             "expected 1 or more",
         ),
-        (("--resume", out, "--stream"), "expected no other argument"),
+        (("--resume", out, "--stream"), "expected neither"),
         (("--resume", out), "has finished"),
         ((study, "--from", recorded, "--out", out), "exists"),
     ):
