@@ -264,7 +264,10 @@ def main() -> None:
     except (ScimlError, OSError) as error:
         if not (isinstance(error, ScimlError) or no_room(error)):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        line = f"error: {' '.join(str(error).split())}"
+        if isinstance(error, OSError):
+            line += "; free some room, then try again"
+        print(line, file=sys.stderr)
         sys.exit(NO_ROOM if no_room(error) else BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

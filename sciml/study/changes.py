@@ -56,7 +56,7 @@ class Change:
 
 
 def changes(old: Study, new: Study) -> list[Change]:
-    """Every key in which ``new`` differs from ``old``, in the order of the study file, what is gone last.
+    """Every key in which ``new`` differs from ``old``, in the order of the file, what is gone last.
 
     Defaults are compared as if they were written out: a key left away and its default are equal.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import time
@@ -22,8 +21,6 @@ from sciml.study.lineage import adopt, begin, propose
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
-
-log = logging.getLogger("sciml.study")
 
 #: Exit codes: finished; interrupted by Ctrl-C; told to end by a batch system: resume it.
 FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
@@ -242,7 +239,7 @@ class Teller:
         counts = dict.fromkeys(Snapshot().simulations, 0)
         counts |= {"total": self._total, "done": self._total}
         snapshot = Snapshot(counts, {"state": state, **self.progress, **self.state})
-        with without_room(log):
+        with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())
         self._display.update(snapshot, force=force)
 

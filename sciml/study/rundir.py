@@ -41,14 +41,15 @@ def append_line(path: Path, line: str) -> None:
 
 
 @contextmanager
-def without_room(log: logging.Logger) -> Iterator[None]:
-    """What a run can do without where the disk is full: a warning takes its place."""
+def without_room(log: logging.Logger | None = None) -> Iterator[None]:
+    """What a run can do without where the disk is full: a warning takes its place, if any."""
     try:
         yield
     except (OSError, ScimlError) as error:
         if not no_room(error):
             raise
-        log.warning("not written: %s", error)
+        if log is not None:
+            log.warning("not written: %s", error)
 
 
 def read_json(path: Path) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -23,8 +22,6 @@ from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
-
-log = logging.getLogger("sciml.supervisor")
 
 POLL = 0.1
 EXCHANGE_EVERY = 0.25
@@ -103,6 +100,7 @@ class Supervisor:
         """
         with self._signals():
             deaths, reached = 0, -1
+            trainer: subprocess.Popen[bytes] | None = None
             try:
                 while True:
                     trainer = self._start_trainer()
@@ -121,13 +119,18 @@ class Supervisor:
                         f"{f'the checkpoint of step {step}' if step else 'the spool'}, "
                         "the solvers go on"
                     )
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                self._end_for_room(str(error))
+                return self._end(trainer)
             finally:
                 self._launcher.close()
                 if self._control is not None:
                     self._control.close()
-                if trainer.poll() is None:
+                if trainer is not None and trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
-                trainer.wait()
+                    trainer.wait()
                 self._write_status()
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
@@ -168,14 +171,7 @@ class Supervisor:
     def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
         while trainer.poll() is None and self._stop_signal is None:
-            try:
-                failures = self._launcher.poll()
-            except OSError as error:
-                if not no_room(error):
-                    raise
-                self._end_for_room(str(error))
-                return
-            for failure in failures:
+            for failure in self._launcher.poll():
                 if failure.simulation not in self._quarantined:
                     self._display.say(f"warning: {failure.line()}; the study goes on without it")
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
@@ -254,7 +250,7 @@ class Supervisor:
             },
             trainer=self._reply,
         )
-        with without_room(log):
+        with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())
         return snapshot
 
@@ -263,13 +259,14 @@ class Supervisor:
         self._farewell = self._room.farewell(why)
         self._stop_signal = signal.SIGTERM
 
-    def _end(self, trainer: subprocess.Popen[bytes]) -> int:
+    def _end(self, trainer: subprocess.Popen[bytes] | None) -> int:
         if self._stop_signal is not None:
             self._display.say("stopping: ending the solvers, then the trainer writes a checkpoint")
             self._launcher.stop()
-            trainer.send_signal(signal.SIGTERM)
             try:
-                trainer.wait(timeout=60.0)
+                if trainer is not None:
+                    trainer.send_signal(signal.SIGTERM)
+                    trainer.wait(timeout=60.0)
             except subprocess.TimeoutExpired:
                 self._display.say("warning: the trainer did not end within 60 s; it is killed")
             if self._run.last_words.exists():

@@ -201,7 +201,10 @@ def main(arguments: list[str]) -> int:
             raise
         with contextlib.suppress(OSError):  # the log may lie on the disk that is full
             print(f"error: {error}".replace("\n", " "), file=sys.stderr, flush=True)
-        return STOPPED if no_room(error) else BAD_INPUT
+        if no_room(error):
+            # Without the clearing up at exit: HDF5 crashes on files that it could not write.
+            os._exit(STOPPED)
+        return BAD_INPUT
 
 
 if __name__ == "__main__":

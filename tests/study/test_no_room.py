@@ -132,7 +132,7 @@ def test_a_line_is_there_whole_or_not_at_all(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
     try:
-        with pytest.raises(OSError, match="space|large"):
+        with pytest.raises(OSError, match=r"space|large"):
             append_line(path, "a line that is longer")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
