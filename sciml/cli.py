@@ -240,10 +240,8 @@ def _dry_run(study) -> None:
     from sciml.study.designs import plan
     from sciml.study.dryrun import estimate
     from sciml.study.jobs import check
-    from sciml.surrogates.registry import check as check_model
 
     description = check(study)
-    check_model(study.model.name, study.model.config)
     print(f"{study.name}: {description.summary}")
     for name, value in estimate(study, description, plan(study)).rows():
         print(f"{name:>16}  {value}")

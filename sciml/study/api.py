@@ -120,10 +120,8 @@ def execute(
 ) -> tuple[RunDirectory, int]:
     """Run a study; returns its directory and the exit code of `sciml run`."""
     from sciml.study.jobs import check
-    from sciml.surrogates.registry import check as check_model
 
     description = check(study)
-    check_model(study.model.name, study.model.config)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
     begin(directory, study)

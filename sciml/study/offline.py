@@ -16,6 +16,7 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
 from sciml.study.display import Display
+from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
 from sciml.study.lineage import adopt, begin, propose
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
@@ -79,13 +80,14 @@ def train_offline(
         InputError: data or study that cannot work, before a directory is made.
     """
     from sciml.study.api import free_name
-    from sciml.surrogates.registry import check as check_model
 
-    check_model(study.model.name, study.model.config)
+    check_device(study)
+    check_model(study, None)
     replay = Replay(Path(data).resolve(), stream, epochs)
     trajectories = open_trajectories(replay.data, study.task.build())
     roles = roles_of(trajectories, study)
     Windows(trajectories, _of(roles, "train"), study.task.build())
+    check_model(study, trajectories.simulation(_of(roles, "train")[0]).domain)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     begin(run, study)
     plan = [
