@@ -78,9 +78,7 @@ class Registry:
     def handle(self, peer: bytes, parts: Sequence[Any]) -> None:
         """Do what one message asks; whatever it contains, this returns."""
         try:
-            if not parts:
-                raise m.Malformed("an empty message")
-            envelope = m.decode_envelope(parts[0])
+            envelope = m.decode_envelope(parts[0] if parts else b"")
             handler = self._handlers.get(envelope["kind"])
             if handler is None:
                 raise m.Malformed(f"a message of kind {envelope['kind']!r:.40}")
@@ -144,7 +142,7 @@ class Registry:
         if simulation in self.closed or self.ledger.reason(simulation) is not None:
             return
         self.ledger.trim(simulation)
-        self._close(simulation)
+        self._close(simulation, abandoned=True)
         self._drop(simulation, "the study goes on without this simulation")
 
     # -- messages -------------------------------------------------------------------------------
@@ -385,8 +383,8 @@ class Registry:
                     self._refuse(session.peer, reason)
         self._count_active()
 
-    def _close(self, simulation: int) -> None:
-        self.journal.note(CLOSED, simulation)
+    def _close(self, simulation: int, abandoned: bool = False) -> None:
+        self.journal.note(CLOSED, simulation, abandoned=abandoned)
         self.closed.add(simulation)
         self.ledger.close(simulation)
         self.events.put(Closed(simulation))

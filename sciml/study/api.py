@@ -182,14 +182,13 @@ def supervise(
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    left = [p for p in planned if p.id not in finished]
     write_json(
         directory.pids / "supervisor.json", {"pid": os.getpid(), "began": start_time(os.getpid())}
     )
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
-            work = jobs(study, description, left, directory)
+            work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(
                 study, directory, work, training, cluster, display, finished=finished

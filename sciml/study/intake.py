@@ -95,7 +95,8 @@ class Intake(threading.Thread):
     def halt(self) -> None:
         self._halt.set()
         self._buffer.stop()
-        self.join(timeout=10.0)
+        if self.is_alive():
+            self.join(timeout=10.0)
 
     def fix_normalizer(self) -> None:
         """From now on the statistics stay as they are: the model trains on them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import signal
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Launcher:
         self._retries = retries
         self._may_retry, self._full = may_retry, full
         self._failed_attempts: dict[int, int] = {}
+        self._starts = itertools.count()
         self.total = len(jobs) + len(finished)
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
@@ -120,6 +122,13 @@ class Launcher:
             self._submit(self._waiting.pop())
         return given_up
 
+    def again(self, job: Job) -> None:
+        """Run a simulation that has ended well once more: what it gave was lost."""
+        if job.simulation in self.finished:
+            self.finished.remove(job.simulation)
+            self.restarts += 1
+            self._waiting.append(job)
+
     def kick(self, simulation: int) -> None:
         """End a job that makes no progress; it counts as a failed attempt."""
         end_job(self._run, simulation)
@@ -152,7 +161,7 @@ class Launcher:
             job,
             resources={"sim": 1},
             pure=False,
-            key=f"simulation-{job.simulation:05d}-{self._failed_attempts.get(job.simulation, 0)}",
+            key=f"simulation-{job.simulation:05d}-{next(self._starts)}",
         )
         self._running[job.simulation] = (job, future)
 

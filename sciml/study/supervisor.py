@@ -14,6 +14,7 @@ from typing import Any
 
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.stream.control import ControlClient
+from sciml.stream.intervals import Intervals
 from sciml.study.display import Display
 from sciml.study.launch import Job, last_lines, silent_since_start
 from sciml.study.launcher import Launcher
@@ -54,7 +55,7 @@ class Supervisor:
     Args:
         study: the study.
         run: its new run directory.
-        jobs: simulations in launch order.
+        jobs: all simulations in launch order.
         training: those of them that are there for training: of no use once training is over.
         cluster: a dask cluster or a scheduler's address.
         display: where progress is shown.
@@ -81,10 +82,14 @@ class Supervisor:
         self._control: ControlClient | None = None
         self._room = RoomWatch(run.path, study.stream.patience)
         self._farewell = ""
+        self._jobs = {job.simulation: job for job in jobs}
+        self._said: set[str] = set()
+        #: Life of the trainer, and simulations that had ended well when it began.
+        self._life, self._ended_before = 0, set(finished)
         self._launcher = Launcher(
             cluster,
             run,
-            jobs,
+            [job for job in jobs if job.simulation not in finished],
             at_once=study.cluster.simulations_at_once,
             retries=study.cluster.retries,
             may_retry=self._may_retry,
@@ -134,6 +139,7 @@ class Supervisor:
                 self._write_status()
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
+        self._ended_before = set(self._launcher.finished)
         threads = str(self._study.training.threads)
         environment = {**HEAP, **os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         with (self._run.logs / "trainer.log").open("ab") as log:
@@ -196,13 +202,32 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        for warning in self._room.told(self._reply):
-            self._display.say(f"warning: {warning}")
+        notices = self._reply.get("notices") or ()
+        for warning in (*self._room.told(self._reply), *notices):
+            if warning not in self._said:
+                self._display.say(f"warning: {warning}")
+        self._said.update(notices)
+        self._run_again()
         if self._room.spent:
             self._end_for_room()
         if self._reply.get("training_over"):
             self._launcher.skip(self._training)
         self._end_silent()
+
+    def _run_again(self) -> None:
+        """Simulations that had ended well, and of which a new life of the trainer does not hold
+        everything: a damaged spool."""
+        life = (self._reply.get("stream") or {}).get("epoch", 0)
+        if life == self._life:
+            return
+        self._life = life
+        settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
+        for simulation in sorted(self._ended_before):
+            if simulation not in settled:
+                self._display.say(
+                    f"warning: simulation {simulation} is not whole any more; it is run again"
+                )
+                self._launcher.again(self._jobs[simulation])
 
     def _may_retry(self, simulation: int) -> bool:
         """A job that failed because its data were refused would be refused again.

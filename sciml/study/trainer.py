@@ -94,16 +94,19 @@ class Trainer:
         #: Why the last checkpoint could not be written; empty once one was.
         self.checkpoint_problem = ""
         self.tally = Tally(run.path / "drawn")
+        self.notices: list[str] = []
         self._done = threading.Event()
 
     def main(self) -> int:
         """Train to the end; returns the exit code."""
-        if any(self.run.checkpoints.glob("step-*")):
-            self._go_back()
+        self._find_checkpoint()
         self.server.start()
         reporter = threading.Thread(target=self._report, name="status", daemon=True)
         reporter.start()
         try:
+            self._go_back()
+            if self.stop.is_set():
+                return STOPPED
             from sciml.study.learning import Learning  # torch from here on
 
             self.intake.start()
@@ -138,14 +141,33 @@ class Trainer:
                 if self.recorder is not None:
                     self.recorder.finish()
 
-    def _go_back(self) -> None:
-        from sciml.study.restoring import restore
-        from sciml.training.checkpoint import Checkpoints
+    def _find_checkpoint(self) -> None:
+        """The state to go on from, if there is one; the server takes up the account in it."""
+        if any(self.run.checkpoints.glob("step-*")):
+            from sciml.training.checkpoint import Checkpoints
 
-        self.checkpoint = Checkpoints(self.run.checkpoints).newest()
+            self.checkpoint = Checkpoints(self.run.checkpoints).newest()
+        found = self.checkpoint
+        self.server.recover(found.state["extra"]["ledger"] if found else None)
+        damaged = self.server.status()["spool_damaged"]
+        if damaged:
+            self.tell(
+                f"{damaged} records of the spool were damaged and dropped; what is needed of them "
+                "comes again"
+            )
+
+    def _go_back(self) -> None:
         if self.checkpoint is not None:
+            from sciml.study.restoring import restore
+
+            self.state = "going back to the checkpoint"
             restore(self, self.checkpoint)
             log.info("resumed from %s", self.checkpoint.path.name)
+
+    def tell(self, line: str) -> None:
+        """Something that whoever watches the run should know."""
+        log.warning("%s", line)
+        self.notices.append(line)
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
@@ -174,6 +196,8 @@ class Trainer:
             "training_over": self.intake.training_over,
             "quarantined": {str(k): v for k, v in ledger.quarantined().items()},
             "validated": len(self.heldout.trajectories()),
+            "settled": self.server.settled(),
+            "notices": list(self.notices),
             "checkpoint_problem": self.checkpoint_problem,
             "memory": resident_bytes(),
             "time": time.time(),
