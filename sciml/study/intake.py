@@ -191,7 +191,7 @@ class Intake(threading.Thread):
                     self._recorder.close(number)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
-                self._drop(number)
+                self._drop(number, f"quarantined: {reason}")
             case Control(message=message):
                 self._control(message)
 
@@ -262,20 +262,20 @@ class Intake(threading.Thread):
             self._server.ledger.count("entered")
         self._on_the_way = []
 
-    def _drop(self, simulation: int) -> None:
+    def _drop(self, simulation: int, reason: str) -> None:
         self._last.pop(simulation, None)
         with self.lock:
             self._windower.close(simulation)
         self._heldout.drop(simulation)
         if self._recorder:
-            self._recorder.drop(simulation)
+            self._recorder.drop(simulation, reason)
 
     def _control(self, message: dict[str, Any]) -> None:
         self.launcher = message
-        for number in message.get("given_up", ()):
+        for number, reason in message.get("given_up", ()):
             if number not in self.given_up:
                 self.given_up.add(number)
-                self._drop(number)
+                self._drop(number, reason)
                 self._server.abandon(number)
         if message.get("done"):
             self.over.set()

@@ -27,6 +27,10 @@ class Failure:
     stderr: str
 
     def line(self) -> str:
+        return f"simulation {self.simulation} {self.reason}"
+
+    @property
+    def reason(self) -> str:
         # mpirun says 128 + n for a rank that signal n has ended.
         number = -self.code if self.code < 0 else self.code - 128
         how = f"exit code {self.code}"
@@ -34,7 +38,7 @@ class Failure:
             how = f"signal {signal.Signals(number).name}"
         last = self.stderr.splitlines()[-1] if self.stderr else "no output"
         return (
-            f"simulation {self.simulation} given up after {self.attempts} "
+            f"given up after {self.attempts} "
             f"attempt{'s' if self.attempts > 1 else ''} ({how}): {last}"
         )
 

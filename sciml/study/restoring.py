@@ -92,7 +92,10 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     put = buffered["counts"][0]
     waiting = [sample((n, origin)) for n, origin, ordinal in beside["on_the_way"] if ordinal >= put]
     trainer.intake.restore(beside, waiting, put, simulations, frames)
-    if trainer.recorder is not None and beside.get("recorder"):
+    if trainer.recorder is not None and not beside.get("recorder"):
+        for number in beside["ledger"]["open"]:
+            trainer.recorder.leave_out(int(number), "its recording was set on in its midst")
+    elif trainer.recorder is not None:
         noted = beside["recorder"]
         trainer.recorder.load_state_dict(
             noted,

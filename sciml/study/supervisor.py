@@ -191,7 +191,7 @@ class Supervisor:
         message = {
             "total": launcher.total,
             "finished": sorted(launcher.finished),
-            "given_up": sorted(f.simulation for f in launcher.failures),
+            "given_up": sorted((f.simulation, f.reason) for f in launcher.failures),
             "done": launcher.done,
         }
         try:
