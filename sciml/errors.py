@@ -29,6 +29,10 @@ class StreamError(ScimlError, RuntimeError):
     """The trainer refused a stream, or the stream broke in a way that waiting will not mend."""
 
 
+class DivergedError(ScimlError, ArithmeticError):
+    """A computed state is not finite any more."""
+
+
 def no_room(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from, says that a disk is full."""
     while error is not None:

@@ -88,7 +88,7 @@ class Garbage:
         return self.blocks(self.header(), bytes(self.draw.randrange(16 * 12 * 4)))
 
     def say_oversized(self):
-        return self.blocks(self.header(), bytes(self.draw.randrange(1 << 12, 1 << 18)))
+        return self.blocks(self.header(), bytes(self.draw.randrange(1 << 12, 1 << 15)))
 
     def say_oversized_header(self):
         return self.blocks(self.header(field="u" * (20 << 10)), b"")
