@@ -17,10 +17,10 @@ from sciml.errors import StreamError
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
-from sciml.stream.description import simulation_from_wire
+from sciml.stream.description import simulation_from_wire, simulation_to_wire
 from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, candidate_ports, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
-from sciml.stream.journal import Journal
+from sciml.stream.journal import SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
@@ -210,6 +210,25 @@ class Server:
                 return None
             self._simulations[number] = simulation_from_wire(wire)
         return self._simulations[number]
+
+    def store(self, frame: Frame) -> None:
+        """Put a frame that entered before, and was lost since, back into the spool."""
+        self._journal.add_frame(frame)
+
+    def adopt(self, simulation: Simulation) -> None:
+        """Put the description of a simulation, lost like its frames, back into the spool."""
+        if self.simulation(simulation.id) is None:
+            self._simulations[simulation.id] = simulation
+            if self.ledger.finished(simulation.id):  # the others say it when they are run again
+                wire = simulation_to_wire(simulation)
+                self._journal.note(SIMULATION, simulation.id, description=wire)
+
+    def settled(self) -> list[tuple[int, int]]:
+        """Ranges of simulations of which nothing more is to come."""
+        found = self.ledger.concluded()
+        with self._lock:
+            found.update(self._registry.closed)
+        return found.ranges()
 
     def abandon(self, simulation: int) -> None:
         """It will not be run again: what has arrived is all there is, and it is closed."""
