@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sciml.errors import InputError
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.processes import start_time
-from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.rundir import RunDirectory, read_json, write_json, write_text
 from sciml.study.schema import Study, dump_study, load_study
 
 if TYPE_CHECKING:
@@ -123,9 +123,10 @@ def execute(
     check_model(study.model.name, study.model.config)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    directory.study.write_text(dump_study(study))
     write_plan(directory, planned)
     write_json(directory.solver, description.schema)
+    # Last: where it lies, there is a run that can be resumed.
+    write_text(directory.study, dump_study(study))
     return directory, supervise(study, description, planned, directory, plain=plain)
 
 
@@ -167,9 +168,7 @@ def supervise(
 
     finished = finished_jobs(directory)
     left = [p for p in planned if p.id not in finished]
-    write_json(
-        directory.pids / "supervisor.json", {"pid": os.getpid(), "began": start_time(os.getpid())}
-    )
+    write_json(directory.supervisor, {"pid": os.getpid(), "began": start_time(os.getpid())})
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
@@ -209,9 +208,8 @@ def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[s
 
 def refuse_if_alive(directory: RunDirectory) -> None:
     """Raises :class:`InputError` if another process supervises the run."""
-    record = directory.pids / "supervisor.json"
-    if record.exists():
-        state = read_json(record)
+    if directory.supervisor.exists():
+        state = read_json(directory.supervisor)
         if start_time(state["pid"]) == state["began"]:
             raise InputError(
                 f"{directory.path} is running (process {state['pid']}); wait, or end it"

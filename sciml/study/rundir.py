@@ -12,16 +12,20 @@ from typing import Any
 from sciml.errors import InputError
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, content: str) -> None:
     """Write aside and rename: a reader sees the old file or the new one, never half of one."""
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1)
+            file.write(content)
         os.replace(aside, path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
 
 
 def read_json(path: Path) -> Any:
@@ -158,6 +162,11 @@ class RunDirectory:
     @property
     def pids(self) -> Path:
         return self.path / "pids"
+
+    @property
+    def supervisor(self) -> Path:
+        """Which process supervises the run, or did."""
+        return self.pids / "supervisor.json"
 
     @property
     def logs(self) -> Path:

@@ -75,7 +75,7 @@ class Killer:
 
     def __exit__(self, *_):
         """End what a failing test leaves."""
-        for pid in _marked(self.run):
+        for pid in marked(self.run):
             _signal(pid, signal.SIGKILL)
         self.process.stdout.close()
         self.process.wait()
@@ -88,9 +88,7 @@ class Killer:
         elif self.random.random() < 0.5:
             time.sleep(3.0 * self.random.random())
         else:
-            wait_for_step(
-                self.process, self.run, step_of(self.run) + self.random.randrange(1, 10)
-            )
+            wait_for_step(self.process, self.run, step_of(self.run) + self.random.randrange(1, 10))
         hit = {CHECKPOINT: self._in_checkpoint, VALIDATION: self._in_validation, END: self._at_end}
         self._wait_for(lambda: self._hit(kind, hit.get(kind, lambda: True)), f"a {kind} to kill")
         self.hits[kind] += 1
@@ -112,7 +110,7 @@ class Killer:
     def left(self):
         """Processes and shared or scratch files that are still there: (pids, paths)."""
         deadline = time.monotonic() + 10
-        while (pids := _marked(self.run)) and time.monotonic() < deadline:
+        while (pids := marked(self.run)) and time.monotonic() < deadline:
             time.sleep(0.1)
         # Other runs on this machine have such files too; those without a process belong to nobody.
         files = (_shared() | _scratch()) - self._there_before
@@ -153,7 +151,7 @@ class Killer:
         if pid is None or not _stopped(pid):
             return False
         # What does not bear the mark would not be found at the end either.
-        assert kind == "supervisor" or pid in _marked(self.run), _command(pid)
+        assert kind == "supervisor" or pid in marked(self.run), _command(pid)
         hit = there()
         _signal(pid, signal.SIGKILL if hit else signal.SIGCONT)
         return hit
@@ -215,12 +213,11 @@ def _scratch():
 def _used(path):
     """Whether a living process has the path in its environment or in its memory."""
     name = str(path).encode()
-    return any(
-        name in _read(pid, "environ") or name in _read(pid, "maps") for pid in _processes()
-    )
+    return any(name in _read(pid, "environ") or name in _read(pid, "maps") for pid in _processes())
 
 
-def _marked(run):
+def marked(run):
+    """Living processes that were started by :func:`start`, or by those that were."""
     mark = f"{MARK}={run}\0".encode()
     return [pid for pid in _processes() if mark in _read(pid, "environ") and pid != os.getpid()]
 

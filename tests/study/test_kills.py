@@ -7,7 +7,7 @@ import signal
 import pytest
 import xarray as xr
 import yaml
-from killing import CHECKPOINT, END, KINDS, VALIDATION, Killer, start, wait_for_step
+from killing import CHECKPOINT, END, KINDS, VALIDATION, Killer, marked, start, wait_for_step
 from small_study import sciml, small_study
 
 HELD_OUT, FRAMES = 2, 61
@@ -42,6 +42,9 @@ def check_account(run, training):
     assert state["samples"]["entered"] == training * (FRAMES - 1), state["samples"]
     assert summary["validation_simulations"] == HELD_OUT
     assert state["state"] == "finished"
+    assert summary["loss"] is not None
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps), "validations of steps that were undone"
     files = list((run / "validation").glob("*.nc"))
     assert len(files) == HELD_OUT
     for path in files:
@@ -87,6 +90,12 @@ def test_the_supervisor_is_killed_and_resumed_twice(tmp_path):
     run_with_kills(tmp_path, ["supervisor", "supervisor"], seed, training=8)
 
 
+def test_the_trainer_is_killed_while_it_writes_what_it_has_learned(tmp_path):
+    """No simulation is open any more, and the buffer is empty: all there is is in the checkpoint."""
+    _, said = run_with_kills(tmp_path, [END], random.randrange(10**6), training=2)
+    assert said.count("trainer died") == 1
+
+
 @pytest.fixture(scope="module")
 def table():
     """Rows of the slow rounds; printed when the last one is over."""
@@ -119,6 +128,7 @@ def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 75, said
     assert "sciml resume" in said
+    assert not marked(run)
     resumed = sciml("resume", run)
     assert resumed.returncode == 0, resumed.stderr
     check_account(run, 8)
