@@ -258,6 +258,29 @@ def local_cluster(jobs_at_once: int) -> Any:
     raise AssertionError
 
 
+def keep_workers(cluster: Any, count: int) -> None:
+    """Let a local cluster replace workers that are gone for good.
+
+    dask starts a worker that dies again, but gives it up when it dies once more while it starts; the
+    jobs would then wait for ever. Returns at once. Other clusters are left alone: who knows why
+    their workers end.
+    """
+    from distributed import LocalCluster, Status
+
+    if not isinstance(cluster, LocalCluster) or cluster.status != Status.running:
+        return
+
+    def replace() -> None:
+        for name, worker in list(cluster.workers.items()):
+            if worker.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+        if len(cluster.workers) < count:
+            cluster.scale(count)
+
+    # The cluster belongs to the thread of its loop.
+    cluster.loop.add_callback(replace)
+
+
 @contextmanager
 def _sigint_ignored() -> Iterator[None]:
     """Children started within ignore SIGINT: a Ctrl-C in a terminal goes to its whole process

@@ -203,7 +203,7 @@ class Killer:
 
 def _shared():
     shared = Path("/dev/shm")
-    return {p for p in shared.glob("sm*")} | {p for p in shared.glob("sciml-*")}
+    return set(shared.glob("sm*")) | set(shared.glob("sciml-*"))
 
 
 def _scratch():
