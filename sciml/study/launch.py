@@ -72,7 +72,7 @@ def run_job(job: Job) -> dict[str, Any]:
         return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
-    prefix = _prefix(run, job.simulation)
+    prefix = scratch_prefix(run, job.simulation)
     scratch = tempfile.mkdtemp(prefix=prefix)
     # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
     shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if os.access(SHARED, os.W_OK) else scratch
@@ -196,7 +196,7 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
 def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
     """End jobs whose worker was killed before it wrote them down, and remove the folders that a
     killed worker has left; of one simulation, or of the run."""
-    prefix = _prefix(run, simulation)
+    prefix = scratch_prefix(run, simulation)
     for session in sessions_with("TMPDIR", f"{tempfile.gettempdir()}/{prefix}"):
         end_session(session)
     for place in (tempfile.gettempdir(), SHARED):
@@ -204,8 +204,9 @@ def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prefix(run: RunDirectory, simulation: int | None = None) -> str:
-    """How the names of the folders of a job begin: what was left can be told to be ours."""
+def scratch_prefix(run: RunDirectory, simulation: int | None = None) -> str:
+    """How the names of the folders of a run's jobs, or of one job, begin: what a kill left behind can
+    be told from what others use."""
     digest = hashlib.blake2s(str(run.path).encode(), digest_size=5).hexdigest()
     return f"sciml-{digest}-" + ("" if simulation is None else f"{simulation}-")
 

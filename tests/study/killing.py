@@ -18,6 +18,9 @@ from pathlib import Path
 
 import yaml
 
+from sciml.study.launch import scratch_prefix
+from sciml.study.rundir import RunDirectory
+
 #: In the environment of every process of a run: what bears it when the run is over was left behind.
 MARK = "SCIML_TEST_RUN"
 #: Places where a trainer can be hit, and the kind of process that a kill counts as.
@@ -65,7 +68,6 @@ class Killer:
         self.hits = Counter()
         self.lines = []
         self._batch, self._every = study["training"]["batch_size"], study["validation"]["every"]
-        self._there_before = _shared() | _scratch()
         path = folder / "study.yaml"
         path.write_text(yaml.safe_dump(study))
         self.process = start("run", path, "--out", self.run, run=self.run)
@@ -112,9 +114,9 @@ class Killer:
         deadline = time.monotonic() + 10
         while (pids := marked(self.run)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        # Other runs on this machine have such files too; those without a process belong to nobody.
-        files = (_shared() | _scratch()) - self._there_before
-        return pids, sorted(path for path in files if not _used(path)) if files else []
+        prefix = scratch_prefix(RunDirectory(self.run))
+        places = (tempfile.gettempdir(), "/dev/shm")
+        return pids, sorted(path for place in places for path in Path(place).glob(f"{prefix}*"))
 
     def counts(self):
         """Hits by kind of process, those of a certain place with their kind."""
@@ -152,6 +154,12 @@ class Killer:
             return False
         # What does not bear the mark would not be found at the end either.
         assert kind == "supervisor" or pid in marked(self.run), _command(pid)
+        if kind == "rank":
+            # Nor would shared memory of MPI's that lies elsewhere.
+            words = _read(pid, "maps").decode().split()
+            prefix = f"/dev/shm/{scratch_prefix(RunDirectory(self.run))}"
+            shared = [word for word in words if word.startswith("/dev/shm/")]
+            assert all(path.startswith(prefix) for path in shared), shared
         hit = there()
         _signal(pid, signal.SIGKILL if hit else signal.SIGCONT)
         return hit
@@ -199,21 +207,6 @@ class Killer:
         return (self.run / "surrogate/surrogate.json").exists() and not (
             self.run / "summary.json"
         ).exists()
-
-
-def _shared():
-    shared = Path("/dev/shm")
-    return set(shared.glob("sm*")) | set(shared.glob("sciml-*"))
-
-
-def _scratch():
-    return set(Path(tempfile.gettempdir()).glob("sciml-*"))
-
-
-def _used(path):
-    """Whether a living process has the path in its environment or in its memory."""
-    name = str(path).encode()
-    return any(name in _read(pid, "environ") or name in _read(pid, "maps") for pid in _processes())
 
 
 def marked(run):

@@ -4,11 +4,14 @@ import json
 import random
 import signal
 
+import numpy as np
 import pytest
 import xarray as xr
 import yaml
 from killing import CHECKPOINT, END, KINDS, VALIDATION, Killer, marked, start, wait_for_step
 from small_study import sciml, small_study
+
+from sciml.record import open_recording
 
 HELD_OUT, FRAMES = 2, 61
 
@@ -117,6 +120,44 @@ def test_many_kills_of_every_kind(tmp_path, round, table):
     kinds = ["rank", "job", "worker", "supervisor"] * 2 + ["trainer", place]
     row, _ = run_with_kills(tmp_path, shuffled(kinds, seed), seed, training=20)
     table.append(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round", range(3))
+def test_a_recording_is_the_same_whatever_was_killed(tmp_path, round):
+    """Trainer and supervisor are killed: every simulation is recorded, whole, to the last bit."""
+    calm, killed, seed = tmp_path / "calm", tmp_path / "killed", random.randrange(10**6)
+    study = study_of(10, record=True)
+    for folder in (calm, killed):
+        folder.mkdir()
+    with Killer(study, calm, seed) as undisturbed:
+        undisturbed.finish()
+    kinds = shuffled(["trainer", "supervisor", CHECKPOINT, "supervisor", "trainer"], seed)
+    with Killer(study, killed, seed) as killer:
+        for kind in [*kinds, END] if round == 2 else kinds:
+            killer.kill(kind)
+        killer.finish()
+        print(killer.report())
+    check_account(killer.run, 10)
+    runs = undisturbed.run, killer.run
+    expected, found = (open_recording(run, thorough=True) for run in runs)
+    assert set(found.ids) == set(expected.ids) == set(range(10 + HELD_OUT))
+    arrivals = []
+    for number in expected.ids:
+        truth, ours = (
+            xr.load_dataset(run / f"recording/simulation-{number:05d}.nc") for run in runs
+        )
+        assert ours.sizes["time"] == FRAMES
+        assert ours["u"].dtype == truth["u"].dtype == np.float32
+        assert ours["u"].values.tobytes() == truth["u"].values.tobytes(), number
+        assert ours["time"].values.tobytes() == truth["time"].values.tobytes()
+        assert float(ours["kappa"]) == float(truth["kappa"])
+        # One attempt goes on where the one before it was killed: no window is lost offline.
+        assert not ours["segment"].any(), number
+        arrivals += ours["arrival"].values.tolist()
+    assert len(set(arrivals)) == len(arrivals) == (10 + HELD_OUT) * FRAMES and min(arrivals) >= 0
+    with found.dataset as ours, expected.dataset as truth:
+        assert ours["u"].values.tobytes() == truth["u"].values.tobytes()
 
 
 def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
