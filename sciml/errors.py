@@ -22,6 +22,10 @@ class StreamError(ScimlError, RuntimeError):
     """The trainer refused a stream, or the stream broke in a way that waiting will not mend."""
 
 
+class DivergedError(ScimlError, ArithmeticError):
+    """A computed state is not finite any more."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """End of an error message: the closest known name, and the whole list if it is short.
 

@@ -68,7 +68,7 @@ class Decomposition:
     def block(self, rank: int) -> Block:
         """What a rank holds."""
         spans = [
-            _span(n, d, i)
+            span(n, d, i)
             for n, d, i in zip(self.grid.shape, self.dims, self.place(rank), strict=True)
         ]
         return Block(tuple(a for a, _ in spans), tuple(b - a for a, b in spans))
@@ -90,7 +90,7 @@ class Decomposition:
         return number
 
 
-def _span(points: int, parts: int, i: int) -> tuple[int, int]:
+def span(points: int, parts: int, i: int) -> tuple[int, int]:
     """First and one past the last point of part ``i``; sizes differ by one at most."""
     size, left = divmod(points, parts)
     start = i * size + min(i, left)

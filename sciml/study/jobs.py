@@ -65,9 +65,14 @@ def _check_window(study: Study, description: Description) -> None:
     """A window of the task must fit into the frames that a simulation sends."""
     if "steps" not in description.flags:
         return
+    task = study.task.build()
+    if description.steady and task.history and task.lead:
+        raise InputError(
+            f"task.lead: {task.lead}, but frames of {description.name} are samples of their own, which "
+            "do not follow from one another; set task.lead: 0"
+        )
     steps = int(study.solver.options.get("steps", description.flags["steps"].default))
     frames = steps // study.solver.send.every + 1
-    task = study.task.build()
     window = [*task.input_steps(0), *task.target_steps(0)]
     needed = max(window) - min(window) + 1
     if frames < needed:

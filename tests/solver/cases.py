@@ -1,0 +1,31 @@
+"""Small cases of every program but heat, which has its own tests of ranks: name, program, flags.
+
+Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new program adds its line.
+Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
+"""
+
+CASES = {
+    "advection-diffusion": (
+        "advection_diffusion",
+        "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",
+    ),
+    "advection-diffusion-rotation": (
+        "advection_diffusion",
+        "--shape 16 15 --dt 0.01 --steps 20 --every 10 --flow rotation --scheme ssp-rk3",
+    ),
+    "advection-diffusion-line": (
+        "advection_diffusion",
+        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
+    ),
+    "burgers-inviscid": (
+        "burgers_inviscid",
+        "--points 41 --dt 5e-3 --steps 60 --every 20 --mean 0.3 --seed 3",
+    ),
+    "burgers-inviscid-open": (
+        "burgers_inviscid",
+        "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
+    ),
+}
+
+#: Relative difference of the fields, in the norm over all of them, from those of one rank.
+TOLERANCE = 1e-12
