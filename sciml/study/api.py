@@ -124,9 +124,10 @@ def execute(
     description = check(study)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    begin(directory, study)
     write_plan(directory, planned)
     write_json(directory.solver, description.schema)
+    # Last: where study.yaml lies, there is a run that can be resumed.
+    begin(directory, study)
     return directory, supervise(study, description, planned, directory, plain=plain)
 
 
@@ -182,9 +183,7 @@ def supervise(
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    write_json(
-        directory.pids / "supervisor.json", {"pid": os.getpid(), "began": start_time(os.getpid())}
-    )
+    write_json(directory.supervisor, {"pid": os.getpid(), "began": start_time(os.getpid())})
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
@@ -230,9 +229,8 @@ def tell(changed: Sequence[Change]) -> None:
 
 def refuse_if_alive(directory: RunDirectory) -> None:
     """Raises :class:`InputError` if another process supervises the run."""
-    record = directory.pids / "supervisor.json"
-    if record.exists():
-        state = read_json(record)
+    if directory.supervisor.exists():
+        state = read_json(directory.supervisor)
         if start_time(state["pid"]) == state["began"]:
             raise InputError(
                 f"{directory.path} is running (process {state['pid']}); wait, or end it"

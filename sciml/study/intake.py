@@ -171,10 +171,8 @@ class Intake(threading.Thread):
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
         self.dt = state["dt"]
-        trained = [s for n, s in simulations.items() if not self._held_out(n)]
-        if trained:
-            self.simulation = trained[0]
-            self.first.set()
+        # The model is in the checkpoint: no simulation need open to build it from.
+        self.first.set()
 
     def _take(self, event: Any) -> None:
         match event:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import errno
 import itertools
 import signal
+import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from sciml.errors import no_room
-from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job, skip_job
+from sciml.study.launch import (
+    Job,
+    Outcome,
+    end_all_jobs,
+    end_job,
+    keep_workers,
+    run_job,
+    skip_job,
+)
 from sciml.study.rundir import RunDirectory
 
 #: Exit code of a program that cannot use what it was given: it would say the same again.
 BAD_INPUT = 2
+#: Seconds between looks whether all workers are there.
+LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ class Launcher:
         self._running: dict[int, tuple[Job, Any]] = {}
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
+        self._cluster, self._at_once = cluster, at_once
+        self._looked = time.monotonic()
         self._retries = retries
         self._may_retry, self._full = may_retry, full
         self._failed_attempts: dict[int, int] = {}
@@ -114,6 +127,9 @@ class Launcher:
             OSError: a job could not run for want of room on the disk.
         """
         given_up = []
+        if time.monotonic() - self._looked >= LOOK_EVERY:
+            self._looked = time.monotonic()
+            keep_workers(self._cluster, self._at_once)
         for simulation, (job, future) in list(self._running.items()):
             if future.done():
                 failure = self._ended(job, self._outcome(simulation, future))

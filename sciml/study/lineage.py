@@ -8,7 +8,6 @@ it is given.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 from sciml.errors import InputError
 from sciml.study.changes import Change, changes
 from sciml.study.complaint import complaint
-from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.rundir import RunDirectory, read_json, write_json, write_text
 from sciml.study.schema import Study, dump_study, load_study
 
 SCHEMA_VERSION = 1
@@ -152,7 +151,5 @@ def _entries(run: RunDirectory) -> list[dict[str, Any]]:
 def _write(run: RunDirectory, study: Study, entries: list[dict[str, Any]]) -> None:
     text = dump_study(study)
     if not run.study.exists() or run.study.read_text(encoding="utf-8") != text:
-        aside = run.study.with_name(f".{run.study.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(run.study)
+        write_text(run.study, text)
     write_json(run.lineage, {"schema_version": SCHEMA_VERSION, "studies": entries})

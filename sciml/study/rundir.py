@@ -16,16 +16,20 @@ from typing import Any
 from sciml.errors import InputError, ScimlError, no_room
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, content: str) -> None:
     """Write aside and rename: a reader sees the old file or the new one, never half of one."""
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
         os.replace(aside, path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
 
 
 def append_line(path: Path, line: str) -> None:
@@ -191,6 +195,11 @@ class RunDirectory:
     @property
     def pids(self) -> Path:
         return self.path / "pids"
+
+    @property
+    def supervisor(self) -> Path:
+        """Which process supervises the run, or did."""
+        return self.pids / "supervisor.json"
 
     @property
     def logs(self) -> Path:

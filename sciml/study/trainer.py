@@ -214,10 +214,13 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
     )
-    trainer = Trainer(RunDirectory.open(arguments[0]))
+    run = RunDirectory.open(arguments[0])
+    end_with_parent()  # a supervisor that is killed: checkpoint, then end
+    if os.getppid() != read_json(run.supervisor)["pid"]:
+        return STOPPED  # it was killed before this one could ask to be told
+    trainer = Trainer(run)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, lambda *_: trainer.stop.set())
-    end_with_parent()  # a supervisor that is killed: checkpoint, then end
     try:
         return trainer.main()
     except Exception as error:
