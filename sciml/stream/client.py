@@ -110,8 +110,8 @@ class Client:
             return
         slots = self._room(arrays)
         self._transit.add(self._packer.pack(int(step), float(time), arrays, slots))
-        self._listen()
         if not self._transit.may_wait:
+            self._listen()
             self._pump()
             while self._transit.queued and not self._finished:
                 self._await()

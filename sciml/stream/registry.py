@@ -106,7 +106,8 @@ class Registry:
             self._refuse(peer, f"the trainer could not handle a message: {error}")
 
     def flush(self) -> None:
-        """Put into the outbox what the messages since the last call amount to."""
+        """Put into the outbox what the messages since the last call amount to; wake the trainer."""
+        self.events.wake()
         for session in self.credit.touched:
             stream = self.streams.get(session.simulation)
             if session.peer is None or stream is None:

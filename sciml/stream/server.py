@@ -27,7 +27,7 @@ from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
 
 #: Messages and bytes taken before answers go out: acknowledgements are cumulative.
-BURST, BURST_BYTES = 64, 1 << 20
+BURST, BURST_BYTES = 64, 4 << 20
 TICK_MS = 200
 BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
@@ -287,9 +287,10 @@ class Server:
             poller.register(self._gate.socket, zmq.POLLIN)
         try:
             while not self._stopping:
-                poller.poll(TICK_MS)
-                self._drain_wakes()
-                if self._gate is not None:
+                ready = dict(poller.poll(TICK_MS))
+                if self._waker in ready:
+                    self._drain_wakes()
+                if self._gate is not None and self._gate.socket in ready:
                     self._gate.answer()
                 with self._lock:
                     self._take_burst()
