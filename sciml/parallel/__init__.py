@@ -1,4 +1,4 @@
-"""For solver programs: blocks, halos, operators, Fourier series, sums, solves, random fields, logging."""
+"""For solver programs: blocks, halos, operators, Fourier series, solves, random fields, logging."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.covariance import LaplacianPower, Matern, SquaredExponential

@@ -25,6 +25,24 @@ CASES = {
         "burgers_inviscid",
         "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
     ),
+    "forced-burgers": (
+        "forced_burgers",
+        "--points 43 --dt 0.05 --steps 60 --every 20 --seed 4",
+    ),
+    "forced-burgers-diffusive": (
+        "forced_burgers",
+        "--points 40 --dt 0.05 --steps 60 --every 20 --seed 4 --beta 0.1",
+    ),
+    "korteweg-de-vries-burgers": (
+        "korteweg_de_vries_burgers",
+        "--shape 64 --dt 0.02 --steps 40 --every 20 --seed 4",
+    ),
+    "burgers": ("burgers", "--shape 64 --modes 20 --dt 1e-3 --steps 40 --every 20"),
+    "darcy": ("darcy", "--shape 17 18 --steps 2 --modes 8"),
+    "gray-scott": ("gray_scott", "--shape 32 30 --steps 40 --every 20"),
+    "korteweg-de-vries": ("korteweg_de_vries", "--shape 128 --steps 40 --every 20"),
+    "kuramoto-sivashinsky": ("kuramoto_sivashinsky", "--shape 64 --steps 40 --every 20"),
+    "navier-stokes": ("navier_stokes", "--shape 32 30 --steps 40 --every 20"),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.

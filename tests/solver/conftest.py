@@ -2,6 +2,7 @@
 
 import importlib.util
 from functools import cache
+from inspect import isabstract
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ def load(name):
     [found] = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Program) and value is not Program
+        if isinstance(value, type) and issubclass(value, Program) and not isabstract(value)
     ]
     return found
 

@@ -13,6 +13,7 @@ from sciml.solver.mpirun import command, environment
 # All cases in one job: starting MPI takes longer than running them.
 DRIVER = """
 import importlib.util
+import inspect
 import sys
 from sciml.solver import Program, main
 for line in open(sys.argv[1]):
@@ -22,7 +23,7 @@ for line in open(sys.argv[1]):
     spec.loader.exec_module(module)
     [program] = [
         c for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Program) and c is not Program
+        if isinstance(c, type) and issubclass(c, Program) and not inspect.isabstract(c)
     ]
     main(program, words)
 """
