@@ -43,6 +43,19 @@ CASES = {
     "korteweg-de-vries": ("korteweg_de_vries", "--shape 128 --steps 40 --every 20"),
     "kuramoto-sivashinsky": ("kuramoto_sivashinsky", "--shape 64 --steps 40 --every 20"),
     "navier-stokes": ("navier_stokes", "--shape 32 30 --steps 40 --every 20"),
+    "shallow-water": (
+        "shallow_water",
+        "--shape 17 16 --dt 0.05 --steps 20 --every 10 --radius 0.9 --x0 0.3 --y0 -0.2",
+    ),
+    "shallow-water-walls": (
+        "shallow_water",
+        "--shape 16 17 --dt 0.05 --steps 20 --every 10 --initial smooth --boundary wall --seed 2",
+    ),
+    "shallow-water-periodic": (
+        "shallow_water",
+        "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
+        "--wind 0.5 --radius 0.8",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.

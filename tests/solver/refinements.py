@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml.equations import advection_diffusion, burgers_inviscid, forced_burgers
-from sciml.equations.cells import cell_means
+from sciml.equations import advection_diffusion, burgers_inviscid, forced_burgers, shallow_water
+from sciml.equations.cells import box_means, cell_means
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,21 @@ def driven(program, t):
     return {"u": cell_means(exact, program.grid.coordinates(0), program.h)}
 
 
+def whirled(program, t):
+    """The vortex of shallow_water, carried by the wind: h, and velocities from the momentum."""
+    given, grid = program.given, program.grid
+
+    def state(y, x):
+        at = y - given.y0 - given.wind * t, x - given.x0 - given.wind * t
+        h, u, v = shallow_water.vortex(
+            *at, given.strength, given.radius, given.depth, given.gravity
+        )
+        return shallow_water.conserved(np.stack([h, u + given.wind, v + given.wind]))
+
+    h, hu, hv = box_means(state, [grid.coordinates(axis) for axis in (0, 1)], grid.spacing)
+    return {"h": h, "u": hu / h, "v": hv / h}
+
+
 REFINEMENTS = (
     Refinement(
         "advection-diffusion/constant",
@@ -141,5 +156,21 @@ REFINEMENTS = (
     *in_time(
         "korteweg-de-vries-burgers", "korteweg_de_vries_burgers", ("etdrk4", "etdrk2"), 2.0, 40,
         shape=64, seed=3,
+    ),
+    *(
+        Refinement(
+            f"shallow-water/wind-{wind}",
+            "shallow_water",
+            {"initial": "vortex", "radius": 0.4, "wind": wind, "x0": -0.1, "boundary": "periodic",
+             "steps": 60, "dt": 0.006},
+            tuple({"shape": (n, n)} for n in (40, 80, 160)),
+            whirled,
+            above=0.6,  # the part of order 5 is still seen
+        )
+        for wind in (0.0, 0.7)
+    ),
+    *in_time(
+        "shallow-water", "shallow_water", ("ssp-rk3",), 0.8, 8,
+        initial="smooth", boundary="periodic", shape=(12, 12), length=5.0, amplitude=0.2, modes=2,
     ),
 )  # fmt: skip
