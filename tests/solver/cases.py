@@ -56,6 +56,20 @@ CASES = {
         "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
         "--wind 0.5 --radius 0.8",
     ),
+    "wave": (
+        "wave",
+        "--shape 17 16 --dt 0.02 --steps 40 --every 20 --medium smooth --initial smooth --seed 3",
+    ),
+    "wave-held": (
+        "wave",
+        "--shape 16 17 --dt 0.02 --steps 40 --every 20 --medium layers --boundary dirichlet "
+        "--x0 0.4 --width 0.1",
+    ),
+    "wave-rk4": (
+        "wave",
+        "--shape 17 15 --dt 0.02 --steps 40 --every 20 --medium smooth --boundary dirichlet "
+        "--initial smooth --scheme rk4",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.

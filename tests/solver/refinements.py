@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sciml.equations import advection_diffusion, burgers_inviscid, forced_burgers, shallow_water
+from sciml.equations import (
+    advection_diffusion,
+    burgers_inviscid,
+    forced_burgers,
+    shallow_water,
+    wave,
+)
 from sciml.equations.cells import box_means, cell_means
 
 
@@ -104,6 +110,16 @@ def whirled(program, t):
     return {"h": h, "u": hu / h, "v": hv / h}
 
 
+def standing(program, t):
+    """The standing wave of wave.py, where c is constant."""
+    given = program.given
+    points = np.ix_(program.grid.coordinates(0), program.grid.coordinates(1))
+    sides = (given.length,) * 2
+    periodic = given.boundary == "periodic"
+    u, v = wave.standing(points, t, given.mode, sides, given.speed, periodic=periodic)
+    return {"u": u, "v": v, "c": given.speed}
+
+
 REFINEMENTS = (
     Refinement(
         "advection-diffusion/constant",
@@ -172,5 +188,20 @@ REFINEMENTS = (
     *in_time(
         "shallow-water", "shallow_water", ("ssp-rk3",), 0.8, 8,
         initial="smooth", boundary="periodic", shape=(12, 12), length=5.0, amplitude=0.2, modes=2,
+    ),
+    *(
+        Refinement(
+            f"wave/{boundary}",
+            "wave",
+            {"initial": "mode", "mode": (1, 2), "boundary": boundary, "speed": 0.8, "steps": 400,
+             "dt": 1e-3},
+            tuple({"shape": (n + held, n + held)} for n in (16, 32, 64)),
+            standing,
+        )
+        for boundary, held in (("periodic", 0), ("dirichlet", 1))
+    ),
+    *in_time(
+        "wave", "wave", ("leapfrog", "rk4"), 0.5, 24,
+        medium="smooth", initial="smooth", boundary="dirichlet", shape=(13, 13), modes=2,
     ),
 )  # fmt: skip
