@@ -55,6 +55,9 @@ class KortewegDeVriesBurgers(SpectralProgram):
         angle = self.forcing.rate * t
         out += np.cos(angle) @ self.sines + np.sin(angle) @ self.cosines
 
+    def speed(self):
+        return 2.0 * self.given.alpha * np.abs(self.fourier.inverse(self.u)).max()
+
     def initial(self, work):
         x = self.grid.coordinates(0)[work.slices[0]]
         self.sines = self.fourier.forward(self.forcing.sines(x))

@@ -170,7 +170,7 @@ REFINEMENTS = (
     ),
     *in_time("forced-burgers", "forced_burgers", ("ssp-rk3",), 2.0, 32, points=48, beta=0.2, seed=3),
     *in_time(
-        "korteweg-de-vries-burgers", "korteweg_de_vries_burgers", ("etdrk4", "etdrk2"), 2.0, 40,
+        "korteweg-de-vries-burgers", "korteweg_de_vries_burgers", ("etdrk4", "etdrk2"), 2.0, 64,
         shape=64, seed=3,
     ),
     *(
