@@ -87,13 +87,13 @@ REFINEMENTS = (
     *spectral_schemes("burgers", 0.1, (10, 20, 40), shape=(64,), initial="sine", nu=0.05),
     *spectral_schemes("kuramoto_sivashinsky", 1.0, (80, 160, 320), shape=(48,), length=32.0),
     *spectral_schemes("korteweg_de_vries", 0.1, (50, 100, 200), shape=(96,)),
-    *spectral_schemes("navier_stokes", 0.5, (20, 40, 80), shape=(24, 24), modes=5, drift=0.5),
+    *spectral_schemes("navier_stokes", 0.5, (24, 48, 96), shape=(24, 24), modes=5, drift=0.5),
     *spectral_schemes("gray_scott", 8.0, (8, 16, 32), shape=(24, 24), spots=2, width=0.2),
     Refinement(
         "korteweg_de_vries_burgers/points",
         "korteweg_de_vries_burgers",
         {"alpha": 0.5, "steps": 250, "dt": 4e-3, "seed": 3},
-        tuple({"shape": (n,)} for n in (16, 32, 64)),
-        finer("korteweg_de_vries_burgers", (256,), alpha=0.5, steps=250, dt=4e-3, seed=3),
+        tuple({"shape": (n,)} for n in (32, 64, 128)),
+        finer("korteweg_de_vries_burgers", (512,), alpha=0.5, steps=250, dt=4e-3, seed=3),
     ),
 )
