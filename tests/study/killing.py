@@ -215,6 +215,11 @@ def marked(run):
     return [pid for pid in _processes() if mark in _read(pid, "environ") and pid != os.getpid()]
 
 
+def trainers(run):
+    """Those of them that train."""
+    return [pid for pid in marked(run) if "sciml.study.trainer" in _command(pid)]
+
+
 def _processes():
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import yaml
+from killing import start, trainers, wait_for_step
 from small_study import one_line, sciml, small_study
-from test_kills import processes, start, wait_for_step
 
 from sciml.samples import Task
 from sciml.stream.spool import Spool
@@ -47,15 +47,15 @@ def once(tmp_path_factory):
     """A run of which supervisor and trainer got a SIGKILL, some steps after a checkpoint."""
     folder = tmp_path_factory.mktemp("killed")
     run = folder / "run"
-    process = start("run", study_file(folder), "--out", run)
+    process = start("run", study_file(folder), "--out", run, run=run)
     wait_for_step(process, run, 25)
     time.sleep(0.3)
-    trainer = processes("sciml.study.trainer", str(run))
+    trainer = trainers(run)
     process.kill()
     for pid in trainer:
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    while processes("sciml.study.trainer", str(run)):
+    while trainers(run):
         time.sleep(0.05)
     reap(RunDirectory.open(run))  # its solvers would wait for a trainer for ten minutes
     return run
