@@ -8,10 +8,11 @@ _PUBLIC = {
     "simulate": "sciml.solver.simulate",
     "run": "sciml.study.api",
     "load": "sciml.study.api",
+    "open_recording": "sciml.record",
     "open_run": "sciml.study.api",
 }
 
-__all__ = ["__version__", "fit", "load", "open_run", "run", "simulate"]
+__all__ = ["__version__", "fit", "load", "open_recording", "open_run", "run", "simulate"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""For solver programs: blocks, halos, operators, Fourier series, sums, solves, random fields, logging."""
+"""For solver programs: blocks, halos, operators, Fourier series, solves, random fields, logging."""
 
 from sciml.parallel.conjugate_gradient import ConjugateGradient
 from sciml.parallel.covariance import LaplacianPower, Matern, SquaredExponential
@@ -13,8 +13,10 @@ from sciml.parallel.halo import Halo
 from sciml.parallel.laplacian import Laplacian
 from sciml.parallel.log import rank_logger
 from sciml.parallel.multigrid import Multigrid
+from sciml.parallel.nine_point import NinePoint
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
+from sciml.parallel.row_elimination import RowElimination
 from sciml.parallel.stencil import free_points, shifted
 from sciml.parallel.transport import Transport, face_means, face_points
 
@@ -32,7 +34,9 @@ __all__ = [
     "LaplacianPower",
     "Matern",
     "Multigrid",
+    "NinePoint",
     "PiecewiseField",
+    "RowElimination",
     "SmoothField",
     "SquaredExponential",
     "Sum",

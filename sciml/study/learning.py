@@ -14,7 +14,7 @@ from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everythi
 from sciml.study.restoring import kept
 from sciml.surrogates import Surrogate
 from sciml.surrogates.batch import Batch
-from sciml.training.checkpoint import Checkpoints
+from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.history import History, Step
 from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
@@ -73,6 +73,7 @@ class Learning:
             checkpoint_wanted=lambda: trainer.server.wants_commit,
             extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
+            on_checkpoint_failed=self._on_checkpoint_failed,
             stop=trainer.stop,
         )
         self.history = train(
@@ -93,6 +94,8 @@ class Learning:
     def finish(self) -> None:
         """Wait for the held-out simulations, roll out on them, write what the run is for."""
         self._await_heldout()
+        if self.trainer.intake.error is not None:
+            raise self.trainer.intake.error
         self.trainer.state = "validating"
         self.outcome.write(self.surrogate, self.history, first_step=self.trainer.first_step_at)
 
@@ -131,7 +134,13 @@ class Learning:
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
+        self.trainer.checkpoint_problem = ""
         self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
+
+    def _on_checkpoint_failed(self, error: CheckpointError) -> None:
+        """The one before it still stands: train on, and try again."""
+        self.trainer.checkpoint_problem = str(error)
+        log.warning("%s", error)
 
     def _await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in."""

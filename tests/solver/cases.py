@@ -25,7 +25,70 @@ CASES = {
         "burgers_inviscid",
         "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
     ),
+    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 2e-3 --steps 40 --every 20 --modes 16"),
+    "kuramoto-sivashinsky": (
+        "kuramoto_sivashinsky",
+        "--shape 90 --steps 100 --every 50 --seed 3",
+    ),
+    "korteweg-de-vries": (
+        "korteweg_de_vries",
+        "--shape 130 --initial smooth --steps 100 --every 50 --scheme etdrk2",
+    ),
+    "navier-stokes": (
+        "navier_stokes",
+        "--shape 36 40 --steps 20 --every 10 --modes 10 --drift 0.2",
+    ),
+    "navier-stokes-kolmogorov": (
+        "navier_stokes",
+        "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
+    ),
+    "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
+    "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
+    "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
+    "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
+    "forced-burgers": (
+        "forced_burgers",
+        "--points 43 --dt 0.05 --steps 60 --every 20 --seed 4",
+    ),
+    "forced-burgers-diffusive": (
+        "forced_burgers",
+        "--points 40 --dt 0.05 --steps 60 --every 20 --seed 4 --beta 0.1",
+    ),
+    "korteweg-de-vries-burgers": (
+        "korteweg_de_vries_burgers",
+        "--shape 64 --dt 0.02 --steps 40 --every 20 --seed 4",
+    ),
+    "shallow-water": (
+        "shallow_water",
+        "--shape 17 16 --dt 0.05 --steps 20 --every 10 --radius 0.9 --x0 0.3 --y0 -0.2",
+    ),
+    "shallow-water-walls": (
+        "shallow_water",
+        "--shape 16 17 --dt 0.05 --steps 20 --every 10 --initial smooth --boundary wall --seed 2",
+    ),
+    "shallow-water-periodic": (
+        "shallow_water",
+        "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
+        "--wind 0.5 --radius 0.8",
+    ),
+    "wave": (
+        "wave",
+        "--shape 17 16 --dt 0.015 --steps 40 --every 20 --medium smooth --initial smooth --seed 3",
+    ),
+    "wave-held": (
+        "wave",
+        "--shape 16 17 --dt 0.015 --steps 40 --every 20 --medium layers --boundary dirichlet "
+        "--x0 0.4 --width 0.1",
+    ),
+    "wave-rk4": (
+        "wave",
+        "--shape 17 15 --dt 0.015 --steps 40 --every 20 --medium smooth --boundary dirichlet "
+        "--initial smooth --scheme rk4",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.
 TOLERANCE = 1e-12
+
+#: Of programs that solve linear systems: their residual, times the condition that is left of them.
+TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
