@@ -100,7 +100,7 @@ class Recorder:
             state = self._open.get(simulation.id)
             if state is None:
                 self._open[simulation.id] = _Open(self._chosen(simulation))
-            elif not continues:
+            elif not continues and state.steps:
                 state.segment += 1
 
     def push(self, frame: Frame) -> None:

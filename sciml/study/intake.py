@@ -214,18 +214,18 @@ class Intake(threading.Thread):
     def _arrive(self, frame: Frame) -> None:
         ledger = self._server.ledger
         self._last[frame.simulation] = time.monotonic()
-        if self._recorder:
-            self._recorder.push(frame)
-        if self._held_out(frame.simulation):
-            with self.lock:
-                # Both or neither in a checkpoint: a frame that had entered, yet is in no list of
-                # what is held, would not come again.
+        with self.lock:
+            # One step for a checkpoint: a frame that had entered, yet is in no list of what is held,
+            # would not come again; one that is recorded and has not entered would come as if its
+            # simulation began anew, and cut the recording there.
+            if self._recorder:
+                self._recorder.push(frame)
+            if self._held_out(frame.simulation):
                 self._heldout.push(frame)
                 ledger.enter(frame)
-            return
-        with self.lock:
-            # One step for a checkpoint: the frame counts as entered, and its samples are listed
-            # as on their way, whether or not the buffer has room for them yet.
+                return
+            # Its samples are listed as on their way, whether or not the buffer has room for them
+            # yet.
             samples = self._windower.push(frame)
             self._measure_dt(frame)
             self._on_the_way = list(enumerate(samples, self._put_count))

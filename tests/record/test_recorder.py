@@ -267,6 +267,17 @@ def _resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_an_attempt_after_one_that_brought_nothing_cuts_nothing(tmp_path):
+    """The trainer died before the first frame: to the next one the simulation begins once more."""
+    recorder, sim = Recorder(tmp_path / "recording"), simulation(3)
+    recorder.open(sim, False)
+    recorder.open(sim, False)
+    recorder.push(frame(sim, 0))
+    assert recorder.state_dict()["open"] == [[3, 0, [[0, 0, 0, 1]]]]
+    recorder.open(sim, False)
+    assert recorder.state_dict()["open"][0][1] == 1
+
+
 def test_the_index_names_what_is_not_there_and_why(tmp_path):
     about = {n: {"role": "train"} for n in range(5)}
     recorder = Recorder(tmp_path / "r", about=about)
