@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from sciml.domain import Grid
+from sciml.errors import InputError
 from sciml.solver.random_input import RandomInput
 from sciml.solver.trajectory import TrajectoryProgram, trajectory_options
 
@@ -20,6 +21,9 @@ class DrivenProgram(TrajectoryProgram):
 
     Fields live on a line of time, axis x, in s. A final class states :meth:`initial` and
     :meth:`rate`, has the parameters of ``input_parameters`` and the options ``TIME_OPTIONS``.
+
+    Raises:
+        InputError: steps that are longer than half the correlation length of u.
     """
 
     options = TIME_OPTIONS
@@ -28,6 +32,11 @@ class DrivenProgram(TrajectoryProgram):
     def __init__(self, given: SimpleNamespace) -> None:
         span = ((0.0, given.end),)
         super().__init__(given, Grid(given.shape, span, ("open",), "s"))
+        if given.amplitude and self.dt > 0.5 * given.length:
+            raise InputError(
+                f"substeps={given.substeps} makes steps of {self.dt:.4g} s, longer than half of "
+                f"length={given.length:g} s, on which u varies; raise --substeps or --shape"
+            )
         half_steps = 2 * given.substeps * (given.shape[0] - 1)
         self._random = RandomInput(given, Grid((half_steps + 1,), span, ("open",), "s"))
 

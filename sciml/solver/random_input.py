@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from sciml.domain import Grid
+from sciml.errors import InputError
 from sciml.parallel import GaussianField, SquaredExponential
 from sciml.solver.declare import Parameter
 
@@ -16,6 +17,9 @@ SHORTEST = 12.0
 
 #: Correlation lengths between the end of the grid and where the series repeats: exp(−18) is left.
 APART = 6.0
+
+#: Most modes; 8 MB of them.
+MOST = 1 << 20
 
 
 def input_parameters(units: str, along: str) -> tuple[Parameter, ...]:
@@ -44,6 +48,9 @@ class RandomInput:
         given: ``amplitude``, ``mean`` and ``length``; see :func:`input_parameters`.
         grid: of one axis.
 
+    Raises:
+        InputError: the correlation length is too short to be seen along the whole grid.
+
     Source: L. Lu et al., Nature Machine Intelligence 3 (2021) 218, methods, "Function spaces".
     """
 
@@ -56,6 +63,11 @@ class RandomInput:
         # A power of two wastes no draws.
         modes = ceil(SHORTEST / given.length * self._period * self._side / (2.0 * pi))
         self._modes = 1 << (modes - 1).bit_length()
+        if self._modes > MOST:
+            raise InputError(
+                f"length={given.length:g} on a span of {self._side:g} needs {self._modes} modes; "
+                f"expected {MOST} at most: raise --length or shorten the span"
+            )
 
     def __call__(self, seed: int) -> np.ndarray:
         """The function of one seed at the points of the grid."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from sciml.domain import Block, Grid
-from sciml.errors import DivergedError
+from sciml.errors import DivergedError, InputError
 from sciml.parallel import Decomposition, rank_logger
 from sciml.solver.declare import Option
 from sciml.solver.integrators import Integrator
@@ -23,7 +23,7 @@ from sciml.solver.spectral import orders, scheme_option
 TOGETHER, NUMBERS = 64, 1 << 22
 
 #: Inputs drawn for one sample before it is given up.
-TRIES = 20
+TRIES = 100
 
 #: Methods whose stages all lie at whole and half steps, where the input is known.
 SCHEME = scheme_option("rk4", "heun")
@@ -95,14 +95,14 @@ class TrajectoryProgram(Program):
 
     @final
     def step(self, n: int) -> float:
-        self._number = n + 1
-        if self._number >= self._first + self._u.shape[-1]:
-            self._solve(self._number)
+        if n + 1 < self._first + self._u.shape[-1]:
+            self._number = n + 1
+        else:
+            self._solve(n + 1)
         return n + 1.0
 
     def _solve(self, first: int) -> None:
         """Draw and solve the samples from number ``first`` on."""
-        self._first = self._number = first
         last = min(first + self._together, self.given.steps + 1)
         seeds = [sample_seed(self.given.seed, n) for n in range(first, last)]
         u = np.stack([self.input(seed) for seed in seeds], axis=-1)
@@ -110,9 +110,10 @@ class TrajectoryProgram(Program):
         tries = 1
         while lost.any():
             if tries == TRIES:
-                raise DivergedError(
-                    f"sample {first + int(lost.argmax())}: |s| reaches {self.largest:g} before the "
-                    f"end for {TRIES} inputs in a row; lower --end or --amplitude, or move --mean"
+                raise InputError(
+                    f"sample {first + int(lost.argmax())}: |s| reaches {self.largest:g} before "
+                    f"end={self.given.end:g} for {TRIES} inputs in a row; lower --end or --amplitude, "
+                    "or move --mean"
                 )
             again, tries = np.flatnonzero(lost), tries + 1
             self.log.info("%d inputs without a solution to the end are drawn again", len(again))
@@ -122,6 +123,7 @@ class TrajectoryProgram(Program):
             s[..., again], lost[again] = self._integrate(u[..., again])
         kept = u[:: 2 * self.given.substeps]
         self._u, self._s = np.broadcast_to(kept, (len(s), *kept.shape[1:])), s
+        self._first = self._number = first
 
     def _integrate(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """s at the points of time, ``(points, components, *space, samples)``, and which are lost."""
@@ -153,16 +155,19 @@ class TrajectoryProgram(Program):
         s[..., lost] = 0.0
 
 
-def trajectory_options(shape: tuple[int, ...], points: str, units: str) -> tuple[Option, ...]:
+def trajectory_options(
+    shape: tuple[int, ...], points: str, units: str, low: int = 2
+) -> tuple[Option, ...]:
     """``shape``, ``end``, ``substeps`` and ``scheme``.
 
     Args:
         shape: default points along time and, if there is one, space.
         points: what they are, in words.
         units: of time.
+        low: least number of points along each axis.
     """
     return (
-        Option("shape", shape, low=2, help=points),
+        Option("shape", shape, low=low, help=points),
         Option("end", 1.0, low=1e-9, help=f"time at which solutions end in {units}"),
         Option("substeps", 4, low=1, help="time steps from one point of time to the next"),
         SCHEME,
