@@ -48,6 +48,9 @@ class Burgers(SpectralProgram):
         self.fourier.forward(burgers.flux(values), out=out)
         out *= -1j * self.fourier.k[0]
 
+    def speed(self):
+        return np.abs(self.fourier.inverse(self.u)).max()
+
     def initial(self, work):
         given = self.given
         if given.initial == "sine":

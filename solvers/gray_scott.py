@@ -54,6 +54,9 @@ class GrayScott(SpectralProgram):
         np.negative(out[1], out=out[0])
         out[0][self.mean] += self.given.feed
 
+    def speed(self):
+        return 0.0
+
     def initial(self, work):
         """Spots of (u, v) = (0, 1), Gaussian and periodic."""
         given, rng = self.given, np.random.default_rng(self.given.seed)

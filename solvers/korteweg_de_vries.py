@@ -47,6 +47,9 @@ class KortewegDeVries(SpectralProgram):
         self.fourier.forward(values, out=out)
         out *= -3j * self.fourier.k[0]
 
+    def speed(self):
+        return 6.0 * np.abs(self.fourier.inverse(self.u)).max()
+
     def initial(self, work):
         given = self.given
         x = self.grid.coordinates(0)[work.slices[0]] - 0.5 * given.length

@@ -46,6 +46,9 @@ class KuramotoSivashinsky(SpectralProgram):
         self.fourier.forward(values, out=out)
         out *= -0.5j * self.fourier.k[0]
 
+    def speed(self):
+        return np.abs(self.fourier.inverse(self.u)).max()
+
     def initial(self, work):
         given = self.given
         if given.initial == "wave":

@@ -77,6 +77,10 @@ class NavierStokes(SpectralProgram):
         if self.f is not None:
             np.add(out, self.f, out=out)
 
+    def speed(self):
+        u, v = (self.fourier.inverse(to * self.u[0]) for to in (self.to_u, self.to_v))
+        return np.hypot(u + self.given.drift, v + self.given.drift).max()
+
     def points(self, work):
         return np.ix_(*(self.grid.coordinates(i)[work.slices[i]] for i in (0, 1)))
 

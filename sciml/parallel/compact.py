@@ -86,7 +86,7 @@ class Compact:
         self.halo.owned(number)[...] = np.arange(size).reshape(self.diagonal.shape)
         self.halo.exchange(number)
         matrix = np.zeros((size, size))
-        np.fill_diagonal(matrix, np.where(self.diagonal > 0.0, self.diagonal, 1.0))
+        np.fill_diagonal(matrix, np.where(self.diagonal == 0.0, 1.0, self.diagonal))
         mine = number[self.inner].ravel()
         for offset, c in self.rows():
             # What lies outside has number 0, and couplings that are zero.

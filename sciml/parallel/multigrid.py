@@ -87,11 +87,6 @@ class Multigrid:
             )
         self._x, self._r, self._d = ([h.allocate() for h in self._halos] for _ in range(3))
 
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Points of this rank on each level, finest first."""
-        return [halo.block.shape for halo in self._halos]
-
     def update(self, faces: Sequence[np.ndarray], reaction: np.ndarray | float = 0.0) -> None:
         """Take new coefficients: A u = Σ_faces k (u_i − u_j) + c u_i at points that are free.
 

@@ -77,7 +77,7 @@ def line(name: str, n: int) -> dict[str, Any]:
         case "korteweg_de_vries":
             options = {"dt": 1e-3}
             make = lambda a: ex.stepper.KortewegDeVries(  # noqa: E731
-                1, *a, hyper_diffusivity=0.0, conservative=True, order=4
+                1, *a, convection_scale=6.0, hyper_diffusivity=0.0, conservative=True, order=4
             )
         case _:
             options = {"dt": 0.05}

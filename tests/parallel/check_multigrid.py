@@ -30,11 +30,16 @@ def solve(shape, boundary, reaction):
     wave = SmoothField(2, len(shape), modes=6).on(grid, block)
     operator.update(np.where(wave > 0.0, 100.0, 1.0), reaction)
     multigrid.update(operator.faces, operator.reaction)
-    x = np.zeros(operator.shape)
-    count = solver.solve(operator.volume * wave[moved_in(operator)], x)
-    padded = operator.halo.allocate()
-    padded[operator.inner] = x
-    return count, Gather(COMM, block, shape)(operator.halo.owned(padded))
+    x, cycle = np.zeros((2, *operator.shape))
+    load, gather = operator.volume * wave[moved_in(operator)], Gather(COMM, block, shape)
+    multigrid(load, cycle)
+    count = solver.solve(load, x)
+    fields = []
+    for field in (x, cycle):
+        padded = operator.halo.allocate()
+        padded[operator.inner] = field
+        fields.append(gather(operator.halo.owned(padded)))
+    return count, *fields
 
 
 def moved_in(operator):
@@ -45,8 +50,8 @@ def moved_in(operator):
 
 found = {}
 for name, case in CASES.items():
-    count, whole = solve(*case)
+    count, whole, cycle = solve(*case)
     if COMM.rank == 0:
-        found |= {name: whole, f"{name}_iterations": count}
+        found |= {name: whole, f"{name}_iterations": count, f"{name}_cycle": cycle}
 if COMM.rank == 0:
     np.savez(sys.argv[1], **found)

@@ -1,0 +1,55 @@
+"""Small cases of every program but heat, which has its own tests of ranks: name, program, flags.
+
+Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new program adds its line.
+Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
+"""
+
+CASES = {
+    "advection-diffusion": (
+        "advection_diffusion",
+        "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",
+    ),
+    "advection-diffusion-rotation": (
+        "advection_diffusion",
+        "--shape 16 15 --dt 0.01 --steps 20 --every 10 --flow rotation --scheme ssp-rk3",
+    ),
+    "advection-diffusion-line": (
+        "advection_diffusion",
+        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
+    ),
+    "burgers-inviscid": (
+        "burgers_inviscid",
+        "--points 41 --dt 5e-3 --steps 60 --every 20 --mean 0.3 --seed 3",
+    ),
+    "burgers-inviscid-open": (
+        "burgers_inviscid",
+        "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
+    ),
+    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 2e-3 --steps 40 --every 20 --modes 16"),
+    "kuramoto-sivashinsky": (
+        "kuramoto_sivashinsky",
+        "--shape 90 --steps 100 --every 50 --seed 3",
+    ),
+    "korteweg-de-vries": (
+        "korteweg_de_vries",
+        "--shape 130 --initial smooth --steps 100 --every 50 --scheme etdrk2",
+    ),
+    "navier-stokes": (
+        "navier_stokes",
+        "--shape 36 40 --steps 20 --every 10 --modes 10 --drift 0.2",
+    ),
+    "navier-stokes-kolmogorov": (
+        "navier_stokes",
+        "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
+    ),
+    "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
+    "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
+    "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
+    "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
+}
+
+#: Relative difference of the fields, in the norm over all of them, from those of one rank.
+TOLERANCE = 1e-12
+
+#: Of programs that solve linear systems: their residual, times the condition that is left of them.
+TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
