@@ -3,6 +3,7 @@
 import numpy as np
 
 from sciml.domain import Field, Grid
+from sciml.equations.stability import stable_step
 from sciml.errors import InputError
 from sciml.solver import (
     Parameter,
@@ -12,9 +13,6 @@ from sciml.solver import (
     main,
     trajectory_options,
 )
-
-#: Where the stable steps of each scheme end on the negative real axis.
-REACH = {"rk4": 2.785, "heun": 2.0}
 
 
 class DiffusionReaction(TrajectoryProgram):
@@ -47,7 +45,7 @@ class DiffusionReaction(TrajectoryProgram):
         super().__init__(given, Grid(given.shape, ((0.0, given.end), line), ("open", "dirichlet")))
         self.random = RandomInput(given, Grid(given.shape[1:], (line,), ("dirichlet",)))
         self.weight = given.diffusivity / self.grid.spacing[1] ** 2
-        limit = REACH[given.scheme] / (4.0 * self.weight)
+        limit = stable_step(given.scheme, 4.0 * self.weight)
         if self.dt > limit:
             enough = int(np.ceil(self.grid.spacing[0] / limit))
             raise InputError(

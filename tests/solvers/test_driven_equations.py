@@ -1,7 +1,10 @@
 """Antiderivative, Riccati equation and pendulum under given and under random inputs."""
 
+import subprocess
+
 import numpy as np
 import pytest
+import xarray as xr
 from marching import ALONE, march, program, rates
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
@@ -9,7 +12,9 @@ from scipy.special import ellipj, ellipk
 
 from sciml.equations import pendulum, riccati
 from sciml.errors import InputError
+from sciml.share import find
 from sciml.solver.flags import parse
+from sciml.solver.mpirun import command, environment
 
 PROGRAMS = ("antiderivative", "nonlinear_ode", "pendulum")
 
@@ -113,6 +118,21 @@ def test_a_sample_is_the_same_however_many_are_asked_for(name):
     assert len(np.unique(many["u"][:, 0])) == 71
 
 
+def test_a_file_says_what_its_axis_is(tmp_path):
+    out = tmp_path / "s.nc"
+    path = find("solvers/antiderivative.py")
+    words = f"--shape 23 --steps 70 --every 7 --seed 3 --out {out}".split()
+    done = subprocess.run(
+        command(path, 1, words), env=environment(), capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    run = march("antiderivative", shape=(23,), steps=70, every=7, seed=3)
+    with xr.open_dataset(out) as ds:
+        assert ds.u.dims == ("time", "x") and ds.x.attrs["units"] == "s"
+        assert list(ds.time.values) == [7.0 * i for i in range(11)]
+        np.testing.assert_array_equal(ds.s.values, run.fields["s"])
+
+
 def test_covariance_of_the_inputs():
     """exp(−(t − t')² / 2 length²) between all points, the two ends included."""
     run = march(
@@ -152,7 +172,9 @@ def test_inputs_without_a_solution_are_drawn_again(capsys):
 def test_no_solution_for_any_input():
     cls = program("nonlinear_ode")
     run = cls(parse(cls, ["--mean", "-10", "--amplitude", "0.1"]))
-    with pytest.raises(InputError, match=r"sample 0: \|s\| reaches 100 before end=1 for 100 inputs"):
+    with pytest.raises(
+        InputError, match=r"sample 0: \|s\| reaches 100 before end=1 for 100 inputs"
+    ):
         run.start(ALONE)
 
 
