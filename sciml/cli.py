@@ -145,6 +145,47 @@ def resume(
 
 
 @app.command()
+def generate(
+    dataset: Annotated[str, typer.Argument(help="a recipe: data/heat_online, or its name")],
+    out: Annotated[Path, typer.Option(help="netCDF file to write; run again to go on with it")],
+    size: Annotated[str, typer.Option(help="small (minutes on 2 cores) or full")] = "small",
+    simulations: Annotated[
+        int | None, typer.Option(min=1, help="so many in all, for a quick try")
+    ] = None,
+    ranks: Annotated[int | None, typer.Option(min=1, help="MPI ranks a run")] = None,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="runs side by side; default: as many as fit")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override: splits.train=8")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="write the file without runs that failed")
+    ] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="dask scheduler to run on, such as tcp://head:8786")
+    ] = None,
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Make a dataset: many simulations, one netCDF file."""
+    from sciml.study.generate.generating import execute
+    from sciml.study.generate.recipe import load_recipe
+
+    code = execute(
+        load_recipe(dataset, size, set_ or []),
+        out,
+        size=size,
+        simulations=simulations,
+        ranks=ranks,
+        at_once=at_once,
+        allow_missing=allow_missing,
+        scheduler=scheduler,
+        plain=True if plain else None,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[

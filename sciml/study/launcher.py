@@ -67,6 +67,7 @@ class Launcher:
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
+        work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
         full: asked when a job failed: whether the disk is, so that the job is not to blame.
     """
@@ -82,6 +83,7 @@ class Launcher:
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
         full: Callable[[], bool] = lambda: False,
+        work: Callable[[Any], dict[str, Any]] = run_job,
     ) -> None:
         from distributed import Client
 
@@ -95,6 +97,7 @@ class Launcher:
         self._looked = time.monotonic()
         self._retries = retries
         self._may_retry, self._full = may_retry, full
+        self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
         self.total = len(jobs) + len(finished)
@@ -177,7 +180,7 @@ class Launcher:
 
     def _submit(self, job: Job) -> None:
         future = self._client.submit(
-            run_job,
+            self._work,
             job,
             resources={"sim": 1},
             pure=False,

@@ -215,6 +215,19 @@ def test_a_missing_file_is_named_by_the_command(recorded, command, write_study, 
     assert not out.exists()
 
 
+def test_a_coordinate_split_says_what_each_sample_is_for(recorded, study, tmp_path):
+    """The splits of a generated dataset: those for testing are not looked at."""
+    with xr.open_dataset(recorded / "recording.nc") as ds:
+        ds = ds.drop_vars(["arrival", "segment", "role", "seed"]).load()
+    n = ds.sizes["sample"]
+    splits = ["train"] * (n - 2) + ["validation", "test"]
+    ds.assign_coords(split=("sample", splits)).to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    run, code = train_offline(study(5), tmp_path / "f.nc", tmp_path / "run", plain=True)
+    plan = json.loads(run.simulations.read_text())
+    assert code == 0 and [e["role"] for e in plan] == splits
+    assert [p.stem[-1] for p in run.validation.glob("*.nc")] == [str(n - 2)]
+
+
 def test_nothing_left_to_train_on(recorded, study):
     class Held:
         roles, ids = {0: "validation"}, (0,)
