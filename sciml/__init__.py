@@ -10,10 +10,21 @@ _PUBLIC = {
     "simulate": "sciml.solver.simulate",
     "run": "sciml.study.api",
     "load": "sciml.study.api",
+    "open_recording": "sciml.record",
     "open_run": "sciml.study.api",
 }
 
-__all__ = ["__version__", "fit", "generate", "load", "load_dataset", "open_run", "run", "simulate"]
+__all__ = [
+    "__version__",
+    "fit",
+    "generate",
+    "load",
+    "load_dataset",
+    "open_recording",
+    "open_run",
+    "run",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> object:

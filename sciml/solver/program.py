@@ -40,7 +40,8 @@ class Program(ABC):
             draws a new sample (:func:`sciml.solver.sample_seed`) and solves for it, and the time that
             it returns is the sample's number. A run of ``steps`` n gives n + 1 samples; a task on
             them has ``lead: 0``.
-        order_space: order of the error in the spacing, or ``"spectral"``: faster than any power.
+        order_space: order of the error in the spacing, or ``"spectral"``: faster than any power;
+            ``None`` where there is no space.
         order_time: order of the error in the time step, by name of the scheme.
         deterministic: whether the same flags on the same number of ranks give the same bits.
     """
@@ -52,7 +53,7 @@ class Program(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     static: ClassVar[tuple[Field, ...]] = ()
     steady: ClassVar[bool] = False
-    order_space: ClassVar[int | str]
+    order_space: ClassVar[int | str | None]
     order_time: ClassVar[Mapping[str, int]]
     deterministic: ClassVar[bool] = True
 

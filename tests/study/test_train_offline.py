@@ -201,6 +201,20 @@ def test_anyones_netcdf_is_split_with_the_seed(recorded, study, tmp_path):
     assert code == 0 and [e["role"] for e in plan].count("validation") == 1
 
 
+@pytest.mark.parametrize("command_", [["train"], ["train", "--stream"]])
+def test_a_missing_file_is_named_by_the_command(recorded, command, write_study, tmp_path, command_):
+    """And not read as zeros, which is what HDF5 itself would do."""
+    import shutil
+
+    shutil.copytree(recorded, tmp_path / "data")
+    (tmp_path / "data" / "simulation-00003.nc").unlink()
+    out = tmp_path / "out"
+    process = command(*command_, write_study(), "--from", tmp_path / "data", "--out", out)
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert "simulation-00003.nc is missing; put it back" in process.stderr
+    assert not out.exists()
+
+
 def test_a_coordinate_split_says_what_each_sample_is_for(recorded, study, tmp_path):
     """The splits of a generated dataset: those for testing are not looked at."""
     with xr.open_dataset(recorded / "recording.nc") as ds:
@@ -273,7 +287,7 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
             (study, "--from", recorded, "--epochs", 0, "--out", tmp_path / "no"),
             "expected 1 or more",
         ),
-        (("--resume", out, "--stream"), "expected no other argument"),
+        (("--resume", out, "--stream"), "expected neither"),
         (("--resume", out), "has finished"),
         ((study, "--from", recorded, "--out", out), "exists"),
     ):
