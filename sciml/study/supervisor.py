@@ -29,14 +29,6 @@ EXCHANGE_EVERY = 0.25
 TRAINER_START = 120.0
 #: Seconds to wait for a snapshot of the trainer that is newer than a failure.
 FRESH = 3.0
-#: glibc gives every tensor above 128 kB pages of its own and returns them when it is freed; a
-#: training step then takes thousands of page faults, which cost the more the more threads a process
-#: has (half of the trainer's time was measured). With these it keeps them.
-HEAP = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
 #: Exit codes of `sciml run`.
 FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
@@ -141,7 +133,7 @@ class Supervisor:
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         self._ended_before = set(self._launcher.finished)
         threads = str(self._study.training.threads)
-        environment = {**HEAP, **os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         with (self._run.logs / "trainer.log").open("ab") as log:
             trainer = subprocess.Popen(
                 [sys.executable, "-m", "sciml.study.trainer", str(self._run.path)],

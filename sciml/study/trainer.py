@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import make as make_buffer
 from sciml.errors import ScimlError, no_room
+from sciml.heap import keep_heap
 from sciml.samples import Windower
 from sciml.stream.server import Server
 from sciml.study.heldout import HeldOut
@@ -214,6 +215,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
     )
+    keep_heap()
     run = RunDirectory.open(arguments[0])
     end_with_parent()  # a supervisor that is killed: checkpoint, then end
     if os.getppid() != read_json(run.supervisor)["pid"]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ScimlError
+from sciml.heap import keep_heap
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from sciml.training.history import History, Step
@@ -113,6 +114,7 @@ def train(
         TrainingError: a loss or a gradient is not finite.
         InputError: phases that do not fit the source, weights of unknown losses.
     """
+    keep_heap()  # batches and gradients are made anew in each step
     plan = phases_of(phases)
     run = _Run(model, source, objective, _device(model, device), hooks or Hooks())
     # A frozen phase goes on with the batch it has, so a checkpoint must hold it.

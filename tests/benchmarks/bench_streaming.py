@@ -4,11 +4,12 @@
         [--rates 10,25,50,100,200,400] [--socket] [--figure curve.png] [--json streaming.json]
 
 One loop trains an MLP (field → next field, Adam, one thread) by turns on batches that it draws while a
-solver streams, and on the samples that are held in memory, with the stream at rest. The way is that of a
-run: client, server and spool, intake, windower, normalizer, reservoir, collate, the loop, and a checkpoint
-whenever the spool asks for one, in the time that is measured. The trainer with all its threads is bound to
-processor 0, the solver to processor 1: what the stream takes, training loses. Given are the median and the
-range of the ratios of neighboring stretches, and the rate at which frames really came.
+solver streams, and on the samples that are held in memory, with the stream at rest. The way is that
+of a run: client, server and spool, intake, windower, normalizer, reservoir, collate, the loop, and a
+checkpoint whenever the spool asks for one, in the time that is measured. The trainer with all its
+threads is bound to processor 0, the solver to processor 1: what the stream takes, training loses.
+Given are the median and the range of the ratios of neighboring stretches, and the rate at which frames
+really came.
 
 A reservoir takes a sample only where another one was drawn, so a model that draws less than comes holds
 the solver back; this one draws about 16 MB a step.
@@ -72,13 +73,13 @@ def solve(run_dir: str, rate, points: int, slots: bool) -> None:
         simulation = Simulation(number, domain, (Field("u"),))
         with connect(simulation, endpoint=run_dir, shared_memory=slots) as client:
             for step in range(FRAMES):
-                while rate.value == 0:
+                while (wanted := rate.value) == 0:
                     time.sleep(0.002)
-                if rate.value < 0:
+                if wanted < 0:
                     break
                 client.send(step, 0.1 * step, u=fields[step % len(fields)])
                 now = time.monotonic()
-                due += fields[0].nbytes / max(rate.value, 1.0)
+                due += fields[0].nbytes / wanted
                 if due > now:
                     time.sleep(due - now)
                 elif now - due > 0.1:
