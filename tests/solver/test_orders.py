@@ -193,7 +193,7 @@ ORDINARY = {
         "diffusion_reaction",
         {"steps": 1, "substeps": 40},
         tuple({"shape": (11, n)} for n in (26, 51, 101)),
-        finer("diffusion_reaction", (11, 401), steps=1, substeps=200),
+        finer("diffusion_reaction", (11, 401), steps=1, substeps=240),
         tolerance=0.2,
     ),
     **{
