@@ -20,7 +20,7 @@ COLUMNS = 6
 def main(source: str, out: str) -> None:
     ds = xr.open_dataset(source) if Path(source).exists() else sciml.load_dataset(source)
     fields = [name for name in ds.data_vars if "sample" in ds[name].dims]
-    draw = lines if "y" not in ds.dims else films if "time" in ds.dims else maps
+    draw = DRAW["time" in ds.dims, "y" in ds.dims]
     draw(ds, fields).savefig(out, dpi=80)
     # A palette takes a third of the bytes; this method keeps the rare colors at both ends.
     Image.open(out).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
@@ -41,6 +41,19 @@ def lines(ds: xr.Dataset, fields: list[str]) -> plt.Figure:
             panel.plot(ds.x, state, color=color, label=f"t = {float(ds.time[time]):.4g}")
         panel.set(xlabel=labeled(ds.x), title=f"sample {sample}")
     axes[0].set_ylabel(labeled(ds[fields[0]]))
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def curves(ds: xr.Dataset, fields: list[str]) -> plt.Figure:
+    """1-D without time: all fields of the first samples over x."""
+    figure, axes = plt.subplots(
+        1, 4, figsize=(11, 2.6), layout="constrained", sharex=True, sharey=True
+    )
+    for sample, panel in enumerate(axes):
+        for field in fields:
+            panel.plot(ds.x, ds[field].isel(sample=sample), label=field)
+        panel.set(xlabel=labeled(ds.x), title=f"sample {sample}")
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -102,6 +115,14 @@ def labeled(values: xr.DataArray) -> str:
     name = values.attrs.get("long_name", values.name)
     return name if units == "1" else f"{name} [{units}]"
 
+
+#: By whether there is time, and a second dimension.
+DRAW = {
+    (True, True): films,
+    (False, True): maps,
+    (True, False): lines,
+    (False, False): curves,
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -16,7 +16,7 @@ from sciml.domain.names import SAMPLE, TIME
 from sciml.errors import InputError, ScimlError
 from sciml.installation import version
 from sciml.solver.describe import Description
-from sciml.study.generate.part import rows_of, slabs
+from sciml.study.generate.part import even, rows_of, slabs
 from sciml.study.generate.plan import PlannedRun
 from sciml.study.generate.recipe import Recipe
 
@@ -162,12 +162,12 @@ class _Writer:
             variable = part.variables[name]
             dims = tuple(dim for dim in variable.dimensions if dim != TIME or not self._flat)
             sizes = [len(file.dimensions[dim]) for dim in dims]
-            rows = 1 if TIME in dims or not dims else rows_of(sizes, variable.dtype.itemsize)
-            chunks = [min(self._total, rows), *sizes]
-            if TIME in dims:
-                chunks[1] = min(sizes[0], rows_of(sizes[1:], variable.dtype.itemsize))
+            lead = (self._total, *sizes[:1]) if TIME in dims else (self._total,)
+            rest = sizes[1:] if TIME in dims else sizes
+            rows = even(lead[-1], rows_of(rest, variable.dtype.itemsize))
+            chunks = (*(1 for _ in lead[1:]), rows, *rest)
             made = file.create_variable(
-                name, (SAMPLE, *dims), variable.dtype, chunks=tuple(chunks),
+                name, (SAMPLE, *dims), variable.dtype, chunks=chunks,
                 # HDF5 reads zeros where nothing was written; NaN is told from data.
                 fillvalue=np.nan if variable.dtype.kind == "f" else None,
             )  # fmt: skip

@@ -113,6 +113,15 @@ def rows_of(shape: Sequence[int], itemsize: int) -> int:
     return max(1, SLAB // max(1, int(np.prod(shape, dtype=np.int64)) * itemsize))
 
 
+def even(n: int, most: int) -> int:
+    """Length of the chunks of ``n`` rows, ``most`` at most, that leaves least of the last one empty.
+
+    >>> even(101, 64)
+    51
+    """
+    return -(-n // -(-n // most))
+
+
 def _copy(job: PartJob, raw: Any, part: Any) -> None:
     times = raw.variables[TIME][:]
     chosen = slice(len(times) - 1, None) if job.last else slice(None)
@@ -144,7 +153,7 @@ def _copy(job: PartJob, raw: Any, part: Any) -> None:
         dims = tuple(variable.dimensions)
         shape = tuple(len(part.dimensions[dim]) for dim in dims)
         dtype = np.dtype(job.dtype or variable.dtype)
-        rows = min(shape[0], rows_of(shape[1:], dtype.itemsize))
+        rows = even(shape[0], rows_of(shape[1:], dtype.itemsize))
         made = part.create_variable(name, dims, dtype, chunks=(rows, *shape[1:]), fletcher32=True)
         made.attrs.update(_plain(variable))
         points = tuple(keep[dim] for dim in dims if dim != TIME)
