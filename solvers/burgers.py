@@ -34,6 +34,7 @@ class Burgers(SpectralProgram):
         Option("tau", 5.0, low=1e-9, help="inverse correlation length (gaussian)"),
         Option("alpha", 2.0, low=0.51, help="smoothness (gaussian)"),
         Option("variance", 625.0, low=1e-30, help="factor of the covariance (gaussian)"),
+        Option("mean", "random", ("random", "zero"), help="of the field along the line (gaussian)"),
         Option("modes", 256, low=1, help="shortest wave, in waves along the line (gaussian)"),
     )
     order_time = orders(SCHEME)
@@ -57,7 +58,9 @@ class Burgers(SpectralProgram):
             x = self.grid.coordinates(0)[work.slices[0]]
             return given.amplitude * np.sin(2.0 * np.pi * x / given.length)
         covariance = LaplacianPower(given.variance, given.tau, given.alpha)
-        field = GaussianField(given.seed, 1, covariance, modes=given.modes)
+        field = GaussianField(
+            given.seed, 1, covariance, modes=given.modes, drop_mean=given.mean == "zero"
+        )
         return given.amplitude * field.on(self.grid, work)
 
 

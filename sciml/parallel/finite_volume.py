@@ -31,6 +31,9 @@ class FiniteVolume:
         flux, speeds: the equation, on arrays (fields, rows, faces).
         ghosts: fills the halo at physical boundaries; ``None`` on periodic grids.
 
+    Attributes:
+        padded: the last q with its halo, (fields, …).
+
     Raises:
         InputError: another width of the halo, or three axes.
 
@@ -60,10 +63,10 @@ class FiniteVolume:
         self._halo, self._ghosts, self._hll = halo, ghosts, riemann.hll
         self._flux, self._speeds = flux, speeds
         shape, padded = halo.block.shape, halo.shape
-        self._padded = np.zeros((fields, *padded))
+        self.padded = np.zeros((fields, *padded))
         # A line is a plane with one row, which has no neighbors across y.
-        plane, self._q = ((1, *shape), self._padded[:, None]) if len(shape) == 1 else (
-            shape, self._padded
+        plane, self._q = ((1, *shape), self.padded[:, None]) if len(shape) == 1 else (
+            shape, self.padded
         )  # fmt: skip
         ny, nx = plane
         sweeps = [
@@ -78,11 +81,11 @@ class FiniteVolume:
 
     def __call__(self, q: np.ndarray, out: np.ndarray) -> None:
         """Write to ``out`` from ``q``; both contiguous, (fields, ny, nx) or (fields, nx)."""
-        for padded, values in zip(self._padded, q, strict=True):
+        for padded, values in zip(self.padded, q, strict=True):
             self._halo.owned(padded)[...] = values
             self._halo.exchange(padded)
         if self._ghosts is not None:
-            self._ghosts.fill(self._padded)
+            self._ghosts.fill(self.padded)
         out[...] = 0.0
         total = out.reshape(self._shape)
         for axis, scale, reconstruct, subtract_difference, (left, right) in self._sweeps:

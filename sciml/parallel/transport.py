@@ -8,6 +8,7 @@ import numpy as np
 
 from sciml.domain import Block, Grid
 from sciml.errors import InputError
+from sciml.parallel.ghosts import Ghosts
 from sciml.parallel.halo import Halo
 
 #: A number, or values on the faces across an axis: one more than the block has points along it.
@@ -83,13 +84,25 @@ def face_points(grid: Grid, block: Block, axis: int) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-def face_means(padded: np.ndarray, axis: int) -> np.ndarray:
-    """Means of two neighbors across ``axis``, for each face of the block; ``padded`` has a halo of
-    width 1, filled."""
-    inner = [slice(1, -1)] * padded.ndim
-    low, high = list(inner), list(inner)
-    low[axis], high[axis] = slice(0, -1), slice(1, None)
-    return 0.5 * (padded[tuple(low)] + padded[tuple(high)])
+def face_means(halo: Halo, grid: Grid, values: np.ndarray) -> list[np.ndarray]:
+    """For each axis, means of the two neighbors of each face across it, (ny + 1, nx) and so on; on
+    the boundary of the grid, the value inside. Every rank calls it.
+
+    Args:
+        halo: of width 1.
+        grid: the whole of it.
+        values: on the block.
+    """
+    padded = halo.allocate()
+    halo.owned(padded)[...] = values
+    halo.exchange(padded)
+    Ghosts(halo, grid, "open").fill(padded[None])
+    means = []
+    for axis in range(padded.ndim):
+        low, high = ([slice(1, -1)] * padded.ndim for _ in range(2))
+        low[axis], high[axis] = slice(0, -1), slice(1, None)
+        means.append(0.5 * (padded[tuple(low)] + padded[tuple(high)]))
+    return means
 
 
 def _on_faces(values: OnFaces, block: Block, axis: int, scale: float) -> np.ndarray:
@@ -101,4 +114,4 @@ def _on_faces(values: OnFaces, block: Block, axis: int, scale: float) -> np.ndar
             f"transport: coefficients of shape {np.shape(values)} on the faces across axis {axis}; "
             f"expected {shape}, or what broadcasts to it"
         ) from None
-    return np.ascontiguousarray(spread)
+    return np.array(spread, order="C")

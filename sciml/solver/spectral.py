@@ -82,7 +82,10 @@ class SpectralProgram(Program):
         values = values.reshape(len(self.fields), *self.fourier.work.shape)
         self.u = np.ascontiguousarray(self.fourier.forward(values))
         linear = self.linear()
-        self.integrator = Integrator(self.given.scheme, self.nonlinear, self.dt, linear=linear)
+        work = len(self.fields) * self.grid.size / comm.size * self.given.steps
+        self.integrator = Integrator(
+            self.given.scheme, self.nonlinear, self.dt, linear=linear, work=work
+        )
         self._check_step(comm, linear)
         return self.fourier.block
 

@@ -17,6 +17,9 @@ from sciml.stream.endpoint import Endpoint
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 2_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
+#: Smaller parts are copied into the message: pyzmq has a thread that lets go of those that are not,
+#: and its turns cost more than to copy so much.
+COPIED = 256 << 10
 
 
 class Dealer:
@@ -53,7 +56,7 @@ class Dealer:
 
     def receive(self, timeout: float) -> list[bytes] | None:
         """A message, or ``None`` after ``timeout`` seconds."""
-        if timeout > 0 and not self._socket.poll(int(timeout * 1000) + 1):
+        if timeout > 0 and not self._poller.poll(int(timeout * 1000) + 1):
             return None
         try:
             return self._socket.recv_multipart(zmq.NOBLOCK)
@@ -111,6 +114,9 @@ class Dealer:
             except (zmq.ZMQError, ValueError) as error:
                 socket.close()
                 raise StreamError(f"{self._path}: keys that are no keys ({error})") from error
+        socket.copy_threshold = COPIED
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
         self._monitor = socket.get_monitor_socket()
         socket.connect(self.endpoint.address)
         return socket

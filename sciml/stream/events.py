@@ -85,7 +85,8 @@ class EventQueue:
         self.bytes = 0
         self._items: deque[tuple[Event | Deferred, int]] = deque()
         self._on_drain, self._on_settled = on_drain, on_settled
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
         self._starved = False
         self._closed = False
         self._given: Event | None = None
@@ -93,20 +94,29 @@ class EventQueue:
     @property
     def full(self) -> bool:
         """Whether credit must wait; the consumer is then asked to report when it is half empty."""
-        with self._ready:
+        with self._lock:
             self._starved = self.bytes >= self.limit
             return self._starved
 
     def put_frames(self, frames: Sequence[Frame]) -> None:
-        """Several at once: the consumer is woken once, and the threads change places less often."""
-        with self._ready:
+        """Several at once, behind which :meth:`wake` is to be called."""
+        with self._lock:
             for frame in frames:
-                self._items.append((Arrived(frame), frame.nbytes))
-                self.bytes += frame.nbytes
-            self._ready.notify()
+                nbytes = frame.nbytes
+                self._items.append((Arrived(frame), nbytes))
+                self.bytes += nbytes
+
+    def wake(self) -> None:
+        """Wake the consumer if there is something for it.
+
+        Once for many messages: at every change of threads one of them waits for the interpreter.
+        """
+        with self._lock:
+            if self._items:
+                self._ready.notify()
 
     def put(self, event: Event | Deferred, nbytes: int = 0) -> None:
-        with self._ready:
+        with self._lock:
             if isinstance(event, Control):
                 # Only the newest counts, and it must not overtake what came before it.
                 self._items = deque(i for i in self._items if not isinstance(i[0], Control))
@@ -123,10 +133,11 @@ class EventQueue:
         given, self._given = self._given, None
         if given is not None:
             self._on_settled(given)
-        with self._ready:
-            self._ready.wait_for(lambda: self._items or self._closed, timeout)
+        with self._lock:
             if not self._items:
-                return None
+                self._ready.wait_for(lambda: self._items or self._closed, timeout)
+                if not self._items:
+                    return None
             item, nbytes = self._items.popleft()
             self.bytes -= nbytes
             drained = self._starved and self.bytes <= self.limit // 2
@@ -140,7 +151,7 @@ class EventQueue:
 
     def close(self) -> None:
         """Wakes whoever waits; what is queued can still be taken."""
-        with self._ready:
+        with self._lock:
             self._closed = True
             self._ready.notify_all()
 

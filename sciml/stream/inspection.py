@@ -26,12 +26,16 @@ def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> n
             that are not finite.
         Malformed: payload and shape do not go together.
     """
-    field = _field(header, stream)
-    where = f"field '{field.name}' at step {header.step} (rank {session.rank})"
-    dtype = _dtype(header, stream, where)
-    _check_shape(header, field, stream, session, where)
+    layout = (header.field, header.dtype, header.global_shape, header.offset, header.shape)
+    dtype = session.layouts.get(layout)
+    if dtype is None:
+        field = _field(header, stream)
+        dtype = _dtype(header, stream, _where(header, session))
+        _check_shape(header, field, stream, session, _where(header, session))
+        session.layouts[layout] = dtype
     check_payload(header.shape, dtype.itemsize, len(payload))
     if not isfinite(header.time):
+        where = _where(header, session)
         raise BadBlock(f"{where}: time {header.time}; expected a finite number")
     values = np.frombuffer(payload, dtype).reshape(header.shape)
     if dtype.kind == "f":
@@ -40,8 +44,13 @@ def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> n
             index = tuple(int(i) for i in np.argwhere(~finite)[0])
             value = values[index]
             index = tuple(i + o for i, o in zip(index, header.offset, strict=True))
+            where = _where(header, session)
             raise BadBlock(f"{where}: {value} at index {index}; expected finite values")
     return values
+
+
+def _where(header: Header, session: Session) -> str:
+    return f"field '{header.field}' at step {header.step} (rank {session.rank})"
 
 
 def _field(header: Header, stream: Stream) -> Field:

@@ -53,7 +53,7 @@ class Intervals:
             self._starts.append(number)
             self._stops.append(number + 1)
             self._length += 1
-        else:
+        elif number < self._starts[-1]:
             self.add_range(number, number + 1)
 
     def add_range(self, start: int, stop: int) -> None:

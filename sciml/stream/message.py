@@ -14,9 +14,8 @@ before it is compared with the bytes that came.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -133,8 +132,7 @@ def extents(message: Mapping[str, Any], key: str) -> tuple[int, ...]:
 # -- blocks -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One block of one field of one frame.
 
     Args:

@@ -78,13 +78,13 @@ class Registry:
     def handle(self, peer: bytes, parts: Sequence[Any]) -> None:
         """Do what one message asks; whatever it contains, this returns."""
         try:
-            if not parts:
-                raise m.Malformed("an empty message")
-            envelope = m.decode_envelope(parts[0])
+            envelope = m.decode_envelope(parts[0] if parts else b"")
             handler = self._handlers.get(envelope["kind"])
             if handler is None:
                 raise m.Malformed(f"a message of kind {envelope['kind']!r:.40}")
+            written = self.journal.written
             handler(peer, envelope, parts[1:])
+            self.problem = "" if self.journal.written > written else self.problem
         except Refusal as error:
             self._refuse(peer, str(error))
         except (StreamError, DomainError) as error:
@@ -96,6 +96,9 @@ class Registry:
                 log.error("spool: %s; solvers wait until there is room", error)
             self.problem = f"spool: {error}"
             self.peers.pop(peer, None)
+            if envelope["kind"] == m.HELLO:  # it waits as long as we say that we are here
+                here = {"hello": envelope["hello"], "reason": self.problem, "present": True}
+                self._answer(peer, m.WAIT, **here)
         except Exception as error:
             # A message may stop itself, never the thread that serves all the others.
             log.exception("message from a client could not be handled")
@@ -103,7 +106,8 @@ class Registry:
             self._refuse(peer, f"the trainer could not handle a message: {error}")
 
     def flush(self) -> None:
-        """Put into the outbox what the messages since the last call amount to."""
+        """Put into the outbox what the messages since the last call amount to; wake the trainer."""
+        self.events.wake()
         for session in self.credit.touched:
             stream = self.streams.get(session.simulation)
             if session.peer is None or stream is None:
@@ -138,18 +142,17 @@ class Registry:
         """The simulation will not be run again: close it with the frames it has."""
         if simulation in self.closed or self.ledger.reason(simulation) is not None:
             return
-        self._drop(simulation, "the study goes on without this simulation")
         self.ledger.trim(simulation)
-        self._close(simulation)
+        self._close(simulation, abandoned=True)
+        self._drop(simulation, "the study goes on without this simulation")
 
     # -- messages -------------------------------------------------------------------------------
 
     def _hello(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
         number = m.whole(envelope, "simulation")
-        attempt = m.whole(envelope, "attempt", low=1)
+        attempt, hello = m.whole(envelope, "attempt", low=1), m.whole(envelope, "hello", low=1)
         ranks = m.whole(envelope, "ranks", low=1, high=RANKS_LIMIT)
         rank = m.whole(envelope, "rank", high=ranks)
-        hello = m.whole(envelope, "hello", low=1)
         token = envelope.get("token")
         if not isinstance(token, bytes) or not 8 <= len(token) <= 64:
             raise m.Malformed("hello without a token")
@@ -220,7 +223,6 @@ class Registry:
         except BadBlock as error:
             self.quarantine(session.simulation, str(error))
             return
-        self.problem = ""
         session.sequence = m.whole(envelope, "sequence", low=session.sequence)
         self.credit.touched.add(session)
 
@@ -264,8 +266,8 @@ class Registry:
                 )
             if not stream.opened:
                 self.reception.open(stream, continues=False)
-            self._drop(session.simulation, None)
             self._close(session.simulation)
+            self._drop(session.simulation, None)
         self._answer(peer, m.BYE, hello=session.hello)
 
     def _exchange(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
@@ -290,8 +292,6 @@ class Registry:
             raise m.Malformed("hello whose description is of another simulation")
         old = self.streams.get(number)
         delivered = old.delivered if old else self.ledger.entered(number)
-        if old is not None:
-            self._drop(number, "fenced: a newer attempt is streaming")
         stream = Stream.begin(
             simulation, attempt, ranks, digest(simulation), delivered, self.journal.values
         )
@@ -303,6 +303,8 @@ class Registry:
             digest=stream.digest,
             description=description,
         )
+        if old is not None:
+            self._drop(number, "fenced: a newer attempt is streaming")
         self.streams[number] = stream
         self.reception.expect_overlap(stream, old.simulation if old else None)
         return stream
@@ -382,8 +384,8 @@ class Registry:
                     self._refuse(session.peer, reason)
         self._count_active()
 
-    def _close(self, simulation: int) -> None:
-        self.journal.note(CLOSED, simulation)
+    def _close(self, simulation: int, abandoned: bool = False) -> None:
+        self.journal.note(CLOSED, simulation, abandoned=abandoned)
         self.closed.add(simulation)
         self.ledger.close(simulation)
         self.events.put(Closed(simulation))

@@ -17,17 +17,17 @@ from sciml.errors import StreamError
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
-from sciml.stream.description import simulation_from_wire
+from sciml.stream.description import simulation_from_wire, simulation_to_wire
 from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, candidate_ports, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
-from sciml.stream.journal import Journal
+from sciml.stream.journal import SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
 
 #: Messages and bytes taken before answers go out: acknowledgements are cumulative.
-BURST, BURST_BYTES = 64, 1 << 20
+BURST, BURST_BYTES = 64, 4 << 20
 TICK_MS = 200
 BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
@@ -211,6 +211,25 @@ class Server:
             self._simulations[number] = simulation_from_wire(wire)
         return self._simulations[number]
 
+    def store(self, frame: Frame) -> None:
+        """Put a frame that entered before, and was lost since, back into the spool."""
+        self._journal.add_frame(frame)
+
+    def adopt(self, simulation: Simulation) -> None:
+        """Put the description of a simulation, lost like its frames, back into the spool."""
+        if self.simulation(simulation.id) is None:
+            self._simulations[simulation.id] = simulation
+            if self.ledger.finished(simulation.id):  # the others say it when they are run again
+                wire = simulation_to_wire(simulation)
+                self._journal.note(SIMULATION, simulation.id, description=wire)
+
+    def settled(self) -> list[tuple[int, int]]:
+        """Ranges of simulations of which nothing more is to come."""
+        found = self.ledger.concluded()
+        with self._lock:
+            found.update(self._registry.closed)
+        return found.ranges()
+
     def abandon(self, simulation: int) -> None:
         """It will not be run again: what has arrived is all there is, and it is closed."""
         with self._lock:
@@ -268,9 +287,10 @@ class Server:
             poller.register(self._gate.socket, zmq.POLLIN)
         try:
             while not self._stopping:
-                poller.poll(TICK_MS)
-                self._drain_wakes()
-                if self._gate is not None:
+                ready = dict(poller.poll(TICK_MS))
+                if self._waker in ready:
+                    self._drain_wakes()
+                if self._gate is not None and self._gate.socket in ready:
                     self._gate.answer()
                 with self._lock:
                     self._take_burst()

@@ -12,6 +12,9 @@ from sciml.samples import Simulation
 from sciml.stream.assembler import Assembler
 from sciml.stream.intervals import Intervals
 
+#: What all blocks of one field from one rank have in common: field, dtype, global shape, offset, shape.
+Layout = tuple[str, str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
 
 @dataclass(eq=False, slots=True)
 class Session:
@@ -39,6 +42,8 @@ class Session:
     withheld: int = 0
     granted: int = 0
     done: bool = False
+    #: Layouts of blocks that passed every check: one a field, since all others are refused.
+    layouts: dict[Layout, np.dtype] = field(default_factory=dict)
 
     def bind(self, peer: bytes, hello: int) -> None:
         """A connection said hello: the count of bytes begins anew."""

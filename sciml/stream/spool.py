@@ -16,6 +16,7 @@ cache, which outlives the process; power loss is not covered.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -30,7 +31,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.errors import InputError, no_room
 from sciml.stream.checksum import checksum
 
 MAGIC = b"\x93sciml\x02\n"
@@ -40,6 +41,9 @@ ALIGNMENT = 64
 SEGMENT_SIZE = 64 << 20
 #: Larger writes make Linux take huge pages, which cost several times more when they are fresh.
 WRITE_SIZE = 1 << 20
+#: Parts of one write; the system takes 1024.
+PARTS = 512
+_ZEROS = bytes(ALIGNMENT)
 #: A segment with less than this part alive is rewritten.
 SPARSE = 0.5
 
@@ -208,35 +212,65 @@ class Spool:
             OSError: no room on the disk; none of them counts as written.
         """
         with self._lock:
-            orders: list[int] = []
+            first = self._order + 1
+            self._order += len(records)
+            orders = list(range(first, self._order + 1))
             try:
-                for header, payload in records:
-                    self._order += 1
-                    self._write(self._order, msgpack.packb(header), payload)
-                    orders.append(self._order)
+                self._write_all(
+                    (order, msgpack.packb(header), payload)
+                    for order, (header, payload) in zip(orders, records, strict=True)
+                )
             except OSError:
                 self.drop(orders)
                 raise
             return orders
 
-    def _write(self, order: int, header: Any, payload: Any) -> None:
-        nbytes = memoryview(payload).nbytes
-        size = _PREFIX.size + len(header) + nbytes
-        segment = self._room(_padded(size))
-        checked = _CHECKED.pack(len(header), nbytes, order, segment.number)
-        crc = checksum(payload, zlib.crc32(header, zlib.crc32(checked)))
-        parts = [MAGIC + crc.to_bytes(4, "little") + checked, header]
-        body = memoryview(payload).cast("B") if nbytes else b""
-        written = os.pwritev(segment.fd, [*parts, body[:WRITE_SIZE]], segment.used)
-        for start in range(WRITE_SIZE, nbytes, WRITE_SIZE):
-            at = segment.used + size - nbytes + start
-            written += os.pwrite(segment.fd, body[start : start + WRITE_SIZE], at)
+    def _write_all(self, records: Iterable[tuple[int, bytes, Any]]) -> None:
+        """Write (order, header, payload); small neighbors share a system call."""
+        parts: list[Any] = []
+        places: list[tuple[int, _Place]] = []
+        size = 0  # of what waits
+        for order, header, payload in records:
+            body = memoryview(payload)
+            length = _PREFIX.size + len(header) + body.nbytes
+            start = _padded(size)
+            if places and not (
+                start + length <= WRITE_SIZE
+                and segment.used + start + length <= segment.size
+                and len(parts) < PARTS
+            ):
+                self._put(parts, places, size)
+                parts, places, size, start = [], [], 0, 0
+            if places:
+                parts.append(_ZEROS[: start - size])
+            else:
+                segment = self._room(_padded(length))
+            place = _Place(segment, segment.used + start, len(header), body.nbytes)
+            checked = _CHECKED.pack(place.header, place.payload, order, segment.number)
+            crc = checksum(payload, zlib.crc32(header, zlib.crc32(checked)))
+            parts += (MAGIC + crc.to_bytes(4, "little") + checked, header)
+            if body.nbytes:
+                flat = body.cast("B")
+                parts += (flat[i : i + WRITE_SIZE] for i in range(0, len(flat), WRITE_SIZE))
+            places.append((order, place))
+            size = start + length
+        if places:
+            self._put(parts, places, size)
+
+    def _put(self, parts: list[Any], places: list[tuple[int, _Place]], size: int) -> None:
+        """Write ``parts`` behind what the active segment holds; then they are where ``places`` say."""
+        segment = places[0][1].segment
+        # A record larger than a write comes alone: prefix, header and first piece, then the others.
+        calls = [parts[:3], *([p] for p in parts[3:])] if size > WRITE_SIZE else [parts]
+        written = 0
+        for call in calls:
+            written += os.pwritev(segment.fd, call, segment.used + written)
         if written != size:
-            raise OSError(f"{segment.path}: {written} of {size} bytes written")
-        place = _Place(segment, segment.used, len(header), nbytes)
-        segment.used += place.size
-        self.bytes += place.size
-        self._note(order, place)
+            raise OSError(errno.ENOSPC, f"{written} of {size} bytes written", str(segment.path))
+        segment.used += _padded(size)
+        self.bytes += _padded(size)
+        for order, place in places:
+            self._note(order, place)
 
     def _room(self, size: int) -> _Segment:
         """The active segment, or the next one if ``size`` bytes do not fit."""
@@ -286,18 +320,21 @@ class Spool:
         """Delete segments without a living record; rewrite those that are mostly dead.
 
         Survivors are appended to the active segment, under their old order, before the old segment
-        goes: a kill in between leaves both, and a scan takes one.
+        goes: a kill in between leaves both, and a scan takes one. Where the disk has no room for
+        them, the old segments stay.
         """
         with self._lock:
             sparse = [s for s in self._segments if s.alive < SPARSE * s.used]
             if self._active in sparse:
                 self._active = None
-        for segment in sparse:
-            for order in sorted(segment.orders):
-                with self._lock:  # one record at a time, so that the stream goes on meanwhile
-                    place = self._places.get(order)
-                    if place is not None and place.segment is segment:
-                        self._move(order, place)
+        # The dead ones first: their room may be what the survivors of the others need.
+        for segment in sorted(sparse, key=lambda s: s.alive):
+            try:
+                self._evacuate(segment)
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                return
             with self._lock:
                 self._segments.remove(segment)
                 self.bytes -= segment.used
@@ -306,10 +343,17 @@ class Spool:
                 else:
                     _remove(segment)
 
+    def _evacuate(self, segment: _Segment) -> None:
+        for order in sorted(segment.orders):
+            with self._lock:  # one record at a time, so that the stream goes on meanwhile
+                place = self._places.get(order)
+                if place is not None and place.segment is segment:
+                    self._move(order, place)
+
     def _move(self, order: int, place: _Place) -> None:
         body = np.empty(place.header + place.payload, np.uint8)
         os.preadv(place.segment.fd, [body], place.offset + _PREFIX.size)
-        self._write(order, body[: place.header], body[place.header :])
+        self._write_all([(order, bytes(body[: place.header]), body[place.header :])])
 
     def close(self) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Parcel
 
 #: Several steps ride in one message up to this size, bytes, …
-BATCH = 512 << 10
+BATCH = 2 << 20
 #: … but only while the solver calls ``send`` faster than this, seconds, …
 BATCH_PACE = 0.005
 #: … and none waits longer than this, seconds.

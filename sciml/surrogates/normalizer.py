@@ -134,9 +134,11 @@ class Normalizer(nn.Module):
 
 def _measure(values: np.ndarray, shift: bool) -> np.ndarray:
     """Count, mean and sum of squared deviations from it (from zero without ``shift``)."""
-    mean = values.mean(dtype=np.float64) if shift else 0.0
-    deviation = np.subtract(values, mean, dtype=np.float64).ravel()
-    return np.array([values.size, mean, deviation @ deviation])
+    deviation = np.array(values, np.float64).ravel()
+    mean = deviation.mean() if shift else 0.0
+    deviation -= mean
+    # No product of vectors: BLAS would start threads, for which the trainer has no processor to spare.
+    return np.array([deviation.size, mean, np.add.reduce(np.square(deviation, out=deviation))])
 
 
 def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -46,6 +46,45 @@ CASES = {
     "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
     "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
     "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
+    "forced-burgers": (
+        "forced_burgers",
+        "--points 43 --dt 0.05 --steps 60 --every 20 --seed 4",
+    ),
+    "forced-burgers-diffusive": (
+        "forced_burgers",
+        "--points 40 --dt 0.05 --steps 60 --every 20 --seed 4 --beta 0.1",
+    ),
+    "korteweg-de-vries-burgers": (
+        "korteweg_de_vries_burgers",
+        "--shape 64 --dt 0.02 --steps 40 --every 20 --seed 4",
+    ),
+    "shallow-water": (
+        "shallow_water",
+        "--shape 17 16 --dt 0.05 --steps 20 --every 10 --radius 0.9 --x0 0.3 --y0 -0.2",
+    ),
+    "shallow-water-walls": (
+        "shallow_water",
+        "--shape 16 17 --dt 0.05 --steps 20 --every 10 --initial smooth --boundary wall --seed 2",
+    ),
+    "shallow-water-periodic": (
+        "shallow_water",
+        "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
+        "--wind 0.5 --radius 0.8",
+    ),
+    "wave": (
+        "wave",
+        "--shape 17 16 --dt 0.015 --steps 40 --every 20 --medium smooth --initial smooth --seed 3",
+    ),
+    "wave-held": (
+        "wave",
+        "--shape 16 17 --dt 0.015 --steps 40 --every 20 --medium layers --boundary dirichlet "
+        "--x0 0.4 --width 0.1",
+    ),
+    "wave-rk4": (
+        "wave",
+        "--shape 17 15 --dt 0.015 --steps 40 --every 20 --medium smooth --boundary dirichlet "
+        "--initial smooth --scheme rk4",
+    ),
     "antiderivative": ("antiderivative", "--shape 23 --steps 70 --every 7 --seed 3"),
     "nonlinear-ode": ("nonlinear_ode", "--shape 23 --steps 70 --every 7 --mean -2.2 --seed 3"),
     "pendulum": ("pendulum", "--shape 23 --steps 6 --end 7 --k 3 --scheme heun --substeps 8"),

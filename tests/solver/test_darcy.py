@@ -95,6 +95,15 @@ def test_layers_are_exact():
     np.testing.assert_allclose(-k * np.diff(got[3]) / h, darcy.harmonic_mean(values, widths) * 2.0)
 
 
+def test_both_phases_are_in_every_sample(program):
+    """As in the published files of FNO's Darcy flow: a share of 0.50 ± 0.05, from 0.34 to 0.64; with the
+    mean of g it would be 0.50 ± 0.33, and one sample in eight uniform."""
+    run = started(program, "--shape 33 33 --modes 32 --seed 1")
+    shares = np.array([(run.coefficient(n) == run.given.high).mean() for n in range(200)])
+    assert abs(shares.mean() - 0.5) < 0.02
+    assert 0.04 < shares.std() < 0.08 and shares.min() > 0.2 and shares.max() < 0.8
+
+
 @pytest.mark.parametrize("coefficient", ["smooth", "thresholded", "rough", "multiscale"])
 def test_frames_are_samples_of_their_own(program, coefficient):
     words = f"--shape 40 36 --coefficient {coefficient} --seed 4"

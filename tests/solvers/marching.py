@@ -38,15 +38,21 @@ class March:
         return self.program.domain().coordinates(axis)
 
 
-def march(name, *, every=None, **options):
-    """Run ``steps`` steps; keeps each ``every``-th state, by default the first and the last."""
+def started(name, **options):
+    """The program at its initial state."""
     words = []
     for key, value in options.items():
         words += [f"--{key}", *map(str, value if isinstance(value, tuple) else (value,))]
     cls = program(name)
-    given = parse(cls, words)
-    run = cls(given)
+    run = cls(parse(cls, words))
     run.start(ALONE)
+    return run
+
+
+def march(name, *, every=None, **options):
+    """Run ``steps`` steps; keeps each ``every``-th state, by default the first and the last."""
+    run = started(name, **options)
+    given = run.given
     every = every or max(given.steps, 1)
     states, times, time = [copies(run)], [0.0], 0.0
     for n in range(given.steps):

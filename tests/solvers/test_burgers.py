@@ -78,3 +78,13 @@ def test_a_thin_front_is_said_to_be_under_resolved(capsys):
     march("burgers", shape=(64,), initial="sine", nu=5e-4, dt=1e-3, steps=300, every=50)
     said = capsys.readouterr().err
     assert said.count("under-resolved") == 1 and "64" in said
+
+
+@pytest.mark.parametrize(
+    ("mean", "smallest", "largest"), [("zero", 0.0, 1e-12), ("random", 0.01, 4.0)]
+)
+def test_a_random_field_with_and_without_its_mean(mean, smallest, largest):
+    options = {"shape": (64,), "modes": 16, "seed": 3, "mean": mean, "steps": 20, "dt": 1e-3}
+    run = march("burgers", **options)
+    means = np.abs(np.mean(run.fields["u"], axis=-1))
+    assert smallest <= means[0] <= largest and means[-1] == pytest.approx(means[0], abs=1e-12)

@@ -72,6 +72,26 @@ def test_a_complex_state_with_a_real_operator_takes_the_short_way_to_the_same(me
     np.testing.assert_allclose(fast, slow, rtol=1e-14)
 
 
+@pytest.mark.parametrize("method", IMPLICIT)
+def test_compiled_and_numpy_combinations_agree(method):
+    linear = -np.linspace(0.1, 3.0, 700).reshape(7, 100)
+    ends = []
+    for work in (0.0, 1e12):
+        u = np.random.default_rng(1).standard_normal((3, 7, 100)) * (0.3 + 0.1j)
+        stepper = Integrator(method, riccati, 0.05, linear=linear, work=work)
+        for n in range(5):
+            stepper.advance(0.05 * n, u)
+        assert stepper.compiled == (work > 0.0)
+        ends.append(u)
+    np.testing.assert_array_equal(*ends)
+
+
+def test_complex_operators_are_not_compiled():
+    stepper = Integrator("etdrk4", riccati, 0.1, linear=np.array([1j]), work=1e12)
+    stepper.advance(0.0, np.array([1.0 + 0j]))
+    assert not stepper.compiled
+
+
 def test_the_operator_is_broadcast_over_components():
     linear = np.array([[-1.0, -2.0, -3.0]])
     u = np.full((2, 3), 0.3)
