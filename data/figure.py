@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LogNorm
 from PIL import Image
 
 import sciml
@@ -88,7 +89,9 @@ def maps(ds: xr.Dataset, fields: list[str]) -> plt.Figure:
 def show(panel: plt.Axes, field: xr.DataArray, low: float, high: float):
     """One field as an image."""
     colors, span = "viridis", {"vmin": low, "vmax": high}
-    if low < 0.0 < high and -0.33 < (high + low) / (high - low) < 0.33:
+    if low > 0.0 and high > 100.0 * low:
+        span = {"norm": LogNorm(low, high)}
+    elif low < 0.0 < high and -0.33 < (high + low) / (high - low) < 0.33:
         colors, span = "RdBu_r", {"vmin": -max(-low, high), "vmax": max(-low, high)}
     panel.set(xticks=[], yticks=[])
     return panel.imshow(field, cmap=colors, origin="lower", **span)

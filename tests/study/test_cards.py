@@ -33,7 +33,8 @@ def test_the_card_says_what_it_must(folder):
     assert card.startswith(f"# {folder.name}: ")
     for heading in ("Equation", "Specification and source", "Published figures", "Licence"):
         assert f"**{heading}.**" in card
-    assert "split" in card.lower() and "@" not in card
+    assert "train / validation / test" in card or "**Splits.**" in card
+    assert "@" not in card
     [picture] = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", card)
     assert 1000 < (folder / picture).stat().st_size < LARGEST
     for link in re.findall(r"\]\((?!http)([^)]+)\)", card):
