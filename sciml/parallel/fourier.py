@@ -11,7 +11,7 @@ import numpy as np
 from sciml.domain import Block, Grid
 from sciml.errors import DomainError, InputError
 from sciml.parallel.decomposition import span
-from sciml.parallel.reduce import Sum
+from sciml.parallel.reduce import Sum, inner
 from sciml.parallel.slab_transform import LineTransform, SlabTransform
 
 
@@ -150,9 +150,9 @@ class Fourier:
     def dot(self, a: np.ndarray, b: np.ndarray) -> float:
         """Mean of f·g over the box, from the coefficients of both; as :meth:`mean_square`."""
         # All modes count twice, for c(−m), but for those with last wave number 0.
-        total = 2.0 * np.vdot(a, b).real
+        total = 2.0 * inner(a, b)
         if self._columns.start == 0:
-            total -= np.vdot(a[..., 0], b[..., 0]).real
+            total -= inner(a[..., 0], b[..., 0])
         return float(total) if self._sum is None else self._sum(total)
 
     def tail(self, c: np.ndarray) -> float:

@@ -133,7 +133,8 @@ class Recorder:
         the index."""
         with self._lock:
             if reason:
-                self._absent[simulation] = reason
+                # The first one is the cause: who is quarantined is given up thereafter.
+                self._absent.setdefault(simulation, reason)
             state = self._open.pop(simulation, None)
             if state is not None and state.file is not None:
                 state.file.discard()

@@ -280,7 +280,7 @@ class Client:
         if kind == m.WAIT:
             # A sign of life, but not of what is waited for: unless it is the trainer that waits.
             self._waits = m.text(message, "reason", 4096)
-            if message.get("present") is True:
+            if message.get("here") is True:
                 self._patience.heard()
             clock.sleep(HELLO_PAUSE)
             if self._patience.exhausted:

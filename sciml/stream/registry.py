@@ -97,8 +97,7 @@ class Registry:
             self.problem = f"spool: {error}"
             self.peers.pop(peer, None)
             if envelope["kind"] == m.HELLO:  # it waits as long as we say that we are here
-                here = {"hello": envelope["hello"], "reason": self.problem, "present": True}
-                self._answer(peer, m.WAIT, **here)
+                self._answer(peer, m.WAIT, hello=envelope["hello"], reason=self.problem, here=True)
         except Exception as error:
             # A message may stop itself, never the thread that serves all the others.
             log.exception("message from a client could not be handled")

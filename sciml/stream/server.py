@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,16 +213,16 @@ class Server:
         return self._simulations[number]
 
     def store(self, frame: Frame) -> None:
-        """Put a frame that entered before, and was lost since, back into the spool."""
+        """Put back into the spool a frame that entered before and was lost since."""
         self._journal.add_frame(frame)
 
     def adopt(self, simulation: Simulation) -> None:
         """Put the description of a simulation, lost like its frames, back into the spool."""
-        if self.simulation(simulation.id) is None:
-            self._simulations[simulation.id] = simulation
-            if self.ledger.finished(simulation.id):  # the others say it when they are run again
-                wire = simulation_to_wire(simulation)
-                self._journal.note(SIMULATION, simulation.id, description=wire)
+        number, wire = simulation.id, simulation_to_wire(simulation)
+        if self.simulation(number) is None:
+            self._simulations[number] = simulation
+            if self.ledger.finished(number):  # the others say it when they are run again
+                self._journal.note(SIMULATION, number, description=wire)
 
     def settled(self) -> list[tuple[int, int]]:
         """Ranges of simulations of which nothing more is to come."""
@@ -363,14 +364,7 @@ class Server:
         port = self._bind_port(router)
         host = self._host if self._host not in ("0.0.0.0", "*") else socket.getfqdn()
         self.address = f"tcp://{host}:{port}"
-        keys = self._keys = Keys(
-            self._keys.epoch,
-            port,
-            self._keys.server_public,
-            self._keys.server_secret,
-            self._keys.client_public,
-            self._keys.client_secret,
-        )
+        keys = self._keys = replace(self._keys, port=port)
         keys.write(self.run_dir)
         Endpoint(
             self.address, self.epoch, keys.server_public, keys.client_public, keys.client_secret

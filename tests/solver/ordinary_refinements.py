@@ -27,7 +27,7 @@ REFINEMENTS = (
         "diffusion_reaction",
         {"steps": 1, "substeps": 40},
         tuple({"shape": (11, n)} for n in (26, 51, 101)),
-        finer("diffusion_reaction", (11, 401), steps=1, substeps=200),
+        finer("diffusion_reaction", (11, 401), steps=1, substeps=240),
         below=0.2,
         above=0.2,
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sciml.errors import DivergedError, InputError, nearest
+from sciml.parallel.reduce import inner
 from sciml.solver.integrators.combination import InOnePass, PartByPart
 from sciml.solver.integrators.methods import METHODS
 
@@ -77,7 +78,7 @@ class Integrator:
             combine(u, stage)
             time = t + row.time * self.dt
         # One pass, and a sum that cannot overflow by itself unless the state nearly has.
-        if not np.isfinite(np.vdot(u, u).real):
+        if not np.isfinite(inner(u, u)):
             raise DivergedError(f"the state is not finite at t={t + self.dt:g}")
 
     def _rate(self, t: float, u: np.ndarray, out: np.ndarray) -> None:
