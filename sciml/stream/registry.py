@@ -16,16 +16,12 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.journal import BYE, CLOSED, QUARANTINED, RANK, SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.reception import Reception
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import Refusal, Session, Stream
 from sciml.stream.slot_reader import Readers
 
 log = logging.getLogger("sciml.stream")
 
 RANKS_LIMIT = 1 << 16
-
-
-class Refusal(StreamError):
-    """A peer is told no, with the reason; nothing else changes."""
 
 
 class Registry:

@@ -34,7 +34,10 @@ def with_room(size, *arguments, timeout=240):
 
 def test_a_run_that_finds_no_room_ends_to_be_resumed_and_finishes(command, write_study, tmp_path):
     # Segments of 12.5 MB on a disk that gives 4 MB: not even the first note can be written.
-    study, out = write_study(stream={"spool_limit": "100MB", "patience": 2.0}), tmp_path / "run"
+    # Without a number of steps: training ends when all that was asked for has come.
+    training = {"batch_size": 4, "phases": [{"lr": 1e-3}]}
+    stream = {"spool_limit": "100MB", "patience": 2.0}
+    study, out = write_study(stream=stream, training=training), tmp_path / "run"
     ended = with_room(4_000_000, "run", study, "--out", out)
     assert ended.returncode == 75, ended.stderr
     assert "Traceback" not in ended.stderr
