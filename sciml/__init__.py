@@ -5,13 +5,26 @@ from importlib import import_module
 # Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
 _PUBLIC = {
     "fit": "sciml.training",
+    "generate": "sciml.study.generate.generating",
+    "load_dataset": "sciml.study.published",
     "simulate": "sciml.solver.simulate",
     "run": "sciml.study.api",
     "load": "sciml.study.api",
+    "open_recording": "sciml.record",
     "open_run": "sciml.study.api",
 }
 
-__all__ = ["__version__", "fit", "load", "open_run", "run", "simulate"]
+__all__ = [
+    "__version__",
+    "fit",
+    "generate",
+    "load",
+    "load_dataset",
+    "open_recording",
+    "open_run",
+    "run",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -9,10 +9,15 @@ from typing import Annotated
 
 import typer
 
-from sciml.errors import InputError, ScimlError
+from sciml.errors import InputError, ScimlError, no_room
 from sciml.installation import version, warn_of_namesake
 
-BAD_INPUT, INTERRUPTED = 2, 130
+#: Exit codes. 75 is for what may succeed if it is tried again: a run that is to be resumed, a full disk.
+BAD_INPUT, INTERRUPTED, NO_ROOM = 2, 130, 75
+
+Force = Annotated[
+    bool, typer.Option("--force", help="go on though the study is not the one of the run")
+]
 
 app = typer.Typer(
     name="sciml",
@@ -83,6 +88,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="go on with this run of `sciml train` instead")
     ] = None,
+    force: Force = False,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Train a study on data that are there, through the same loop."""
@@ -91,9 +97,11 @@ def train(
 
     shown = True if plain else None
     if resume is not None:
-        if study or data or out or epochs or stream or set_:
-            raise InputError("--resume takes all else from the run; expected no other argument")
-        _, code = resume_offline(resume, plain=shown)
+        if data or out or epochs or stream:
+            raise InputError("--resume takes data and mode from the run; expected neither")
+        _, code = resume_offline(resume, study, overrides=set_ or [], force=force, plain=shown)
+    elif force:
+        raise InputError("--force goes with --resume RUN; expected one of them, or neither")
     elif study is None or data is None:
         raise InputError("expected a study and --from DATA, or --resume RUN")
     else:
@@ -111,16 +119,69 @@ def train(
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="run directory that was interrupted or killed")],
+    study: Annotated[
+        str | None, typer.Option(help="study to go on with; default: the one of the run")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
+    ] = None,
+    force: Force = False,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
-    """Go on with a run where its last checkpoint and its spool stand."""
+    """Go on with a run where its last checkpoint and its spool stand.
+
+    A study that is not the one of the run is refused, key by key; --force takes on what may change.
+    """
     from sciml.study.api import resume as go_on
     from sciml.study.offline import is_offline, resume_offline
     from sciml.study.rundir import RunDirectory
 
     if is_offline(RunDirectory.open(run_dir)):
         go_on = resume_offline
-    _, code = go_on(run_dir, plain=True if plain else None)
+    _, code = go_on(
+        run_dir, study, overrides=set_ or [], force=force, plain=True if plain else None
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def generate(
+    dataset: Annotated[str, typer.Argument(help="a recipe: data/heat_online, or its name")],
+    out: Annotated[Path, typer.Option(help="netCDF file to write; run again to go on with it")],
+    size: Annotated[str, typer.Option(help="small (minutes on 2 cores) or full")] = "small",
+    simulations: Annotated[
+        int | None, typer.Option(min=1, help="so many in all, for a quick try")
+    ] = None,
+    ranks: Annotated[int | None, typer.Option(min=1, help="MPI ranks a run")] = None,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="runs side by side; default: as many as fit")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override: splits.train=8")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="write the file without runs that failed")
+    ] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="dask scheduler to run on, such as tcp://head:8786")
+    ] = None,
+    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+) -> None:
+    """Make a dataset: many simulations, one netCDF file."""
+    from sciml.study.generate.generating import execute
+    from sciml.study.generate.recipe import load_recipe
+
+    code = execute(
+        load_recipe(dataset, size, set_ or []),
+        out,
+        size=size,
+        simulations=simulations,
+        ranks=ranks,
+        at_once=at_once,
+        allow_missing=allow_missing,
+        scheduler=scheduler,
+        plain=True if plain else None,
+    )
     raise typer.Exit(code)
 
 
@@ -220,10 +281,8 @@ def _dry_run(study) -> None:
     from sciml.study.designs import plan
     from sciml.study.dryrun import estimate
     from sciml.study.jobs import check
-    from sciml.surrogates.registry import check as check_model
 
     description = check(study)
-    check_model(study.model.name, study.model.config)
     print(f"{study.name}: {description.summary}")
     for name, value in estimate(study, description, plan(study)).rows():
         print(f"{name:>16}  {value}")
@@ -236,13 +295,19 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
 
 
 def main() -> None:
-    """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130."""
+    """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130, and a full
+    disk, after which the command may be tried again, is 75."""
     warn_of_namesake()
     try:
         app(standalone_mode=True)
-    except ScimlError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    except (ScimlError, OSError) as error:
+        if not (isinstance(error, ScimlError) or no_room(error)):
+            raise
+        line = f"error: {' '.join(str(error).split())}"
+        if isinstance(error, OSError):
+            line += "; free some room, then try again"
+        print(line, file=sys.stderr)
+        sys.exit(NO_ROOM if no_room(error) else BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
+
+#: What a system says when nothing more can be written: full disk, quota, limit on file sizes.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: As libraries in Rust say it, whose errors bear no number.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class ScimlError(Exception):
@@ -20,6 +27,21 @@ class DomainError(ScimlError, ValueError):
 
 class StreamError(ScimlError, RuntimeError):
     """The trainer refused a stream, or the stream broke in a way that waiting will not mend."""
+
+
+class DivergedError(ScimlError, ArithmeticError):
+    """A computed state is not finite any more."""
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that a disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return True
+        if any(int(number) in _NO_ROOM for number in _OS_ERROR.findall(str(error))):
+            return True
+        error = error.__cause__
+    return False
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,11 +9,11 @@ from sciml.parallel import (
     ConjugateGradient,
     Decomposition,
     Halo,
+    Laplacian,
     PiecewiseField,
     SmoothField,
     Sum,
     free_points,
-    shifted,
 )
 from sciml.solver import Option, Parameter, Program, main
 
@@ -78,14 +78,16 @@ class Heat(Program):
     def start(self, comm):
         self.halo = Halo(comm, Decomposition(self.grid, comm.size))
         block = self.halo.block
-        self.u = self.halo.allocate()
+        inner = free_points(self.grid, block)
+        work = self.given.steps * self.grid.size / comm.size
+        self.laplacian = Laplacian(self.halo, inner, self.grid.spacing, work)
+        self.u = self.laplacian.allocate()
         self.halo.owned(self.u)[:] = self.initial(block)
-        self.inner = free_points(self.grid, block)
-        self.sides = [shifted(self.inner, axis, by) for axis in (0, 1) for by in (-1, 1)]
-        self.free = self.u[self.inner]
-        self.change, self.guess, self.work = np.zeros((3, *self.free.shape))
-        self.p = self.halo.allocate()
-        self.cg = ConjugateGradient(self.implicit, Sum(comm), self.free.shape, tolerance=1e-14)
+        if self.given.scheme == "crank-nicolson":
+            shape = self.u[inner].shape
+            self.p = self.halo.allocate()
+            self.change, self.guess = np.zeros((2, *shape))
+            self.cg = ConjugateGradient(self.implicit, Sum(comm), shape, tolerance=1e-14)
         return block
 
     def initial(self, block):
@@ -116,31 +118,20 @@ class Heat(Program):
 
     def step(self, n):
         """u += dt κ ∇²u, or u += δu with (1 − ½ dt κ ∇²) δu = dt κ ∇²u."""
-        self.laplacian(self.u, self.dt * self.kappa, self.change)
-        if self.given.scheme == "crank-nicolson":
+        scale = self.dt * self.kappa
+        if self.given.scheme == "explicit":
+            self.u = self.laplacian.advance(self.u, scale)
+        else:
+            self.laplacian(self.u, scale, self.change)
             self.cg.solve(self.change, self.guess)
-            self.change[:] = self.guess
-        np.add(self.free, self.change, out=self.free)
+            self.u[self.laplacian.inner] += self.guess
         return (n + 1) * self.dt
 
     def implicit(self, p, out):
         """out = (1 − ½ dt κ ∇²) p, where p is zero on a boundary that is held."""
-        self.p[self.inner] = p
+        self.p[self.laplacian.inner] = p
         self.laplacian(self.p, -0.5 * self.dt * self.kappa, out)
         np.add(out, p, out=out)
-
-    def laplacian(self, u, scale, out):
-        """out = scale · ∇²u on the inner points, by centered differences."""
-        self.halo.exchange(u)
-        (south, north, west, east), work = self.sides, self.work
-        ay, ax = (scale / h**2 for h in self.grid.spacing)
-        np.add(u[south], u[north], out=out)
-        np.multiply(out, ay, out=out)
-        np.add(u[west], u[east], out=work)
-        np.multiply(work, ax, out=work)
-        np.add(out, work, out=out)
-        np.multiply(u[self.inner], -2.0 * (ax + ay), out=work)
-        np.add(out, work, out=out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ import typer
 import xarray as xr
 
 from sciml.cli import app
-from sciml.domain import Grid
+from sciml.domain import Field, Grid
+from sciml.errors import InputError
+from sciml.record import Recorder
+from sciml.samples import Frame, Simulation
 from sciml.share import find
 from sciml.solver.describe import describe
 from sciml.stream import Arrived, Closed, Server
@@ -95,6 +98,28 @@ def test_your_own_data(foreign_file):
     saved = execute('import sciml\nagain = sciml.load("my_surrogate")', {})["again"]
     assert saved.predict(ds).equals(names["ahead"])
     names["ds"].close()
+
+
+def test_record_and_replay(tmp_path, monkeypatch):
+    """The block on a recording of two simulations, one of which was given up."""
+    grid = Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    recorder = Recorder(tmp_path / "runs" / "a" / "recording", about={0: {}, 1: {}})
+    recorder.open(Simulation(0, grid, (Field("u", "K"),), {"kappa": 0.1}))
+    for step in range(4):
+        recorder.push(Frame(0, step, 0.1 * step, {"u": np.full((8, 8), step, np.float32)}))
+    recorder.close(0)
+    recorder.drop(1, "given up after 3 attempts")
+    recorder.finish()
+    monkeypatch.chdir(tmp_path)
+    [code] = blocks("Record and replay")
+    names = execute(code, {})
+    assert names["ds"]["u"].dims == ("sample", "time", "y", "x") and names["ds"]["u"].chunks
+    assert names["recording"].absent == {1: "given up after 3 attempts"}
+    np.testing.assert_array_equal(names["one"]["u"], names["ds"]["u"].isel(sample=0))
+    names["one"].close()
+    (tmp_path / "runs/a/recording/simulation-00000.nc").unlink()
+    with pytest.raises(InputError, match=r"simulation-00000\.nc is missing"):
+        execute(code, {})
 
 
 def test_your_own_model(foreign_file):

@@ -23,6 +23,7 @@ class Decomposition:
         grid: what is cut.
         ranks: number of blocks.
         width: least number of points along each axis of a block; the width of the halo.
+        axes: those that may be cut; all by default.
 
     Raises:
         InputError: no box of ranks leaves every block ``width`` points along each axis.
@@ -31,6 +32,7 @@ class Decomposition:
     grid: Grid
     ranks: int
     width: int = 1
+    axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.ranks < 1 or self.width < 1:
@@ -40,11 +42,9 @@ class Decomposition:
     @cached_property
     def dims(self) -> tuple[int, ...]:
         """Blocks along each axis."""
-        best = _best_box(self.grid, self.ranks, self.width)
+        best = self._best_box(self.ranks)
         if best is None:
-            fewer = next(
-                n for n in range(self.ranks - 1, 0, -1) if _best_box(self.grid, n, self.width)
-            )
+            fewer = next(n for n in range(self.ranks - 1, 0, -1) if self._best_box(n))
             shape = " × ".join(map(str, self.grid.shape))
             raise InputError(
                 f"a grid of {shape} points cannot be cut into {self.ranks} blocks of at least "
@@ -68,7 +68,7 @@ class Decomposition:
     def block(self, rank: int) -> Block:
         """What a rank holds."""
         spans = [
-            _span(n, d, i)
+            span(n, d, i)
             for n, d, i in zip(self.grid.shape, self.dims, self.place(rank), strict=True)
         ]
         return Block(tuple(a for a, _ in spans), tuple(b - a for a, b in spans))
@@ -89,21 +89,24 @@ class Decomposition:
             number = number * d + i
         return number
 
+    def _best_box(self, ranks: int) -> tuple[int, ...] | None:
+        grid = self.grid
+        boxes = [
+            box
+            for box in _boxes(ranks, grid.ndim)
+            if all(n // d >= self.width for n, d in zip(grid.shape, box, strict=True))
+            and all(d == 1 or self.axes is None or axis in self.axes for axis, d in enumerate(box))
+        ]
+        return min(
+            boxes, key=lambda box: (_cut_surface(grid, box), *(-d for d in box)), default=None
+        )
 
-def _span(points: int, parts: int, i: int) -> tuple[int, int]:
+
+def span(points: int, parts: int, i: int) -> tuple[int, int]:
     """First and one past the last point of part ``i``; sizes differ by one at most."""
     size, left = divmod(points, parts)
     start = i * size + min(i, left)
     return start, start + size + (i < left)
-
-
-def _best_box(grid: Grid, ranks: int, width: int) -> tuple[int, ...] | None:
-    boxes = [
-        box
-        for box in _boxes(ranks, grid.ndim)
-        if all(n // d >= width for n, d in zip(grid.shape, box, strict=True))
-    ]
-    return min(boxes, key=lambda box: (_cut_surface(grid, box), *(-d for d in box)), default=None)
 
 
 def _boxes(ranks: int, ndim: int) -> Iterator[tuple[int, ...]]:

@@ -14,7 +14,7 @@ from sciml.errors import DomainError
 
 
 class Gather:
-    """Brings a distributed field to rank 0.
+    """Brings a distributed field to rank 0, or to all ranks.
 
     Args:
         comm: an mpi4py communicator.
@@ -46,7 +46,20 @@ class Gather:
             return None
         flat = np.empty(prod(self._shape), mine.dtype)
         comm.Gatherv(mine, (flat, self._sizes))
-        whole = np.empty(self._shape, mine.dtype)
+        return self._put_together(flat)
+
+    def everywhere(self, array: np.ndarray) -> np.ndarray:
+        """The global array on every rank. Every rank calls it."""
+        mine = np.ascontiguousarray(array)
+        if self._comm.size == 1:
+            return mine.copy() if mine is array else mine
+        flat = np.empty(prod(self._shape), mine.dtype)
+        self._comm.Allgatherv(mine, (flat, self._sizes))
+        return self._put_together(flat)
+
+    def _put_together(self, flat: np.ndarray) -> np.ndarray:
+        """Blocks one after the other → the global array."""
+        whole = np.empty(self._shape, flat.dtype)
         start = 0
         for block, size in zip(self.blocks, self._sizes, strict=True):
             whole[block.slices] = flat[start : start + size].reshape(block.shape)

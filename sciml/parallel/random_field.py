@@ -33,7 +33,7 @@ class SmoothField:
         basis: ``periodic`` (cos(2π k·x + φ)) or ``sine`` (Π sin(π k_i x_i), zero on the boundary).
 
     Raises:
-        InputError: unknown basis, or fewer than one mode.
+        InputError: unknown basis, fewer than one mode, or a bad seed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SmoothField:
         self._modes = modes
         waves = [k for k in product(range(-modes, modes + 1), repeat=ndim) if self._wanted(k)]
         waves.sort(key=lambda k: (sum(i * i for i in k), k))
-        draws = np.random.default_rng(seed).standard_normal((len(waves), 2))
+        draws = np.random.default_rng(whole_seed(seed)).standard_normal((len(waves), 2))
         size = np.array([sum(i * i for i in k) ** 0.5 for k in waves])
         amplitude = size ** (-(slope + ndim) / 2.0)
         c = amplitude * (draws[:, 0] + 1j * draws[:, 1])
@@ -99,7 +99,7 @@ class PiecewiseField:
         periodic: whether pieces that cross the edge come in again on the other side.
 
     Raises:
-        InputError: unknown kind.
+        InputError: unknown kind, or a bad seed.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class PiecewiseField:
     ) -> None:
         if kind not in _INSIDE:
             raise InputError(f"random field: kind {kind!r}; expected one of {', '.join(_INSIDE)}")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole_seed(seed))
         self._inside = _INSIDE[kind]
         self._periodic = periodic
         self._pieces = [
@@ -133,6 +133,17 @@ class PiecewiseField:
                 distance = [np.minimum(d, 1.0 - d) for d in distance]
             field[self._inside(distance, radius)] = value
         return field
+
+
+def whole_seed(seed: int) -> int:
+    """``seed`` as an integer ≥ 0.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(seed, int | np.integer) and seed >= 0:
+        return int(seed)
+    raise InputError(f"random field: seed {seed!r}; expected a whole number ≥ 0")
 
 
 def _disc(distance: list[np.ndarray], radius: np.ndarray) -> np.ndarray:

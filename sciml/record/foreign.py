@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import simulations_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Values of a coordinate ``split`` that are understood.
+SPLITS = {"train", "validation", "test"}
 
 
 def open_trajectories(path: str | Path, task: Task) -> Trajectories:
@@ -49,6 +55,9 @@ def open_trajectories(path: str | Path, task: Task) -> Trajectories:
 class Foreign(Trajectories):
     """Simulations out of netCDF files, held in memory, numbered as they come.
 
+    Where files have a coordinate ``split`` along ``sample`` (``train``, ``validation``, ``test``), it
+    is the role of each: what is for testing is neither trained nor validated on.
+
     Args:
         files: in order; each holds one simulation, or several along ``sample``.
         task: what to read of them.
@@ -65,6 +74,7 @@ class Foreign(Trajectories):
         names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
         self._held: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._units: dict[str, str] = {}
+        self._roles: dict[int, str] = {}
         crc = 0
         for file in files:
             try:
@@ -74,12 +84,15 @@ class Foreign(Trajectories):
             with ds:
                 found = simulations_of(ds, task.parameters, fields=names, static=task.static)
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
+                splits = _splits(ds, len(found))
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
-            for one, frames in found:
+            for place, (one, frames) in enumerate(found):
                 number = len(self._held)
                 simulation = Simulation(
                     number, one.domain, one.fields, one.parameters, one.static, one.deterministic
                 )
+                if splits:
+                    self._roles[number] = splits[place]
                 self._held[number] = (
                     simulation,
                     {f.step: Frame(number, f.step, f.time, f.fields) for f in frames},
@@ -94,7 +107,7 @@ class Foreign(Trajectories):
 
     @property
     def roles(self) -> Mapping[int, str]:
-        return {}
+        return self._roles
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -114,3 +127,10 @@ class Foreign(Trajectories):
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
+
+
+def _splits(ds: xr.Dataset, simulations: int) -> list[str]:
+    """The split of each simulation of a file, none where it does not say."""
+    values = ds["split"].values.ravel() if "split" in ds.coords else np.empty(0)
+    names = [str(value) for value in values]
+    return names if len(names) == simulations and {*names} <= SPLITS else []

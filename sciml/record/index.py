@@ -19,6 +19,8 @@ INDEX, VIRTUAL = "index.jsonl", "recording.nc"
 SCHEMA_VERSION = 1
 #: Attribute of each file that repeats its line of the index, but for what only the file tells.
 ATTRIBUTE = "recording_entry"
+#: Key of a line about a simulation that is not there.
+ABSENT = "absent"
 
 
 class RecordingError(ScimlError, RuntimeError):
@@ -84,16 +86,25 @@ def domain_digest(domain: Domain) -> str:
 
 def append(folder: Path, entry: Entry) -> None:
     """Add a line; a reader sees all of it or none."""
+    _append(folder, entry.to_json())
+
+
+def _append(folder: Path, text: str) -> None:
     path = folder / INDEX
     head = b"" if path.exists() else json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n"
     torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
     # After a kill in mid-line the next one starts afresh; the torn one is no JSON and is skipped.
-    line = (b"\n" if torn else b"") + head + entry.to_json().encode() + b"\n"
+    line = (b"\n" if torn else b"") + head + text.encode() + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(handle, line)
     finally:
         os.close(handle)
+
+
+def append_absent(folder: Path, simulation: int, reason: str) -> None:
+    """Say why a simulation of the study is not in the recording."""
+    _append(folder, json.dumps({ABSENT: simulation, "reason": reason}))
 
 
 def read(folder: Path) -> dict[int, Entry]:
@@ -102,10 +113,20 @@ def read(folder: Path) -> dict[int, Entry]:
     Raises:
         InputError: no index, or one of another version.
     """
+    return _read(folder)[0]
+
+
+def absent(folder: Path) -> dict[int, str]:
+    """Why simulations that the study planned are not in the recording, by number."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[dict[int, Entry], dict[int, str]]:
     path = folder / INDEX
     if not path.is_file():
         raise InputError(f"{folder} holds no {INDEX}; expected the folder of a recording")
     entries: dict[int, Entry] = {}
+    missing: dict[int, str] = {}
     for number, line in enumerate(path.read_text().splitlines()):
         try:
             content = json.loads(line)
@@ -115,11 +136,15 @@ def read(folder: Path) -> dict[int, Entry]:
             _check_version(path, content)
             continue
         try:
+            if ABSENT in content:
+                missing[int(content[ABSENT])] = str(content["reason"])
+                continue
             entry = Entry(**content)
-        except TypeError as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise InputError(f"{path}, line {number + 1}: no entry: {error}") from error
         entries[entry.simulation] = entry
-    return dict(sorted(entries.items()))
+    missing = {n: reason for n, reason in sorted(missing.items()) if n not in entries}
+    return dict(sorted(entries.items())), missing
 
 
 def check(folder: Path, entries: Mapping[int, Entry], *, thorough: bool = False) -> None:

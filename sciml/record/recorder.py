@@ -23,6 +23,10 @@ from sciml.samples import Frame, Simulation
 log = logging.getLogger("sciml.record")
 
 
+#: Of a simulation that was not run, or not to its end, before training was over.
+NOT_ENDED = "it had not ended when the training was over"
+
+
 @dataclass(slots=True)
 class _Open:
     """A simulation that is being written."""
@@ -71,6 +75,7 @@ class Recorder:
         self._open: dict[int, _Open] = {}
         self._keep = keep
         self._lost: set[int] = set()
+        self._absent: dict[int, str] = {}
         with _told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for part in self.folder.glob("*.part"):
@@ -95,7 +100,7 @@ class Recorder:
             state = self._open.get(simulation.id)
             if state is None:
                 self._open[simulation.id] = _Open(self._chosen(simulation))
-            elif not continues:
+            elif not continues and state.steps:
                 state.segment += 1
 
     def push(self, frame: Frame) -> None:
@@ -123,12 +128,22 @@ class Recorder:
                 index.append(self.folder, entry)
             self._whole[simulation] = entry
 
-    def drop(self, simulation: int) -> None:
-        """The simulation is quarantined or given up: nothing of it stays."""
+    def drop(self, simulation: int, reason: str = "") -> None:
+        """The simulation is quarantined or given up: nothing of it stays but the ``reason``, in
+        the index."""
         with self._lock:
+            if reason:
+                # The first one is the cause: who is quarantined is given up thereafter.
+                self._absent.setdefault(simulation, reason)
             state = self._open.pop(simulation, None)
             if state is not None and state.file is not None:
                 state.file.discard()
+
+    def leave_out(self, simulation: int, reason: str) -> None:
+        """Frames of it have gone by unrecorded: do not begin in its middle."""
+        with self._lock:
+            self.drop(simulation, reason)
+            self._lost.add(simulation)
 
     def pending(self) -> list[tuple[int, int]]:
         """Keys of the frames of simulations that are not whole: after a kill, this recorder's
@@ -168,6 +183,10 @@ class Recorder:
         with self._lock:
             self._arrived = max(self._arrived, state["arrived"])
             self._lost = set(state["lost"]) - set(self._whole)
+            for number in self._lost:
+                self._absent[number] = (
+                    "it was too large to be kept over a restart; raise stream.spool_limit"
+                )
             if self._lost:
                 log.warning(
                     "not recorded, since they were too large to be kept over a restart: "
@@ -191,7 +210,8 @@ class Recorder:
             return tuple(self._whole)
 
     def finish(self) -> None:
-        """Nothing more comes: drop what is not whole, write the virtual dataset if there is one."""
+        """Nothing more comes: drop what is not whole, name it in the index, write the virtual
+        dataset if there is one."""
         from sciml.record import virtual
 
         with self._lock:
@@ -201,7 +221,16 @@ class Recorder:
             if left:
                 log.warning("not recorded, since they did not end: simulations %s", left)
             with _told(self.folder):
+                self._name_absent()
                 virtual.write(self.folder, dict(sorted(self._whole.items())))
+
+    def _name_absent(self) -> None:
+        """Simulations of the study that are not there, and why, as far as that is new."""
+        known = index.absent(self.folder) if (self.folder / index.INDEX).exists() else {}
+        for number in sorted({*self._about, *self._absent} - set(self._whole)):
+            reason = self._absent.get(number) or known.get(number) or NOT_ENDED
+            if known.get(number) != reason:
+                index.append_absent(self.folder, number, reason)
 
     def _add(self, state: _Open, frame: Frame, at: tuple[int, int, int]) -> None:
         with _told(self.folder):

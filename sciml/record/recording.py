@@ -50,7 +50,7 @@ def open_recording(folder: str | Path, *, thorough: bool = False, cache: int = C
         folder = folder / "recording"
     entries = index.read(folder)
     index.check(folder, entries, thorough=thorough)
-    return Recording(folder, entries, cache)
+    return Recording(folder, entries, cache, index.absent(folder))
 
 
 @final
@@ -62,10 +62,16 @@ class Recording(Trajectories):
     >>> for simulation, frames in recording: ...                     # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path, entries: Mapping[int, Entry], cache: int = CACHE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        entries: Mapping[int, Entry],
+        cache: int = CACHE,
+        absent: Mapping[int, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.simulations = tuple(entries.values())
-        self._entries = dict(entries)
+        self._entries, self._absent = dict(entries), dict(absent or {})
         self._lock = threading.RLock()
         self._files: _Recent[h5py.File] = _Recent(FILES_OPEN, lambda file: file.close())
         self._known: _Recent[Simulation] = _Recent(SIMULATIONS_HELD)
@@ -88,6 +94,11 @@ class Recording(Trajectories):
     @property
     def identity(self) -> str:
         return virtual.digest(self._entries)
+
+    @property
+    def absent(self) -> Mapping[int, str]:
+        """Simulations of the study that are not here, by number, and why."""
+        return dict(self._absent)
 
     def about(self, number: int) -> Mapping[str, Any]:
         return self._entries[number].about

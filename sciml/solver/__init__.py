@@ -1,7 +1,29 @@
 """What a solver program is, and the main that runs it under mpirun."""
 
 from sciml.solver.declare import Option, Parameter
+from sciml.solver.driven import DrivenProgram
+from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
+from sciml.solver.random_input import RandomInput, input_parameters
 from sciml.solver.run import main
+from sciml.solver.sampling import sample_seed
+from sciml.solver.spectral import SpectralProgram, orders, scheme_option
+from sciml.solver.trajectory import TrajectoryProgram, trajectory_options
 
-__all__ = ["Option", "Parameter", "Program", "main"]
+__all__ = [
+    "METHODS",
+    "DrivenProgram",
+    "Integrator",
+    "Option",
+    "Parameter",
+    "Program",
+    "RandomInput",
+    "SpectralProgram",
+    "TrajectoryProgram",
+    "input_parameters",
+    "main",
+    "orders",
+    "sample_seed",
+    "scheme_option",
+    "trajectory_options",
+]

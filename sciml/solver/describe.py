@@ -32,6 +32,7 @@ class Description:
         parameters: physical numbers that a design may vary.
         options: settings of the run, the universal ones among them.
         order: of the error: ``{"space": 2, "time": {"explicit": 1}}``.
+        steady: whether frames are samples of their own, not a march in time.
         deterministic: whether a re-run on as many ranks gives the same bits.
         schema: all of it as the program printed it.
     """
@@ -45,6 +46,7 @@ class Description:
     parameters: tuple[Parameter, ...]
     options: tuple[Option, ...]
     order: Mapping[str, Any]
+    steady: bool
     deterministic: bool
     schema: Mapping[str, Any]
 
@@ -143,6 +145,7 @@ def _read(program: Path, text: str) -> Description:
             parameters=tuple(Parameter(**entry) for entry in body["parameters"]),
             options=tuple(_option(entry) for entry in body["options"]),
             order=body.get("order", {}),
+            steady=bool(body.get("steady", False)),
             deterministic=bool(body.get("deterministic", False)),
             schema=body,
         )

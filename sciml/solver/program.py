@@ -36,7 +36,12 @@ class Program(ABC):
         options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
             are there for every program.
         static: fields of :meth:`state` that do not change in time.
-        order_space: order of the error in the spacing.
+        steady: whether states are solutions of their own instead of a march in time: each :meth:`step`
+            draws a new sample (:func:`sciml.solver.sample_seed`) and solves for it, and the time that
+            it returns is the sample's number. A run of ``steps`` n gives n + 1 samples; a task on
+            them has ``lead: 0``.
+        order_space: order of the error in the spacing, or ``"spectral"``: faster than any power;
+            ``None`` where there is no space.
         order_time: order of the error in the time step, by name of the scheme.
         deterministic: whether the same flags on the same number of ranks give the same bits.
     """
@@ -47,7 +52,8 @@ class Program(ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
     static: ClassVar[tuple[Field, ...]] = ()
-    order_space: ClassVar[int]
+    steady: ClassVar[bool] = False
+    order_space: ClassVar[int | str | None]
     order_time: ClassVar[Mapping[str, int]]
     deterministic: ClassVar[bool] = True
 
@@ -130,6 +136,7 @@ def schema(program: type[Program]) -> dict[str, Any]:
             for o in (*program.options, *UNIVERSAL)
         ],
         "order": {"space": program.order_space, "time": dict(program.order_time)},
+        "steady": program.steady,
         "deterministic": program.deterministic,
     }
 

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from sciml.domain import Domain
-from sciml.errors import InputError, ScimlError, StreamError
+import numpy as np
+
+from sciml.domain import Block, Domain
+from sciml.errors import DivergedError, InputError, ScimlError, StreamError
+from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
 from sciml.solver import stream
 from sciml.solver.file import FileSink, refuse_existing
@@ -43,6 +46,7 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
     if "--describe" in words:
         print(json.dumps(schema(program), ensure_ascii=False, indent=1))
         return
+    keep_heap()
     parent = os.getppid()
     comm = _world(program.name)
     try:
@@ -87,7 +91,10 @@ def _simulate(
     for n in range(given.steps + 1):
         if n:
             began = clock.perf_counter()
-            time = run.step(n - 1)
+            try:
+                time = run.step(n - 1)
+            except DivergedError as error:
+                raise DivergedError(_diverged(run, block, n, given, comm)) from error
             busy += clock.perf_counter() - began
         for sink in sinks:
             if n % sink.every == 0:
@@ -96,6 +103,21 @@ def _simulate(
     for sink in sinks:
         sink.close()
     log.info("done: %.3g s a step", busy / max(given.steps, 1))
+
+
+def _diverged(run: Program, block: Block, n: int, given: SimpleNamespace, comm: Any) -> str:
+    """Where the state stopped being finite, in words."""
+    remedy = f"lower --dt (now {given.dt:g})" if hasattr(given, "dt") else "refine the grid"
+    for name, values in run.state().items():
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            place = tuple(int(i + o) for i, o in zip(bad[0], block.offset, strict=True))
+            value = float(values[tuple(bad[0])])
+            return (
+                f"rank {comm.rank} of {comm.size}: {name} is {value} at index {place} after step "
+                f"{n}; the step is unstable or the solution blows up: {remedy}"
+            )
+    return f"rank {comm.rank} of {comm.size}: the state overflows after step {n}; {remedy}"
 
 
 def _check_destination(

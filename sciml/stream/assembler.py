@@ -123,6 +123,9 @@ def from_records(
         if all(piece.block != other.block for other in pieces):
             pieces.append(piece)
     for name, pieces in by_field.items():
+        # One that was computed again, whole, stands beside what was left of the old ones.
+        whole = [p for p in pieces if p.block.shape == p.global_shape]
+        pieces[:] = whole[-1:] or pieces
         if not pieces or sum(p.block.size for p in pieces) != prod(pieces[0].global_shape):
             raise KeyError(f"blocks of field '{name}' of frame {(simulation, step)} are missing")
     fields = {name: join(pieces, _no_record) for name, pieces in by_field.items()}

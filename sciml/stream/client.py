@@ -278,8 +278,10 @@ class Client:
         if message.get("hello") != self._hello:
             return  # an answer to something that is no longer so
         if kind == m.WAIT:
-            # A sign of life, but not of what is waited for.
+            # A sign of life, but not of what is waited for: unless it is the trainer that waits.
             self._waits = m.text(message, "reason", 4096)
+            if message.get("here") is True:
+                self._patience.heard()
             clock.sleep(HELLO_PAUSE)
             if self._patience.exhausted:
                 self._give_up()

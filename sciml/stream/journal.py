@@ -37,6 +37,8 @@ class Journal:
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
         self._lock = threading.RLock()
+        #: Times that something was written: whoever compares sees whether there was room.
+        self.written = 0
         self._blocks: dict[Key, list[int]] = {}
         self._notes: dict[int, list[tuple[str, int]]] = {}
 
@@ -48,13 +50,35 @@ class Journal:
             [(_block_record(header, rank), payload) for header, rank, payload in blocks]
         )
         with self._lock:
+            self.written += 1
             for (header, _, _), order in zip(blocks, orders, strict=True):
                 self._blocks.setdefault((header.simulation, header.step), []).append(order)
         return orders
 
+    def add_frame(self, frame: Frame) -> None:
+        """Journal a frame as one block a field."""
+        blocks = []
+        for name, values in frame.fields.items():
+            shape = values.shape
+            header = Header(
+                frame.simulation,
+                frame.attempt,
+                frame.step,
+                frame.time,
+                name,
+                values.dtype.str,
+                shape,
+                (0,) * len(shape),
+                shape,
+                0,
+            )
+            blocks.append((header, 0, np.ascontiguousarray(values)))
+        self.add_blocks(blocks)
+
     def note(self, kind: str, simulation: int, **entries: Any) -> None:
         order = self.spool.append({"kind": kind, "simulation": simulation, **entries})
         with self._lock:
+            self.written += 1
             self._notes.setdefault(simulation, []).append((kind, order))
 
     def adopt(self, record: Record) -> None:

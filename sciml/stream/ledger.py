@@ -161,6 +161,11 @@ class Ledger:
     def finished(self, simulation: int) -> bool:
         return simulation in self._finished
 
+    def concluded(self) -> Intervals:
+        """Numbers of all finished simulations."""
+        with self._lock:
+            return self._finished.copy()
+
     def entered(self, simulation: int) -> Intervals:
         """Steps that the trainer has dealt with, of a simulation that is not finished."""
         with self._lock:

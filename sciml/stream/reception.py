@@ -78,10 +78,10 @@ class Reception:
             raise bad
 
     def open(self, stream: Stream, *, continues: bool) -> None:
-        stream.opened = True
-        stream.settle_overlap()
         number = stream.simulation.id
         self._journal.note(OPENED, number, attempt=stream.attempt, continues=continues)
+        stream.opened = True  # only now: what cannot be written down has not happened
+        stream.settle_overlap()
         self._events.put(Opened(stream.simulation, stream.attempt, continues))
 
     def expect_overlap(self, stream: Stream, old: Simulation | None) -> None:

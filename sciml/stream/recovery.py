@@ -109,6 +109,10 @@ class Recovery:
             step, header["time"], header["field"], header["rank"], piece
         )
         if complete:
+            if not stream.opened:  # the note that it was is lost
+                stream.opened = True
+                ours = stream.attempt == self._ledger.attempt(number)
+                self._show(stream.simulation, stream.attempt, ours)
             del stream.assembler.partials[step]
             stream.delivered.add(step)
             self._ledger.receive(number, step)
@@ -125,7 +129,11 @@ class Recovery:
 
     def _closed(self, record: Record) -> None:
         number = record.header["simulation"]
-        stream = self._registry.streams.pop(number, None)
+        stream = self._registry.streams.get(number)
+        whole = stream is not None and not stream.produced.minus(stream.delivered)
+        if not whole and not record.header.get("abandoned"):
+            return  # what has been lost since comes with another attempt
+        self._registry.streams.pop(number, None)
         if stream is not None:
             self._journal.forget((number, step) for step in stream.assembler.partials)
         self._registry.closed.add(number)

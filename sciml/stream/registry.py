@@ -16,16 +16,12 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.journal import BYE, CLOSED, QUARANTINED, RANK, SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.reception import Reception
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import Refusal, Session, Stream
 from sciml.stream.slot_reader import Readers
 
 log = logging.getLogger("sciml.stream")
 
 RANKS_LIMIT = 1 << 16
-
-
-class Refusal(StreamError):
-    """A peer is told no, with the reason; nothing else changes."""
 
 
 class Registry:
@@ -78,13 +74,13 @@ class Registry:
     def handle(self, peer: bytes, parts: Sequence[Any]) -> None:
         """Do what one message asks; whatever it contains, this returns."""
         try:
-            if not parts:
-                raise m.Malformed("an empty message")
-            envelope = m.decode_envelope(parts[0])
+            envelope = m.decode_envelope(parts[0] if parts else b"")
             handler = self._handlers.get(envelope["kind"])
             if handler is None:
                 raise m.Malformed(f"a message of kind {envelope['kind']!r:.40}")
+            written = self.journal.written
             handler(peer, envelope, parts[1:])
+            self.problem = "" if self.journal.written > written else self.problem
         except Refusal as error:
             self._refuse(peer, str(error))
         except (StreamError, DomainError) as error:
@@ -96,6 +92,8 @@ class Registry:
                 log.error("spool: %s; solvers wait until there is room", error)
             self.problem = f"spool: {error}"
             self.peers.pop(peer, None)
+            if envelope["kind"] == m.HELLO:  # it waits as long as we say that we are here
+                self._answer(peer, m.WAIT, hello=envelope["hello"], reason=self.problem, here=True)
         except Exception as error:
             # A message may stop itself, never the thread that serves all the others.
             log.exception("message from a client could not be handled")
@@ -139,18 +137,17 @@ class Registry:
         """The simulation will not be run again: close it with the frames it has."""
         if simulation in self.closed or self.ledger.reason(simulation) is not None:
             return
-        self._drop(simulation, "the study goes on without this simulation")
         self.ledger.trim(simulation)
-        self._close(simulation)
+        self._close(simulation, abandoned=True)
+        self._drop(simulation, "the study goes on without this simulation")
 
     # -- messages -------------------------------------------------------------------------------
 
     def _hello(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
         number = m.whole(envelope, "simulation")
-        attempt = m.whole(envelope, "attempt", low=1)
+        attempt, hello = m.whole(envelope, "attempt", low=1), m.whole(envelope, "hello", low=1)
         ranks = m.whole(envelope, "ranks", low=1, high=RANKS_LIMIT)
         rank = m.whole(envelope, "rank", high=ranks)
-        hello = m.whole(envelope, "hello", low=1)
         token = envelope.get("token")
         if not isinstance(token, bytes) or not 8 <= len(token) <= 64:
             raise m.Malformed("hello without a token")
@@ -221,7 +218,6 @@ class Registry:
         except BadBlock as error:
             self.quarantine(session.simulation, str(error))
             return
-        self.problem = ""
         session.sequence = m.whole(envelope, "sequence", low=session.sequence)
         self.credit.touched.add(session)
 
@@ -265,8 +261,8 @@ class Registry:
                 )
             if not stream.opened:
                 self.reception.open(stream, continues=False)
-            self._drop(session.simulation, None)
             self._close(session.simulation)
+            self._drop(session.simulation, None)
         self._answer(peer, m.BYE, hello=session.hello)
 
     def _exchange(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
@@ -291,8 +287,6 @@ class Registry:
             raise m.Malformed("hello whose description is of another simulation")
         old = self.streams.get(number)
         delivered = old.delivered if old else self.ledger.entered(number)
-        if old is not None:
-            self._drop(number, "fenced: a newer attempt is streaming")
         stream = Stream.begin(
             simulation, attempt, ranks, digest(simulation), delivered, self.journal.values
         )
@@ -304,6 +298,8 @@ class Registry:
             digest=stream.digest,
             description=description,
         )
+        if old is not None:
+            self._drop(number, "fenced: a newer attempt is streaming")
         self.streams[number] = stream
         self.reception.expect_overlap(stream, old.simulation if old else None)
         return stream
@@ -383,8 +379,8 @@ class Registry:
                     self._refuse(session.peer, reason)
         self._count_active()
 
-    def _close(self, simulation: int) -> None:
-        self.journal.note(CLOSED, simulation)
+    def _close(self, simulation: int, abandoned: bool = False) -> None:
+        self.journal.note(CLOSED, simulation, abandoned=abandoned)
         self.closed.add(simulation)
         self.ledger.close(simulation)
         self.events.put(Closed(simulation))

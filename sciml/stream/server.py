@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from sciml.errors import StreamError
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
-from sciml.stream.description import simulation_from_wire
+from sciml.stream.description import simulation_from_wire, simulation_to_wire
 from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, candidate_ports, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
-from sciml.stream.journal import Journal
+from sciml.stream.journal import SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
@@ -214,6 +215,25 @@ class Server:
             self._simulations[number] = simulation_from_wire(wire)
         return self._simulations[number]
 
+    def store(self, frame: Frame) -> None:
+        """Put back into the spool a frame that entered before and was lost since."""
+        self._journal.add_frame(frame)
+
+    def adopt(self, simulation: Simulation) -> None:
+        """Put the description of a simulation, lost like its frames, back into the spool."""
+        number, wire = simulation.id, simulation_to_wire(simulation)
+        if self.simulation(number) is None:
+            self._simulations[number] = simulation
+            if self.ledger.finished(number):  # the others say it when they are run again
+                self._journal.note(SIMULATION, number, description=wire)
+
+    def settled(self) -> list[tuple[int, int]]:
+        """Ranges of simulations of which nothing more is to come."""
+        found = self.ledger.concluded()
+        with self._lock:
+            found.update(self._registry.closed)
+        return found.ranges()
+
     def abandon(self, simulation: int) -> None:
         """It will not be run again: what has arrived is all there is, and it is closed."""
         with self._lock:
@@ -354,14 +374,7 @@ class Server:
         port = self._bind_port(router)
         host = self._host if self._host not in ("0.0.0.0", "*") else socket.getfqdn()
         self.address = f"tcp://{host}:{port}"
-        keys = self._keys = Keys(
-            self._keys.epoch,
-            port,
-            self._keys.server_public,
-            self._keys.server_secret,
-            self._keys.client_public,
-            self._keys.client_secret,
-        )
+        keys = self._keys = replace(self._keys, port=port)
         keys.write(self.run_dir)
         Endpoint(
             self.address, self.epoch, keys.server_public, keys.client_public, keys.client_secret

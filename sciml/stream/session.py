@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sciml.domain.block import Block, tiles
+from sciml.errors import StreamError
 from sciml.samples import Simulation
 from sciml.stream.assembler import Assembler
 from sciml.stream.intervals import Intervals
 
 #: What all blocks of one field from one rank have in common: field, dtype, global shape, offset, shape.
 Layout = tuple[str, str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+class Refusal(StreamError):
+    """A peer is told no, with the reason; nothing else changes."""
 
 
 @dataclass(eq=False, slots=True)

@@ -16,6 +16,7 @@ cache, which outlives the process; power loss is not covered.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -30,7 +31,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.errors import InputError, no_room
 from sciml.stream.checksum import checksum
 
 MAGIC = b"\x93sciml\x02\n"
@@ -265,7 +266,7 @@ class Spool:
         for call in calls:
             written += os.pwritev(segment.fd, call, segment.used + written)
         if written != size:
-            raise OSError(f"{segment.path}: {written} of {size} bytes written")
+            raise OSError(errno.ENOSPC, f"{written} of {size} bytes written", str(segment.path))
         segment.used += _padded(size)
         self.bytes += _padded(size)
         for order, place in places:
@@ -319,18 +320,21 @@ class Spool:
         """Delete segments without a living record; rewrite those that are mostly dead.
 
         Survivors are appended to the active segment, under their old order, before the old segment
-        goes: a kill in between leaves both, and a scan takes one.
+        goes: a kill in between leaves both, and a scan takes one. Where the disk has no room for
+        them, the old segments stay.
         """
         with self._lock:
             sparse = [s for s in self._segments if s.alive < SPARSE * s.used]
             if self._active in sparse:
                 self._active = None
-        for segment in sparse:
-            for order in sorted(segment.orders):
-                with self._lock:  # one record at a time, so that the stream goes on meanwhile
-                    place = self._places.get(order)
-                    if place is not None and place.segment is segment:
-                        self._move(order, place)
+        # The dead ones first: their room may be what the survivors of the others need.
+        for segment in sorted(sparse, key=lambda s: s.alive):
+            try:
+                self._evacuate(segment)
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                return
             with self._lock:
                 self._segments.remove(segment)
                 self.bytes -= segment.used
@@ -338,6 +342,13 @@ class Spool:
                     self._spare.append(segment)
                 else:
                     _remove(segment)
+
+    def _evacuate(self, segment: _Segment) -> None:
+        for order in sorted(segment.orders):
+            with self._lock:  # one record at a time, so that the stream goes on meanwhile
+                place = self._places.get(order)
+                if place is not None and place.segment is segment:
+                    self._move(order, place)
 
     def _move(self, order: int, place: _Place) -> None:
         body = np.empty(place.header + place.payload, np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
 from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.processes import start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
-from sciml.study.schema import Study, dump_study, load_study
+from sciml.study.schema import Study, load_study
 
 if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
     from sciml.solver.describe import Description
+    from sciml.study.changes import Change
     from sciml.surrogates import Surrogate
 
 
@@ -39,7 +42,7 @@ class Run:
 
     @property
     def study(self) -> Study:
-        return load_study(self.directory.study)
+        return current(self.directory)
 
     @property
     def simulations(self) -> list[dict[str, Any]]:
@@ -117,26 +120,38 @@ def execute(
 ) -> tuple[RunDirectory, int]:
     """Run a study; returns its directory and the exit code of `sciml run`."""
     from sciml.study.jobs import check
-    from sciml.surrogates.registry import check as check_model
 
     description = check(study)
-    check_model(study.model.name, study.model.config)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    directory.study.write_text(dump_study(study))
     write_plan(directory, planned)
     write_json(directory.solver, description.schema)
+    # Last: where study.yaml lies, there is a run that can be resumed.
+    begin(directory, study)
     return directory, supervise(study, description, planned, directory, plain=plain)
 
 
-def resume(path: str | Path, *, plain: bool | None = None) -> tuple[RunDirectory, int]:
+def resume(
+    path: str | Path,
+    study: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    plain: bool | None = None,
+) -> tuple[RunDirectory, int]:
     """Go on with a run that was interrupted or killed; returns its directory and the exit code.
 
     What is left of its processes is ended first. Simulations that have ended well are not run again,
     frames that the spool holds are not sent again, and training goes on from the last checkpoint.
 
+    Args:
+        path: run directory.
+        study, overrides, force: another study to go on with; see
+            :func:`sciml.study.lineage.propose`.
+        plain: lines in place of the live display.
+
     Raises:
-        InputError: no run, one that has finished, or one that is running.
+        InputError: no run, one that has finished, one that is running, or another study.
     """
     from sciml.study.jobs import check
     from sciml.study.launch import reap
@@ -145,10 +160,12 @@ def resume(path: str | Path, *, plain: bool | None = None) -> tuple[RunDirectory
     if directory.summary.exists():
         raise InputError(f"{path} has finished; nothing to resume (see sciml evaluate {path})")
     refuse_if_alive(directory)
-    study = load_study(directory.study)
-    description = check(study)
+    loaded, changed = propose(directory, study, overrides, force=force)
+    description = check(loaded)
     reap(directory)
-    return directory, supervise(study, description, plan(study), directory, plain=plain)
+    adopt(directory, loaded, changed)
+    tell(changed)
+    return directory, supervise(loaded, description, plan(loaded), directory, plain=plain)
 
 
 def supervise(
@@ -166,14 +183,11 @@ def supervise(
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    left = [p for p in planned if p.id not in finished]
-    write_json(
-        directory.pids / "supervisor.json", {"pid": os.getpid(), "began": start_time(os.getpid())}
-    )
+    write_json(directory.supervisor, {"pid": os.getpid(), "began": start_time(os.getpid())})
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
-            work = jobs(study, description, left, directory)
+            work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(
                 study, directory, work, training, cluster, display, finished=finished
@@ -207,11 +221,16 @@ def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[s
     return lines
 
 
+def tell(changed: Sequence[Change]) -> None:
+    """What a resumed run does otherwise from now on."""
+    for change in changed:
+        print(f"changed: {change}", file=sys.stderr)
+
+
 def refuse_if_alive(directory: RunDirectory) -> None:
     """Raises :class:`InputError` if another process supervises the run."""
-    record = directory.pids / "supervisor.json"
-    if record.exists():
-        state = read_json(record)
+    if directory.supervisor.exists():
+        state = read_json(directory.supervisor)
         if start_time(state["pid"]) == state["began"]:
             raise InputError(
                 f"{directory.path} is running (process {state['pid']}); wait, or end it"

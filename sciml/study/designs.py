@@ -53,7 +53,7 @@ def plan(study: Study) -> list[PlannedSimulation]:
     streams = dict(zip(drawn, seeds.spawn(2), strict=True))
     planned = []
     for id_, (role, index) in enumerate(_interleave(parameters.simulations, held_out)):
-        seed = _seed(streams[role], index) if parameters.seed else None
+        seed = seed_of(streams[role], index) if parameters.seed else None
         planned.append(PlannedSimulation(id_, role, drawn[role][index], seed))
     return planned
 
@@ -198,7 +198,7 @@ def _interleave(train: int, validation: int) -> list[tuple[str, int]]:
     return [(role, index) for _, _, role, index in sorted(order)]
 
 
-def _seed(stream: np.random.SeedSequence, index: int) -> int:
+def seed_of(stream: np.random.SeedSequence, index: int) -> int:
     """Seed of one simulation: it does not depend on how many there are.
 
     53 bits: enough that no two of a large study are likely to agree, and exact in any JSON reader.

@@ -32,6 +32,8 @@ class Intake(threading.Thread):
         heldout: takes the frames of validation simulations.
         roles: ``"train"`` or ``"validation"`` by simulation number.
         recorder: takes every frame, if there is one.
+        stop: set when this thread ends with an :attr:`error`, so that training ends with a checkpoint
+            that can be gone on from.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Intake(threading.Thread):
         heldout: HeldOut,
         roles: Mapping[int, str],
         recorder: Recorder | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._server = server
@@ -49,6 +52,7 @@ class Intake(threading.Thread):
         self._buffer = buffer
         self._heldout = heldout
         self._recorder = recorder
+        self._stop_training = stop or threading.Event()
         self.roles = dict(roles)
         self._training = True
         self._halt = threading.Event()
@@ -69,7 +73,7 @@ class Intake(threading.Thread):
         self._busy = False
         self.launcher: dict[str, Any] = {}
         self.over = threading.Event()
-        self.error: ScimlError | None = None
+        self.error: Exception | None = None
 
     def run(self) -> None:
         try:
@@ -82,15 +86,17 @@ class Intake(threading.Thread):
                     self._busy = False
         except Stopped:
             return  # told to halt while it was waiting for room
-        except ScimlError as error:
+        except (ScimlError, OSError) as error:
             self.error = error
+            self._stop_training.set()
             self.first.set()
             self._buffer.stop()
 
     def halt(self) -> None:
         self._halt.set()
         self._buffer.stop()
-        self.join(timeout=10.0)
+        if self.is_alive():
+            self.join(timeout=10.0)
 
     def fix_normalizer(self) -> None:
         """From now on the statistics stay as they are: the model trains on them."""
@@ -165,10 +171,8 @@ class Intake(threading.Thread):
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
         self.dt = state["dt"]
-        trained = [s for n, s in simulations.items() if not self._held_out(n)]
-        if trained:
-            self.simulation = trained[0]
-            self.first.set()
+        # The model is in the checkpoint: no simulation need open to build it from.
+        self.first.set()
 
     def _take(self, event: Any) -> None:
         match event:
@@ -185,7 +189,7 @@ class Intake(threading.Thread):
                     self._recorder.close(number)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
-                self._drop(number)
+                self._drop(number, f"quarantined: {reason}")
             case Control(message=message):
                 self._control(message)
 
@@ -210,18 +214,18 @@ class Intake(threading.Thread):
     def _arrive(self, frame: Frame) -> None:
         ledger = self._server.ledger
         self._last[frame.simulation] = time.monotonic()
-        if self._recorder:
-            self._recorder.push(frame)
-        if self._held_out(frame.simulation):
-            with self.lock:
-                # Both or neither in a checkpoint: a frame that had entered, yet is in no list of
-                # what is held, would not come again.
+        with self.lock:
+            # One step for a checkpoint: a frame that had entered, yet is in no list of what is held,
+            # would not come again; one that is recorded and has not entered would come as if its
+            # simulation began anew, and cut the recording there.
+            if self._recorder:
+                self._recorder.push(frame)
+            if self._held_out(frame.simulation):
                 self._heldout.push(frame)
                 ledger.enter(frame)
-            return
-        with self.lock:
-            # One step for a checkpoint: the frame counts as entered, and its samples are listed
-            # as on their way, whether or not the buffer has room for them yet.
+                return
+            # Its samples are listed as on their way, whether or not the buffer has room for them
+            # yet.
             samples = self._windower.push(frame)
             self._measure_dt(frame)
             self._on_the_way = list(enumerate(samples, self._put_count))
@@ -256,20 +260,20 @@ class Intake(threading.Thread):
             self._server.ledger.count("entered")
         self._on_the_way = []
 
-    def _drop(self, simulation: int) -> None:
+    def _drop(self, simulation: int, reason: str) -> None:
         self._last.pop(simulation, None)
         with self.lock:
             self._windower.close(simulation)
         self._heldout.drop(simulation)
         if self._recorder:
-            self._recorder.drop(simulation)
+            self._recorder.drop(simulation, reason)
 
     def _control(self, message: dict[str, Any]) -> None:
         self.launcher = message
-        for number in message.get("given_up", ()):
+        for number, reason in message.get("given_up", ()):
             if number not in self.given_up:
                 self.given_up.add(number)
-                self._drop(number)
+                self._drop(number, reason)
                 self._server.abandon(number)
         if message.get("done"):
             self.over.set()

@@ -8,11 +8,14 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
+from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulate
 from sciml.study.designs import PlannedSimulation
+from sciml.study.feasibility import check_device, check_model
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
@@ -23,8 +26,11 @@ def check(study: Study) -> Description:
 
     Raises:
         InputError: program not found; unknown parameter, option or field; a range that leaves the
-            program's; more ranks at once than there are cores.
+            program's; more ranks at once than there are cores; a model that cannot be built on the
+            program's domain; no such device.
     """
+    check_device(study)
+    check_model(study, None)
     description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():
         description.check(name, *span.bounds)
@@ -57,7 +63,7 @@ def check(study: Study) -> Description:
         description.parameter(name)
     _check_window(study, description)
     _check_cores(study)
-    _check_corners(study, description)
+    check_model(study, _check_corners(study, description))
     return description
 
 
@@ -65,9 +71,14 @@ def _check_window(study: Study, description: Description) -> None:
     """A window of the task must fit into the frames that a simulation sends."""
     if "steps" not in description.flags:
         return
+    task = study.task.build()
+    if description.steady and task.history and task.lead:
+        raise InputError(
+            f"task.lead: {task.lead}, but frames of {description.name} are samples of their own, which "
+            "do not follow from one another; set task.lead: 0"
+        )
     steps = int(study.solver.options.get("steps", description.flags["steps"].default))
     frames = steps // study.solver.send.every + 1
-    task = study.task.build()
     window = [*task.input_steps(0), *task.target_steps(0)]
     needed = max(window) - min(window) + 1
     if frames < needed:
@@ -78,19 +89,27 @@ def _check_window(study: Study, description: Description) -> None:
         )
 
 
-def _check_corners(study: Study, description: Description) -> None:
+def _check_corners(study: Study, description: Description) -> Domain | None:
     """The program itself must accept both ends of the ranges: a time step that is stable at one end
-    only would cut the design short, without a word, and bias what is learned."""
+    only would cut the design short, without a word, and bias what is learned.
+
+    Returns where the sent fields live; ``None`` if the program cannot be asked.
+    """
     if not {"steps", "out"} <= set(description.flags):
-        return
+        return None
+    from sciml.domain.inference import domain_of  # xarray
+
+    send = study.solver.send
+    names = [field.name for field in description.fields]
     for end in (0, 1):
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
         given = {**study.solver.options, **corner, "steps": 0}
         try:
-            simulate(description.path, **given)
+            ds = simulate(description.path, **given)
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
+    return SendPolicy(coarsen=send.coarsen).domain(domain_of(ds, names))
 
 
 def _check_cores(study: Study) -> None:

@@ -8,6 +8,7 @@ ends the session of the attempt before it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -21,12 +22,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
 from sciml.solver.mpirun import last_words
-from sciml.study.processes import end_session, session_members, start_time
+from sciml.study.processes import end_session, session_members, sessions_with, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
 STDERR_LINES = 8
+#: Times that the start of a cluster is tried: dask gives up when a worker dies before it has started.
+STARTS = 3
 TAIL_BYTES = 16384
 SHARED = "/dev/shm"
 
@@ -64,16 +67,15 @@ def run_job(job: Job) -> dict[str, Any]:
     """Run one attempt of a simulation to its end; runs in a dask worker."""
     run = RunDirectory(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
-    attempt = _next_attempt(record)
+    attempt = _next_attempt(run, job.simulation)
     if _stopped(run, job.simulation):
         return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
-    scratch = tempfile.mkdtemp(prefix="sciml-")
+    prefix = scratch_prefix(run, job.simulation)
+    scratch = tempfile.mkdtemp(prefix=prefix)
     # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
-    shared = (
-        tempfile.mkdtemp(prefix="sciml-", dir=SHARED) if os.access(SHARED, os.W_OK) else scratch
-    )
+    shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if os.access(SHARED, os.W_OK) else scratch
     folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
     try:
@@ -86,15 +88,8 @@ def run_job(job: Job) -> dict[str, Any]:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            write_json(
-                record,
-                {
-                    "attempt": attempt,
-                    "session": process.pid,
-                    "began": start_time(process.pid),
-                    "scratch": [scratch, shared],
-                },
-            )
+            began_at = start_time(process.pid)
+            write_json(record, {"attempt": attempt, "session": process.pid, "began": began_at})
             code = process.wait()
         _outlast(process.pid)
         stopped = _stopped(run, job.simulation)
@@ -114,8 +109,9 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def end_job(run: RunDirectory, simulation: int) -> None:
-    """End the job of a simulation, if one lives."""
+    """End the job of a simulation, if one lives, and remove what it has left in shared memory."""
     _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
+    _end_unrecorded(run, simulation)
 
 
 def skip_job(run: RunDirectory, simulation: int) -> None:
@@ -129,6 +125,7 @@ def end_all_jobs(run: RunDirectory) -> None:
     (run.pids / "stop").touch()
     for record in _records(run):
         _end_recorded(record)
+    _end_unrecorded(run)
 
 
 def silent_since_start(run: RunDirectory, simulation: int) -> float | None:
@@ -151,6 +148,7 @@ def reap(run: RunDirectory) -> None:
     and every solver job; what it had forbidden to start may start again."""
     for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
         _end_recorded(record, grace)
+    _end_unrecorded(run)
     for mark in run.pids.glob("stop*"):
         mark.unlink()
 
@@ -164,12 +162,13 @@ def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
         return last_words(file.read().decode(errors="replace"), lines)
 
 
-def _next_attempt(record: Path) -> int:
+def _next_attempt(run: RunDirectory, simulation: int) -> int:
     """Number of the new attempt; the one before it is ended first, if its worker left it behind."""
-    if not record.exists():
-        return 1
-    _end_recorded(record)
-    return int(read_json(record)["attempt"]) + 1
+    end_job(run, simulation)
+    # By the logs, which are there before their job: a worker may be killed before it writes the
+    # record, and two processes with one number could not be told apart.
+    logs = run.logs.glob(f"simulation-{simulation:05d}.attempt-*.log")
+    return 1 + max((int(log.stem.rpartition("-")[2]) for log in logs), default=0)
 
 
 def _stopped(run: RunDirectory, simulation: int) -> bool:
@@ -192,9 +191,24 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
     # session number cannot have been taken again while members are left.
     if leader is None or leader == state["began"]:
         end_session(session, grace)
-    for folder in state.get("scratch", ()):
-        # Its worker removes it, unless that was killed.
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
+    """End jobs whose worker was killed before it wrote them down, and remove the folders that a
+    killed worker has left; of one simulation, or of the run."""
+    prefix = scratch_prefix(run, simulation)
+    for session in sessions_with("TMPDIR", f"{tempfile.gettempdir()}/{prefix}"):
+        end_session(session)
+    for place in (tempfile.gettempdir(), SHARED):
+        for folder in Path(place).glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_prefix(run: RunDirectory, simulation: int | None = None) -> str:
+    """How the names of the folders of a run's jobs, or of one job, begin: what a kill left behind can
+    be told from what others use."""
+    digest = hashlib.blake2s(str(run.path).encode(), digest_size=5).hexdigest()
+    return f"sciml-{digest}-" + ("" if simulation is None else f"{simulation}-")
 
 
 def _outlast(session: int, grace: float = 5.0) -> None:
@@ -220,19 +234,52 @@ def local_cluster(jobs_at_once: int) -> Any:
         }
     )
     environment = {k: os.environ.get(k, "1") for k in ("OMP_NUM_THREADS",)}
-    with _sigint_ignored():
-        return LocalCluster(
-            n_workers=jobs_at_once,
-            threads_per_worker=1,
-            processes=True,
-            resources={"sim": 1},
-            dashboard_address="127.0.0.1:0",
-            # dask runs whatever comes to its port: on a shared machine only we may speak to it.
-            security=True,
-            silence_logs=50,
-            env=environment,
-            memory_limit=0,
-        )
+    for left in reversed(range(STARTS)):
+        try:
+            with _sigint_ignored():
+                return LocalCluster(
+                    n_workers=jobs_at_once,
+                    threads_per_worker=1,
+                    processes=True,
+                    resources={"sim": 1},
+                    dashboard_address="127.0.0.1:0",
+                    # dask runs whatever comes to its port: on a shared machine only we may speak
+                    # to it.
+                    security=True,
+                    silence_logs=50,
+                    env=environment,
+                    memory_limit=0,
+                )
+        except RuntimeError as error:
+            if not left:
+                raise ScimlError(
+                    f"the workers that start solvers did not start, {STARTS} times: {error}; "
+                    "is there memory left?"
+                ) from error
+    raise AssertionError
+
+
+def keep_workers(cluster: Any, count: int) -> None:
+    """Let a local cluster replace workers that are gone for good.
+
+    dask starts a worker that dies again, but gives it up when it dies once more while it starts; the
+    jobs would then wait for ever. Returns at once. Other clusters are left alone: who knows why
+    their workers end.
+    """
+    from distributed import LocalCluster, Status
+
+    if not isinstance(cluster, LocalCluster) or cluster.status != Status.running:
+        return
+
+    def replace() -> None:
+        for name, worker in list(cluster.workers.items()):
+            if worker.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+        if len(cluster.workers) < count:
+            cluster.scale(count)
+
+    # The cluster belongs to the thread of its loop.
+    cluster.loop.add_callback(replace)
 
 
 @contextmanager

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import signal
+import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from sciml.study.launch import Job, Outcome, end_all_jobs, end_job, run_job, skip_job
+from sciml.errors import no_room
+from sciml.study.launch import (
+    Job,
+    Outcome,
+    end_all_jobs,
+    end_job,
+    keep_workers,
+    run_job,
+    skip_job,
+)
 from sciml.study.rundir import RunDirectory
 
 #: Exit code of a program that cannot use what it was given: it would say the same again.
 BAD_INPUT = 2
+#: Seconds between looks whether all workers are there.
+LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,10 @@ class Failure:
     stderr: str
 
     def line(self) -> str:
+        return f"simulation {self.simulation} {self.reason}"
+
+    @property
+    def reason(self) -> str:
         # mpirun says 128 + n for a rank that signal n has ended.
         number = -self.code if self.code < 0 else self.code - 128
         how = f"exit code {self.code}"
@@ -31,7 +49,7 @@ class Failure:
             how = f"signal {signal.Signals(number).name}"
         last = self.stderr.splitlines()[-1] if self.stderr else "no output"
         return (
-            f"simulation {self.simulation} given up after {self.attempts} "
+            f"given up after {self.attempts} "
             f"attempt{'s' if self.attempts > 1 else ''} ({how}): {last}"
         )
 
@@ -49,7 +67,9 @@ class Launcher:
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
+        work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
+        full: asked when a job failed: whether the disk is, so that the job is not to blame.
     """
 
     def __init__(
@@ -62,6 +82,8 @@ class Launcher:
         retries: int,
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
+        full: Callable[[], bool] = lambda: False,
+        work: Callable[[Any], dict[str, Any]] = run_job,
     ) -> None:
         from distributed import Client
 
@@ -71,9 +93,13 @@ class Launcher:
         self._running: dict[int, tuple[Job, Any]] = {}
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
+        self._cluster, self._at_once = cluster, at_once
+        self._looked = time.monotonic()
         self._retries = retries
-        self._may_retry = may_retry
+        self._may_retry, self._full = may_retry, full
+        self._work = work
         self._failed_attempts: dict[int, int] = {}
+        self._starts = itertools.count()
         self.total = len(jobs) + len(finished)
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
@@ -98,8 +124,15 @@ class Launcher:
         return not self._running and (self._stopping or not self._waiting)
 
     def poll(self) -> list[Failure]:
-        """Take in what ended, start what may start; returns the simulations given up just now."""
+        """Take in what ended, start what may start; returns the simulations given up just now.
+
+        Raises:
+            OSError: a job could not run for want of room on the disk.
+        """
         given_up = []
+        if time.monotonic() - self._looked >= LOOK_EVERY:
+            self._looked = time.monotonic()
+            keep_workers(self._cluster, self._at_once)
         for simulation, (job, future) in list(self._running.items()):
             if future.done():
                 failure = self._ended(job, self._outcome(simulation, future))
@@ -111,6 +144,13 @@ class Launcher:
         while self._waiting and len(self._running) < self._window and not self._stopping:
             self._submit(self._waiting.pop())
         return given_up
+
+    def again(self, job: Job) -> None:
+        """Run a simulation that has ended well once more: what it gave was lost."""
+        if job.simulation in self.finished:
+            self.finished.remove(job.simulation)
+            self.restarts += 1
+            self._waiting.append(job)
 
     def kick(self, simulation: int) -> None:
         """End a job that makes no progress; it counts as a failed attempt."""
@@ -140,16 +180,18 @@ class Launcher:
 
     def _submit(self, job: Job) -> None:
         future = self._client.submit(
-            run_job,
+            self._work,
             job,
             resources={"sim": 1},
             pure=False,
-            key=f"simulation-{job.simulation:05d}-{self._failed_attempts.get(job.simulation, 0)}",
+            key=f"simulation-{job.simulation:05d}-{next(self._starts)}",
         )
         self._running[job.simulation] = (job, future)
 
     def _outcome(self, simulation: int, future: Any) -> Outcome:
         error = future.exception()
+        if no_room(error):
+            raise error
         if error is not None:
             return Outcome(simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
         return Outcome(**future.result())
@@ -160,6 +202,8 @@ class Launcher:
             return None
         if outcome.cancelled or self._stopping or job.simulation in self._skipped:
             return None
+        if self._full():
+            raise OSError(errno.ENOSPC, f"simulation {job.simulation} failed: {outcome.stderr}")
         attempts = self._failed_attempts[job.simulation] = (
             self._failed_attempts.get(job.simulation, 0) + 1
         )

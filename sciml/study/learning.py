@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sciml.errors import ScimlError
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.study.restoring import kept
+from sciml.surrogates import Surrogate
 from sciml.surrogates.batch import Batch
-from sciml.training.checkpoint import Checkpoints
+from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.history import History, Step
 from sciml.training.loop import Hooks, train
 from sciml.training.objective import Supervised
@@ -37,14 +38,19 @@ class Learning:
         self.run = trainer.run
         study = self.study = trainer.study
         seed_everything(study)
-        simulation = trainer.intake.simulation
         self.task = study.task.build()
-        self.surrogate = new_surrogate(study, simulation)
-        trainer.intake.attach_normalizer(self.surrogate.normalizer)
         self.device = device_of(study)
-        self.surrogate.to(self.device)
         self.history = History()
         self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
+        if trainer.checkpoint is None:
+            self.surrogate = new_surrogate(study, trainer.intake.simulation)
+            self._attach_normalizer()
+            self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
+        else:
+            # There may be no simulation any more to build it from.
+            self.surrogate = Surrogate.load(trainer.checkpoint.path)
+            self.outcome.load_state_dict(trainer.checkpoint.state["extra"]["outcome"])
+        self.surrogate.to(self.device)
 
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
@@ -54,6 +60,7 @@ class Learning:
             StreamSource(trainer.buffer, self.task, training.batch_size),
             self._begin,
             self._beside,
+            self._attach_normalizer,
             trainer.intake.lock,
         )
         hooks = Hooks(
@@ -66,6 +73,7 @@ class Learning:
             checkpoint_wanted=lambda: trainer.server.wants_commit,
             extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
+            on_checkpoint_failed=self._on_checkpoint_failed,
             stop=trainer.stop,
         )
         self.history = train(
@@ -86,8 +94,14 @@ class Learning:
     def finish(self) -> None:
         """Wait for the held-out simulations, roll out on them, write what the run is for."""
         self._await_heldout()
+        if self.trainer.intake.error is not None:
+            raise self.trainer.intake.error
         self.trainer.state = "validating"
         self.outcome.write(self.surrogate, self.history, first_step=self.trainer.first_step_at)
+
+    def _attach_normalizer(self) -> None:
+        """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
+        self.trainer.intake.attach_normalizer(self.surrogate.normalizer)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
@@ -109,14 +123,24 @@ class Learning:
         self.outcome.on_step(step, history)
 
     def _beside(self) -> dict[str, Any]:
-        return {**self.trainer.intake.state_dict(), "first_step": self.trainer.first_step_at}
+        return {
+            **self.trainer.intake.state_dict(),
+            "first_step": self.trainer.first_step_at,
+            "outcome": self.outcome.state_dict(),
+        }
 
     def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
         """What the checkpoint does not need can leave the spool.
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
+        self.trainer.checkpoint_problem = ""
         self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
+
+    def _on_checkpoint_failed(self, error: CheckpointError) -> None:
+        """The one before it still stands: train on, and try again."""
+        self.trainer.checkpoint_problem = str(error)
+        log.warning("%s", error)
 
     def _await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in."""
@@ -142,6 +166,7 @@ class _Accounted:
         source: draws from the buffer.
         begin: called once, before the first batch is given.
         beside: state of all that feeds the buffer.
+        restored: called when weights and source are those of a checkpoint.
         lock: held by the intake while it takes a frame in.
     """
 
@@ -150,11 +175,13 @@ class _Accounted:
         source: StreamSource,
         begin: Callable[[], None],
         beside: Callable[[], dict[str, Any]],
+        restored: Callable[[], None],
         lock: threading.Lock,
     ) -> None:
         self._source = source
         self._begin = begin
         self._beside = beside
+        self._restored = restored
         self._lock = lock
         self._begun = False
         self.beside: dict[str, Any] = {}
@@ -175,3 +202,4 @@ class _Accounted:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # The buffer was filled from the spool before: see sciml.study.restoring.
         self._source.load_state_dict(state)
+        self._restored()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,11 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
 from sciml.study.display import Display
+from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
-from sciml.study.rundir import RunDirectory, read_json, write_json
-from sciml.study.schema import Study, dump_study, load_study
+from sciml.study.lineage import adopt, begin, propose
+from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
+from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
 
 #: Exit codes: finished; interrupted by Ctrl-C; told to end by a batch system: resume it.
@@ -78,15 +80,16 @@ def train_offline(
         InputError: data or study that cannot work, before a directory is made.
     """
     from sciml.study.api import free_name
-    from sciml.surrogates.registry import check as check_model
 
-    check_model(study.model.name, study.model.config)
+    check_device(study)
+    check_model(study, None)
     replay = Replay(Path(data).resolve(), stream, epochs)
     trajectories = open_trajectories(replay.data, study.task.build())
     roles = roles_of(trajectories, study)
     Windows(trajectories, _of(roles, "train"), study.task.build())
+    check_model(study, trajectories.simulation(_of(roles, "train")[0]).domain)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
-    run.study.write_text(dump_study(study))
+    begin(run, study)
     plan = [
         {
             "id": number,
@@ -112,31 +115,46 @@ def train_offline(
 
 def resume_offline(
     run: str | Path | RunDirectory,
+    study: str | Path | None = None,
     *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
     plain: bool | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[RunDirectory, int]:
     """Go on with an offline run from its newest checkpoint; on the CPU bitwise as if it had never
     been interrupted.
 
+    Args:
+        run: run directory.
+        study, overrides, force: another study to go on with; see
+            :func:`sciml.study.lineage.propose`.
+        plain, stop: see :func:`train_offline`.
+
     Raises:
-        InputError: no offline run, one that has finished, or data that are not what they were.
+        InputError: no offline run, one that has finished, another study, or data that are not what
+            they were.
     """
     run = run if isinstance(run, RunDirectory) else RunDirectory.open(run)
     if not is_offline(run):
         raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")
     if run.summary.exists():
         raise InputError(f"{run.path} has finished; nothing is left to resume")
-    study, noted = load_study(run.study), read_json(run.replay)
+    from sciml.study.api import tell
+
+    loaded, changed = propose(run, study, overrides, force=force)
+    noted = read_json(run.replay)
     replay = Replay(Path(noted["from"]), noted["stream"], noted["epochs"])
-    trajectories = open_trajectories(replay.data, study.task.build())
+    trajectories = open_trajectories(replay.data, loaded.task.build())
     if trajectories.identity != noted["identity"]:
         raise InputError(
             f"{replay.data} is not what {run.path} was begun with; put the data back, or start "
             "anew with sciml train"
         )
+    adopt(run, loaded, changed)
+    tell(changed)
     roles = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
-    return _train(run, study, replay, trajectories, roles, plain, stop)
+    return _train(run, loaded, replay, trajectories, roles, plain, stop)
 
 
 def is_offline(run: RunDirectory) -> bool:
@@ -213,6 +231,9 @@ class Teller:
         self.state: dict[str, Any] = {}
         self._last = 0.0
 
+    def say(self, line: str) -> None:
+        self._display.say(line)
+
     def tell(self, state: str, *, force: bool = False) -> None:
         if not force and time.monotonic() - self._last < self.EVERY:
             return
@@ -220,7 +241,8 @@ class Teller:
         counts = dict.fromkeys(Snapshot().simulations, 0)
         counts |= {"total": self._total, "done": self._total}
         snapshot = Snapshot(counts, {"state": state, **self.progress, **self.state})
-        write_json(self._run.status, snapshot.to_json())
+        with without_room():  # the next one, a moment later, may find some
+            write_json(self._run.status, snapshot.to_json())
         self._display.update(snapshot, force=force)
 
 

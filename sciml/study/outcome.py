@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 
 from sciml.samples import Simulation
 from sciml.study.heldout import HeldOut
-from sciml.study.rundir import RunDirectory, write_json
+from sciml.study.rundir import RunDirectory, append_line, without_room, write_json
 from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
 from sciml.training.history import History, Step
 from sciml.training.validation import Validation
+
+log = logging.getLogger("sciml.study")
 
 #: Windows in a validation on the way, all held-out simulations together; the last one takes all
 #: there are.
@@ -92,8 +95,8 @@ class Outcome:
             "error": found["one_step"],
             "persistence": found.get("persistence"),
         }
-        with self.run.metrics.open("a") as file:
-            file.write(json.dumps({"loss": self.progress.get("loss"), **found}) + "\n")
+        with without_room(log):
+            append_line(self.run.metrics, json.dumps({"loss": self.progress.get("loss"), **found}))
 
     def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
         """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""

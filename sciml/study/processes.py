@@ -24,9 +24,9 @@ def end_with_parent(number: int = signal.SIGTERM) -> None:
 
 def start_time(pid: int) -> int | None:
     """Clock tick at which a process began: with the pid it names a process for good, since pids
-    are used again. ``None`` if there is no such process."""
+    are used again. ``None`` if there is no such process, or one that has ended and is not reaped."""
     fields = _stat(pid)
-    return None if fields is None else int(fields[19])
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
 def session_members(session: int) -> list[int]:
@@ -38,6 +38,22 @@ def session_members(session: int) -> list[int]:
             if fields is not None and int(fields[3]) == session and fields[0] not in "ZX":
                 members.append(int(entry.name))
     return members
+
+
+def sessions_with(variable: str, beginning: str) -> set[int]:
+    """Sessions of our processes that were started with an environment variable that begins so."""
+    wanted = f"\0{variable}={beginning}".encode()
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue  # somebody else's, or it ended meanwhile
+            fields = _stat(int(entry.name))
+            if fields is not None and wanted in b"\0" + environment:
+                found.add(int(fields[3]))
+    return found
 
 
 def end_session(session: int, grace: float = 3.0) -> None:

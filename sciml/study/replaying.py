@@ -105,6 +105,7 @@ class Replaying:
             on_validation=self.outcome.on_validation,
             checkpoints=checkpoints,
             checkpoint_every=training.checkpoint_every,
+            on_checkpoint_failed=lambda error: teller.say(f"warning: {error}; training goes on"),
             extra_state=self.outcome.state_dict,
             stop=stop,
         )

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sciml.errors import ScimlError
 from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.study.mending import mend
 
 if TYPE_CHECKING:
     from sciml.study.trainer import Trainer
@@ -64,28 +64,25 @@ def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Put a fresh trainer where ``checkpoint`` was taken; its server has not been started.
+    """Put a fresh trainer where ``checkpoint`` was taken; its server has recovered that ledger.
 
     Frames that entered after the checkpoint come again from the spool; draws after it are undone
-    together with the weights, and counted as rolled back.
+    together with the weights, and counted as rolled back. Frames that the spool has lost are
+    computed again.
 
     Raises:
-        ScimlError: the spool lacks a frame that the checkpoint needs.
+        ScimlError: they cannot be.
     """
     state, server = checkpoint.state, trainer.server
     beside, buffered = state["extra"], state["source"]["buffer"]
-    server.recover(beside["ledger"])
     task = trainer.study.task.build()
+    _mend(trainer, kept(task, state), _simulations(state))
+    if trainer.stop.is_set():
+        return
     keys = needed(task, state)
     frames = {frame.key: frame for frame in server.replay(sorted(keys))}
-    if len(frames) < len(keys):
-        missing = min(keys - frames.keys())
-        raise ScimlError(
-            f"the spool lacks {len(keys - frames.keys())} frames of checkpoint {checkpoint.path.name}, "
-            f"the first is step {missing[1]} of simulation {missing[0]}; the run cannot be resumed"
-        )
-    simulations = {number: server.simulation(number) for number in {key[0] for key in keys}}
-    simulations |= {number: server.simulation(number) for number, *_ in beside["windower"]["open"]}
+    simulations = {number: server.simulation(number) for number in _simulations(state)}
+    simulations |= {number: server.simulation(number) for number in {key[0] for key in keys}}
 
     def sample(key: tuple[int, int]) -> Sample:
         return cut(task, simulations[key[0]], key[1], frames)
@@ -95,7 +92,10 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     put = buffered["counts"][0]
     waiting = [sample((n, origin)) for n, origin, ordinal in beside["on_the_way"] if ordinal >= put]
     trainer.intake.restore(beside, waiting, put, simulations, frames)
-    if trainer.recorder is not None and beside.get("recorder"):
+    if trainer.recorder is not None and not beside.get("recorder"):
+        for number in beside["ledger"]["open"]:
+            trainer.recorder.leave_out(int(number), "its recording was set on in its midst")
+    elif trainer.recorder is not None:
         noted = beside["recorder"]
         trainer.recorder.load_state_dict(
             noted,
@@ -110,6 +110,43 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     ledger.count("rolled_back", max(0, trainer.tally.get() - drawn))
     trainer.tally.set(drawn)
     trainer.progress["step"] = checkpoint.step
+
+
+def _simulations(state: dict[str, Any]) -> set[int]:
+    """Simulations that a checkpoint's ``state`` holds open: their descriptions are needed."""
+    beside = state["extra"]
+    recorded = (beside.get("recorder") or {"open": ()})["open"]
+    entries = (*beside["windower"]["open"], *beside["heldout"]["open"], *recorded)
+    return {number for number, *_ in entries}
+
+
+def _mend(trainer: Trainer, keys: set[tuple[int, int]], open_: set[int]) -> None:
+    """Have lost frames, and simulations of which nothing is known any more, computed again."""
+    server = trainer.server
+    sound: dict[int, Frame] = {}
+    missing = set(keys)
+    for frame in server.replay(sorted(keys)):  # one by one: they may be more than memory holds
+        sound.setdefault(frame.simulation, frame)
+        missing.discard(frame.key)
+    damaged = {number for number, _ in missing}
+    known = open_ | {number for number, _ in keys}
+    damaged |= {number for number in known if server.simulation(number) is None}
+    for number in sorted(damaged):
+        steps = {step for n, step in missing if n == number}
+        lost = f"{len(steps)} frames" if steps else "the description"
+        trainer.tell(
+            f"the spool has lost {lost} of simulation {number} that the checkpoint needs; the "
+            "program computes again what is missing"
+        )
+        mend(
+            server,
+            trainer.study,
+            trainer.run,
+            number,
+            steps,
+            sound.get(number),
+            trainer.stop,
+        )
 
 
 def cut(

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError, no_room
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, content: str) -> None:
     """Write aside and rename: a reader sees the old file or the new one, never half of one."""
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
         os.replace(aside, path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line; where the disk is full, none of it stays."""
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(line.encode() + b"\n") <= len(line.encode()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+@contextmanager
+def without_room(log: logging.Logger | None = None) -> Iterator[None]:
+    """What a run can do without where the disk is full: a warning takes its place, if any."""
+    try:
+        yield
+    except (OSError, ScimlError) as error:
+        if not no_room(error):
+            raise
+        if log is not None:
+            log.warning("not written: %s", error)
 
 
 def read_json(path: Path) -> Any:
@@ -35,6 +67,7 @@ class RunDirectory:
     ::
 
         study.yaml          the study as it ran, every default written out
+        lineage.json        which study it was trained by, and from which step on
         simulations.json    drawn parameters, seed and role of every simulation
         solver.json         what the program said of itself
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
@@ -98,6 +131,10 @@ class RunDirectory:
         return self.path / "study.yaml"
 
     @property
+    def lineage(self) -> Path:
+        return self.path / "lineage.json"
+
+    @property
     def simulations(self) -> Path:
         return self.path / "simulations.json"
 
@@ -158,6 +195,11 @@ class RunDirectory:
     @property
     def pids(self) -> Path:
         return self.path / "pids"
+
+    @property
+    def supervisor(self) -> Path:
+        """Which process supervises the run, or did."""
+        return self.pids / "supervisor.json"
 
     @property
     def logs(self) -> Path:

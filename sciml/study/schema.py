@@ -262,13 +262,15 @@ class Record(Section):
 
 
 class Stream(Section):
-    """Where the trainer listens, and how much it holds."""
+    """Where the trainer listens, and how much it holds. ``patience`` is how many seconds a run
+    waits for room on a full disk before it ends with a checkpoint, to be resumed."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     encryption: bool = True
     spool_limit: Size = 2_000_000_000
     queue_limit: Size = 64_000_000
+    patience: Seconds = 300.0
 
 
 class Cluster(Section):

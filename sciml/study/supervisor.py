@@ -12,13 +12,15 @@ from collections.abc import Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
-from sciml.errors import ScimlError, StreamError
+from sciml.errors import ScimlError, StreamError, no_room
 from sciml.stream.control import ControlClient
+from sciml.stream.intervals import Intervals
 from sciml.study.display import Display
 from sciml.study.launch import Job, last_lines, silent_since_start
 from sciml.study.launcher import Launcher
 from sciml.study.processes import end_session, start_time
-from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.room import RoomWatch
+from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
 
@@ -27,14 +29,6 @@ EXCHANGE_EVERY = 0.25
 TRAINER_START = 120.0
 #: Seconds to wait for a snapshot of the trainer that is newer than a failure.
 FRESH = 3.0
-#: glibc gives every tensor above 128 kB pages of its own and returns them when it is freed; a
-#: training step then takes thousands of page faults, which cost the more the more threads a process
-#: has (half of the trainer's time was measured). With these it keeps them.
-HEAP = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
 #: Exit codes of `sciml run`.
 FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
@@ -53,7 +47,7 @@ class Supervisor:
     Args:
         study: the study.
         run: its new run directory.
-        jobs: simulations in launch order.
+        jobs: all simulations in launch order.
         training: those of them that are there for training: of no use once training is over.
         cluster: a dask cluster or a scheduler's address.
         display: where progress is shown.
@@ -78,15 +72,21 @@ class Supervisor:
         self._reply: dict[str, Any] = {}
         self._training = training
         self._control: ControlClient | None = None
-        self._problem = ""
+        self._room = RoomWatch(run.path, study.stream.patience)
+        self._farewell = ""
+        self._jobs = {job.simulation: job for job in jobs}
+        self._said: set[str] = set()
+        #: Life of the trainer, and simulations that had ended well when it began.
+        self._life, self._ended_before = 0, set(finished)
         self._launcher = Launcher(
             cluster,
             run,
-            jobs,
+            [job for job in jobs if job.simulation not in finished],
             at_once=study.cluster.simulations_at_once,
             retries=study.cluster.retries,
             may_retry=self._may_retry,
             finished=finished,
+            full=lambda: self._room.full,
         )
 
     def run(self) -> int:
@@ -97,6 +97,7 @@ class Supervisor:
         """
         with self._signals():
             deaths, reached = 0, -1
+            trainer: subprocess.Popen[bytes] | None = None
             try:
                 while True:
                     trainer = self._start_trainer()
@@ -115,18 +116,24 @@ class Supervisor:
                         f"{f'the checkpoint of step {step}' if step else 'the spool'}, "
                         "the solvers go on"
                     )
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                self._end_for_room(str(error))
+                return self._end(trainer)
             finally:
                 self._launcher.close()
                 if self._control is not None:
                     self._control.close()
-                if trainer.poll() is None:
+                if trainer is not None and trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
-                trainer.wait()
+                    trainer.wait()
                 self._write_status()
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
+        self._ended_before = set(self._launcher.finished)
         threads = str(self._study.training.threads)
-        environment = {**HEAP, **os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         with (self._run.logs / "trainer.log").open("ab") as log:
             trainer = subprocess.Popen(
                 [sys.executable, "-m", "sciml.study.trainer", str(self._run.path)],
@@ -176,7 +183,7 @@ class Supervisor:
         message = {
             "total": launcher.total,
             "finished": sorted(launcher.finished),
-            "given_up": sorted(f.simulation for f in launcher.failures),
+            "given_up": sorted((f.simulation, f.reason) for f in launcher.failures),
             "done": launcher.done,
         }
         try:
@@ -187,13 +194,32 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        problem = (self._reply.get("stream") or {}).get("problem")
-        if problem and problem != self._problem:
-            self._display.say(f"warning: the stream stands still: {problem}")
-        self._problem = problem
+        notices = self._reply.get("notices") or ()
+        for warning in (*self._room.told(self._reply), *notices):
+            if warning not in self._said:
+                self._display.say(f"warning: {warning}")
+        self._said.update(notices)
+        self._run_again()
+        if self._room.spent:
+            self._end_for_room()
         if self._reply.get("training_over"):
             self._launcher.skip(self._training)
         self._end_silent()
+
+    def _run_again(self) -> None:
+        """Simulations that had ended well, and of which a new life of the trainer does not hold
+        everything: a damaged spool."""
+        life = (self._reply.get("stream") or {}).get("epoch", 0)
+        if life == self._life:
+            return
+        self._life = life
+        settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
+        for simulation in sorted(self._ended_before):
+            if simulation not in settled:
+                self._display.say(
+                    f"warning: simulation {simulation} is not whole any more; it is run again"
+                )
+                self._launcher.again(self._jobs[simulation])
 
     def _may_retry(self, simulation: int) -> bool:
         """A job that failed because its data were refused would be refused again.
@@ -210,7 +236,7 @@ class Supervisor:
     def _end_silent(self) -> None:
         """A job that makes no progress for too long counts as failed."""
         timeout = self._study.cluster.simulation_timeout
-        if timeout is None:
+        if timeout is None or self._room.full:
             return
         heard = self._reply.get("heard") or {}
         for simulation in self._launcher.running:
@@ -241,21 +267,30 @@ class Supervisor:
             },
             trainer=self._reply,
         )
-        write_json(self._run.status, snapshot.to_json())
+        with without_room():  # the next one, a moment later, may find some
+            write_json(self._run.status, snapshot.to_json())
         return snapshot
 
-    def _end(self, trainer: subprocess.Popen[bytes]) -> int:
+    def _end_for_room(self, why: str = "") -> None:
+        """End as a batch system's signal does: solvers, checkpoint, exit code 75."""
+        self._farewell = self._room.farewell(why)
+        self._stop_signal = signal.SIGTERM
+
+    def _end(self, trainer: subprocess.Popen[bytes] | None) -> int:
         if self._stop_signal is not None:
             self._display.say("stopping: ending the solvers, then the trainer writes a checkpoint")
             self._launcher.stop()
-            trainer.send_signal(signal.SIGTERM)
             try:
-                trainer.wait(timeout=60.0)
+                if trainer is not None:
+                    trainer.send_signal(signal.SIGTERM)
+                    trainer.wait(timeout=60.0)
             except subprocess.TimeoutExpired:
                 self._display.say("warning: the trainer did not end within 60 s; it is killed")
             if self._run.last_words.exists():
                 self._reply = read_json(self._run.last_words)
-            self._display.say(f"interrupted; go on with: sciml resume {self._run.path}")
+            self._display.say(
+                self._farewell or f"interrupted; go on with: sciml resume {self._run.path}"
+            )
             return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
         code = trainer.wait()
         self._launcher.stop()
@@ -265,6 +300,11 @@ class Supervisor:
         if code == FINISHED:
             return FINISHED
         detail = last_lines(self._run.logs / "trainer.log", lines=1)
+        if code == STOPPED:
+            # On its own, for want of room; its last line may be lost for the same reason.
+            why = detail.removeprefix("error: ") if detail.startswith("error: ") else "see logs/"
+            self._display.say(self._room.farewell(why))
+            return STOPPED
         if code == BAD_INPUT:
             raise ScimlError(detail.removeprefix("error: "))
         raise ScimlError(

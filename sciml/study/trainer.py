@@ -6,6 +6,7 @@ is imported, so that solvers connect while the slow imports go on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,21 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import make as make_buffer
-from sciml.errors import ScimlError
+from sciml.errors import ScimlError, no_room
+from sciml.heap import keep_heap
 from sciml.samples import Windower
 from sciml.stream.server import Server
 from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
+from sciml.study.lineage import current
 from sciml.study.processes import end_with_parent
 from sciml.study.restoring import Tally
-from sciml.study.rundir import RunDirectory, read_json, write_json
-from sciml.study.schema import Study, load_study
+from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
+from sciml.study.schema import Study
 
 if TYPE_CHECKING:
     from sciml.record import Recorder
 
 STATUS_EVERY = 0.25
-#: Exit codes: finished; bad input (one line on stderr); told to stop, checkpoint written.
+#: Exit codes: finished; bad input (one line on stderr); told to stop, or no room on the disk: resume.
 FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
 
 log = logging.getLogger("sciml.trainer")
@@ -45,7 +48,7 @@ class Trainer:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        self.study: Study = load_study(run.study)
+        self.study: Study = current(run)
         plan = read_json(run.simulations)
         self.planned = len(plan)
         self.stop = threading.Event()
@@ -84,27 +87,33 @@ class Trainer:
             self.heldout,
             {entry["id"]: entry["role"] for entry in plan},
             self.recorder,
+            self.stop,
         )
         self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
         self.first_step_at: dict[str, Any] | None = None
         self.checkpoint: Any = None
+        #: Why the last checkpoint could not be written; empty once one was.
+        self.checkpoint_problem = ""
         self.tally = Tally(run.path / "drawn")
+        self.notices: list[str] = []
         self._done = threading.Event()
 
     def main(self) -> int:
         """Train to the end; returns the exit code."""
-        if any(self.run.checkpoints.glob("step-*")):
-            self._go_back()
+        self._find_checkpoint()
         self.server.start()
         reporter = threading.Thread(target=self._report, name="status", daemon=True)
         reporter.start()
         try:
+            self._go_back()
+            if self.stop.is_set():
+                return STOPPED
             from sciml.study.learning import Learning  # torch from here on
 
             self.intake.start()
             self.state = "waiting for the first simulation"
             while not self.intake.first.wait(0.1):
-                if self.stop.is_set():
+                if self.stop.is_set() and self.intake.error is None:
                     return STOPPED
                 if self.intake.over.is_set():
                     raise ScimlError(
@@ -125,20 +134,41 @@ class Trainer:
             self._done.set()
             reporter.join()
             self._tell()
-            write_json(self.run.last_words, self.status())
+            with without_room(log):
+                write_json(self.run.last_words, self.status())
             self.intake.halt()
             self.server.stop()
-            if self.recorder is not None:
-                self.recorder.finish()
+            with without_room(log):
+                if self.recorder is not None:
+                    self.recorder.finish()
+
+    def _find_checkpoint(self) -> None:
+        """The state to go on from, if there is one; the server takes up the account in it."""
+        if any(self.run.checkpoints.glob("step-*")):
+            from sciml.training.checkpoint import Checkpoints
+
+            self.checkpoint = Checkpoints(self.run.checkpoints).newest()
+        found = self.checkpoint
+        self.server.recover(found.state["extra"]["ledger"] if found else None)
+        damaged = self.server.status()["spool_damaged"]
+        if damaged:
+            self.tell(
+                f"{damaged} records of the spool were damaged and dropped; what is needed of them "
+                "comes again"
+            )
 
     def _go_back(self) -> None:
-        from sciml.study.restoring import restore
-        from sciml.training.checkpoint import Checkpoints
-
-        self.checkpoint = Checkpoints(self.run.checkpoints).newest()
         if self.checkpoint is not None:
+            from sciml.study.restoring import restore
+
+            self.state = "going back to the checkpoint"
             restore(self, self.checkpoint)
             log.info("resumed from %s", self.checkpoint.path.name)
+
+    def tell(self, line: str) -> None:
+        """Something that whoever watches the run should know."""
+        log.warning("%s", line)
+        self.notices.append(line)
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
@@ -167,6 +197,9 @@ class Trainer:
             "training_over": self.intake.training_over,
             "quarantined": {str(k): v for k, v in ledger.quarantined().items()},
             "validated": len(self.heldout.trajectories()),
+            "settled": self.server.settled(),
+            "notices": list(self.notices),
+            "checkpoint_problem": self.checkpoint_problem,
             "memory": resident_bytes(),
             "time": time.time(),
         }
@@ -182,14 +215,24 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
     )
-    trainer = Trainer(RunDirectory.open(arguments[0]))
+    keep_heap()
+    run = RunDirectory.open(arguments[0])
+    end_with_parent()  # a supervisor that is killed: checkpoint, then end
+    if os.getppid() != read_json(run.supervisor)["pid"]:
+        return STOPPED  # it was killed before this one could ask to be told
+    trainer = Trainer(run)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, lambda *_: trainer.stop.set())
-    end_with_parent()  # a supervisor that is killed: checkpoint, then end
     try:
         return trainer.main()
-    except ScimlError as error:
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr, flush=True)
+    except Exception as error:
+        if not (isinstance(error, ScimlError) or no_room(error)):
+            raise
+        with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+            print(f"error: {error}".replace("\n", " "), file=sys.stderr, flush=True)
+        if no_room(error):
+            # Without the clearing up at exit: HDF5 crashes on files that it could not write.
+            os._exit(STOPPED)
         return BAD_INPUT
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -93,7 +94,7 @@ class Checkpoints:
                 shutil.rmtree(final)
             aside.rename(final)
             _sync(self.directory)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(aside, ignore_errors=True)
             raise CheckpointError(
                 f"checkpoint of step {step} not written to {self.directory}: {error}; "

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ScimlError
+from sciml.heap import keep_heap
 from sciml.surrogates.batch import Batch
-from sciml.training.checkpoint import Checkpoint, Checkpoints
+from sciml.training.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from sciml.training.history import History, Step
 from sciml.training.objective import Losses, Objective, weighted
 from sciml.training.phase import Phase, phases_of
@@ -42,6 +43,8 @@ class Hooks:
         checkpoint_wanted: asked after every step whether one is due for another reason.
         extra_state: plain data to put into a checkpoint (ledger, windows, …), under ``extra``.
         on_checkpoint: called with the path and the state of a checkpoint once it is written.
+        on_checkpoint_failed: called with the error where one could not be written; training goes on
+            and tries again at the next interval. ``None``: the error ends the training.
         stop: when set, the loop ends after the step it is in, with a checkpoint.
     """
 
@@ -55,6 +58,7 @@ class Hooks:
     checkpoint_wanted: Callable[[], bool] | None = None
     extra_state: Callable[[], dict[str, Any]] | None = None
     on_checkpoint: Callable[[Path, dict[str, Any]], None] | None = None
+    on_checkpoint_failed: Callable[[CheckpointError], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -77,6 +81,7 @@ class _Run:
     metric: float | None = None
     checked: int = -1
     saved: int = -1
+    failed: int | None = None
     keep_batch: bool = False
 
 
@@ -109,6 +114,7 @@ def train(
         TrainingError: a loss or a gradient is not finite.
         InputError: phases that do not fit the source, weights of unknown losses.
     """
+    keep_heap()  # batches and gradients are made anew in each step
     plan = phases_of(phases)
     run = _Run(model, source, objective, _device(model, device), hooks or Hooks())
     # A frozen phase goes on with the batch it has, so a checkpoint must hold it.
@@ -134,7 +140,7 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
     length = phase.length(getattr(run.source, "epoch_steps", None))
     run.optimizer = phase.build(run.model)
     if state is not None and state["optimizer"] is not None:
-        run.optimizer.load_state_dict(state["optimizer"])
+        _load(run.optimizer, state["optimizer"])
     while length is None or run.phase_step < length:
         if run.hooks.stop.is_set():
             return False
@@ -174,11 +180,22 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
     return True
 
 
+def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Moments and counts from a checkpoint; decay, momentum and the like from the phase, which may
+    have been changed since."""
+    set_ = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, values in zip(optimizer.param_groups, set_, strict=True):
+        group.update(values)
+
+
 def _due(run: _Run) -> bool:
     """Whether a checkpoint is to be written after this step."""
     hooks = run.hooks
     if hooks.checkpoint_every and run.step % hooks.checkpoint_every == 0:
         return True
+    if run.failed is not None and run.step - run.failed < (hooks.checkpoint_every or 1):
+        return False  # each try writes until the disk is full: not at every step
     return hooks.checkpoint_wanted is not None and hooks.checkpoint_wanted()
 
 
@@ -288,8 +305,15 @@ def _checkpoint(run: _Run) -> None:
     }
     # A metric measured at an earlier step says nothing about these weights.
     metric = run.metric if run.checked == run.step else None
-    path = hooks.checkpoints.save(run.step, run.model, state, metric)
-    run.saved = run.step
+    try:
+        path = hooks.checkpoints.save(run.step, run.model, state, metric)
+    except CheckpointError as error:
+        if hooks.on_checkpoint_failed is None:
+            raise
+        run.failed = run.step
+        hooks.on_checkpoint_failed(error)
+        return
+    run.saved, run.failed = run.step, None
     if hooks.on_checkpoint is not None:
         hooks.on_checkpoint(path, state)
 

@@ -265,3 +265,54 @@ def test_an_index_of_another_version_is_refused(record):
 def _resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_attempt_after_one_that_brought_nothing_cuts_nothing(tmp_path):
+    """The trainer died before the first frame: to the next one the simulation begins once more."""
+    recorder, sim = Recorder(tmp_path / "recording"), simulation(3)
+    recorder.open(sim, False)
+    recorder.open(sim, False)
+    recorder.push(frame(sim, 0))
+    assert recorder.state_dict()["open"] == [[3, 0, [[0, 0, 0, 1]]]]
+    recorder.open(sim, False)
+    assert recorder.state_dict()["open"][0][1] == 1
+
+
+def test_the_index_names_what_is_not_there_and_why(tmp_path):
+    about = {n: {"role": "train"} for n in range(5)}
+    recorder = Recorder(tmp_path / "r", about=about)
+    for number in range(3):
+        recorder.open(simulation(number))
+        recorder.push(frame(simulation(number), 0))
+    recorder.drop(0, "quarantined: field 'u' holds nan")
+    recorder.close(1)
+    recorder.finish()
+    absent = open_recording(tmp_path / "r").absent
+    assert absent[0] == "quarantined: field 'u' holds nan"
+    assert set(absent) == {0, 2, 3, 4} and all("not ended" in absent[n] for n in (2, 3, 4))
+    # A resumed run brings one of them after all; nothing is said twice.
+    lines = len((tmp_path / "r" / "index.jsonl").read_text().splitlines())
+    recorder = Recorder(tmp_path / "r", about=about)
+    recorder.open(simulation(2))
+    recorder.push(frame(simulation(2), 0))
+    recorder.close(2)
+    recorder.drop(0, "quarantined: field 'u' holds nan")
+    recorder.finish()
+    recording = open_recording(tmp_path / "r")
+    assert recording.ids == (1, 2) and set(recording.absent) == {0, 3, 4}
+    assert len((tmp_path / "r" / "index.jsonl").read_text().splitlines()) == lines + 1
+
+
+def test_what_was_half_over_when_recording_began_is_left_out(tmp_path):
+    recorder = Recorder(tmp_path / "r", about={0: {}, 1: {}})
+    recorder.leave_out(0, "set on in its midst")
+    for number in range(2):
+        recorder.open(simulation(number))
+        recorder.push(frame(simulation(number), 3))
+        recorder.close(number)
+    recorder.finish()
+    recording = open_recording(tmp_path / "r")
+    assert recording.ids == (1,) and recording.absent == {0: "set on in its midst"}
+    # The reason stays, even if a successor knows nothing of it.
+    Recorder(tmp_path / "r", about={0: {}, 1: {}}).finish()
+    assert open_recording(tmp_path / "r").absent == {0: "set on in its midst"}

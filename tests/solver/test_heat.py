@@ -5,6 +5,7 @@ import pytest
 
 from sciml.equations import heat
 from sciml.errors import InputError
+from sciml.parallel.laplacian import WORTH_COMPILING
 
 KAPPA, END = 0.05, 0.2
 
@@ -155,3 +156,16 @@ def test_unstable_step_is_refused_with_the_limit(march):
 def test_five_temperatures_need_walls(march):
     with pytest.raises(InputError, match="--boundary dirichlet"):
         march(initial="uniform")
+
+
+def test_heat_takes_the_way_that_pays(march):
+    import sciml.parallel.laplacian as module
+
+    states = []
+    for worth in (WORTH_COMPILING, 1.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "WORTH_COMPILING", worth)
+            run, _, program = march(shape=(20, 24), steps=30, initial="piecewise", seed=2)
+        assert program.laplacian.compiled == (worth == 1.0)
+        states.append(run[-1])
+    np.testing.assert_array_equal(states[0], states[1])

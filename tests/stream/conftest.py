@@ -182,4 +182,4 @@ def no_slots_stay():
     while (len(slot_files()) > before or mapped_slots()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(slot_files()) <= before and not mapped_slots()
-    assert not [name for name in set(os.listdir("/dev/shm")) - shm if "sciml" in name]
+    assert not [name for name in set(os.listdir("/dev/shm")) - shm if "sciml-slots" in name]

@@ -24,6 +24,17 @@ def test_endpoint_that_others_can_read_is_refused(serve, grid_simulation):
         connect(grid_simulation(), endpoint=server.endpoint)
 
 
+def test_the_supervisor_and_the_trainer_refuse_it_as_well(serve, tmp_path):
+    server = serve()
+    server.endpoint.chmod(0o604)
+    with pytest.raises(StreamError, match=r"endpoint\.json can be read by others .*chmod 600"):
+        ControlClient(server.endpoint)
+    server.stop()
+    (server.run_dir / "server.key").chmod(0o640)
+    with pytest.raises(StreamError, match=r"server\.key can be read by others .*chmod 600"):
+        Server(server.run_dir)
+
+
 def test_next_life_keeps_keys_and_port(serve):
     first = serve()
     before = Endpoint.read(first.run_dir)

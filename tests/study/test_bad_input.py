@@ -1,7 +1,13 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
 import pytest
+import torch
 from small_study import one_line, small_study
+
+from sciml.domain import Grid
+from sciml.errors import InputError
+from sciml.study import load_study
+from sciml.study.feasibility import check_model
 
 
 def refused(process, tmp_path):
@@ -122,3 +128,43 @@ def test_a_program_without_a_seed(refuse, tmp_path):
         task={"inputs": ["u"]},
     )
     assert "seedless" in line and "parameters.seed" in line
+
+
+MODEL = {"name": "fno", "hidden_channels": 8, "n_layers": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({**MODEL, "modes": 400}, ["modes (400, 400)", "shape (16, 16)"]),
+        ({**MODEL, "modes": "four"}, ["modes", "expected one number an axis"]),
+        ({**MODEL, "modes": [4, 4, 4]}, ["modes (4, 4, 4)", "one number an axis"]),
+        ({**MODEL, "modes": "ab"}, ["modes='ab'"]),
+        ({**MODEL, "modes": 4, "hidden_channels": "wide"}, ["hidden_channels='wide'"]),
+        ({"name": "mlp", "hidden": 7}, ["hidden=7"]),
+        ({"name": "mlp", "activation": "relo"}, ["relo", "did you mean 'relu'"]),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_named_with_its_reason(write_study, model, words):
+    grid = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    with pytest.raises(InputError) as refused:
+        check_model(load_study(write_study(model=model)), grid)
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_model_that_fits_the_solver_and_not_what_it_sends_is_refused_at_once(refuse):
+    solver = {**small_study()["solver"], "send": {"coarsen": 4}}
+    line = refuse(solver=solver, model={**MODEL, "modes": 8})
+    assert "modes (8, 8) on a grid of shape (4, 4)" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(refuse):
+    line = refuse("--set", "training.device=cuda")
+    assert "training.device: cuda" in line and "no CUDA device" in line and "auto" in line
+
+
+@pytest.mark.parametrize("override", ["model.modes=400", "training.device=cuda:99"])
+def test_a_dry_run_refuses_the_same(command, write_study, override):
+    line = one_line(command("run", write_study(), "--dry-run", "--set", override))
+    assert override.partition("=")[2] in line

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from small_study import sciml, small_study
 
+from sciml.record import open_recording
+
 #: A program in one piece: describes itself, then streams 8×8 fields. FAULTS says what goes wrong
 #: in which simulation.
 PROGRAM = """
@@ -83,12 +85,12 @@ def finished(tmp_path_factory):
     """One study in which seven simulations of ten go wrong, each in its own way."""
     folder = tmp_path_factory.mktemp("faulty")
     cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1, "simulation_timeout": 4.0}
-    study = faulty_study(folder, FAULTS, cluster=cluster)
+    study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
     out = folder / "out"
     process = sciml("run", study, "--out", out)
     log = out / "logs/trainer.log"
     assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
-    return process.stderr, json.loads((out / "status.json").read_text())
+    return process.stderr, json.loads((out / "status.json").read_text()), out
 
 
 def line_of(said, number, words):
@@ -129,7 +131,7 @@ def test_a_simulation_that_hangs_is_ended_after_its_time(finished):
 
 
 def test_the_rest_trains(finished):
-    _, status = finished
+    _, status, _ = finished
     simulations = status["simulations"]
     assert simulations["quarantined"] == 4
     assert simulations["given_up"] == 3
@@ -140,6 +142,17 @@ def test_the_rest_trains(finished):
     # What was sound before the fault, and all of the others: 9 windows of 10 frames.
     assert status["samples"]["entered"] >= 9 * (SIMULATIONS - len(FAULTS))
     assert status["state"] == "finished"
+
+
+def test_the_recording_names_those_that_are_not_in_it(finished):
+    recording = open_recording(finished[2])
+    assert recording.ids == tuple(n for n in range(SIMULATIONS) if n not in FAULTS)
+    absent = recording.absent
+    assert set(absent) == set(FAULTS)
+    for number in (1, 2, 3, 4):
+        assert absent[number].startswith("quarantined: "), absent
+    assert "could not open the input deck" in absent[6] and "given up after 2" in absent[6]
+    assert "the pressure solve did not converge" in absent[7]
 
 
 def test_a_study_whose_every_simulation_fails_says_so(tmp_path):

@@ -1,12 +1,15 @@
 """Solver jobs: attempts, sessions, retries, giving up."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from sciml.study.launch import (
     Job,
@@ -92,13 +95,60 @@ def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
     assert outcomes[0]["code"] == -signal.SIGKILL
 
 
-def test_the_scratch_folder_of_a_killed_worker_goes_with_its_job(run, tmp_path):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    gone = {"attempt": 1, "session": 2**22 - 1, "began": 1, "scratch": [str(scratch)]}
-    write_json(run.pids / "simulation-00002.json", gone)
+def test_a_job_that_its_worker_could_not_write_down_ends_before_the_next_attempt(run):
+    """The worker is killed between the start of the job and its record."""
+    source = "import os, time; print(os.environ['TMPDIR'], flush=True); time.sleep(60)"
+    worker = multiprocessing.get_context("spawn").Process(
+        target=run_job, args=(job(run, 2, source),)
+    )
+    worker.start()
+    log = run.logs / "simulation-00002.attempt-1.log"
+    wait_until(lambda: log.exists() and log.read_text().endswith("\n"), 30)
+    record = run.pids / "simulation-00002.json"
+    wait_until(record.exists)
+    session, scratch = read_json(record)["session"], log.read_text().strip()
+    worker.kill()
+    worker.join()
+    record.unlink()
+    assert session_members(session) and os.path.isdir(scratch)
+    again = run_job(job(run, 2, "import os; print('attempt', os.environ['SCIML_ATTEMPT'])"))
+    assert again["stderr"] == "attempt 2"
+    assert not session_members(session) and not os.path.exists(scratch)
+
+
+def test_folders_of_other_simulations_stay(run):
+    source = "import os; print(os.environ['TMPDIR'])"
+    other = Path(run_job(job(run, 21, source))["stderr"])
+    other.mkdir()
     end_job(run, 2)
-    assert not scratch.exists()
+    assert other.is_dir()
+    end_job(run, 21)
+    assert not other.exists()
+
+
+def test_a_cluster_whose_worker_is_killed_as_it_starts_is_started_again():
+    killed = []
+
+    def kill_first():
+        while not killed:
+            for child in Path("/proc").glob("[0-9]*"):
+                try:
+                    state, parent = (child / "stat").read_text().rpartition(")")[2].split()[:2]
+                    ours = int(parent) == os.getpid() and state not in "ZX"
+                    if ours and b"spawn_main" in (child / "cmdline").read_bytes():
+                        os.kill(int(child.name), signal.SIGKILL)
+                        killed.append(int(child.name))
+                        return
+                except OSError:
+                    continue
+
+    killer = threading.Thread(target=kill_first)
+    killer.start()
+    with local_cluster(1) as cluster:
+        killer.join()
+        assert len(cluster.workers) == 1 and killed
+        with Client(cluster, set_as_default=False) as client:
+            assert client.submit(os.getpid, resources={"sim": 1}).result(20) not in killed
 
 
 def test_a_used_pid_is_not_mistaken_for_a_job(run):

@@ -201,6 +201,33 @@ def test_anyones_netcdf_is_split_with_the_seed(recorded, study, tmp_path):
     assert code == 0 and [e["role"] for e in plan].count("validation") == 1
 
 
+@pytest.mark.parametrize("command_", [["train"], ["train", "--stream"]])
+def test_a_missing_file_is_named_by_the_command(recorded, command, write_study, tmp_path, command_):
+    """And not read as zeros, which is what HDF5 itself would do."""
+    import shutil
+
+    shutil.copytree(recorded, tmp_path / "data")
+    (tmp_path / "data" / "simulation-00003.nc").unlink()
+    out = tmp_path / "out"
+    process = command(*command_, write_study(), "--from", tmp_path / "data", "--out", out)
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert "simulation-00003.nc is missing; put it back" in process.stderr
+    assert not out.exists()
+
+
+def test_a_coordinate_split_says_what_each_sample_is_for(recorded, study, tmp_path):
+    """The splits of a generated dataset: those for testing are not looked at."""
+    with xr.open_dataset(recorded / "recording.nc") as ds:
+        ds = ds.drop_vars(["arrival", "segment", "role", "seed"]).load()
+    n = ds.sizes["sample"]
+    splits = ["train"] * (n - 2) + ["validation", "test"]
+    ds.assign_coords(split=("sample", splits)).to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    run, code = train_offline(study(5), tmp_path / "f.nc", tmp_path / "run", plain=True)
+    plan = json.loads(run.simulations.read_text())
+    assert code == 0 and [e["role"] for e in plan] == splits
+    assert [p.stem[-1] for p in run.validation.glob("*.nc")] == [str(n - 2)]
+
+
 def test_nothing_left_to_train_on(recorded, study):
     class Held:
         roles, ids = {0: "validation"}, (0,)
@@ -260,7 +287,7 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
             (study, "--from", recorded, "--epochs", 0, "--out", tmp_path / "no"),
             "expected 1 or more",
         ),
-        (("--resume", out, "--stream"), "expected no other argument"),
+        (("--resume", out, "--stream"), "expected neither"),
         (("--resume", out), "has finished"),
         ((study, "--from", recorded, "--out", out), "exists"),
     ):

@@ -1,0 +1,130 @@
+"""The folder beside a dataset that is being made: its parts, and what they are parts of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.installation import version
+from sciml.solver.describe import Description
+from sciml.study.generate.recipe import Recipe
+from sciml.study.processes import start_time
+from sciml.study.rundir import RunDirectory, read_json, write_json
+
+#: How many differences an error names.
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PartsDirectory:
+    """``f.nc.parts`` beside ``f.nc``.
+
+    ::
+
+        identity.json       recipe, program and version that the parts come from
+        part-00000.nc       a finished run, reduced to what is kept
+        raw-00000.nc        a run that is under way
+        pids/  logs/        as in a run directory
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, out: Path) -> PartsDirectory:
+        return cls(out.with_name(out.name + ".parts").resolve())
+
+    @property
+    def run(self) -> RunDirectory:
+        """Where jobs find their pids and logs."""
+        return RunDirectory(self.path)
+
+    @property
+    def identity(self) -> Path:
+        return self.path / "identity.json"
+
+    def part(self, id_: int) -> Path:
+        return self.path / f"part-{id_:05d}.nc"
+
+    def raw(self, id_: int) -> Path:
+        return self.path / f"raw-{id_:05d}.nc"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While entered, another process that wants these parts is told that they are being made."""
+        record = self.run.pids / "supervisor.json"
+        write_json(record, {"pid": os.getpid(), "began": start_time(os.getpid())})
+        try:
+            yield
+        finally:
+            record.unlink(missing_ok=True)
+
+    def prepare(self, identity: dict[str, Any]) -> bool:
+        """Make the folder, or take the one that is there; returns whether it was there.
+
+        Raises:
+            InputError: its parts come from another recipe, program or version; or it cannot be made.
+        """
+        if self.identity.is_file():
+            changed = differences(read_json(self.identity), identity)
+            if changed:
+                more = f" (and {len(changed) - SHOWN} more)" if len(changed) > SHOWN else ""
+                raise InputError(
+                    f"the parts in {self.path.name} come from something else: "
+                    f"{'; '.join(changed[:SHOWN])}{more}; go back to that, or remove "
+                    f"{self.path} to start anew"
+                )
+            return True
+        if self.path.exists() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} exists and holds no parts of a dataset; remove it")
+        try:
+            for folder in (self.path, self.run.pids, self.run.logs):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be made: {error.strerror}") from error
+        write_json(self.identity, identity)
+        return False
+
+
+def identity_of(
+    recipe: Recipe, size: str, simulations: int | None, description: Description
+) -> dict[str, Any]:
+    """All that the values of a dataset depend on; not the number of ranks."""
+    body = recipe.model_dump()
+    body["solver"].pop("ranks")
+    return {
+        "size": size,
+        "simulations": simulations,
+        "recipe": body,
+        "program": {"sha256": hashlib.sha256(description.path.read_bytes()).hexdigest()},
+        "version": version(),
+    }
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Each changed value as ``key: old → new``."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    return [
+        f"{key}: {_shown(before.get(key, 'none'))} → {_shown(after.get(key, 'none'))}"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key, "none") != after.get(key, "none")
+    ]
+
+
+def _flat(tree: Any, head: str = "") -> Any:
+    """Dotted keys and values of all leaves; the recipe's own keys go without its name."""
+    if isinstance(tree, dict) and tree:
+        for name, value in tree.items():
+            yield from _flat(value, "" if name == "recipe" else f"{head}{name}.")
+    else:
+        yield head[:-1], list(tree) if isinstance(tree, tuple) else tree
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"

@@ -1,0 +1,231 @@
+"""`sciml generate`: runs a recipe's simulations side by side and puts them into one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import InputError, ScimlError
+from sciml.study.api import refuse_if_alive, shown
+from sciml.study.generate.check import check
+from sciml.study.generate.directory import PartsDirectory, identity_of
+from sciml.study.generate.jobs import Placement, part_jobs, placement
+from sciml.study.generate.merge import merge
+from sciml.study.generate.part import PartJob, run_part, verify
+from sciml.study.generate.plan import PlannedRun, planned_runs
+from sciml.study.generate.progress import Progress
+from sciml.study.generate.recipe import Recipe, load_recipe
+from sciml.study.launch import local_cluster, reap
+from sciml.study.launcher import Failure, Launcher
+from sciml.study.stop import Stopped, StopRequest
+
+POLL = 0.05
+RETRIES = 1
+
+
+def generate(
+    dataset: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    size: str = "small",
+    simulations: int | None = None,
+    ranks: int | None = None,
+    at_once: int | None = None,
+    overrides: Sequence[str] = (),
+    allow_missing: bool = False,
+    scheduler: str | None = None,
+    plain: bool | None = None,
+) -> Path:
+    """Make a dataset.
+
+    Finished runs are kept in ``<out>.parts`` until all are there; called again after an
+    interruption, with the same arguments, it goes on from them.
+
+    Args:
+        dataset: folder or file of a recipe, ``data/heat_online``, or the bare name.
+        out: netCDF file to write; opens with ``xr.open_dataset``.
+        size: ``small`` or ``full``.
+        simulations: as many samples in all, for a quick try; by default those of the recipe.
+        ranks: MPI ranks of a run; by default the recipe's, at most as many as there are cores.
+        at_once: runs side by side; by default as many as fit.
+        overrides: ``"solver.options.shape=[32, 32]"``.
+        allow_missing: write the file without the runs that failed.
+        scheduler: address of a dask scheduler, in place of this machine; its workers need the
+            resource ``sim=1`` and the same file system.
+        plain: plain lines in place of the bar.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: anything that cannot work, before a run is started; parts of another recipe.
+        ScimlError: runs that failed, by number; what was finished is kept.
+        KeyboardInterrupt: asked to stop; what was finished is kept.
+    """
+    recipe = load_recipe(dataset, size, overrides)
+    code = execute(
+        recipe,
+        Path(out),
+        size=size,
+        simulations=simulations,
+        ranks=ranks,
+        at_once=at_once,
+        allow_missing=allow_missing,
+        scheduler=scheduler,
+        plain=plain,
+    )
+    if code != 0:
+        raise KeyboardInterrupt
+    return Path(out)
+
+
+def execute(
+    recipe: Recipe,
+    out: Path,
+    *,
+    size: str,
+    simulations: int | None = None,
+    ranks: int | None = None,
+    at_once: int | None = None,
+    allow_missing: bool = False,
+    scheduler: str | None = None,
+    plain: bool | None = None,
+) -> int:
+    """Make a dataset; returns the exit code: 0, or 130 or 75 if it was asked to stop."""
+    _refuse(out)
+    runs = planned_runs(recipe, simulations)
+    place = placement(recipe, ranks, at_once, scheduler)
+    directory = PartsDirectory.of(out)
+    refuse_if_alive(directory.run)
+    description = check(recipe)
+    again = directory.prepare(identity_of(recipe, size, simulations, description))
+    jobs = part_jobs(recipe, description, runs, directory, place)
+    title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name}, {place}"
+    with directory.held(), StopRequest() as stop, Progress(title, plain=plain) as progress:
+        try:
+            finished = _finished(directory, jobs, progress, stop) if again else []
+            failures = _run(jobs, finished, directory, place, progress, stop)
+            missing = [failure.simulation for failure in failures]
+            there = [run for run in runs if run.id not in missing]
+            _account(failures, there, directory, allow_missing)
+
+            def tell(done: int) -> None:
+                progress.update("written: parts", done, len(there))
+                stop.check()
+
+            progress.begin()
+            parts = [directory.part(run.id) for run in there]
+            merge(recipe, size, description, there, parts, out, missing=missing, tell=tell)
+        except Stopped:
+            progress.say(
+                f"interrupted; finished runs are in {shown(directory.path)}: the same command goes "
+                "on from them"
+            )
+            return stop.code
+    shutil.rmtree(directory.path)
+    print(f"{sum(run.samples for run in there)} samples: {shown(out.resolve())}")
+    return 0
+
+
+def _finished(
+    directory: PartsDirectory, jobs: Sequence[PartJob], progress: Progress, stop: StopRequest
+) -> list[int]:
+    """End what a killed life has left; returns the runs whose parts are there and whole."""
+    reap(directory.run)
+    finished = []
+    for job in jobs:
+        stop.check()
+        if not Path(job.part).exists():
+            continue
+        wrong = verify(job)
+        if wrong is None:
+            finished.append(job.simulation)
+        else:
+            progress.say(f"warning: part {job.simulation} is of no use ({wrong}); it is made again")
+    progress.say(f"{len(finished)} of {len(jobs)} runs were finished before")
+    return finished
+
+
+def _run(
+    jobs: Sequence[PartJob],
+    finished: Sequence[int],
+    directory: PartsDirectory,
+    place: Placement,
+    progress: Progress,
+    stop: StopRequest,
+) -> list[Failure]:
+    """Run what is left; returns the runs that were given up."""
+    left = [job for job in jobs if job.simulation not in finished]
+    if not left:
+        return []
+    cluster: Any = place.scheduler or local_cluster(min(place.at_once, len(left)))
+    try:
+        launcher = Launcher(
+            cluster,
+            directory.run,
+            left,
+            at_once=place.at_once,
+            retries=RETRIES,
+            finished=finished,
+            work=run_part,
+        )
+        progress.begin(len(finished))
+        try:
+            while not launcher.done and not stop:
+                for failure in launcher.poll():
+                    progress.say(f"warning: {failure.line()}; the others go on")
+                _show(launcher, place, progress)
+                time.sleep(POLL)
+            if stop:
+                progress.say("stopping: ending the runs that are under way")
+                launcher.stop()
+            _show(launcher, place, progress, force=True)
+        finally:
+            launcher.close()
+        stop.check()
+        return launcher.failures
+    finally:
+        if place.scheduler is None:
+            cluster.close(timeout=5)
+
+
+def _show(launcher: Launcher, place: Placement, progress: Progress, *, force: bool = False) -> None:
+    notes = [f"{min(len(launcher.running), place.at_once)} running"]
+    if launcher.restarts:
+        notes.append(f"{launcher.restarts} restarted")
+    if launcher.failures:
+        notes.append(f"{len(launcher.failures)} given up")
+    progress.update("runs", len(launcher.finished), launcher.total, ", ".join(notes), force=force)
+
+
+def _account(
+    failures: Sequence[Failure],
+    there: Sequence[PlannedRun],
+    directory: PartsDirectory,
+    allow_missing: bool,
+) -> None:
+    """Refuse to write a dataset that lacks runs, unless that was allowed.
+
+    Raises:
+        ScimlError: names them and what to do.
+    """
+    if failures and not (allow_missing and there):
+        numbers = ", ".join(str(f.simulation) for f in failures[:10])
+        raise ScimlError(
+            f"{len(failures)} of {len(failures) + len(there)} runs failed ({numbers}"
+            f"{', …' if len(failures) > 10 else ''}); what they said is in "
+            f"{shown(directory.run.logs)}; the same command tries them again"
+            + (", --allow-missing writes the file without them" if there else "")
+        )
+
+
+def _refuse(out: Path) -> None:
+    """Raises :class:`InputError` where the file cannot be."""
+    if out.exists():
+        raise InputError(f"--out {out} exists; remove it or name another file")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: no folder {out.parent}; create it first")

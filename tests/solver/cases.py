@@ -1,0 +1,107 @@
+"""Small cases of every program but heat, which has its own tests of ranks: name, program, flags.
+
+Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new program adds its line.
+Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
+"""
+
+CASES = {
+    "advection-diffusion": (
+        "advection_diffusion",
+        "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",
+    ),
+    "advection-diffusion-rotation": (
+        "advection_diffusion",
+        "--shape 16 15 --dt 0.01 --steps 20 --every 10 --flow rotation --scheme ssp-rk3",
+    ),
+    "advection-diffusion-line": (
+        "advection_diffusion",
+        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
+    ),
+    "burgers-inviscid": (
+        "burgers_inviscid",
+        "--points 41 --dt 5e-3 --steps 60 --every 20 --mean 0.3 --seed 3",
+    ),
+    "burgers-inviscid-open": (
+        "burgers_inviscid",
+        "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
+    ),
+    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 2e-3 --steps 40 --every 20 --modes 16"),
+    "kuramoto-sivashinsky": (
+        "kuramoto_sivashinsky",
+        "--shape 90 --steps 100 --every 50 --seed 3",
+    ),
+    "korteweg-de-vries": (
+        "korteweg_de_vries",
+        "--shape 130 --initial smooth --steps 100 --every 50 --scheme etdrk2",
+    ),
+    "navier-stokes": (
+        "navier_stokes",
+        "--shape 36 40 --steps 20 --every 10 --modes 10 --drift 0.2",
+    ),
+    "navier-stokes-kolmogorov": (
+        "navier_stokes",
+        "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
+    ),
+    "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
+    "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
+    "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
+    "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
+    "forced-burgers": (
+        "forced_burgers",
+        "--points 43 --dt 0.05 --steps 60 --every 20 --seed 4",
+    ),
+    "forced-burgers-diffusive": (
+        "forced_burgers",
+        "--points 40 --dt 0.05 --steps 60 --every 20 --seed 4 --beta 0.1",
+    ),
+    "korteweg-de-vries-burgers": (
+        "korteweg_de_vries_burgers",
+        "--shape 64 --dt 0.02 --steps 40 --every 20 --seed 4",
+    ),
+    "shallow-water": (
+        "shallow_water",
+        "--shape 17 16 --dt 0.05 --steps 20 --every 10 --radius 0.9 --x0 0.3 --y0 -0.2",
+    ),
+    "shallow-water-walls": (
+        "shallow_water",
+        "--shape 16 17 --dt 0.05 --steps 20 --every 10 --initial smooth --boundary wall --seed 2",
+    ),
+    "shallow-water-periodic": (
+        "shallow_water",
+        "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
+        "--wind 0.5 --radius 0.8",
+    ),
+    "wave": (
+        "wave",
+        "--shape 17 16 --dt 0.015 --steps 40 --every 20 --medium smooth --initial smooth --seed 3",
+    ),
+    "wave-held": (
+        "wave",
+        "--shape 16 17 --dt 0.015 --steps 40 --every 20 --medium layers --boundary dirichlet "
+        "--x0 0.4 --width 0.1",
+    ),
+    "wave-rk4": (
+        "wave",
+        "--shape 17 15 --dt 0.015 --steps 40 --every 20 --medium smooth --boundary dirichlet "
+        "--initial smooth --scheme rk4",
+    ),
+    "antiderivative": ("antiderivative", "--shape 23 --steps 70 --every 7 --seed 3"),
+    "nonlinear-ode": ("nonlinear_ode", "--shape 23 --steps 70 --every 7 --mean -2.2 --seed 3"),
+    "pendulum": ("pendulum", "--shape 23 --steps 6 --end 7 --k 3 --scheme heun --substeps 8"),
+    "diffusion-reaction": (
+        "diffusion_reaction",
+        "--shape 9 22 --steps 5 --every 2 --k 0.5 --substeps 8",
+    ),
+    "lorenz": ("lorenz", "--shape 7 --steps 300 --every 50 --spinup 5"),
+}
+
+#: Relative difference of the fields, in the norm over all of them, from those of one rank.
+TOLERANCE = 1e-12
+
+#: Of programs that solve linear systems: their residual, times the condition that is left of them.
+TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
+
+#: Of programs in which no number depends on how the grid is cut.
+TOLERANCES |= dict.fromkeys(
+    ("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"), 0.0
+)

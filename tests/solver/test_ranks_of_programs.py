@@ -1,0 +1,80 @@
+"""Every program gives the same fields on 1, 2, 3 and 4 ranks."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import xarray as xr
+from cases import CASES, TOLERANCE, TOLERANCES
+
+from sciml.share import find
+from sciml.solver.mpirun import command, environment
+
+# All cases in one job: starting MPI takes longer than running them.
+DRIVER = """
+import importlib.util
+import sys
+from sciml.solver import Program, main
+for line in open(sys.argv[1]):
+    path, *words = line.split()
+    spec = importlib.util.spec_from_file_location("program", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    [program] = [
+        c for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Program) and c.__module__ == "program"
+    ]
+    main(program, words)
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Datasets by (case, ranks)."""
+    found = {}
+    for ranks in (1, 2, 3, 4):
+        folder = tmp_path_factory.mktemp(f"ranks{ranks}")
+        (folder / "driver.py").write_text(DRIVER)
+        (folder / "cases").write_text(
+            "".join(
+                f"{find(f'solvers/{program}.py')} {flags} --out {folder}/{name}.nc\n"
+                for name, (program, flags) in CASES.items()
+            )
+        )
+        words = command(folder / "driver.py", ranks, [str(folder / "cases")])
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=250)
+        assert done.returncode == 0, done.stderr
+        for name in CASES:
+            with xr.open_dataset(folder / f"{name}.nc") as ds:
+                found[name, ranks] = ds.load()
+    return found
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_same_fields(runs, case, ranks):
+    one, many = runs[case, 1], runs[case, ranks]
+    assert set(one.data_vars) == set(many.data_vars) != set()
+    for name, field in one.data_vars.items():
+        values = field.values
+        assert np.isfinite(values).all()
+        apart = np.linalg.norm(many[name].values - values) / max(np.linalg.norm(values), 1e-300)
+        assert apart <= TOLERANCES.get(CASES[case][0], TOLERANCE), f"{name}: {apart:.1e}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_shows_something(runs, case):
+    """Fields vary in space, and at least one of them in time."""
+    one = runs[case, 1]
+    assert all(np.ptp(field.values) > 0.0 for field in one.data_vars.values())
+    moved = [
+        np.abs(field[-1] - field[0]).max() > 1e-3 * np.abs(field).max()
+        for field in one.data_vars.values()
+        if "time" in field.dims
+    ]
+    assert any(moved)
+
+
+def test_every_program_has_a_case():
+    programs = {path.stem for path in find("solvers/heat.py").parent.glob("*.py")}
+    assert {program for program, _ in CASES.values()} == programs - {"heat"}

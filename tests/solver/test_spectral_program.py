@@ -1,0 +1,51 @@
+"""What every spectral program says about steps that are too long, and states that blow up."""
+
+import subprocess
+
+import pytest
+
+from sciml.errors import InputError
+from sciml.share import find
+from sciml.solver.mpirun import command, environment
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        ("burgers", {"shape": (256,), "nu": 1e-3, "initial": "sine", "dt": 0.02}),
+        ("korteweg_de_vries", {"shape": (256,), "speed": 16.0, "dt": 0.02}),
+        ("navier_stokes", {"initial": "vortices", "forcing": "none", "nu": 1e-5, "dt": 0.1}),
+    ],
+)
+def test_a_step_that_is_too_long_is_refused_with_the_limit(simulated, program, flags):
+    with pytest.raises(InputError, match=r"lower --dt to \S+ or less") as caught:
+        simulated(program, **flags, steps=0)
+    limit = float(str(caught.value).split("lower --dt to ")[1].split()[0])
+    # The limit named is one that is taken, and a run with it stays finite.
+    simulated(program, **{**flags, "dt": 0.95 * limit}, steps=20)
+
+
+def test_damping_allows_longer_steps(simulated):
+    flags = {"shape": (256,), "initial": "sine", "dt": 0.01, "steps": 20}
+    simulated("burgers", nu=0.2, **flags)
+    with pytest.raises(InputError, match="lower --dt"):
+        simulated("burgers", nu=1e-3, **flags)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_blow_up_names_rank_field_index_and_step(tmp_path, ranks):
+    """A fluid at rest is pushed ever faster: no step is too long at the start."""
+    program, out = find("solvers/navier_stokes.py"), tmp_path / "out.nc"
+    flags = f"--shape 16 16 --amplitude 0 --force 1000 --nu 1e-6 --dt 0.5 --steps 400 --out {out}"
+    done = subprocess.run(
+        command(program, ranks, flags.split()),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    assert f"of {ranks}: " in lines[0] and "after step" in lines[0] and "--dt (now 0.5)" in lines[0]
+    assert not out.exists() and not list(tmp_path.iterdir())

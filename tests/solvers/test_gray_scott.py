@@ -1,0 +1,32 @@
+"""Gray–Scott: homogeneous states, the total of what is fed, and patterns that form."""
+
+import numpy as np
+import pytest
+from marching import march
+
+from sciml.equations import gray_scott
+
+
+@pytest.mark.parametrize("regime", gray_scott.REGIMES)
+def test_steady_states(regime):
+    feed, kill = gray_scott.REGIMES[regime]
+    for u, v in gray_scott.steady_states(feed, kill):
+        assert np.abs(gray_scott.reaction(u, v, feed, kill)).max() < 1e-15
+
+
+def test_totals_follow_the_reaction():
+    """Diffusion moves, it does not make: d⟨u + v⟩/dt = F (1 − ⟨u⟩) − (F + k) ⟨v⟩."""
+    run = march("gray_scott", shape=(64, 64), dt=0.25, steps=202, every=1)
+    u, v = (run.fields[name].mean(axis=(1, 2)) for name in "uv")
+    rate = (u + v)[2:] - (u + v)[:-2]
+    wanted = 0.029 * (1 - u) - 0.086 * v
+    # The first states change fast: differences in time are less accurate there.
+    np.testing.assert_allclose((rate / 0.5)[100:], wanted[101:-1], atol=1e-4 * np.abs(wanted).max())
+
+
+def test_spots_divide_and_stay_bounded():
+    run = march("gray_scott", shape=(96, 96), feed=0.03, kill=0.062, steps=600, every=600, spots=5)
+    u, v = run.fields["u"][-1], run.fields["v"][-1]
+    assert v.min() > -0.01 and 0.25 < v.max() < 0.6 and u.max() < 1.01
+    # Each spot of the start has a ring or more spots around it by now.
+    assert (v > 0.15).sum() > 1.3 * (run.fields["v"][0] > 0.15).sum()

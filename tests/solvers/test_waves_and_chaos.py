@@ -1,0 +1,79 @@
+"""KdV against its solitons, Kuramoto–Sivashinsky against its growth rates and energy budget."""
+
+import numpy as np
+from marching import march, rates
+
+from sciml.equations import korteweg_de_vries as kdv
+from sciml.equations import kuramoto_sivashinsky as ks
+
+
+def test_a_soliton_travels_unchanged():
+    run = march("korteweg_de_vries", shape=(256,), dt=2e-3, steps=500)
+    wanted = kdv.soliton(run.x() - 20.0, run.times[-1], 4.0)
+    assert np.abs(run.fields["u"][-1] - wanted).max() < 2e-6
+
+
+def test_two_solitons_pass_through_each_other():
+    run = march(
+        "korteweg_de_vries", shape=(384,), dt=1e-3, steps=2000, initial="solitons", every=1000
+    )
+    for i, t in enumerate((-1.0, 0.0, 1.0)):
+        wanted = kdv.two_solitons(run.x() - 20.0, t, (4.0, 1.0))
+        assert np.abs(run.fields["u"][i] - wanted).max() < 5e-6
+
+
+def test_solitons_solve_the_equation():
+    x, t, h = np.array([-0.4, 0.3, 1.1]), 0.2, 2e-3
+    for u in (
+        lambda dx, dt: kdv.soliton(x + dx, t + dt, 3.0),
+        lambda dx, dt: kdv.two_solitons(x + dx, t + dt, (4.0, 1.0)),
+    ):
+        u_t = (u(0, h) - u(0, -h)) / (2 * h)
+        u_x = (u(h, 0) - u(-h, 0)) / (2 * h)
+        u_xxx = (u(2 * h, 0) - 2 * u(h, 0) + 2 * u(-h, 0) - u(-2 * h, 0)) / (2 * h**3)
+        assert np.abs(u_t + 6 * u(0, 0) * u_x + u_xxx).max() < 1e-2 * np.abs(u_t).max()
+
+
+def test_mass_momentum_and_hamiltonian_are_conserved():
+    run = march(
+        "korteweg_de_vries", shape=(256,), initial="smooth", dt=1e-3, steps=1000, every=100, seed=2
+    )
+    u, k = run.fields["u"], run.program.fourier.k[0]
+    spectrum = np.fft.rfft(u, axis=1)[:, : len(k)]
+    u_x = np.fft.irfft(1j * k * spectrum, 256, axis=1)
+    for density, drift in ((u, 1e-13), (u**2, 1e-7), (kdv.hamiltonian(u, u_x), 1e-6)):
+        total = density.mean(axis=1)
+        scale = np.abs(density).mean()
+        assert np.ptp(total) < drift * scale, (np.ptp(total) / scale, drift)
+    assert np.abs(u[-1] - u[0]).max() > 0.5
+
+
+def test_small_waves_grow_at_their_rate():
+    run = march(
+        "kuramoto_sivashinsky",
+        initial="wave",
+        mode=4,
+        amplitude=1e-8,
+        length=40.0,
+        steps=100,
+        nu=1.5,
+    )
+    k = 2 * np.pi * 4 / 40.0
+    growth = np.log(np.ptp(run.fields["u"][-1]) / np.ptp(run.fields["u"][0])) / run.times[-1]
+    assert abs(growth - ks.growth_rate(k, 1.5)) < 1e-6
+
+
+def test_energy_budget_of_chaos():
+    """⟨u²/2⟩ changes at the rate that the equation says; by differences in time, second order."""
+    errors = []
+    for dt in (0.04, 0.02, 0.01):
+        run = march("kuramoto_sivashinsky", dt=dt, steps=round(40 / dt) + 1, every=1, seed=7)
+        u = run.fields["u"][-3:]
+        k = 2 * np.pi * np.arange(129) / 64.0
+        spectrum = np.fft.rfft(u[1])
+        u_x, u_xx = (np.fft.irfft(spectrum * f, 256) for f in (1j * k, -(k**2)))
+        rate = ((u[2] ** 2).mean() - (u[0] ** 2).mean()) / (4 * dt)
+        errors.append(abs(rate - ks.energy_rate((u_x**2).mean(), (u_xx**2).mean(), 1.0)))
+    assert rates(errors).min() > 1.8, (errors, rates(errors))
+    assert np.abs(run.fields["u"][-1].mean()) < 1e-13
+    assert 0.8 < run.fields["u"][-1].std() < 2.0, "the attractor has a standard deviation near 1.3"

@@ -1,0 +1,50 @@
+"""Who is still there, and who notices that another is gone."""
+
+import os
+import subprocess
+import sys
+import time
+
+from sciml.study.processes import sessions_with, start_time
+from sciml.study.rundir import RunDirectory, write_json
+
+STOPPED = 75
+
+
+def test_a_process_that_has_ended_and_is_not_reaped_is_gone():
+    """The supervisor of a run may be killed by one who never waits for it."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 10
+    while start_time(process.pid) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert os.path.exists(f"/proc/{process.pid}")
+    process.wait()
+
+
+def test_sessions_are_found_by_what_they_were_started_with():
+    source = "import time; print('there', flush=True); time.sleep(30)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", source],
+        env={**os.environ, "SCIML_TEST_MARK": "here-17"},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    assert sessions_with("SCIML_TEST_MARK", "here-") == {process.pid}
+    assert sessions_with("TEST_MARK", "here-") == sessions_with("SCIML_TEST_MARK", "her ") == set()
+    process.kill()
+    process.communicate()
+
+
+def test_a_trainer_whose_supervisor_died_before_it_could_ask_to_be_told_ends(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    run.study.write_text("")
+    write_json(run.supervisor, {"pid": 2**22 - 1, "began": 1})
+    done = subprocess.run(
+        [sys.executable, "-m", "sciml.study.trainer", str(run.path)],
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == STOPPED, done.stderr
+    assert not run.endpoint.exists()
