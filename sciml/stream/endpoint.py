@@ -10,6 +10,7 @@ import json
 import os
 import random
 import stat
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ ENDPOINT, SERVER_KEY = "endpoint.json", "server.key"
 LOOPBACK = ("127.0.0.1", "localhost")
 #: Below the range from which systems take outgoing ports, so that a port stays free between lives.
 PORTS = range(20000, 32768)
+#: Seconds in which the port of the last life may become free.
+BIND_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +143,29 @@ def _read_private(path: Path) -> dict[str, object]:
     if not isinstance(entries, dict):
         raise StreamError(f"{path}: not an endpoint file")
     return entries
+
+
+def bind(router: zmq.Socket, host: str, port: int, last: int) -> int:
+    """Bind a socket to ``port``, or to any that is free if that is 0; returns which.
+
+    The port of the ``last`` life may be held for a moment by the system: worth a few tries.
+
+    Raises:
+        StreamError: nothing can be bound.
+    """
+    deadline = time.monotonic() + BIND_PATIENCE
+    while True:
+        for number in candidate_ports(port, last):
+            try:
+                router.bind(f"tcp://{host}:{number}")
+                return number
+            except zmq.ZMQError as error:
+                reason = error
+            if number == last and time.monotonic() < deadline:
+                break
+        if time.monotonic() > deadline:
+            raise StreamError(
+                f"cannot listen on {host}, port {port or 'any'}: {reason}; "
+                "give another host or port"
+            )
+        time.sleep(0.1)

@@ -14,12 +14,11 @@ from typing import Any
 
 import zmq
 
-from sciml.errors import StreamError
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
 from sciml.stream.description import simulation_from_wire, simulation_to_wire
-from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, candidate_ports, check_host
+from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, bind, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
 from sciml.stream.journal import SIMULATION, Journal
 from sciml.stream.ledger import Ledger
@@ -33,7 +32,6 @@ BURST, BURST_BYTES = 64, 4 << 20
 #: beside a training, most of the cost of a lone frame is to get code and threads back into the caches.
 GATHER_BYTES, GATHER = 1 << 20, 0.02
 TICK_MS = 200
-BIND_PATIENCE = 10.0
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 
 
@@ -297,12 +295,12 @@ class Server:
                 if self._gate is not None and self._gate.socket in ready:
                     self._gate.answer()
                 with self._lock:
-                    taken = self._take_burst()
+                    few = self._take_burst()
                     self._registry.readers.sweep()
                     self._registry.credit.release()
                     self._registry.flush()
                     self._send_answers()
-                if 0 < taken < GATHER_BYTES:
+                if few:
                     time.sleep(GATHER)
         finally:
             if self._gate is not None:
@@ -311,22 +309,22 @@ class Server:
             self._router.close()
             self._context.term()
 
-    def _take_burst(self) -> int:
+    def _take_burst(self) -> bool:
         """Some messages: few enough that senders hear in time that their window moves on.
 
-        Returns the bytes of blocks in them.
+        Returns whether these were all that waited, with blocks among them and little in those.
         """
         before, taken = self._registry.reception.bytes, 0
         for _ in range(BURST):
             try:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                break
+                return 0 < taken < GATHER_BYTES
             self._registry.handle(frames[0].bytes, [frame.buffer for frame in frames[1:]])
             taken = self._registry.reception.bytes - before
             if taken >= BURST_BYTES:
                 break
-        return taken
+        return False
 
     def _send_answers(self) -> None:
         outbox, self._registry.outbox = self._registry.outbox, []
@@ -371,7 +369,7 @@ class Server:
         router.tcp_keepalive = 1
         if self._encryption:
             guard(router, self._keys)
-        port = self._bind_port(router)
+        port = bind(router, self._host, self._port, self._keys.port)
         host = self._host if self._host not in ("0.0.0.0", "*") else socket.getfqdn()
         self.address = f"tcp://{host}:{port}"
         keys = self._keys = replace(self._keys, port=port)
@@ -380,26 +378,6 @@ class Server:
             self.address, self.epoch, keys.server_public, keys.client_public, keys.client_secret
         ).write(self.run_dir)
         return router
-
-    def _bind_port(self, router: zmq.Socket) -> int:
-        """The port of the last life may be held for a moment by the system: worth a few tries."""
-        deadline = time.monotonic() + BIND_PATIENCE
-        last = self._keys.port
-        while True:
-            for port in candidate_ports(self._port, last):
-                try:
-                    router.bind(f"tcp://{self._host}:{port}")
-                    return port
-                except zmq.ZMQError as error:
-                    reason = error
-                if port == last and time.monotonic() < deadline:
-                    break
-            if time.monotonic() > deadline:
-                raise StreamError(
-                    f"cannot listen on {self._host}, port {self._port or 'any'}: {reason}; "
-                    "give another host or port"
-                )
-            time.sleep(0.1)
 
     @property
     def endpoint(self) -> Path:
