@@ -171,7 +171,7 @@ def test_inputs_without_a_solution_are_drawn_again(capsys):
 
 def test_no_solution_for_any_input():
     cls = program("nonlinear_ode")
-    run = cls(parse(cls, ["--mean", "-10", "--amplitude", "0.1"]))
+    run = cls(parse(cls, ["--mean", "-10", "--amplitude", "0.1", "--shape", "11"]))
     with pytest.raises(
         InputError, match=r"sample 0: \|s\| reaches 100 before end=1 for 100 inputs"
     ):
