@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
+from sciml.surrogates.grid.geometry import close, field_to_field, with_coordinates
 from sciml.surrogates.grid.spectral import SpectralConv
 
 
@@ -99,22 +99,14 @@ class FNO(nn.Module):
                     "needs at least as many points as modes: lower the modes or refine the grid"
                 )
         if self.positions:
-            x = torch.cat([x, self._coordinates(x)], dim=1)
+            x = with_coordinates(x, self.periodic)
         for axis, periodic in enumerate(self.periodic):
             if not periodic:
-                x = _extend(x, 2 + axis, max(1, round(self.padding * space[axis])))
+                x = close(x, 2 + axis, max(1, round(self.padding * space[axis])))
         x = self.net(x)
         for axis, n in enumerate(space):
             x = x.narrow(2 + axis, 0, n)
         return x
-
-    def _coordinates(self, x: Tensor) -> Tensor:
-        axes = [
-            torch.arange(n, dtype=x.dtype, device=x.device) / (n if periodic else n - 1)
-            for n, periodic in zip(x.shape[2:], self.periodic, strict=True)
-        ]
-        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        return grid.expand(x.shape[0], *grid.shape)
 
 
 def build(
@@ -137,14 +129,7 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    if domain is None or domain.kind != "grid":
-        kind = "no domain" if domain is None else f"a {domain.kind}"
-        raise InputError(f"model 'fno': got {kind}; expected a uniform grid")
-    if task.history == 0 and not task.static:
-        raise InputError(
-            "model 'fno': the task has no input fields (history=0); "
-            "raise history, or take model 'mlp', which maps parameters to fields"
-        )
+    domain = field_to_field("fno", task, domain)
     if modes is None:
         modes = [min(16, n) for n in domain.shape]
     kept = (modes,) * domain.ndim if isinstance(modes, int) else tuple(modes)
@@ -177,19 +162,6 @@ def _neuralop() -> type[nn.Module]:
         warnings.simplefilter("ignore")
         from neuralop.models import FNO as NeuralopFNO
     return NeuralopFNO
-
-
-def _extend(x: Tensor, axis: int, points: int) -> Tensor:
-    """Continue each line smoothly from its end to its beginning, so that it closes.
-
-    A straight ramp between the two end values: zeros would put a jump at both ends.
-    """
-    last = x.narrow(axis, x.shape[axis] - 1, 1)
-    first = x.narrow(axis, 0, 1)
-    shape = [1] * x.ndim
-    shape[axis] = points
-    ramp = (torch.arange(1, points + 1, dtype=x.dtype, device=x.device) / (points + 1)).view(shape)
-    return torch.cat([x, last + (first - last) * ramp], dim=axis)
 
 
 def _drop_metadata(module: nn.Module, state: dict, prefix: str, local: dict) -> None:
