@@ -9,9 +9,11 @@ _HOME = {
     "Surrogate": "sciml.surrogates.surrogate",
     "FNO": "sciml.surrogates.grid.fno",
     "MLP": "sciml.surrogates.mlp",
+    "TFNO": "sciml.surrogates.grid.tfno",
+    "UNO": "sciml.surrogates.grid.uno",
 }
 
-__all__ = ["FNO", "MLP", "Batch", "Normalizer", "Surrogate", "collate"]
+__all__ = ["FNO", "MLP", "TFNO", "UNO", "Batch", "Normalizer", "Surrogate", "collate"]
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,8 @@ from sciml.samples import Task
 MODELS: dict[str, str] = {
     "fno": "sciml.surrogates.grid.fno",
     "mlp": "sciml.surrogates.mlp",
+    "tfno": "sciml.surrogates.grid.tfno",
+    "uno": "sciml.surrogates.grid.uno",
 }
 
 
