@@ -7,11 +7,26 @@ _HOME = {
     "collate": "sciml.surrogates.batch",
     "Normalizer": "sciml.surrogates.normalizer",
     "Surrogate": "sciml.surrogates.surrogate",
+    "CNN": "sciml.surrogates.grid.cnn",
     "FNO": "sciml.surrogates.grid.fno",
     "MLP": "sciml.surrogates.mlp",
+    "UNet": "sciml.surrogates.grid.unet",
+    "ViT": "sciml.surrogates.grid.vit",
+    "to_operator": "sciml.surrogates.grid.operator.conversion",
 }
 
-__all__ = ["FNO", "MLP", "Batch", "Normalizer", "Surrogate", "collate"]
+__all__ = [
+    "CNN",
+    "FNO",
+    "MLP",
+    "Batch",
+    "Normalizer",
+    "Surrogate",
+    "UNet",
+    "ViT",
+    "collate",
+    "to_operator",
+]
 
 
 def __getattr__(name: str) -> object:

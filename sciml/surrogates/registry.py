@@ -15,8 +15,11 @@ from sciml.samples import Task
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
+    "cnn": "sciml.surrogates.grid.cnn",
     "fno": "sciml.surrogates.grid.fno",
     "mlp": "sciml.surrogates.mlp",
+    "unet": "sciml.surrogates.grid.unet",
+    "vit": "sciml.surrogates.grid.vit",
 }
 
 

@@ -8,8 +8,11 @@ from sciml.samples import Task
 from sciml.surrogates import Normalizer, Surrogate, collate, registry
 
 SMALL = {
+    "cnn": {"width": 6, "blocks": 1, "dilations": (1, 2)},
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
     "mlp": {"hidden": (12,), "activation": "tanh"},
+    "unet": {"width": 6, "levels": 2},
+    "vit": {"width": 8, "patch": 3, "layers": 1, "heads": 2},
 }
 
 
@@ -100,7 +103,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 
 def test_unknown_models_are_listed(step_task):
-    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mlp"):
+    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: cnn, fno, mlp"):
         registry.build("fmo", step_task, None)
 
 
