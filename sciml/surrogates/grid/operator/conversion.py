@@ -120,7 +120,10 @@ class Operator(nn.Module):
             ratio = [min(r, self.finest) for r in ratio]
         resample = RESAMPLING[self.resample]
         with refinement.at(ratio):
-            work = tuple(refinement.fine(n, a) for a, n in enumerate(refinement.base))
+            work = tuple(
+                refinement.fine(n, a, r)
+                for a, (n, r) in enumerate(zip(refinement.base, ratio, strict=True))
+            )
             y = self.module(resample(x, work, refinement.periodic))
         return resample(y, space, refinement.periodic) if tuple(y.shape[2:]) == work else y
 
@@ -131,6 +134,7 @@ def to_operator(
     periodic: bool | Sequence[bool],
     *,
     kernel: str = "linear",
+    levels: str = "base",
     resample: str = "linear",
     finest: int | None = None,
 ) -> Operator:
@@ -141,9 +145,8 @@ def to_operator(
 
     How resolution gives spacing: a periodic axis of n points has L/n, any other one holds both its ends
     and has L/(n − 1), as in :class:`~sciml.domain.Grid`; so 32 → 64 on the one and 33 → 65 on the other
-    double it. A stride stays the number of points that it is, and so each level has the
-    spacing h/h₀ of its base spacing: kernels, windows, patches and receptive fields keep their size in
-    units of length.
+    double it. Kernels, windows, patches and receptive fields keep their size in units of length, and
+    the coarser grids that strides make keep their points, or are refined alike, as ``levels`` says.
 
     Args:
         module: takes and gives ``(B, C, *space)``. Its own code may concatenate, add, crop to the size of
@@ -153,6 +156,9 @@ def to_operator(
         periodic: whether each axis is.
         kernel: ``linear``, or ``points``: see
             :class:`~sciml.surrogates.grid.operator.convolution.KernelConv`.
+        levels: ``base``, or ``refined``: see
+            :class:`~sciml.surrogates.grid.operator.refinement.Refinement`. Refined levels cost more and
+            are further from the base: what a coarse grid of the base samples, they resolve.
         resample, finest: see :class:`Operator`.
 
     Raises:
@@ -168,7 +174,7 @@ def to_operator(
     around = (periodic,) * len(base) if isinstance(periodic, bool) else tuple(periodic)
     if kernel not in KERNELS:
         raise InputError(f"unknown kernel '{kernel}'; {nearest(kernel, KERNELS)}")
-    refinement = Refinement(base, around)
+    refinement = Refinement(base, around, levels)
     shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
     twin = copy.deepcopy(module, shared)
     return Operator(_converted(twin, refinement, kernel, "", {}), refinement, resample, finest)

@@ -13,6 +13,7 @@ from sciml.errors import InputError, nearest
 from sciml.surrogates.grid.boundary import CONVOLVE, BoundaryConv, extend
 from sciml.surrogates.grid.operator.hat import smooth, smooth_inside
 from sciml.surrogates.grid.operator.refinement import Refinement
+from sciml.surrogates.grid.operator.resampling import interpolate
 
 Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d | BoundaryConv
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -31,8 +32,8 @@ class KernelConv(nn.Module):
     κ = W ∗ φ, it is computed in two steps, smoothing by φ and a convolution with dilation r, that take
     (2r − 1) d + kᵈ terms a point in the place of ((k + 1) r − 1)ᵈ.
 
-    Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``; a stride of s points is one
-    of s points at every resolution.
+    Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``; what a stride becomes,
+    :class:`~sciml.surrogates.grid.operator.refinement.Refinement` says.
 
     Args:
         conv: of torch, or :class:`~sciml.surrogates.grid.boundary.BoundaryConv`; weights are shared.
@@ -87,8 +88,9 @@ class KernelConv(nn.Module):
 class KernelConvTranspose(nn.Module):
     """(K u)(x) = ∫ κ(x − y) u(y) dy / (s h₀)ᵈ, κ as in :class:`KernelConv`, u at the spacing s h.
 
-    The adjoint of :class:`KernelConv`: a sum over the points of u, with weight 1/rᵈ; at r = 1 it is the
-    transposed convolution given.
+    The adjoint of :class:`KernelConv`: a sum over the points of u, with weight 1/rᵈ where u is refined; at
+    r = 1 it is the transposed convolution given. From a coarser grid that is not refined to the finest
+    one that is, κ is evaluated at the points of that.
 
     Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``.
 
@@ -135,7 +137,8 @@ def convolve(
 ) -> Tensor:
     """:class:`KernelConv` as a function; ``padding`` before and after each axis, at the base."""
     size = weight.shape[2:]
-    ratio = refinement.ratio
+    ratio = refinement.ratios_at(x.shape[2:])
+    steps = []
     closed = [
         mode == "circular" or (refinement.periodic[a] and sum(padding[a]) == 0)
         for a, mode in enumerate(modes)
@@ -154,13 +157,16 @@ def convolve(
                 f"a convolution over {reach + 1} points got an axis of {n0} points at the base; "
                 "refine the base grid"
             )
-        wanted = refinement.fine(left0 // stride[a] + 1, a)
+        out0 = left0 // stride[a] + 1
+        r_out = refinement.strided(out0, a, stride[a], r)
+        step = stride[a] * r // r_out
         left = r * before
-        right = stride[a] * (wanted - 1) + r * (reach - before) - (n - 1)
+        right = step * (refinement.fine(out0, a, r_out) - 1) + r * (reach - before) - (n - 1)
+        steps.append(step)
         x = extend(x, 2 + a, left, max(0, right), "circular" if closed[a] else modes[a], fade=r)
         x = x.narrow(2 + a, 0, left + n + right)
     dilated = [r * d for r, d in zip(ratio, dilation, strict=True)]
-    out = CONVOLVE[len(size)](x, weight, bias, tuple(stride), 0, tuple(dilated), groups)
+    out = CONVOLVE[len(size)](x, weight, bias, tuple(steps), 0, tuple(dilated), groups)
     refinement.grid = tuple(out.shape[2:])
     return out
 
@@ -180,19 +186,15 @@ def convolve_transposed(
 ) -> Tensor:
     """:class:`KernelConvTranspose` as a function; ``beyond``: how u goes on, whatever the kernel."""
     size = weight.shape[2:]
-    ratio = refinement.ratio
-    scatter = TRANSPOSE[len(size)]
-    if set(ratio) == {1} and beyond is None:
-        return scatter(
-            x, weight, bias, tuple(stride), tuple(padding), tuple(output_padding), groups,
-            tuple(dilation),
-        )  # fmt: skip
-    wanted, begin, widths = [], [], []
+    ratio = refinement.ratios_at(x.shape[2:])
+    wanted, begin, widths, final = [], [], [], []
     for a, r in enumerate(ratio):
         n, s, p = x.shape[2 + a], stride[a], padding[a]
         reach = dilation[a] * (size[a] - 1)
         n0 = refinement.coarse(n, a)
-        out = refinement.fine((n0 - 1) * s - 2 * p + reach + output_padding[a] + 1, a)
+        out0 = (n0 - 1) * s - 2 * p + reach + output_padding[a] + 1
+        out = refinement.fine(out0, a, r)
+        final.append(refinement.fine(out0, a, refinement.strided(out0, a, s, r)))
         width = r if size[a] > 1 or s > 1 else 1
         # Points of u beyond each end whose kernels reach into the output.
         before = max(0, (r * (reach - p) + width - 1) // s)
@@ -208,12 +210,13 @@ def convolve_transposed(
         begin.append(s * before + r * p)
         widths.append(width)
     dilated = tuple(r * d for r, d in zip(ratio, dilation, strict=True))
-    y = scatter(x, weight, None, tuple(stride), 0, 0, groups, dilated)
+    y = TRANSPOSE[len(size)](x, weight, None, tuple(stride), 0, 0, groups, dilated)
     for a, (out, first, width) in enumerate(zip(wanted, begin, widths, strict=True), start=2):
         missing = max(0, width - 1 - first), max(0, first + out + width - 1 - y.shape[a])
         y = extend(y, a, *missing, "zeros")
         y = y.narrow(a, first - (width - 1) + missing[0], out + 2 * (width - 1))
         y = smooth_inside(y, a, width) if width > 1 else y
+    y = interpolate(y, final, refinement.periodic)
     refinement.grid = tuple(y.shape[2:])
     return y if bias is None else y + bias.view(-1, *(1,) * len(size))
 

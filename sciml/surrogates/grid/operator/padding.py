@@ -33,7 +33,7 @@ class KernelPad(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for a, ((before, after), r) in enumerate(
-            zip(self.pads, self.refinement.ratio, strict=True)
+            zip(self.pads, self.refinement.ratios_at(x.shape[2:]), strict=True)
         ):
             x = extend(x, 2 + a, r * before, r * after, self.mode, fade=r)
         return x
@@ -49,9 +49,9 @@ class KernelPadToMultiple(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for a, mode in enumerate(self.modes):
             n = x.shape[2 + a]
-            n0 = self.refinement.coarse(n, a)
-            wanted = self.refinement.fine(n0 + -n0 % self.multiple, a)
-            x = extend(x, 2 + a, 0, wanted - n, mode, fade=self.refinement.ratio[a])
+            n0, r = self.refinement.coarse(n, a), self.refinement.ratio_at(n, a)
+            wanted = self.refinement.fine(n0 + -n0 % self.multiple, a, r)
+            x = extend(x, 2 + a, 0, wanted - n, mode, fade=r)
         return x
 
 

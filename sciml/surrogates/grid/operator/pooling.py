@@ -40,13 +40,15 @@ class KernelMaxPool(nn.Module):
         self.dilation = _each(pool.dilation, ndim)
 
     def forward(self, x: Tensor) -> Tensor:
-        ratio, window = self.refinement.ratio, []
+        ratio, window, steps = self.refinement.ratios_at(x.shape[2:]), [], []
         for a, r in enumerate(ratio):
             n, p, s, d = x.shape[2 + a], self.padding[a], self.stride[a], self.dilation[a]
             reach = d * (self.kernel_size[a] - 1)
             n0 = self.refinement.coarse(n, a)
-            wanted = self.refinement.fine((n0 + 2 * p - reach - 1) // s + 1, a)
-            right = s * (wanted - 1) + r * (reach - p) - (n - 1)
+            out0 = (n0 + 2 * p - reach - 1) // s + 1
+            r_out = self.refinement.strided(out0, a, s, r)
+            wanted, step = self.refinement.fine(out0, a, r_out), s * r // r_out
+            right = step * (wanted - 1) + r * (reach - p) - (n - 1)
             if p:
                 shape = list(x.shape)
                 shape[2 + a] = r * p
@@ -55,9 +57,10 @@ class KernelMaxPool(nn.Module):
                 right -= r * p
             mode = "circular" if self.refinement.periodic[a] else "replicate"
             x = extend(x, 2 + a, 0, max(0, right), mode)
-            x = x.narrow(2 + a, 0, s * (wanted - 1) + r * reach + 1)
+            x = x.narrow(2 + a, 0, step * (wanted - 1) + r * reach + 1)
+            steps.append(step)
             window.append(r * (self.kernel_size[a] - 1) + 1)
-        out = _MAX[len(ratio)](x, tuple(window), self.stride, 0, self.dilation)
+        out = _MAX[len(ratio)](x, tuple(window), tuple(steps), 0, self.dilation)
         self.refinement.grid = tuple(out.shape[2:])
         return out
 

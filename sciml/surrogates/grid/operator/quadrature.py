@@ -39,7 +39,7 @@ def refined(n0: int, ratio: int, periodic: bool, like: Tensor) -> Tensor:
 
 def grid_weights(space: Sequence[int], refinement: Refinement, like: Tensor) -> Tensor | None:
     """Product of :func:`refined` over the axes, ``(*space)``, or ``None`` where all are equal."""
-    axes = list(zip(space, refinement.ratio, refinement.periodic, strict=True))
+    axes = list(zip(space, refinement.ratios_at(space), refinement.periodic, strict=True))
     if all(ratio == 1 or periodic for _, ratio, periodic in axes):
         return None
     weights = torch.ones((), dtype=like.dtype, device=like.device)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sciml.errors import InputError
 from sciml.surrogates.grid.operator.convolution import convolve_transposed, ones_kernel
 from sciml.surrogates.grid.operator.refinement import Refinement
+from sciml.surrogates.grid.operator.resampling import interpolate
 
 _LINEAR = ("linear", "bilinear", "trilinear")
 
