@@ -11,6 +11,100 @@ SMALL = {
     "cnn": {"width": 6, "blocks": 1, "dilations": (1, 2)},
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
     "mlp": {"hidden": (12,), "activation": "tanh"},
+    "tfno": {"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3},
+    "unet": {"width": 6, "levels": 2},
+    "uno": {"modes": 4, "hidden_channels": 4, "levels": 1},
+    "vit": {"width": 8, "patch": 3, "layers": 1, "heads": 2},
+}
+
+
+def test_every_model_is_in_the_zoo():
+    assert set(SMALL) == set(registry.MODELS)
+
+
+@pytest.fixture(params=sorted(SMALL))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def made(name, grid_samples, step_task):
+    samples = grid_samples(step_task, (8, 6), 4)
+    surrogate = Surrogate.build(
+        {"name": name, **SMALL[name]}, step_task, samples[0].simulation.domain
+    )
+    surrogate.normalizer.update(samples)
+    return surrogate, collate(samples, step_task), samples
+
+
+def test_shapes(made):
+    surrogate, batch, _ = made
+    assert surrogate(batch)["u"].shape == (4, 1, 8, 6)
+
+
+@pytest.mark.parametrize("shape", [(10,), (8, 7), (5, 6, 7)])
+def test_dimensions_one_to_three(name, shape, grid_samples):
+    task = Task(("u", "v"), ("v",), history=2, static=("mask",))
+    samples = grid_samples(task, shape, 2)
+    model = registry.build(name, task, samples[0].simulation.domain, **SMALL[name])
+    assert Surrogate(model, task)(collate(samples, task))["v"].shape == (2, 1, *shape)
+
+
+def test_samples_of_a_batch_do_not_see_each_other(made, step_task):
+    surrogate, batch, samples = made
+    alone = surrogate(collate(samples[1:2], step_task))["u"]
+    torch.testing.assert_close(alone[0], surrogate(batch)["u"][1], atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_reaches_every_parameter(made):
+    surrogate, batch, _ = made
+    surrogate(batch)["u"].square().sum().backward()
+    for n, p in surrogate.named_parameters():
+        assert p.grad is not None and p.grad.abs().max() > 0, n
+
+
+def test_saved_and_loaded_it_is_the_same(made, tmp_path):
+    surrogate, batch, _ = made
+    surrogate.save(tmp_path)
+    loaded = Surrogate.load(tmp_path)
+    assert torch.equal(loaded(batch)["u"], surrogate(batch)["u"])
+    assert loaded.task == surrogate.task
+    assert loaded.domain == surrogate.domain
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "surrogate.json"]
+
+
+def test_predict_keeps_coordinates(name, heat_dataset, step_task):
+    from sciml.domain.dataset import domain_of
+
+    domain = domain_of(heat_dataset)
+    surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain)
+    out = surrogate.predict(heat_dataset)
+    for coordinate in ("x", "y", "sample", "kappa"):
+        assert out[coordinate].identical(heat_dataset[coordinate])
+    assert out.u.attrs == heat_dataset.u.attrs
+    assert out.u.dims == heat_dataset.u.dims
+
+
+def test_float64(name, grid_samples, step_task):
+    samples = grid_samples(step_task, (8, 6), 2)
+    surrogate = Surrogate.build(
+        {"name": name, **SMALL[name]}, step_task, samples[0].simulation.domain
+    ).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert surrogate(collate(samples, step_task))["u"].dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
+    domain = grid_samples(step_task)[0].simulation.domain
+    key = next(iter(SMALL[name]))
+    with pytest.raises(InputError, match=f"did you mean '{key}'"):
+        registry.build(name, step_task, domain, **{key + "s": 3})
+
+
+def test_unknown_models_are_listed(step_task):
     known = ", ".join(sorted(registry.MODELS))
     with pytest.raises(InputError, match=rf"did you mean 'fno'.*known: {known}"):
         registry.build("fmo", step_task, None)
