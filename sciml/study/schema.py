@@ -216,10 +216,12 @@ class PhaseSection(Section):
 
 
 class Training(Section):
-    """The one loop: batches, loss, phases one after the other."""
+    """The one loop: batches, loss, phases one after the other. With ``points`` outputs are compared at
+    so many random points of each sample, for models that can be asked at points."""
 
     batch_size: Positive = 16
     loss: Literal["relative_l2", "h1", "mse"] = "relative_l2"
+    points: Positive | None = None
     phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
         PhaseSection(schedule="cosine", steps=1000)
     ]

@@ -15,8 +15,11 @@ from sciml.samples import Task
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
+    "deeponet": "sciml.surrogates.deeponet.deeponet",
     "fno": "sciml.surrogates.grid.fno",
+    "mionet": "sciml.surrogates.deeponet.mionet",
     "mlp": "sciml.surrogates.mlp",
+    "pod_deeponet": "sciml.surrogates.deeponet.pod",
 }
 
 

@@ -5,12 +5,24 @@ import torch
 
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates import Normalizer, Surrogate, collate, registry
+from sciml.samples.dataset import samples_of
+from sciml.surrogates import Normalizer, Statistics, Surrogate, collate, registry
 
 SMALL = {
+    "deeponet": {"branch": (12,), "trunk": (12,), "basis": 6},
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
+    "mionet": {"branch": (12,), "trunk": (12,), "basis": 6},
     "mlp": {"hidden": (12,), "activation": "tanh"},
+    "pod_deeponet": {"branch": (12,), "basis": 1},
 }
+
+
+def prepare(surrogate, samples):
+    """What is taken from data before the first step."""
+    statistics = Statistics(surrogate)
+    statistics.update(samples)
+    statistics.fix()
+    return surrogate
 
 
 def test_every_model_is_in_the_zoo():
@@ -28,7 +40,7 @@ def made(name, grid_samples, step_task):
     surrogate = Surrogate.build(
         {"name": name, **SMALL[name]}, step_task, samples[0].simulation.domain
     )
-    surrogate.normalizer.update(samples)
+    prepare(surrogate, samples)
     return surrogate, collate(samples, step_task), samples
 
 
@@ -42,7 +54,8 @@ def test_dimensions_one_to_three(name, shape, grid_samples):
     task = Task(("u", "v"), ("v",), history=2, static=("mask",))
     samples = grid_samples(task, shape, 2)
     model = registry.build(name, task, samples[0].simulation.domain, **SMALL[name])
-    assert Surrogate(model, task)(collate(samples, task))["v"].shape == (2, 1, *shape)
+    surrogate = prepare(Surrogate(model, task, Normalizer(task)), samples)
+    assert surrogate(collate(samples, task))["v"].shape == (2, 1, *shape)
 
 
 def test_samples_of_a_batch_do_not_see_each_other(made, step_task):
@@ -73,6 +86,7 @@ def test_predict_keeps_coordinates(name, heat_dataset, step_task):
 
     domain = domain_of(heat_dataset)
     surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain)
+    prepare(surrogate, samples_of(heat_dataset, step_task))
     out = surrogate.predict(heat_dataset)
     for coordinate in ("x", "y", "sample", "kappa"):
         assert out[coordinate].identical(heat_dataset[coordinate])
@@ -85,6 +99,7 @@ def test_float64(name, grid_samples, step_task):
     surrogate = Surrogate.build(
         {"name": name, **SMALL[name]}, step_task, samples[0].simulation.domain
     ).double()
+    prepare(surrogate, samples)
     torch.set_default_dtype(torch.float64)
     try:
         assert surrogate(collate(samples, step_task))["u"].dtype is torch.float64
@@ -100,7 +115,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 
 def test_unknown_models_are_listed(step_task):
-    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mlp"):
+    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: deeponet, fno, mionet, mlp"):
         registry.build("fmo", step_task, None)
 
 
