@@ -5,9 +5,13 @@ from importlib import import_module
 _HOME = {
     "Batch": "sciml.surrogates.batch",
     "CNN": "sciml.surrogates.grid.cnn",
+    "DeepONet": "sciml.surrogates.deeponet.deeponet",
     "FNO": "sciml.surrogates.grid.fno",
+    "MIONet": "sciml.surrogates.deeponet.mionet",
     "MLP": "sciml.surrogates.mlp",
     "Normalizer": "sciml.surrogates.normalizer",
+    "PODDeepONet": "sciml.surrogates.deeponet.pod",
+    "Statistics": "sciml.surrogates.statistics",
     "Surrogate": "sciml.surrogates.surrogate",
     "TFNO": "sciml.surrogates.grid.tfno",
     "UNO": "sciml.surrogates.grid.uno",
