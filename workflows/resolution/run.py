@@ -38,9 +38,10 @@ TRAINING = {"small": (30, 2e-3), "full": (100, 1e-3)}
 USES = {
     "plain": None,
     "operator": {},
-    "operator, kernel at points": {"kernel": "points"},
+    "operator, linear kernels": {"kernel": "linear"},
+    "operator, kernels at points": {"kernel": "points"},
     "operator, refined levels": {"levels": "refined"},
-    "plain on the training grid": {"finest": 1},
+    "plain, on the training grid": {"finest": 1},
 }
 #: Operators already.
 AS_THEY_ARE = ("fno", "mgno")
@@ -169,9 +170,7 @@ def summary(results: list[dict]) -> dict[tuple[str, str], dict[int, tuple[float,
         mine = [r for r in results if r["model"] == name]
         for use in mine[0]["errors"] if mine else ():
             at = {n: [r["errors"][use][str(n)] for r in mine] for n in RESOLUTIONS}
-            found[name, use] = {
-                n: (float(np.mean(e)), float(np.std(e))) for n, e in at.items()
-            }
+            found[name, use] = {n: (float(np.mean(e)), float(np.std(e))) for n, e in at.items()}
     return found
 
 
