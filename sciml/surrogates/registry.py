@@ -18,7 +18,9 @@ MODELS: dict[str, str] = {
     "cnn": "sciml.surrogates.grid.cnn",
     "fno": "sciml.surrogates.grid.fno",
     "mlp": "sciml.surrogates.mlp",
+    "tfno": "sciml.surrogates.grid.tfno",
     "unet": "sciml.surrogates.grid.unet",
+    "uno": "sciml.surrogates.grid.uno",
     "vit": "sciml.surrogates.grid.vit",
 }
 
