@@ -24,6 +24,10 @@ MODELS: dict[str, str] = {
     "vit": "sciml.surrogates.grid.vit",
 }
 
+#: Models that are one operator at every resolution: trained on one grid, they predict on finer and
+#: coarser ones of the same box. A module says so itself by ``any_resolution``.
+ANY_RESOLUTION = ("fno", "tfno", "uno")
+
 
 def names() -> list[str]:
     """Names of all models."""

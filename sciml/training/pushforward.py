@@ -46,7 +46,9 @@ class Pushforward:
         if self.steps < 1:
             raise InputError(f"pushforward: steps={self.steps}; expected 1 or more")
         if self.draw not in DRAWS:
-            raise InputError(f"pushforward: unknown draw '{self.draw}'; {nearest(self.draw, DRAWS)}")
+            raise InputError(
+                f"pushforward: unknown draw '{self.draw}'; {nearest(self.draw, DRAWS)}"
+            )
         if self.grow < 0:
             raise InputError(f"pushforward: grow={self.grow}; expected 0 or more")
 

@@ -60,6 +60,8 @@ class FNO(nn.Module):
     Source: Li et al., ICLR 2021, arXiv 2010.08895, eqs. (2) and (4).
     """
 
+    any_resolution = True
+
     def __init__(
         self,
         in_channels: int,

@@ -82,11 +82,15 @@ def expect_channels(name: str, x: Tensor, channels: int, ndim: int) -> None:
     Raises:
         InputError: another number of channels or axes.
     """
-    if x.ndim != ndim + 2 or x.shape[1] != channels:
+    if x.ndim != ndim + 2:
         raise InputError(
-            f"{name}: input of shape {tuple(x.shape)}; expected (batch, {channels}, "
-            f"{', '.join('zyx'[-ndim:])}): {channels} channels, as it was built for (history of each "
-            "input, static fields, parameters, time); stack them along axis 1, or build another one"
+            f"{name}: input of shape {tuple(x.shape)}; expected (batch, {channels}, *space) with "
+            f"{ndim} axes in space"
+        )
+    if x.shape[1] != channels:
+        raise InputError(
+            f"{name}: input has {x.shape[1]} channels; it was built for {channels} (history of each "
+            "input, static fields, parameters, time): build it for the task it is used with"
         )
 
 

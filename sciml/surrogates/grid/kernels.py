@@ -71,7 +71,8 @@ class Tucker(nn.Module):
         middle = self.core
         for factor in along:
             # The first axis is contracted, its modes become the last one: after all, (p, q, 2, *k).
-            middle = torch.tensordot(middle, factor, dims=([0], [1]))
+            rest = middle.shape[1:]
+            middle = (middle.flatten(1).T @ factor.T).reshape(*rest, -1)
         return enter, middle.flatten(3).permute(3, 0, 1, 2), leave.T
 
 
@@ -120,8 +121,9 @@ class TensorTrain(nn.Module):
             return sum(a * n * b for a, n, b in zip((1, *r), shape, (*r, 1), strict=True))
 
         budget = rank * prod(shape)
-        bonds = range(1, max(shape[0], shape[-1]) + 1)
-        self.ranks = tuple(_largest([ranks(bond) for bond in bonds], size, budget))
+        widest = max(ranks(prod(shape)))
+        choices = [ranks(bond) for bond in range(1, widest + 1)]
+        self.ranks = tuple(_largest(choices, size, budget))
         each = _spread(std, len(shape), prod(self.ranks))
         self.cores = nn.ParameterList(
             each * torch.randn(a, n, b)

@@ -37,6 +37,8 @@ class TFNO(nn.Module):
     Source: Kossaifi et al., TMLR 2024, arXiv 2310.00120, sec. 3.
     """
 
+    any_resolution = True
+
     def __init__(
         self,
         in_channels: int,

@@ -60,6 +60,8 @@ class UNO(nn.Module):
     Source: Rahman, Ross, Azizzadenesheli, TMLR 2023, arXiv 2204.11127, sec. 3.
     """
 
+    any_resolution = True
+
     def __init__(
         self,
         in_channels: int,
