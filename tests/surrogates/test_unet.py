@@ -45,7 +45,9 @@ def test_wrong_channels_and_axes_are_named(name, grid_samples, step_task):
     model = registry.build(name, step_task, domain, width=4)
     with pytest.raises(InputError, match="input has 5 channels; it was built for 2"):
         model(torch.zeros(1, 5, 8, 6))
-    with pytest.raises(InputError, match=r"shape \(1, 2, 8\); expected \(batch, 2, \*space\) with 2"):
+    with pytest.raises(
+        InputError, match=r"shape \(1, 2, 8\); expected \(batch, 2, \*space\) with 2"
+    ):
         model(torch.zeros(1, 2, 8))
 
 

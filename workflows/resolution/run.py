@@ -27,8 +27,8 @@ MODELS = {
     "unet": {"small": {"width": 16}, "full": {"width": 48}},
     "cnn": {"small": {"width": 24, "blocks": 2}, "full": {"width": 64, "blocks": 4}},
     "vit": {
-        "small": {"patch": 2, "width": 64, "layers": 4},
-        "full": {"patch": 2, "width": 192, "layers": 6},
+        "small": {"patch": 4, "width": 64, "layers": 4},
+        "full": {"patch": 4, "width": 192, "layers": 6},
     },
 }
 #: Epochs and largest learning rate.
