@@ -136,9 +136,7 @@ class Prolongation(nn.Module):
     ) -> Float[Tensor, "batch wanted *space"]:
         x = surround(x, self.boundary)
         padding, more = [], []
-        for n, m, kernel, kind in zip(
-            space, x.shape[2:], self.kernel, self.boundary, strict=True
-        ):
+        for n, m, kernel, kind in zip(space, x.shape[2:], self.kernel, self.boundary, strict=True):
             # Two fine points more for the surrounding one, one for the point before the first.
             skipped = int(not (kind == "zeros" and self.interior and n % 2))
             skipped += 0 if kind == "zeros" else 2
