@@ -8,10 +8,11 @@ _HOME = {
     "Normalizer": "sciml.surrogates.normalizer",
     "Surrogate": "sciml.surrogates.surrogate",
     "FNO": "sciml.surrogates.grid.fno",
+    "MgNO": "sciml.surrogates.grid.mgno",
     "MLP": "sciml.surrogates.mlp",
 }
 
-__all__ = ["FNO", "MLP", "Batch", "Normalizer", "Surrogate", "collate"]
+__all__ = ["FNO", "MLP", "Batch", "MgNO", "Normalizer", "Surrogate", "collate"]
 
 
 def __getattr__(name: str) -> object:

@@ -16,6 +16,7 @@ from sciml.samples import Task
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
     "fno": "sciml.surrogates.grid.fno",
+    "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",
 }
 

@@ -9,6 +9,7 @@ from sciml.surrogates import Normalizer, Surrogate, collate, registry
 
 SMALL = {
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
+    "mgno": {"width": 6, "n_layers": 2, "levels": 2},
     "mlp": {"hidden": (12,), "activation": "tanh"},
 }
 
@@ -100,7 +101,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 
 def test_unknown_models_are_listed(step_task):
-    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mlp"):
+    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mgno, mlp"):
         registry.build("fmo", step_task, None)
 
 
