@@ -8,6 +8,7 @@ _HOME = {
     "DeepONet": "sciml.surrogates.deeponet.deeponet",
     "FNO": "sciml.surrogates.grid.fno",
     "MIONet": "sciml.surrogates.deeponet.mionet",
+    "MgNO": "sciml.surrogates.grid.mgno",
     "MLP": "sciml.surrogates.mlp",
     "Normalizer": "sciml.surrogates.normalizer",
     "PODDeepONet": "sciml.surrogates.deeponet.pod",
@@ -22,6 +23,7 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
+__all__ = ["FNO", "MLP", "Batch", "MgNO", "Normalizer", "Surrogate", "collate"]
 
 
 def __getattr__(name: str) -> object:

@@ -19,6 +19,7 @@ MODELS: dict[str, str] = {
     "deeponet": "sciml.surrogates.deeponet.deeponet",
     "fno": "sciml.surrogates.grid.fno",
     "mionet": "sciml.surrogates.deeponet.mionet",
+    "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",
     "pod_deeponet": "sciml.surrogates.deeponet.pod",
     "tfno": "sciml.surrogates.grid.tfno",

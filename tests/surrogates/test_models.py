@@ -17,6 +17,7 @@ SMALL = {
     "deeponet": {"branch": (12,), "trunk": (12,), "basis": 6},
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
     "mionet": {"branch": (12,), "trunk": (12,), "basis": 6},
+    "mgno": {"width": 6, "n_layers": 2, "levels": 2},
     "mlp": {"hidden": (12,), "activation": "tanh"},
     "tfno": {"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3},
     "unet": {"width": 6, "levels": 2},
@@ -168,6 +169,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 def test_unknown_models_are_listed(step_task):
     with pytest.raises(InputError, match=r"did you mean 'fno'.*known: .*fno.*mlp.*uno"):
+    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mgno, mlp"):
         registry.build("fmo", step_task, None)
 
 
