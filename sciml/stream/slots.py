@@ -37,7 +37,7 @@ SLOT_HEAD = struct.Struct("<QQ")
 #: Steps below this, bytes, go through the socket: a slot would save nothing.
 SMALL = 4 << 10
 #: Room for slots of one rank, bytes: enough to keep it busy, small enough to stay in caches.
-ROOM = 8 << 20
+ROOM = 16 << 20
 ROOM_LIMIT = 256 << 20
 #: Zero where the system or this Python has no seals.
 SEALS = getattr(fcntl, "F_SEAL_SHRINK", 0) | getattr(fcntl, "F_SEAL_GROW", 0)
