@@ -108,9 +108,7 @@ def test_predict_keeps_coordinates(name, heat_dataset, step_task):
 
 
 def test_float64_throughout(name, heat_dataset, step_task, tmp_path):
-    surrogate = Surrogate.build(
-        {"name": name, **SMALL[name]}, step_task, domain_of(heat_dataset)
-    )
+    surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain_of(heat_dataset))
     prepare(surrogate, samples_of(heat_dataset, step_task))
     surrogate.double()
     out = surrogate.predict(heat_dataset)
@@ -169,7 +167,6 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 def test_unknown_models_are_listed(step_task):
     with pytest.raises(InputError, match=r"did you mean 'fno'.*known: .*fno.*mlp.*uno"):
-    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: fno, mgno, mlp"):
         registry.build("fmo", step_task, None)
 
 
