@@ -200,7 +200,7 @@ def test_pod_aligned_unaligned_and_own_points():
 
 def test_pod_says_what_it_lacks():
     net = PODDeepONet([5, 4], (12,))
-    with pytest.raises(InputError, match="no basis yet; call model.fit_basis"):
+    with pytest.raises(InputError, match=r"no basis yet; call model\.fit_basis"):
         net(torch.zeros(1, 5))
     with pytest.raises(InputError, match=r"4 modes from 3 samples.*at most 2"):
         net.fit_basis(low_rank(3))

@@ -39,7 +39,7 @@ def test_a_model_of_deepxde_trains_on_a_source_until_it_ends():
     history, _ = model.train(
         iterations=1000, callbacks=[StopWithSource()], display_every=10, verbose=0
     )
-    assert data.ended and history.steps[-1] == 61
+    assert data.ended and history.steps[-1] == 60
     assert history.loss_test[-1][0] < history.loss_test[0][0] / 3
 
 
