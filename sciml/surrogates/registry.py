@@ -15,10 +15,13 @@ from sciml.samples import Task
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
+    "cnn": "sciml.surrogates.grid.cnn",
     "fno": "sciml.surrogates.grid.fno",
     "mlp": "sciml.surrogates.mlp",
     "tfno": "sciml.surrogates.grid.tfno",
+    "unet": "sciml.surrogates.grid.unet",
     "uno": "sciml.surrogates.grid.uno",
+    "vit": "sciml.surrogates.grid.vit",
 }
 
 #: Models that are one operator at every resolution: trained on one grid, they predict on finer and

@@ -21,7 +21,8 @@ from sciml.surrogates.surrogate import Surrogate
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.history import History, Step
-from sciml.training.loop import Hooks, train
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.objective import Supervised
 from sciml.training.phase import Phase
 from sciml.training.validation import Trajectory, Validation
