@@ -82,6 +82,7 @@ class Learning:
             source,
             Supervised(training.loss),
             [phase.build() for phase in training.phases],
+            options=training.options(),
             hooks=hooks,
             device=self.device,
             resume=trainer.checkpoint,
