@@ -15,10 +15,13 @@ from sciml.study.heldout import HeldOut
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
+from sciml.surrogates import Statistics
+from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.history import History, Step
-from sciml.training.loop import Hooks, train
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.objective import Supervised
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
@@ -53,6 +56,7 @@ class Replaying:
         self.task = study.task.build()
         seed_everything(study)
         self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
+        self.statistics = Statistics(self.surrogate, study.seed)
         self.device = device_of(study)
         self.surrogate.to(self.device)
         self.outcome = Outcome(study, run, heldout, progress)
@@ -78,17 +82,17 @@ class Replaying:
                 seed=self.study.seed,
             )
             if replay.epochs is not None:
-                phases = stretched(phases, replay.epochs * source.epoch_steps)
+                phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
             if resume is None:
                 # One pass ahead of the first step; a checkpoint holds what it found.
                 for sample in source.samples:
-                    self.surrogate.normalizer.update([sample])
-                self.surrogate.normalizer.fix()
+                    self.statistics.update([sample])
+                self.statistics.fix()
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
         else:
             self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
-        lengths = [phase.length(getattr(source, "epoch_steps", None)) for phase in phases]
+        lengths = [phase.length(epoch_steps(source, training.accumulate)) for phase in phases]
         known = all(n is not None for n in lengths)
         self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None
 
@@ -112,8 +116,9 @@ class Replaying:
         self.history = train(
             self.surrogate,
             source,
-            Supervised(training.loss),
+            Supervised(training.loss, points=training.points),
             phases,
+            options=training.options(),
             hooks=hooks,
             resume=resume,
             device=self.device,
@@ -142,10 +147,10 @@ class Replaying:
             # A phase on a frozen batch draws once.
             steps=None
             if training.steps is None
-            else sum(1 if phase.frozen else phase.steps for phase in phases),
-            measure=self.surrogate.normalizer.update,
+            else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
+            measure=self.statistics.update,
         )
-        return Watermarked(source, self.surrogate.normalizer.fix)
+        return Watermarked(source, self.statistics.fix)
 
 
 def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:

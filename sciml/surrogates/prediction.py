@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import simulations_of
 from sciml.surrogates.batch import collate
+from sciml.surrogates.query import Query
+from sciml.surrogates.registry import ANY_RESOLUTION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,7 +29,13 @@ if TYPE_CHECKING:
 STEP_TOLERANCE = 0.01
 
 
-def predict(surrogate: Surrogate, ds: xr.Dataset, *, batch_size: int) -> xr.Dataset:
+def predict(
+    surrogate: Surrogate,
+    ds: xr.Dataset,
+    *,
+    batch_size: int,
+    at: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """See :meth:`Surrogate.predict`."""
     task = replace(surrogate.task, unroll=1)
     layout = _layout(surrogate, ds)
@@ -45,8 +53,10 @@ def predict(surrogate: Surrogate, ds: xr.Dataset, *, batch_size: int) -> xr.Data
         )
     step = _time_step(surrogate, ds, layout)
     stamps = [_stamp(times, i + ahead, step) for i in origins]
-    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size)
-    return _dataset(surrogate, ds, layout, stamps, {n: v[:, :, 0] for n, v in values.items()})
+    query = None if at is None else _query(surrogate, ds, layout, at)
+    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size, query)
+    values = {n: v[:, :, 0] for n, v in values.items()}
+    return _dataset(surrogate, ds, layout, stamps, values, query)
 
 
 def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
@@ -74,6 +84,15 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
     return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
 
 
+def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:
+    names = (*surrogate.task.inputs, *surrogate.task.static)
+    domain = domain_of(ds, names) if layout.space else surrogate.domain
+    if domain is None or domain.kind != "grid":
+        kind = "no domain" if domain is None else f"a {domain.kind}"
+        raise InputError(f"predict: at on {kind}; expected a grid")
+    return Query.of(at, domain, layout.space or domain.dims)
+
+
 def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
     """Layout of the dataset, after a look at all that the surrogate wants of it.
 
@@ -99,7 +118,9 @@ def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
             )
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
     layout = layout_of(ds, (*task.inputs, *task.static))
-    _same_kind(surrogate.domain, domain_of(ds, (*task.inputs, *task.static)))
+    given = domain_of(ds, (*task.inputs, *task.static))
+    _same_kind(surrogate.domain, given)
+    _resolution(surrogate, given)
     return layout
 
 
@@ -125,6 +146,18 @@ def _same_kind(trained: Domain | None, given: Domain) -> None:
                 f"trained on [{a:g}, {b:g}]. Resolution may differ, the box may not: select or "
                 "interpolate, or set surrogate.domain = None to go on regardless"
             )
+
+
+def _resolution(surrogate: Surrogate, given: Domain) -> None:
+    trained, model = surrogate.domain, surrogate.model
+    if trained is None or given.kind != "grid" or given.shape == trained.shape:
+        return
+    if getattr(model, "any_resolution", None) is False:
+        raise InputError(
+            f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
+            f"it was trained on alone: interpolate with ds.interp, or train one of the models that "
+            f"take any resolution: {', '.join(ANY_RESOLUTION)}"
+        )
 
 
 def _times(ds: xr.Dataset, layout: Layout) -> np.ndarray:
@@ -170,6 +203,7 @@ def _evaluate(
     origins: Sequence[int],
     unroll: int,
     batch_size: int,
+    query: Query | None = None,
 ) -> dict[str, np.ndarray]:
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
     count = ds.sizes[layout.sample] if layout.sample else 1
@@ -177,7 +211,7 @@ def _evaluate(
     numbers = times_of(ds, layout)
     if len(numbers) > 1:
         step = float(numbers[-1] - numbers[-2])
-    device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
+    weight = next(surrogate.parameters(), torch.empty(0))
     found: dict[str, np.ndarray] = {}
     training = surrogate.training
     surrogate.eval()
@@ -192,11 +226,15 @@ def _evaluate(
                 )
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
-                batch = collate([w for _, w in chunk], task).to(device)
+                batch = collate([w for _, w in chunk], task).to(weight.device, weight.dtype)
+                if query is not None:
+                    batch = replace(batch, geometry={**batch.geometry, "at": query.points.to(weight.device, weight.dtype)})
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
                     array = out.cpu().numpy()
+                    if query is not None:
+                        array = array.reshape(*array.shape[:2], *query.shape)
                     pieces = _per_sample(array, len(chunk))
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
@@ -255,6 +293,7 @@ def _dataset(
     layout: Layout,
     stamps: Sequence[Any],
     values: dict[str, np.ndarray],
+    query: Query | None = None,
 ) -> xr.Dataset:
     """``values`` ``(sample, time, …)`` dressed like ``ds``: all that does not move in time stays."""
     import xarray as xr
@@ -263,6 +302,8 @@ def _dataset(
     moving = {str(n) for n, v in ds.variables.items() if layout.time in v.dims}
     drop = moving | set(surrogate.task.inputs) | set(surrogate.task.targets)
     out = ds.drop_vars([n for n in ds.variables if n in drop])
+    if query is not None:
+        out = query.dress(out)
     if layout.time is not None:
         notes = ds[layout.time].attrs if layout.time in ds.coords else {}
         time = xr.Variable(layout.time, np.asarray(stamps), notes)
