@@ -4,15 +4,21 @@ from importlib import import_module
 
 _HOME = {
     "Batch": "sciml.surrogates.batch",
-    "collate": "sciml.surrogates.batch",
-    "Normalizer": "sciml.surrogates.normalizer",
-    "Surrogate": "sciml.surrogates.surrogate",
+    "CNN": "sciml.surrogates.grid.cnn",
     "FNO": "sciml.surrogates.grid.fno",
     "MgNO": "sciml.surrogates.grid.mgno",
     "MLP": "sciml.surrogates.mlp",
+    "Normalizer": "sciml.surrogates.normalizer",
+    "Surrogate": "sciml.surrogates.surrogate",
+    "TFNO": "sciml.surrogates.grid.tfno",
+    "UNO": "sciml.surrogates.grid.uno",
+    "UNet": "sciml.surrogates.grid.unet",
+    "ViT": "sciml.surrogates.grid.vit",
+    "collate": "sciml.surrogates.batch",
+    "to_operator": "sciml.surrogates.grid.operator.conversion",
 }
 
-__all__ = ["FNO", "MLP", "Batch", "MgNO", "Normalizer", "Surrogate", "collate"]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> object:
