@@ -119,7 +119,6 @@ class MgNO(nn.Module):
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
         expect_channels("MgNO", x, self.in_channels, len(self.boundary))
-        expect_channels("MgNO", x, self.in_channels, len(self.boundary))
         self._fits(x.shape[2:])
         added = None if self.residual_channels is None else x[:, self.residual_channels]
         if self.positions:
