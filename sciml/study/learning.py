@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sciml.errors import ScimlError
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.study.restoring import kept
-from sciml.surrogates import Surrogate
+from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.history import History, Step
@@ -80,7 +80,7 @@ class Learning:
         self.history = train(
             self.surrogate,
             source,
-            Supervised(training.loss),
+            Supervised(training.loss, points=training.points),
             [phase.build() for phase in training.phases],
             options=training.options(),
             hooks=hooks,
@@ -103,7 +103,7 @@ class Learning:
 
     def _attach_normalizer(self) -> None:
         """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
-        self.trainer.intake.attach_normalizer(self.surrogate.normalizer)
+        self.trainer.intake.attach_normalizer(Statistics(self.surrogate, self.study.seed))
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""

@@ -15,6 +15,7 @@ from sciml.study.heldout import HeldOut
 from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
+from sciml.surrogates import Statistics
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
@@ -55,6 +56,7 @@ class Replaying:
         self.task = study.task.build()
         seed_everything(study)
         self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
+        self.statistics = Statistics(self.surrogate, study.seed)
         self.device = device_of(study)
         self.surrogate.to(self.device)
         self.outcome = Outcome(study, run, heldout, progress)
@@ -84,8 +86,8 @@ class Replaying:
             if resume is None:
                 # One pass ahead of the first step; a checkpoint holds what it found.
                 for sample in source.samples:
-                    self.surrogate.normalizer.update([sample])
-                self.surrogate.normalizer.fix()
+                    self.statistics.update([sample])
+                self.statistics.fix()
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
         else:
@@ -114,7 +116,7 @@ class Replaying:
         self.history = train(
             self.surrogate,
             source,
-            Supervised(training.loss),
+            Supervised(training.loss, points=training.points),
             phases,
             options=training.options(),
             hooks=hooks,
@@ -146,9 +148,9 @@ class Replaying:
             steps=None
             if training.steps is None
             else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
-            measure=self.surrogate.normalizer.update,
+            measure=self.statistics.update,
         )
-        return Watermarked(source, self.surrogate.normalizer.fix)
+        return Watermarked(source, self.statistics.fix)
 
 
 def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:

@@ -102,10 +102,12 @@ class PushforwardSection(Section):
 
 class Training(Section):
     """The one loop: batches, loss, phases one after the other; ``ema`` to ``accumulate`` as in
-    :class:`sciml.training.options.Options`."""
+    :class:`sciml.training.options.Options`. With ``points`` outputs are compared at so many random
+    points of each sample, for models that can be asked at points."""
 
     batch_size: Positive = 16
     loss: Literal["relative_l2", "h1", "h1_spectral", "mse"] = "relative_l2"
+    points: Positive | None = None
     phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
         PhaseSection(schedule="cosine", steps=1000)
     ]

@@ -37,7 +37,9 @@ class Batch:
         inputs, targets, static: tensors by field name.
         parameters: scalar parameters in the order of ``task.parameters``.
         time: physical time of each target.
-        geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``. Others: ``ptr (B+1,)``, where each
+        geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``; where outputs are wanted at points
+            of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
+            targets are then ``(B, U, P)``. Others: ``ptr (B+1,)``, where each
             sample's points begin; ``owner (N,)``, the sample of each point; ``edges (2, E)``
             offset to the concatenated points; mesh: ``points (N, d)``; particles: ``species (N,)``
             and, with periodic cells, ``cell (B, d, d)``.

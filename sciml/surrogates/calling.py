@@ -5,12 +5,14 @@ kind      call                                                            gives
 ========= =============================================================== ======================
 grid      ``model(x)``, x ``(B, C, *space)``                              ``(B, C_out, *space)``
 grid      ``model(p)``, p ``(B, P)``, when the task has no history        ``(B, C_out, *space)``
+grid      ``model(…, y)``, y ``(P, d)`` or ``(B, P, d)``, where asked     ``(B, C_out, P)``
 mesh      ``model(x, points, edges, owner)``, x ``(N, C)``                ``(N, C_out)``
 graph     ``model(x, edges, owner)``, x ``(N, C)``                        ``(N, C_out)``
 particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=)``  a tensor or a dict
 ========= =============================================================== ======================
 
-Channels: history of the first input, history of the second, …, static fields, parameters, time.
+A model that says ``pointwise = True`` is asked at the points ``batch.geometry["at"]`` where there are
+any. Channels: history of the first input, history of the second, …, static fields, parameters, time.
 Particles get their fields unscaled, one ``(N[, history][, space])`` tensor each, since a model's
 cutoff radius is a length. Any model may also give a dict by field name.
 """
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import DomainError
+from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 
@@ -75,8 +77,15 @@ def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
 
 
 def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
+    at = window.batch.geometry.get("at")
+    if at is not None and not getattr(model, "pointwise", False):
+        raise InputError(
+            f"model {type(model).__name__} gives whole fields; expected one that can be asked at "
+            "points, such as 'deeponet'"
+        )
+    points = () if at is None else (at,)
     if task.history == 0 and not task.static:
-        return model(window.scalars)
+        return model(window.scalars, *points)
     fields = [window.inputs[n] for n in task.inputs]
     fields += [window.static[n].unsqueeze(1) for n in task.static]
     space = fields[0].shape[2:]
@@ -85,7 +94,7 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
         fields.append(
             scalars.reshape(*scalars.shape, *(1,) * len(space)).expand(*scalars.shape, *space)
         )
-    return model(torch.cat(fields, dim=1))
+    return model(torch.cat(fields, dim=1) if len(fields) > 1 else fields[0], *points)
 
 
 def _node_channels(task: Task, window: Window) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import simulations_of
 from sciml.surrogates.batch import collate
+from sciml.surrogates.query import Query
 from sciml.surrogates.registry import ANY_RESOLUTION
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 STEP_TOLERANCE = 0.01
 
 
-def predict(surrogate: Surrogate, ds: xr.Dataset, *, batch_size: int) -> xr.Dataset:
+def predict(
+    surrogate: Surrogate,
+    ds: xr.Dataset,
+    *,
+    batch_size: int,
+    at: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """See :meth:`Surrogate.predict`."""
     task = replace(surrogate.task, unroll=1)
     layout = _layout(surrogate, ds)
@@ -46,8 +53,10 @@ def predict(surrogate: Surrogate, ds: xr.Dataset, *, batch_size: int) -> xr.Data
         )
     step = _time_step(surrogate, ds, layout)
     stamps = [_stamp(times, i + ahead, step) for i in origins]
-    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size)
-    return _dataset(surrogate, ds, layout, stamps, {n: v[:, :, 0] for n, v in values.items()})
+    query = None if at is None else _query(surrogate, ds, layout, at)
+    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size, query)
+    values = {n: v[:, :, 0] for n, v in values.items()}
+    return _dataset(surrogate, ds, layout, stamps, values, query)
 
 
 def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
@@ -73,6 +82,15 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
     stamps = [_stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
     values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
     return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+
+
+def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:
+    names = (*surrogate.task.inputs, *surrogate.task.static)
+    domain = domain_of(ds, names) if layout.space else surrogate.domain
+    if domain is None or domain.kind != "grid":
+        kind = "no domain" if domain is None else f"a {domain.kind}"
+        raise InputError(f"predict: at on {kind}; expected a grid")
+    return Query.of(at, domain, layout.space or domain.dims)
 
 
 def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
@@ -185,6 +203,7 @@ def _evaluate(
     origins: Sequence[int],
     unroll: int,
     batch_size: int,
+    query: Query | None = None,
 ) -> dict[str, np.ndarray]:
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
     count = ds.sizes[layout.sample] if layout.sample else 1
@@ -208,10 +227,20 @@ def _evaluate(
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
                 batch = collate([w for _, w in chunk], task).to(weight.device, weight.dtype)
+                if query is not None:
+                    batch = replace(
+                        batch,
+                        geometry={
+                            **batch.geometry,
+                            "at": query.points.to(weight.device, weight.dtype),
+                        },
+                    )
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
                     array = out.cpu().numpy()
+                    if query is not None:
+                        array = array.reshape(*array.shape[:2], *query.shape)
                     pieces = _per_sample(array, len(chunk))
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
@@ -270,6 +299,7 @@ def _dataset(
     layout: Layout,
     stamps: Sequence[Any],
     values: dict[str, np.ndarray],
+    query: Query | None = None,
 ) -> xr.Dataset:
     """``values`` ``(sample, time, …)`` dressed like ``ds``: all that does not move in time stays."""
     import xarray as xr
@@ -278,6 +308,8 @@ def _dataset(
     moving = {str(n) for n, v in ds.variables.items() if layout.time in v.dims}
     drop = moving | set(surrogate.task.inputs) | set(surrogate.task.targets)
     out = ds.drop_vars([n for n in ds.variables if n in drop])
+    if query is not None:
+        out = query.dress(out)
     if layout.time is not None:
         notes = ds[layout.time].attrs if layout.time in ds.coords else {}
         time = xr.Variable(layout.time, np.asarray(stamps), notes)

@@ -16,8 +16,12 @@ from sciml.samples import Task
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
     "cnn": "sciml.surrogates.grid.cnn",
+    "deeponet": "sciml.surrogates.deeponet.deeponet",
     "fno": "sciml.surrogates.grid.fno",
+    "mionet": "sciml.surrogates.deeponet.mionet",
+    "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",
+    "pod_deeponet": "sciml.surrogates.deeponet.pod",
     "tfno": "sciml.surrogates.grid.tfno",
     "unet": "sciml.surrogates.grid.unet",
     "uno": "sciml.surrogates.grid.uno",

@@ -112,6 +112,11 @@ class Surrogate(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Targets in physical units, ``(B, U, …)`` or ``(N, U, …)``, for each of ``batch.time``."""
+        if "at" in batch.geometry and (self.increment or batch.time.shape[1] > 1):
+            raise InputError(
+                "outputs at given points with increment or unroll: changes are added to, and outputs "
+                "fed back as, whole fields; set increment to false and unroll to 1"
+            )
         raw = dict(batch.inputs)
         static = {n: self._scale(n, f) for n, f in batch.static.items()}
         steps: list[dict[str, Tensor]] = []
@@ -132,16 +137,22 @@ class Surrogate(nn.Module):
                 }
         return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
 
-    def predict(self, ds: xr.Dataset, *, batch_size: int = 16) -> xr.Dataset:
+    def predict(
+        self, ds: xr.Dataset, *, batch_size: int = 16, at: Mapping[str, Any] | None = None
+    ) -> xr.Dataset:
         """One prediction from every time of ``ds`` that has its history, ``lead`` steps later.
 
         Coordinates, units, attributes, the order and the names of dimensions stay as they are.
+
+        Args:
+            at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, in the place of the
+                dataset's own along that axis; for models that can be asked at points (DeepONets).
 
         Raises:
             InputError: a variable that is missing, NaN, a time step or a grid of another kind than
                 the one of the training; another resolution, where the model knows only one.
         """
-        return prediction.predict(self, ds, batch_size=batch_size)
+        return prediction.predict(self, ds, batch_size=batch_size, at=at)
 
     def rollout(self, ds: xr.Dataset, steps: int, *, batch_size: int = 16) -> xr.Dataset:
         """``steps`` leads onward from the last times of ``ds``, outputs fed back as inputs.

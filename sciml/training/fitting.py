@@ -17,6 +17,7 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task, Windower
 from sciml.samples.dataset import simulations_of
 from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
@@ -55,6 +56,7 @@ def fit(
     epochs: int | None = None,
     phases: Any = None,
     loss: str = "relative_l2",
+    points: int | None = None,
     increment: bool | None = None,
     validation: float = 0.1,
     rollout: int = 10,
@@ -84,6 +86,8 @@ def fit(
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``.
+        points: compare at so many random points of each sample, drawn anew in each step, for models
+            that can be asked at points (DeepONets); ``None``: whole fields.
         increment: learn the change; ``None``: where targets are inputs.
         validation: part of the samples held out, at least one; of the times, the last ones, where
             there is a single sample. 0: none.
@@ -125,8 +129,9 @@ def fit(
         )
     torch.manual_seed(seed)
     surrogate = _surrogate(model, task, trajectories[0], ds, increment)
-    surrogate.normalizer.update(samples)
-    surrogate.normalizer.fix()
+    statistics = Statistics(surrogate, seed)
+    statistics.update(samples)
+    statistics.fix()
     if phases is None:
         epochs = 50 if epochs is None else epochs
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)
@@ -145,7 +150,13 @@ def fit(
         len(samples), len(training), len(held_out), weights, device,
     )  # fmt: skip
     surrogate.history = train(
-        surrogate, source, Supervised(loss), phases, options=options, hooks=hooks, device=device
+        surrogate,
+        source,
+        Supervised(loss, points=points),
+        phases,
+        options=options,
+        hooks=hooks,
+        device=device,
     )
     return surrogate.eval()
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 from sciml.training import losses
+from sciml.training.points import at_random_points
 
 Losses = dict[str, Tensor]
 Objective = Callable[[nn.Module, Any], Losses]
@@ -27,16 +28,31 @@ class Supervised:
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, or a function
             ``(output, target, batch) → scalar``.
         scaled: divide by the normalizer's deviation; needs a surrogate with a normalizer.
+        points: compare at so many points of each sample, drawn anew in each step, for models that
+            can be asked at points; ``None``: whole fields.
 
     Gives ``{name of the loss: value}``.
+
+    Raises:
+        InputError: ``h1`` at points, which have no neighbors.
     """
 
-    def __init__(self, loss: str | losses.Loss = "relative_l2", scaled: bool = False) -> None:
+    def __init__(
+        self,
+        loss: str | losses.Loss = "relative_l2",
+        scaled: bool = False,
+        points: int | None = None,
+    ) -> None:
+        if points is not None and loss == "h1":
+            raise InputError("loss 'h1' at points, which have no neighbors; use relative_l2 or mse")
         self.name = loss if isinstance(loss, str) else getattr(loss, "__name__", "loss")
         self.loss = losses.loss(loss) if isinstance(loss, str) else loss
         self.scaled = scaled
+        self.points = points
 
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
+        if self.points is not None:
+            batch = at_random_points(batch, self.points)
         outputs = model(batch)
         values = []
         for name, target in batch.targets.items():

@@ -18,6 +18,7 @@ def test_values_and_defaults(heat_program):
     assert (given.kappa, given.shape, given.mean) == (0.5, (32, 48), -2.0)
     assert (given.mode, given.t_left, given.t_right) == ((-1, 2), 150.0, 300.0)
     assert (given.seed, given.steps, given.scheme) == (0, 100, "explicit")
+    assert parse(heat_program, ["--log", "error"]).log == "error"
     # argparse alone takes this one for a flag.
     assert parse(heat_program, ["--mean", "-1e-3"]).mean == -1e-3
 

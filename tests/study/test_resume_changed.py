@@ -110,7 +110,9 @@ def test_an_edit_by_hand_is_noticed(run):
     study, found = propose(run, force=True)
     assert study.training.batch_size == 2 and len(found) == 1
     edit(run, model={"activation": "gelu"})
-    with pytest.raises(InputError, match=r"was edited: model\.activation: relu → gelu cannot change"):
+    with pytest.raises(
+        InputError, match=r"was edited: model\.activation: relu → gelu cannot change"
+    ):
         propose(run, force=True)
     edit(run, training={"batch_size": 4}, model={"activation": "relu"})
     assert propose(run)[1] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,14 +12,12 @@ from sciml.domain import Domain
 from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
-from sciml.surrogates.grid.geometry import field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import expect_channels, field_to_field, with_coordinates
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
 
 #: What a stencil finds outside an axis, by the boundary condition of the domain.
 OUTSIDE = {"periodic": "circular", "dirichlet": "zeros", "neumann": "reflect", "open": "zeros"}
-
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class MgNO(nn.Module):
@@ -67,7 +64,7 @@ class MgNO(nn.Module):
     differences scale with the mesh width. Train it at the resolution where it is used. With too
     few levels no point sees the far ones.
 
-    Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809, eq. (8) and algorithm 1.
+    Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class MgNO(nn.Module):
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.boundary = tuple(boundary)
+        self.boundary, self.in_channels = tuple(boundary), in_channels
         for kind in self.boundary:
             if kind not in BOUNDARIES:
                 raise InputError(f"MgNO: unknown boundary '{kind}'; {nearest(kind, BOUNDARIES)}")
@@ -100,6 +97,7 @@ class MgNO(nn.Module):
             )
         if norm and shape is None:
             raise InputError("MgNO: norm without shape; its weights are those of one grid: give it")
+        self.in_channels = in_channels
         self.levels, self.interior, self.positions = levels, interior, positions
         self.shape = None if shape is None else tuple(shape)
         self.fixed = norm
@@ -120,15 +118,17 @@ class MgNO(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
+        expect_channels("MgNO", x, self.in_channels, len(self.boundary))
+        expect_channels("MgNO", x, self.in_channels, len(self.boundary))
         self._fits(x.shape[2:])
         added = None if self.residual_channels is None else x[:, self.residual_channels]
         if self.positions:
             x = with_coordinates(x, [kind == "circular" for kind in self.boundary])
-        if x.device.type == "cpu" and x.ndim in _CHANNELS_LAST:
-            # As oneDNN wants it: convolutions are twice as fast as with channels first.
-            x = x.clone(memory_format=_CHANNELS_LAST[x.ndim])
+        if x.device.type == "cpu" and x.ndim > 3:
+            # Channels last in memory: most convolutions on the CPU are faster so.
+            x = x.movedim(1, -1).contiguous().movedim(-1, 1)
         for W, B in zip(self.W, self.B, strict=True):
-            x = F.gelu(W(x) + B(x))
+            x = F.gelu(W(x).add_(B(x)))
         x = self.head(x)
         return x if added is None else x + added
 
@@ -227,7 +227,7 @@ def _smoothing(
     if smoothing is None:
         return [(1, 0)] * (levels - 1) + [(2, 0)]
     if len(smoothing) == 2 and all(isinstance(steps, int) for steps in smoothing):
-        return [tuple(smoothing)] * levels
+        smoothing = [smoothing] * levels
     pairs = [tuple(pair) for pair in smoothing if not isinstance(pair, int) and len(pair) == 2]
     if len(pairs) != levels or len(smoothing) != levels or any(a < 1 or b < 0 for a, b in pairs):
         raise InputError(

@@ -50,14 +50,22 @@ def surround(x: Tensor, boundary: Sequence[str]) -> Tensor:
     The zeros are left to the convolutions, which need no copy of the field for them. A mirror of a
     single point is that point.
     """
+    mirrors: dict[str, list[int]] = {}
     for axis, kind in enumerate(boundary, start=2):
-        if kind == "zeros":
-            continue
         n = x.shape[axis]
-        inward = 0 if kind == "circular" or n == 1 else 1
-        first, last = x.narrow(axis, inward, 1), x.narrow(axis, n - 1 - inward, 1)
-        ends = (last, x, first) if kind == "circular" else (first, x, last)
-        x = torch.cat(ends, dim=axis)
+        if kind == "circular":
+            # Gradients of pieces of a split are put together in one copy; those of slices are
+            # whole fields each.
+            first, *inner, last = x.split((1, n - 2, 1), axis) if n > 1 else (x, x)
+            x = torch.cat((last, first, *inner, last, first) if n > 1 else (x, x, x), dim=axis)
+        elif kind == "reflect":
+            widths = mirrors.setdefault(
+                "reflect" if n > 1 else "replicate", [0] * 2 * len(boundary)
+            )
+            at = 2 * (len(boundary) - 1) - 2 * (axis - 2)
+            widths[at : at + 2] = 1, 1
+    for mode, widths in mirrors.items():
+        x = F.pad(x, widths, mode=mode)
     return x
 
 
@@ -136,9 +144,7 @@ class Prolongation(nn.Module):
     ) -> Float[Tensor, "batch wanted *space"]:
         x = surround(x, self.boundary)
         padding, more = [], []
-        for n, m, kernel, kind in zip(
-            space, x.shape[2:], self.kernel, self.boundary, strict=True
-        ):
+        for n, m, kernel, kind in zip(space, x.shape[2:], self.kernel, self.boundary, strict=True):
             # Two fine points more for the surrounding one, one for the point before the first.
             skipped = int(not (kind == "zeros" and self.interior and n % 2))
             skipped += 0 if kind == "zeros" else 2

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError
 from sciml.surrogates.grid.stencil import Prolongation, Stencil, halved_grid, surround
 
 RESTRICTIONS = ("f", "residual")
@@ -80,9 +79,11 @@ class VCycle(nn.Module):
 
     With A the 5-point Laplacian, S = 4/5 of its diagonal's inverse, R the full weighting of the
     residual, P bilinear and Π = 0, this is classical multigrid: cycles V(1,1) and V(2,2) reduce the
-    error by 0.36 and 0.18, whatever the grid.
+    error by 0.36 and 0.18, on n² interior points for n = 23, 31, 63, 95, 127, and on periodic 64².
+    An even number of points between zeros does not nest: one wall moves with each grid. There those
+    weights can diverge (by 1.9 a cycle at 64²); learned ones have to make up for it.
 
-    Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809, algorithm 1; Brandt, Math. Comp. 31 (1977).
+    Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809; Brandt, Math. Comp. 31 (1977).
     """
 
     def __init__(
@@ -149,13 +150,14 @@ class VCycle(nn.Module):
             u, f = level.Pi(u_around), level.R(f_around)
         for level, (above, f) in zip(reversed(self.levels), reversed(passed), strict=True):
             if level.P is not None:
-                u = above + level.P(u, above.shape[2:])
+                u = level.P(u, above.shape[2:]).add_(above)
                 if level.norm is not None:
                     u = level.norm(u)
             for step in level.post:
                 u = self._smooth(step, u, f)
         return u
 
+    # Sums are written into what a convolution has just given: nothing else needs that.
     def _smooth(self, step: Step, u: Tensor, f: Tensor) -> Tensor:
         residual = f - step.A(surround(u, self.boundary))
-        return u + step.S(surround(residual, self.boundary))
+        return step.S(surround(residual, self.boundary)).add_(u)

@@ -44,14 +44,12 @@ Rule = Callable[[nn.Module, Refinement, str], nn.Module]
 
 RULES: dict[tuple[type[nn.Module], ...], Rule] = {
     (nn.Conv1d, nn.Conv2d, nn.Conv3d, BoundaryConv): KernelConv,
-    (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d): (
-        lambda layer, refinement, kernel: KernelConvTranspose(layer, refinement)
-    ),
+    (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d): KernelConvTranspose,
     (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): (
         lambda layer, refinement, kernel: KernelMaxPool(layer, refinement)
     ),
     (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): KernelAvgPool,
-    (nn.Upsample,): lambda layer, refinement, kernel: KernelUpsample(layer, refinement),
+    (nn.Upsample,): KernelUpsample,
     (nn.MultiheadAttention,): (
         lambda layer, refinement, kernel: QuadratureAttention(layer, refinement)
     ),
@@ -84,7 +82,7 @@ class Operator(nn.Module):
     Args:
         module: of converted layers, which share ``refinement``.
         refinement: base grid.
-        resample: ``linear``, or ``fourier`` on periodic axes.
+        resample: ``linear``, ``cubic``, or ``fourier`` on periodic axes (rings where fields jump).
         finest: grids more than so many times as fine as the base are worked on at that multiple.
 
     Raises:
@@ -95,7 +93,7 @@ class Operator(nn.Module):
         self,
         module: nn.Module,
         refinement: Refinement,
-        resample: str = "linear",
+        resample: str = "cubic",
         finest: int | None = None,
     ) -> None:
         super().__init__()
@@ -133,9 +131,9 @@ def to_operator(
     base_resolution: int | Sequence[int],
     periodic: bool | Sequence[bool],
     *,
-    kernel: str = "linear",
+    kernel: str = "cubic",
     levels: str = "base",
-    resample: str = "linear",
+    resample: str = "cubic",
     finest: int | None = None,
 ) -> Operator:
     """The operator whose restriction to the base grid is ``module``.
@@ -154,7 +152,7 @@ def to_operator(
         base_resolution: points along each axis that it was built, or trained, for; one number for one
             axis.
         periodic: whether each axis is.
-        kernel: ``linear``, or ``points``: see
+        kernel: ``linear``, ``cubic`` or ``points``: see
             :class:`~sciml.surrogates.grid.operator.convolution.KernelConv`.
         levels: ``base``, or ``refined``: see
             :class:`~sciml.surrogates.grid.operator.refinement.Refinement`. Refined levels cost more and

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
+from sciml.surrogates.grid.operator.basis import BASES
 from sciml.surrogates.grid.operator.convolution import convolve_transposed, ones_kernel
 from sciml.surrogates.grid.operator.refinement import Refinement
 from sciml.surrogates.grid.operator.resampling import interpolate
@@ -25,13 +26,15 @@ class KernelUpsample(nn.Module):
     Args:
         up: of torch, with a whole ``scale_factor``; ``nearest`` or linear.
         refinement: of the network.
+        kernel: as in :class:`~sciml.surrogates.grid.operator.convolution.KernelConvTranspose`.
 
     Raises:
         InputError: a size in the place of a factor, a factor that is no whole number, another mode.
     """
 
-    def __init__(self, up: nn.Upsample, refinement: Refinement) -> None:
+    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "cubic") -> None:
         super().__init__()
+        self.kernel = kernel
         factor = up.scale_factor
         ndim = len(refinement.base)
         factors = factor if isinstance(factor, tuple) else (factor,) * ndim
@@ -73,6 +76,7 @@ class KernelUpsample(nn.Module):
             output_padding=(0,) * ndim,
             dilation=(1,) * ndim,
             groups=x.shape[1],
+            kernel=self.kernel,
             beyond="replicate",
         )
 

@@ -1,0 +1,165 @@
+"""Deep operator network: branch and trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sciml.domain import Domain
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates.deeponet.combine import combine, groups, networks, widths
+from sciml.surrogates.deeponet.networks import Features, Stacked, dense
+from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
+
+
+class DeepONet(nn.Module):
+    """G(u)(y) = Σ_k b_k(u(x_1), …, u(x_m)) t_k(y) + b_0.
+
+    Shapes: u ``(B, m)``, the values of each function at the sensors, or ``(B, C, *space)`` with
+    ``sensors``. y ``(P, d)``, the same points for all functions (aligned: one product of matrices)
+    → ``(B, out, P)``; y ``(B, P, d)``, points of its own for each (unaligned) → ``(B, out, P)``;
+    no y, with ``sensors``: at every point of the grid of u → ``(B, out, *space)``.
+
+    Args:
+        branch: sizes of its layers, from the m numbers of a function to the coefficients. The last
+            layer is linear.
+        trunk: from the d coordinates to the basis functions. The last layer is activated, too.
+        outputs: number of output functions.
+        strategy: what several outputs share: ``independent`` (nothing: a pair of networks each),
+            ``split_both``, ``split_branch`` (they share the trunk) or ``split_trunk``. The last
+            layers are then as wide as all groups together.
+        stacked: a network of its own for each coefficient, hidden layers ``branch[1:-1]``.
+        activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
+        periodic: coordinates that are, from 0 to 1; their cosines and sines go into the trunk.
+        harmonics: how many of these.
+        sensors: for fields on a grid.
+
+    Raises:
+        InputError: sizes that do not fit together; inputs with another number of values, or on a
+            grid that has no points at the sensors.
+
+    Good values: the paper's [m, 40, 40] and [d, 40, 40] for ordinary equations; 100 to 200 basis
+    functions for partial ones. Fails where solutions are carried along (advection, shocks): the
+    output lies in the span of the p basis functions, whatever the input; FNO or a U-Net is better
+    there.
+
+    Source: Lu et al., Nature Machine Intelligence 3 (2021) 218, arXiv 1910.03193, eqs. (1) and (2).
+    """
+
+    #: Can be asked for the output at given points: ``forward(u, y)``.
+    pointwise = True
+
+    any_resolution = False  # the sensors are those of one grid; ask at= other points
+
+    def __init__(
+        self,
+        branch: Sequence[int],
+        trunk: Sequence[int],
+        outputs: int = 1,
+        strategy: str = "split_both",
+        stacked: bool = False,
+        activation: str = "relu",
+        periodic: Sequence[bool] | None = None,
+        harmonics: int = 1,
+        sensors: Sensors | None = None,
+    ) -> None:
+        super().__init__()
+        self.groups = groups(strategy, outputs, [branch[-1]], trunk[-1])
+        self.inputs = int(branch[0])
+        self.sensors = sensors
+        self.features = Features((False,) * trunk[0] if periodic is None else periodic, harmonics)
+        inner = (self.features.width, *trunk[1:])
+        self.branch = networks(
+            lambda: (
+                Stacked(branch, activation) if stacked else dense(branch, activation, last=False)
+            ),
+            strategy,
+            outputs,
+        )
+        self.trunk = networks(lambda: dense(inner, activation, last=True), strategy, outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, u: Tensor, y: Tensor | None = None) -> Tensor:
+        left, right, basis = self.groups
+        coefficients = self.branch(flat_input(u, self.sensors, self.inputs))
+        space: tuple[int, ...] | None = None
+        if y is None:
+            y, space = own_points(u, self.sensors)
+        functions = self.trunk(self.features(y))
+        out = combine(
+            coefficients.view(-1, left, basis),
+            functions.view(*y.shape[:-1], right, basis),
+            self.bias,
+        )
+        return out if space is None else out.unflatten(2, space)
+
+
+def flat_input(u: Tensor, sensors: Sensors | None, width: int) -> Tensor:
+    """``(B, width)``: fields at the sensors, then scalars.
+
+    Raises:
+        InputError: another number of values.
+    """
+    if u.ndim > 2 and sensors is not None:
+        fields, scalars = sensors.measure(u)
+        u = torch.cat([fields.flatten(1), scalars], dim=1) if sensors.scalars else fields.flatten(1)
+    if u.ndim != 2 or u.shape[1] != width:
+        raise InputError(
+            f"input functions of shape {tuple(u.shape)}; expected (functions, {width}), "
+            "a value for each sensor"
+        )
+    return u
+
+
+def own_points(u: Tensor, sensors: Sensors | None) -> tuple[Tensor, tuple[int, ...]]:
+    """The points of the grid of ``u``, and its shape.
+
+    Raises:
+        InputError: a network without a grid.
+    """
+    if sensors is None:
+        raise InputError("no points y to evaluate at; give y of shape (points, coordinates)")
+    return sensors.asked(u)
+
+
+def build(
+    task: Task,
+    domain: Domain,
+    *,
+    branch: Sequence[int] = (128, 128),
+    trunk: Sequence[int] = (128, 128),
+    basis: int = 128,
+    strategy: str = "split_branch",
+    stacked: bool = False,
+    activation: str = "gelu",
+    sensors: Sequence[int] | int | None = None,
+    harmonics: int = 1,
+) -> DeepONet:
+    """A DeepONet for ``task`` on ``domain``: fields at the sensors, parameters and time go into the
+    branch, coordinates from 0 to 1 into the trunk.
+
+    Args:
+        branch, trunk: widths of the hidden layers.
+        basis: basis functions an output.
+        sensors: along each axis, among the points of the grid; ``None``: all points.
+
+    Raises:
+        InputError: no grid, no inputs, more sensors than points.
+    """
+    layout = sensors_of("deeponet", task, domain, sensors)
+    outputs = len(task.targets)
+    left, right = widths(strategy, outputs, basis)
+    return DeepONet(
+        (layout.width, *branch, left),
+        (domain.ndim, *trunk, right),
+        outputs,
+        strategy,
+        stacked,
+        activation,
+        layout.periodic,
+        harmonics,
+        layout,
+    )

@@ -1,0 +1,116 @@
+"""The networks of the family: fully connected, many of them side by side, and features of a torus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.errors import InputError, nearest
+from sciml.surrogates.mlp import ACTIVATIONS
+
+
+def activation_of(name: str) -> type[nn.Module]:
+    """The activation called ``name``.
+
+    Raises:
+        InputError: unknown; the nearest one and the list are given.
+    """
+    if name not in ACTIVATIONS:
+        raise InputError(f"unknown activation '{name}'; {nearest(name, ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+def dense(sizes: Sequence[int], activation: str, *, last: bool) -> nn.Sequential:
+    """σ(W_n … σ(W_1 x + b_1) … + b_n), without the outermost σ unless ``last``.
+
+    Shapes: x ``(*, sizes[0])`` → ``(*, sizes[-1])``. Weights by Glorot's normal law, biases zero.
+
+    Raises:
+        InputError: fewer than two sizes, a size below 1, an unknown activation.
+    """
+    sizes = tuple(int(s) for s in sizes)
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise InputError(f"layers of sizes {sizes}; expected two or more, each at least 1")
+    make = activation_of(activation)
+    layers: list[nn.Module] = []
+    for k, (width, size) in enumerate(pairwise(sizes)):
+        linear = nn.Linear(width, size)
+        nn.init.xavier_normal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers.append(linear)
+        if last or k < len(sizes) - 2:
+            layers.append(make())
+    return nn.Sequential(*layers)
+
+
+class Stacked(nn.Module):
+    """p networks of one output each, with weights of their own: the stacked branch.
+
+    Shapes: x ``(B, sizes[0])`` → ``(B, sizes[-1])``; ``sizes[-1]`` networks, hidden layers
+    ``sizes[1:-1]`` wide in each. All of them are evaluated together, a batched product a layer.
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str) -> None:
+        super().__init__()
+        *inner, nets = (int(s) for s in sizes)
+        widths = (*inner, 1)
+        self.activation = activation_of(activation)()
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for width, size in pairwise(widths):
+            spread = math.sqrt(2.0 / (width + size))
+            self.weights.append(nn.Parameter(torch.randn(nets, width, size) * spread))
+            self.biases.append(nn.Parameter(torch.zeros(nets, 1, size)))
+
+    def forward(self, x: Float[Tensor, "batch given"]) -> Float[Tensor, "batch net"]:
+        x = x.expand(self.weights[0].shape[0], *x.shape)
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, x, weight)  # (net, B, size)
+            if k + 1 < len(self.weights):
+                x = self.activation(x)
+        return x[..., 0].T
+
+
+class SideBySide(nn.ModuleList):
+    """Networks that see the same input; their outputs one after the other along the last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([net(x) for net in self], dim=-1)
+
+
+class Features(nn.Module):
+    """y ↦ y, with cos 2πky and sin 2πky, k = 1 … harmonics, in the place of a periodic coordinate.
+
+    Shapes: y ``(*, d)`` → ``(*, width)``. Coordinates run from 0 to 1.
+
+    Source: Lu et al., CMAME 393 (2022) 114778, arXiv 2111.05512, section 3.
+    """
+
+    def __init__(self, periodic: Sequence[bool], harmonics: int = 1) -> None:
+        super().__init__()
+        if harmonics < 1:
+            raise InputError(f"harmonics={harmonics}; expected at least 1")
+        self.periodic = tuple(bool(p) for p in periodic)
+        self.harmonics = harmonics
+        self.width = sum(2 * harmonics if p else 1 for p in self.periodic)
+
+    def forward(self, y: Float[Tensor, "*points axis"]) -> Float[Tensor, "*points feature"]:
+        if y.shape[-1] != len(self.periodic):
+            raise InputError(
+                f"points with {y.shape[-1]} coordinates; expected {len(self.periodic)}"
+            )
+        if not any(self.periodic):
+            return y
+        wave = torch.arange(1, self.harmonics + 1, dtype=y.dtype, device=y.device)
+        columns = []
+        for axis, wraps in enumerate(self.periodic):
+            column = y[..., axis : axis + 1]
+            if wraps:
+                phase = 2 * math.pi * column * wave
+                column = torch.cat([phase.cos(), phase.sin()], dim=-1)
+            columns.append(column)
+        return torch.cat(columns, dim=-1)

@@ -1,0 +1,83 @@
+"""What a surrogate takes from its data before the first step: scaling, and the basis of some models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.errors import InputError
+from sciml.samples import Sample
+from sciml.surrogates.batch import collate
+from sciml.surrogates.surrogate import Surrogate
+
+#: Samples from which a basis is taken, at most; drawn evenly from all that came.
+BASIS_SAMPLES = 2000
+
+
+class Statistics:
+    """Measures samples as they come; from :meth:`fix` on, what was measured stays.
+
+    A model with a method ``fit_basis(outputs)``, outputs ``(sample, target, *space)`` scaled as the
+    model shall give them, is handed those of at most 2000 samples, drawn evenly (reservoir), once.
+    Online these are the samples that came before the first step: as many as the buffer's watermark.
+
+    Args:
+        surrogate: whose normalizer and model are served.
+        seed: of the draw.
+    """
+
+    def __init__(self, surrogate: Surrogate, seed: int = 0) -> None:
+        self.surrogate = surrogate
+        self._wanted = hasattr(surrogate.model, "fit_basis")
+        self._rng = np.random.default_rng(seed)
+        self._seen = 0
+        self._kept: list[Sample] = []
+
+    def update(self, samples: Iterable[Sample]) -> None:
+        """Take samples into account; does nothing once fixed. One thread at a time."""
+        if not self._open:
+            self.surrogate.normalizer.update(samples)
+            return
+        samples = list(samples)
+        self.surrogate.normalizer.update(samples)
+        for sample in samples:
+            self._seen += 1
+            if len(self._kept) < BASIS_SAMPLES:
+                self._kept.append(sample)
+            else:
+                place = int(self._rng.integers(self._seen))
+                if place < BASIS_SAMPLES:
+                    self._kept[place] = sample
+
+    def fix(self) -> None:
+        """Stop measuring: from here on the model sees one and the same scaling and basis."""
+        self.surrogate.normalizer.fix()
+        if self._open:
+            self.surrogate.model.fit_basis(_outputs(self.surrogate, self._kept))
+        self._kept = []
+
+    @property
+    def _open(self) -> bool:
+        """Whether a basis is wanted still; one that came with a checkpoint is not taken anew."""
+        return self._wanted and not self.surrogate.model.fitted
+
+
+def _outputs(surrogate: Surrogate, samples: list[Sample]) -> Tensor:
+    """What the model should have given for ``samples``: (sample, target, *space)."""
+    if not samples:
+        raise InputError("basis: no samples came; expected some before the first step")
+    batch = collate(samples, surrogate.task)
+    columns = []
+    for name in surrogate.task.targets:
+        wanted = batch.targets[name][:, 0]
+        kind = "field"
+        if surrogate.increment and name in batch.inputs:
+            wanted, kind = wanted - batch.inputs[name][:, -1], "increment"
+        if surrogate.normalizer is not None:
+            device = surrogate.normalizer.mean.device
+            wanted = surrogate.normalizer.normalize(name, wanted.to(device), kind)
+        columns.append(wanted)
+    return torch.stack(columns, dim=1)

@@ -1,0 +1,109 @@
+"""Batches cut from tensors that hold all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.errors import InputError
+from sciml.surrogates.batch import Batch
+
+
+class TensorSource:
+    """Every sample once an epoch, as :class:`DatasetSource`, without touching them one by one.
+
+    For small samples, many at a time: a batch of 10 000 takes microseconds a tensor in the place of
+    microseconds a sample. All of them lie in memory as tensors.
+
+    Args:
+        samples: one batch of them all, as ``collate(samples, task)`` gives; of grids.
+        batch_size: samples a batch; the last one of an epoch may be smaller. ``None``: all of them,
+            the very same batch each time.
+        epochs: passes; ``None``: without end.
+        seed: of the order, which follows from ``(seed, epoch)`` alone.
+
+    Raises:
+        InputError: samples that are no grids, no samples, a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        samples: Batch,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if "owner" in samples.geometry:
+            raise InputError(
+                f"tensor source: samples on a {samples.kind}, whose points lie one after the other; "
+                "expected grids: use DatasetSource"
+            )
+        if samples.size < 1:
+            raise InputError("tensor source: no samples; expected at least one")
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"tensor source: batch_size={batch_size}; expected at least 1")
+        self.samples = samples
+        self.batch_size = min(batch_size or samples.size, samples.size)
+        self.epochs = epochs
+        self.seed = seed
+        self._epoch = 0
+        self._position = 0
+        self._order = self._draw_order()
+
+    @property
+    def epoch_steps(self) -> int:
+        """Batches in one epoch."""
+        return -(-self.samples.size // self.batch_size)
+
+    def next_batch(self) -> Batch | None:
+        if self._position >= self.samples.size:
+            self._epoch += 1
+            self._position = 0
+            self._order = self._draw_order()
+        if self.epochs is not None and self._epoch >= self.epochs:
+            return None
+        chosen = self._order[self._position : self._position + self.batch_size]
+        self._position += len(chosen)
+        return self.samples if len(chosen) == self.samples.size else select(self.samples, chosen)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self._epoch, "position": self._position}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._epoch, self._position = int(state["epoch"]), int(state["position"])
+        self._order = self._draw_order()
+
+    def _draw_order(self) -> Tensor:
+        n = self.samples.size
+        if self.batch_size == n:
+            return torch.arange(n)
+        return torch.from_numpy(np.random.default_rng((self.seed, self._epoch)).permutation(n))
+
+
+def select(batch: Batch, index: Tensor) -> Batch:
+    """The samples ``index`` of a batch of grids."""
+
+    def of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: t[index] for name, t in tensors.items()}
+
+    # What has no sample axis is shared: the periods of the axes, points asked of all samples.
+    shared = {
+        n: t for n, t in batch.geometry.items() if n == "periodic" or (n == "at" and t.ndim < 3)
+    }
+    own = {n: t for n, t in batch.geometry.items() if n not in shared}
+    return replace(
+        batch,
+        inputs=of(batch.inputs),
+        targets=of(batch.targets),
+        static=of(batch.static),
+        geometry={**shared, **of(own)},
+        parameters=None if batch.parameters is None else batch.parameters[index],
+        time=None if batch.time is None else batch.time[index],
+        size=len(index),
+        keys=tuple(batch.keys[i] for i in index.tolist()) if batch.keys else (),
+    )
