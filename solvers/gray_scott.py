@@ -47,7 +47,7 @@ class GrayScott(SpectralProgram):
 
     def nonlinear(self, t, u, out):
         """(F − u v², u v²)."""
-        u_values, v = self.fourier.inverse(u)
+        u_values, v = self.values(u)
         np.multiply(v, v, out=v)
         np.multiply(u_values, v, out=v)
         self.fourier.forward(v, out=out[1])

@@ -42,7 +42,7 @@ class KortewegDeVries(SpectralProgram):
 
     def nonlinear(self, t, u, out):
         """−3 ∂(u²)/∂x."""
-        values = self.fourier.inverse(u)
+        values = self.values(u)
         np.multiply(values, values, out=values)
         self.fourier.forward(values, out=out)
         out *= -3j * self.fourier.k[0]

@@ -49,7 +49,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
 
     def nonlinear(self, t, u, out):
         """−α ∂(u²)/∂x + δ."""
-        values = self.fourier.inverse(u)
+        values = self.values(u)
         self.fourier.forward(equation.flux(values, self.given.alpha), out=out)
         out *= -1j * self.fourier.k[0]
         angle = self.forcing.rate * t

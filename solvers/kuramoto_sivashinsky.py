@@ -41,7 +41,7 @@ class KuramotoSivashinsky(SpectralProgram):
 
     def nonlinear(self, t, u, out):
         """−½ ∂(u²)/∂x."""
-        values = self.fourier.inverse(u)
+        values = self.values(u)
         np.multiply(values, values, out=values)
         self.fourier.forward(values, out=out)
         out *= -0.5j * self.fourier.k[0]

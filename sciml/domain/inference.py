@@ -168,7 +168,8 @@ def _uniform_spacing(dim: str, values: np.ndarray) -> float:
     if spacing <= 0 or np.abs(values - straight).max() > TOLERANCE * spacing:
         raise DomainError(
             f"axis '{dim}' is not uniform: spacings from {steps.min():g} to {steps.max():g}; "
-            f"expected equal ones within {TOLERANCE:.0%}; interpolate with ds.interp({dim}=...)"
+            f"models on grids, spectral ones above all, need equal ones within {TOLERANCE:.0%}: "
+            f"interpolate with ds.interp({dim}=...), or take 'deeponet', for scattered points"
         )
     return float(spacing)
 

@@ -69,7 +69,8 @@ def simulations_of(
         static: names of variables that do not change in time.
 
     Raises:
-        InputError: a name that is not there, a parameter that is no scalar, NaN in part of a frame.
+        InputError: a name that is not there, a parameter that is no scalar, NaN in part of a frame,
+            in a static field or a parameter, infinite values.
     """
     for name in (*parameters, *static, *(fields or ())):
         variable(ds, name)
@@ -95,6 +96,8 @@ def simulations_of(
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, index, step):
                 frames.append(Frame(index, step, float(time), frame))
+        if frames:
+            _complete(simulation)
         simulations.append((simulation, frames))
     return simulations
 
@@ -122,13 +125,31 @@ def _filled(frame: dict[str, np.ndarray], sample: int, step: int) -> bool:
     for name, array in frame.items():
         if array.dtype.kind != "f":
             continue
-        missing = np.isnan(array)
-        if missing.all():
+        finite = np.isfinite(array)
+        if finite.all():
+            continue
+        if np.isnan(array).all():
             return False
-        if missing.any():
-            raise InputError(
-                f"field '{name}' has {int(missing.sum())} NaN in sample {sample}, frame {step}; "
-                "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
-                "without"
-            )
+        raise InputError(
+            f"field '{name}' has {_words(array)} in sample {sample}, frame {step}; "
+            "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
+            "without"
+        )
     return True
+
+
+def _complete(simulation: Simulation) -> None:
+    """Refuse static fields and parameters that are not numbers throughout."""
+    for what, values in (("static field", simulation.static), ("parameter", simulation.parameters)):
+        for name, value in values.items():
+            array = np.asarray(value)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise InputError(
+                    f"{what} '{name}' has {_words(array)} in sample {simulation.id}; expected numbers; "
+                    "fill them (ds.fillna) or leave the sample out"
+                )
+
+
+def _words(array: np.ndarray) -> str:
+    missing = int(np.isnan(array).sum())
+    return f"{missing} NaN" if missing else f"{int(np.isinf(array).sum())} infinite values"

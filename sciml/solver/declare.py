@@ -137,5 +137,5 @@ UNIVERSAL = (
     Option("steps", 100, low=0, help="number of time steps"),
     Option("out", "", help="netCDF file to write; must not exist"),
     Option("every", 1, low=1, help="steps from one state in the file to the next"),
-    Option("log", "warning", choices=("warning", "info", "debug"), help="what rank 0 reports"),
+    Option("log", "warning", ("error", "warning", "info", "debug"), help="what rank 0 reports"),
 )

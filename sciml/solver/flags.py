@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -57,6 +57,19 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(message)
 
 
+def _reader(kind: type) -> Callable[[str], Any]:
+    """Turns a word into a value, and says what was expected where it cannot."""
+
+    def read(word: str) -> Any:
+        try:
+            return kind(word)
+        except ValueError:
+            expected = {int: "a whole number", float: "a number"}[kind]
+            raise argparse.ArgumentTypeError(f"{word.strip()!r}; expected {expected}") from None
+
+    return read
+
+
 def _add(parser: argparse.ArgumentParser, flag: Parameter | Option) -> None:
     names = [f"--{flag.name}"]
     if "_" in flag.name:
@@ -76,7 +89,7 @@ def _add(parser: argparse.ArgumentParser, flag: Parameter | Option) -> None:
     parser.add_argument(
         *names,
         dest=flag.name,
-        type=kind,
+        type=_reader(kind),
         default=flag.default,
         metavar=kind.__name__.upper(),
         help=note.replace("%", "%%"),

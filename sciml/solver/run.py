@@ -65,7 +65,9 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
     _die_with(parent)
     sinks: list[Any] = []
     try:
-        _simulate(run, given, domain, comm, sinks)
+        # A state that is not finite ends the run in one line: numpy need not warn of it before.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            _simulate(run, given, domain, comm, sinks)
     except BaseException as error:
         for sink in sinks:
             sink.discard()

@@ -19,6 +19,8 @@ from sciml.solver.program import Program
 #: Share of the mean square in the highest eighth of the modes beyond which a run is said to be
 #: under-resolved: a tenth of a percent of the amplitude.
 TAIL = 1e-6
+#: Steps from one look at the highest modes to the next: it costs a twentieth of a step.
+LOOK = 16
 
 #: Radians that a wave may be carried in a step, by the order of the scheme: the stable part of the
 #: imaginary axis of Runge–Kutta methods; of second order it is empty, and a little damping is relied on.
@@ -76,7 +78,8 @@ class SpectralProgram(Program):
     def start(self, comm: Any) -> Block:
         self.fourier = Fourier(comm, self.grid, modes=self.modes)
         self.log = rank_logger(self.name, comm, self.given.log)
-        self.watch = True
+        self.watch, self._looked, self._steps = True, -LOOK, 0
+        self._at_points: np.ndarray | None = None
         self.speaks = comm.rank == 0
         values = self.initial(self.fourier.work)
         values = values.reshape(len(self.fields), *self.fourier.work.shape)
@@ -92,16 +95,34 @@ class SpectralProgram(Program):
     @final
     def state(self) -> Mapping[str, np.ndarray]:
         self._check_resolution()
-        values = self.fourier.inverse(self.u)
+        if self._at_points is None:
+            self._at_points = self.fourier.inverse(self.u)
         return {
             field.name: self.fourier.owned(value)
-            for field, value in zip(self.fields, values, strict=True)
+            for field, value in zip(self.fields, self._at_points, strict=True)
         }
 
     @final
     def step(self, n: int) -> float:
-        self.integrator.advance(n * self.dt, self.u)
+        try:
+            self.integrator.advance(n * self.dt, self.u)
+        finally:
+            self._at_points = None
+            self._steps += 1
         return (n + 1) * self.dt
+
+    @final
+    def values(self, u: np.ndarray) -> np.ndarray:
+        """``fourier.inverse(u)``, to be overwritten by :meth:`nonlinear`, which is called with it first.
+
+        The first stage of a step begins from the state that was last asked for, if any was: it is at
+        the points already, and is taken from there instead of transformed once more.
+        """
+        ready = self._at_points if u is self.u else None
+        if ready is None:
+            return self.fourier.inverse(u)
+        self._at_points = None
+        return ready
 
     def _check_step(self, comm: Any, linear: np.ndarray) -> None:
         """Refuse a step in which waves are carried too far, unless L damps them as fast.
@@ -125,8 +146,9 @@ class SpectralProgram(Program):
 
     def _check_resolution(self) -> None:
         """Warn once when the highest modes hold too much."""
-        if not self.watch:
+        if not self.watch or self._steps - self._looked < LOOK:
             return
+        self._looked = self._steps
         for field, coefficients in zip(self.fields, self.u, strict=True):
             tail = self.fourier.tail(coefficients)
             if tail > TAIL:

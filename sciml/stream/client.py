@@ -167,10 +167,12 @@ class Client:
             slots = self._slots
             # Slots that this life of the trainer cannot read are copied to the socket.
             refer = batch[0].span is not None and slots.accepted
-            kind = m.SLOTS if refer else m.BLOCKS
-            head = self._envelope(kind, sequence=batch[-1].sequence)
-            parts = (part for p in batch for part in p.parts(slots, by_reference=refer))
-            self._dealer.send([head, *parts])
+            blocks = [part for p in batch for part in p.parts(slots, by_reference=refer)]
+            sequence = batch[-1].sequence
+            if refer:
+                self._tell(m.SLOTS, sequence=sequence, blocks=blocks)
+            else:
+                self._dealer.send([self._envelope(m.BLOCKS, sequence=sequence), *blocks])
 
     def _room(self, arrays: list[np.ndarray]) -> Slots | None:
         """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""

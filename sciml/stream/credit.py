@@ -9,7 +9,7 @@ from sciml.stream.assembler import Partial
 from sciml.stream.session import Session, Stream
 
 #: Bytes under way that keep a connection busy; more would only fill the solver's memory.
-COMFORT = 8 << 20
+COMFORT = 16 << 20
 LEAST = 64 << 10
 #: Bytes beyond its credit after which a client is broken rather than early.
 TOLERANCE = 64 << 20

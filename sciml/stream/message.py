@@ -4,7 +4,9 @@ A message is a list of parts::
 
     [envelope]                                       all kinds but blocks
     [envelope][header][payload][header][payload] …   blocks
-    [envelope][header][reference][header] …          slots: payloads lie in shared memory
+
+An envelope of the kind *slots*, whose payloads lie in shared memory, has header and reference in turn
+as its entry ``blocks``: every part costs both sides more than the few bytes in it.
 
 Envelope: ``{"v": 1, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
 one field's block. Nothing is ever unpickled, and no size that the other side states is believed
@@ -116,6 +118,13 @@ def real(message: Mapping[str, Any], key: str) -> float:
     if type(value) not in (int, float):
         raise Malformed(f"{key} = {value!r:.60}; expected a number")
     return float(value)
+
+
+def blobs(message: Mapping[str, Any], key: str) -> list[bytes]:
+    value = message.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, bytes) for item in value):
+        raise Malformed(f"{key} = {value!r:.60}; expected a list of bytes")
+    return value
 
 
 def extents(message: Mapping[str, Any], key: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ class Parcel:
         sequence: count of the rank's parcels, from 1.
         step: of the simulation.
         nbytes: of all payloads.
-        headers: one a block.
+        headers: one a block; packed when they leave, with those of other steps.
         payloads: one a block; none where they lie in slots.
         span: the slots.
     """
@@ -31,7 +31,7 @@ class Parcel:
     sequence: int
     step: int
     nbytes: int
-    headers: list[bytes]
+    headers: list[Header]
     payloads: list[bytes]
     span: Span | None = None
 
@@ -43,7 +43,8 @@ class Parcel:
                 reference.encode() if by_reference else slots.payload(reference)
                 for reference in self.span.references
             ]
-        return [part for pair in zip(self.headers, payloads, strict=True) for part in pair]
+        headers = [header.encode() for header in self.headers]
+        return [part for pair in zip(headers, payloads, strict=True) for part in pair]
 
 
 class Packer:
@@ -127,7 +128,7 @@ class Packer:
                 array.shape,
                 self._sequence,
             )
-            headers.append(header.encode())
+            headers.append(header)
         nbytes = sum(array.nbytes for array in arrays)
         span = slots.fill(arrays) if slots is not None and nbytes >= SMALL else None
         payloads = [] if span is not None else [array.tobytes() for array in arrays]  # C order

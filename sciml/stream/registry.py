@@ -200,10 +200,12 @@ class Registry:
         session = self._known(peer, envelope)
         if session is None:
             return
+        by_slots = envelope["kind"] == m.SLOTS
+        parts = m.blobs(envelope, "blocks") if by_slots else parts
         if len(parts) % 2 or not 0 < len(parts) <= 2 * m.BLOCKS_LIMIT:
             raise m.Malformed(f"{len(parts)} parts of blocks; expected pairs of header and payload")
         stream = self.streams[session.simulation]
-        payloads, by_slots = parts[1::2], envelope["kind"] == m.SLOTS
+        payloads = parts[1::2]
         if by_slots and session not in self.readers:
             self._answer(peer, m.UNKNOWN, hello=session.hello)
             return

@@ -12,9 +12,9 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Parcel
 
 #: Several steps ride in one message up to this size, bytes, …
-BATCH = 2 << 20
+BATCH = 4 << 20
 #: … but only while the solver calls ``send`` faster than this, seconds, …
-BATCH_PACE = 0.005
+BATCH_PACE = 0.02
 #: … and none waits longer than this, seconds.
 BATCH_AGE = 0.05
 

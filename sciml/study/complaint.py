@@ -53,24 +53,31 @@ def _keys(schema: type[BaseModel], head: str = "") -> Iterator[str]:
     """Dotted names of all keys outside lists."""
     for name, field in schema.model_fields.items():
         yield head + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{head}{name}.")
+        section = _present(field.annotation)
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _keys(section, f"{head}{name}.")
 
 
-def _model(loc: tuple[Any, ...], schema: type[BaseModel]) -> type[BaseModel]:
-    """The section that a location leads to, through lists and mappings."""
+def _model(loc: tuple[Any, ...], schema: type[BaseModel]) -> Any:
+    """The section or the type that a location leads to, through lists and mappings."""
     found: Any = schema
     for step in loc:
         if isinstance(found, type) and issubclass(found, BaseModel):
-            found = found.model_fields[str(step)].annotation
+            found = _present(found.model_fields[str(step)].annotation)
         else:
             found = get_args(found)[-1]
     return found
 
 
+def _present(annotation: Any) -> Any:
+    """The section of an optional one."""
+    sections = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    return sections[0] if type(None) in get_args(annotation) and sections else annotation
+
+
 def _literal(loc: tuple[Any, ...], schema: type[BaseModel]) -> list[Any]:
     """Allowed values of the key at a location, ``None`` of an optional one among them."""
-    annotation = _model(loc[:-1], schema).model_fields[str(loc[-1])].annotation
+    annotation: Any = _model(loc, schema)
     names: list[Any] = []
     for arg in get_args(annotation):
         names.extend(get_args(arg) if get_args(arg) else ["null"] if arg is type(None) else [arg])

@@ -16,7 +16,8 @@ from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.history import History, Step
-from sciml.training.loop import Hooks, train
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.objective import Supervised
 from sciml.training.stream_source import StreamSource
 
@@ -81,6 +82,7 @@ class Learning:
             source,
             Supervised(training.loss, points=training.points),
             [phase.build() for phase in training.phases],
+            options=training.options(),
             hooks=hooks,
             device=self.device,
             resume=trainer.checkpoint,

@@ -16,10 +16,12 @@ from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everythi
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
+from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.history import History, Step
-from sciml.training.loop import Hooks, train
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.objective import Supervised
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
@@ -80,7 +82,7 @@ class Replaying:
                 seed=self.study.seed,
             )
             if replay.epochs is not None:
-                phases = stretched(phases, replay.epochs * source.epoch_steps)
+                phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
             if resume is None:
                 # One pass ahead of the first step; a checkpoint holds what it found.
                 for sample in source.samples:
@@ -90,7 +92,7 @@ class Replaying:
             self.outcome.load_state_dict(resume.state["extra"])
         else:
             self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
-        lengths = [phase.length(getattr(source, "epoch_steps", None)) for phase in phases]
+        lengths = [phase.length(epoch_steps(source, training.accumulate)) for phase in phases]
         known = all(n is not None for n in lengths)
         self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None
 
@@ -116,6 +118,7 @@ class Replaying:
             source,
             Supervised(training.loss, points=training.points),
             phases,
+            options=training.options(),
             hooks=hooks,
             resume=resume,
             device=self.device,
@@ -144,7 +147,7 @@ class Replaying:
             # A phase on a frozen batch draws once.
             steps=None
             if training.steps is None
-            else sum(1 if phase.frozen else phase.steps for phase in phases),
+            else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
             measure=self.statistics.update,
         )
         return Watermarked(source, self.statistics.fix)

@@ -8,63 +8,19 @@ defaults, and :func:`dump_study` writes them all out.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.share import find
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
+from sciml.study.section import Count, Positive, Seconds, Section, Size, Value
 from sciml.study.text import dump, override, parse
-
-if TYPE_CHECKING:
-    from sciml.training.phase import Phase
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\s*", re.IGNORECASE)
-
-
-def _bytes(value: Any) -> Any:
-    """``"64MB"`` (10⁶) or ``"64MiB"`` (2²⁰) as a number of bytes."""
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value)
-        if match is None:
-            raise ValueError(f"got {value!r}; expected a size such as 64MB, 2GB or 512MiB")
-        number, prefix, binary = match.groups()
-        power = " kmgt".index(prefix.lower() or " ")
-        return round(float(number) * (1024 if binary else 1000) ** power)
-    return value
-
-
-def _value(value: Any) -> Any:
-    """What a flag of a program can carry."""
-    several = value if isinstance(value, list) else [value]
-    if not several or any(
-        isinstance(v, bool) or not isinstance(v, int | float | str) for v in several
-    ):
-        raise ValueError(f"got {value!r}; expected a number, a word, or a list of either")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    """``1e4`` where a whole number is expected."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Positive = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
-Size = Annotated[int, BeforeValidator(_bytes), BeforeValidator(_whole), Field(ge=1)]
-Value = Annotated[Any, BeforeValidator(_value)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Strict types, no unknown keys, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from sciml.study.training_section import Training
 
 
 class Send(Section):
@@ -184,59 +140,6 @@ class Buffer(Section):
         return self
 
 
-class PhaseSection(Section):
-    """See :class:`sciml.training.phase.Phase`; without ``steps``, until the stream ends."""
-
-    optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["constant", "cosine", "step", "onecycle", "exponential"] = "constant"
-    steps: Positive | None = None
-    until: float | None = None
-    warmup: Count = 0
-    weights: dict[str, float] = {}
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Annotated[float, Field(gt=0)] | None = None
-    final: Annotated[float, Field(ge=0)] = 0.0
-    gamma: Annotated[float, Field(gt=0)] = 0.5
-    every: Positive = 100
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    iterations: Positive = 20
-    redraw: Count = 0
-
-    @model_validator(mode="after")
-    def _ends(self) -> PhaseSection:
-        if self.steps is None and self.schedule in ("cosine", "onecycle", "exponential"):
-            raise ValueError(f"schedule '{self.schedule}' needs to know its end; give steps")
-        return self
-
-    def build(self) -> Phase:
-        from sciml.training.phase import Phase
-
-        return Phase(**self.model_dump())
-
-
-class Training(Section):
-    """The one loop: batches, loss, phases one after the other. With ``points`` outputs are compared at
-    so many random points of each sample, for models that can be asked at points."""
-
-    batch_size: Positive = 16
-    loss: Literal["relative_l2", "h1", "mse"] = "relative_l2"
-    points: Positive | None = None
-    phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
-        PhaseSection(schedule="cosine", steps=1000)
-    ]
-    threads: Positive = 1
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    checkpoint_every: Positive = 500
-    keep_checkpoints: Positive = 2
-
-    @property
-    def steps(self) -> int | None:
-        """Steps of all phases; ``None`` if the end of the stream decides."""
-        steps = [phase.steps for phase in self.phases]
-        return None if None in steps else sum(s for s in steps if s is not None)
-
-
 class Validation(Section):
     """Held-out simulations: they never enter the buffer or the normalizer.
 
@@ -322,6 +225,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
+        self.training.require_targets(self.task.unroll)
         if self.training.batch_size > self.buffer.capacity:
             raise ValueError(
                 f"training.batch_size: {self.training.batch_size} is above buffer.capacity "

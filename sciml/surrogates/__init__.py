@@ -4,29 +4,25 @@ from importlib import import_module
 
 _HOME = {
     "Batch": "sciml.surrogates.batch",
+    "CNN": "sciml.surrogates.grid.cnn",
     "DeepONet": "sciml.surrogates.deeponet.deeponet",
-    "collate": "sciml.surrogates.batch",
-    "Normalizer": "sciml.surrogates.normalizer",
-    "Surrogate": "sciml.surrogates.surrogate",
     "FNO": "sciml.surrogates.grid.fno",
     "MIONet": "sciml.surrogates.deeponet.mionet",
+    "MgNO": "sciml.surrogates.grid.mgno",
     "MLP": "sciml.surrogates.mlp",
+    "Normalizer": "sciml.surrogates.normalizer",
     "PODDeepONet": "sciml.surrogates.deeponet.pod",
     "Statistics": "sciml.surrogates.statistics",
+    "Surrogate": "sciml.surrogates.surrogate",
+    "TFNO": "sciml.surrogates.grid.tfno",
+    "UNO": "sciml.surrogates.grid.uno",
+    "UNet": "sciml.surrogates.grid.unet",
+    "ViT": "sciml.surrogates.grid.vit",
+    "collate": "sciml.surrogates.batch",
+    "to_operator": "sciml.surrogates.grid.operator.conversion",
 }
 
-__all__ = [
-    "FNO",
-    "MLP",
-    "Batch",
-    "DeepONet",
-    "MIONet",
-    "Normalizer",
-    "PODDeepONet",
-    "Statistics",
-    "Surrogate",
-    "collate",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> object:

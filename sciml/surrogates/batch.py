@@ -58,11 +58,15 @@ class Batch:
     keys: tuple[tuple[int, int], ...] = ()
     kind: str = "grid"
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``; nothing is copied if it is there already."""
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """The same batch on ``device``, numbers that are not whole as ``dtype``; nothing is copied if
+        it is so already."""
+
+        def moved(t: Tensor) -> Tensor:
+            return t.to(device, dtype if t.is_floating_point() else None, non_blocking=True)
 
         def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: t.to(device, non_blocking=True) for name, t in tensors.items()}
+            return {name: moved(t) for name, t in tensors.items()}
 
         return replace(
             self,
@@ -70,8 +74,8 @@ class Batch:
             targets=move(self.targets),
             static=move(self.static),
             geometry=move(self.geometry),
-            parameters=None if self.parameters is None else self.parameters.to(device),
-            time=None if self.time is None else self.time.to(device),
+            parameters=None if self.parameters is None else moved(self.parameters),
+            time=None if self.time is None else moved(self.time),
         )
 
 

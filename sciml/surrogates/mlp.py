@@ -45,6 +45,8 @@ class MLP(nn.Module):
     Source: Meyer et al., ICML 2023, arXiv 2306.16133 (6 → 256 → 256 → N).
     """
 
+    any_resolution = False
+
     def __init__(
         self,
         in_features: int,

@@ -18,6 +18,7 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import simulations_of
 from sciml.surrogates.batch import collate
 from sciml.surrogates.query import Query
+from sciml.surrogates.registry import ANY_RESOLUTION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -117,7 +118,9 @@ def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
             )
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
     layout = layout_of(ds, (*task.inputs, *task.static))
-    _same_kind(surrogate.domain, domain_of(ds, (*task.inputs, *task.static)))
+    given = domain_of(ds, (*task.inputs, *task.static))
+    _same_kind(surrogate.domain, given)
+    _resolution(surrogate, given)
     return layout
 
 
@@ -143,6 +146,18 @@ def _same_kind(trained: Domain | None, given: Domain) -> None:
                 f"trained on [{a:g}, {b:g}]. Resolution may differ, the box may not: select or "
                 "interpolate, or set surrogate.domain = None to go on regardless"
             )
+
+
+def _resolution(surrogate: Surrogate, given: Domain) -> None:
+    trained, model = surrogate.domain, surrogate.model
+    if trained is None or given.kind != "grid" or given.shape == trained.shape:
+        return
+    if getattr(model, "any_resolution", None) is False:
+        raise InputError(
+            f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
+            f"it was trained on alone: interpolate with ds.interp, or train one of the models that "
+            f"take any resolution: {', '.join(ANY_RESOLUTION)}"
+        )
 
 
 def _times(ds: xr.Dataset, layout: Layout) -> np.ndarray:
@@ -196,7 +211,7 @@ def _evaluate(
     numbers = times_of(ds, layout)
     if len(numbers) > 1:
         step = float(numbers[-1] - numbers[-2])
-    device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
+    weight = next(surrogate.parameters(), torch.empty(0))
     found: dict[str, np.ndarray] = {}
     training = surrogate.training
     surrogate.eval()
@@ -211,10 +226,15 @@ def _evaluate(
                 )
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
-                batch = collate([w for _, w in chunk], task)
+                batch = collate([w for _, w in chunk], task).to(weight.device, weight.dtype)
                 if query is not None:
-                    batch = replace(batch, geometry={**batch.geometry, "at": query.points})
-                batch = batch.to(device)
+                    batch = replace(
+                        batch,
+                        geometry={
+                            **batch.geometry,
+                            "at": query.points.to(weight.device, weight.dtype),
+                        },
+                    )
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():

@@ -15,12 +15,22 @@ from sciml.samples import Task
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
 #: keys that a study file may set.
 MODELS: dict[str, str] = {
+    "cnn": "sciml.surrogates.grid.cnn",
     "deeponet": "sciml.surrogates.deeponet.deeponet",
     "fno": "sciml.surrogates.grid.fno",
     "mionet": "sciml.surrogates.deeponet.mionet",
+    "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",
     "pod_deeponet": "sciml.surrogates.deeponet.pod",
+    "tfno": "sciml.surrogates.grid.tfno",
+    "unet": "sciml.surrogates.grid.unet",
+    "uno": "sciml.surrogates.grid.uno",
+    "vit": "sciml.surrogates.grid.vit",
 }
+
+#: Models that are one operator at every resolution: trained on one grid, they predict on finer and
+#: coarser ones of the same box. A module says so itself by ``any_resolution``.
+ANY_RESOLUTION = ("fno", "tfno", "uno")
 
 
 def names() -> list[str]:

@@ -150,7 +150,7 @@ class Surrogate(nn.Module):
 
         Raises:
             InputError: a variable that is missing, NaN, a time step or a grid of another kind than
-                the one of the training.
+                the one of the training; another resolution, where the model knows only one.
         """
         return prediction.predict(self, ds, batch_size=batch_size, at=at)
 
@@ -225,8 +225,14 @@ class Surrogate(nn.Module):
             dt=card["dt"],
             config=card["model"],
         )
+        weights = load_file(directory / WEIGHTS)
+        dtypes = {
+            t.dtype for n, t in weights.items() if n.startswith("model.") and t.is_floating_point()
+        }
+        if len(dtypes) == 1:
+            surrogate.model.to(dtypes.pop())
         try:
-            surrogate.load_state_dict(load_file(directory / WEIGHTS))
+            surrogate.load_state_dict(weights)
         except RuntimeError as error:
             raise InputError(
                 f"{directory / WEIGHTS}: weights do not fit the model {card['class']}: {error}"

@@ -3,14 +3,19 @@
 from importlib import import_module
 
 _HOME = {
+    "EMA": "ema",
+    "Augmentation": "augmentation",
     "Checkpoints": "checkpoint",
     "CollocationSource": "collocation_source",
     "DatasetSource": "dataset_source",
     "EnergyForces": "objective",
     "History": "history",
-    "Hooks": "loop",
+    "Hooks": "hooks",
     "Mix": "source",
+    "Noise": "noise",
+    "Options": "options",
     "Phase": "phase",
+    "Pushforward": "pushforward",
     "ReplaySource": "replay_source",
     "Residual": "objective",
     "Source": "source",
@@ -19,13 +24,15 @@ _HOME = {
     "Sum": "objective",
     "Supervised": "objective",
     "TensorSource": "tensor_source",
-    "TrainingError": "loop",
+    "TrainingError": "step",
     "Validation": "validation",
     "fit": "fitting",
     "train": "loop",
 }
 
 __all__ = [
+    "EMA",
+    "Augmentation",
     "Checkpoints",
     "CollocationSource",
     "DatasetSource",
@@ -33,7 +40,10 @@ __all__ = [
     "History",
     "Hooks",
     "Mix",
+    "Noise",
+    "Options",
     "Phase",
+    "Pushforward",
     "ReplaySource",
     "Residual",
     "Source",

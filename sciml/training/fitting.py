@@ -19,16 +19,26 @@ from sciml.samples.dataset import simulations_of
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
+from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.history import History, Step
-from sciml.training.loop import Hooks, train
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.objective import Supervised
+from sciml.training.options import Options
 from sciml.training.phase import Phase
 from sciml.training.validation import Trajectory, Validation
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from sciml.training.augmentation import Augmentation
+    from sciml.training.ema import EMA
+    from sciml.training.noise import Noise
+    from sciml.training.pushforward import Pushforward
+
+Keys = Mapping[str, Any]
 
 log = logging.getLogger("sciml.fit")
 
@@ -41,6 +51,7 @@ def fit(
     inputs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     parameters: Sequence[str] | None = None,
+    unroll: int | None = None,
     batch_size: int = 16,
     epochs: int | None = None,
     phases: Any = None,
@@ -52,6 +63,13 @@ def fit(
     seed: int = 0,
     device: str | None = None,
     directory: str | Path | None = None,
+    ema: float | Keys | EMA | None = None,
+    augment: str | Sequence[str] | Keys | Augmentation | None = None,
+    pushforward: int | Keys | Pushforward | None = None,
+    noise: float | Keys | Noise | None = None,
+    autocast: str | None = None,
+    compile: bool | str = False,
+    accumulate: int = 1,
 ) -> Surrogate:
     """Train a surrogate on a dataset, ours or anyone's netCDF.
 
@@ -62,10 +80,12 @@ def fit(
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
         inputs, targets, parameters: names, in the place of a task.
+        unroll: steps of a window that the loss compares, outputs fed back with gradients through
+            all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
-        loss: ``relative_l2``, ``h1`` or ``mse``.
+        loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
         increment: learn the change; ``None``: where targets are inputs.
@@ -75,6 +95,16 @@ def fit(
         seed: of the weights, the split and the order.
         device: ``"cpu"``, ``"cuda"``; ``None``: a GPU if there is one.
         directory: for checkpoints; ``None``: none are written.
+        ema: decay of an average of the weights, such as 0.999, which the surrogate then has.
+        augment: symmetries that inputs and targets are put under: ``"flips"``, ``"square"``,
+            ``"cube"``, ``"translations"`` or several; with vectors :class:`sciml.training.Augmentation`.
+        pushforward: steps that are gone through without gradient before the one that is learned.
+        noise: std of noise on the inputs, in standard deviations of the field.
+        autocast: ``"bfloat16"`` for the products of matrices in the forward pass.
+        compile: the model by ``torch.compile``.
+        accumulate: batches for one optimizer step.
+
+        These seven are :class:`sciml.training.Options`, whose pages say more; all are off by default.
 
     Returns:
         The surrogate, with ``surrogate.history`` of the training.
@@ -82,8 +112,12 @@ def fit(
     Raises:
         InputError: names that the data does not have, NaN, nothing left to train on.
     """
+    options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
+    device = _device(device)
     ds = _open(data)
-    task = _task(ds, task, *map(_names, (inputs, targets, parameters)))
+    if unroll is None and options.pushforward is not None and task is None:
+        unroll = options.pushforward.steps + 1
+    task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
     training, held_out = _split(trajectories, task, validation, seed)
@@ -105,19 +139,24 @@ def fit(
         raise InputError("fit: epochs and phases; give one of them")
     source = DatasetSource(samples, task, batch_size, seed=seed)
     hooks = Hooks(
-        on_step=_Reporter(source.epoch_steps),
+        on_step=_Reporter(epoch_steps(source, options.accumulate)),
         validate=Validation(held_out, rollout=rollout) if held_out else None,
         on_validation=lambda found: log.info("validation %s", _words(found)),
         checkpoints=None if directory is None else Checkpoints(directory),
     )
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     weights = sum(p.numel() for p in surrogate.parameters())
     log.info(
         "%d samples of %d simulations, %d held out, %d weights, on %s",
         len(samples), len(training), len(held_out), weights, device,
     )  # fmt: skip
     surrogate.history = train(
-        surrogate, source, Supervised(loss, points=points), phases, hooks=hooks, device=device
+        surrogate,
+        source,
+        Supervised(loss, points=points),
+        phases,
+        options=options,
+        hooks=hooks,
+        device=device,
     )
     return surrogate.eval()
 
@@ -134,6 +173,20 @@ class _Reporter:
         if step.step % self.epoch_steps == 0 and spent - self.seconds >= 10:
             self.seconds = spent
             log.info("step %d, loss %.3e, lr %.1e, %.0f s", step.step, step.loss, step.lr, spent)
+
+
+def _device(name: str | None) -> torch.device:
+    """A GPU if there is one, unless something else is asked for."""
+    there = torch.cuda.is_available()
+    if name is None:
+        return torch.device("cuda" if there else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"fit: device '{name}'; expected cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if there else 0):
+        raise InputError(f"fit: device '{name}', which is not there; expected cpu, or None")
+    return device
 
 
 def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
@@ -167,11 +220,12 @@ def _task(
     inputs: Sequence[str] | None,
     targets: Sequence[str] | None,
     parameters: Sequence[str] | None,
+    unroll: int | None,
 ) -> Task:
-    named = [n for n, v in (("inputs", inputs), ("targets", targets)) if v is not None]
     if task is not None:
-        if named or parameters is not None:
-            raise InputError(f"fit: task and {', '.join(named) or 'parameters'}; give one of them")
+        given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"fit: task and {', '.join(named)}; give one of them")
         return Task(**task) if isinstance(task, Mapping) else task
     known = [str(n) for n in ds.data_vars]
     for name in (*(inputs or ()), *(targets or ())):
@@ -187,7 +241,13 @@ def _task(
         )
     steady = targets is not None and not timed
     targets = tuple(targets or inputs)
-    return Task(inputs, targets, lead=0 if steady else 1, parameters=tuple(parameters or ()))
+    return Task(
+        inputs,
+        targets,
+        lead=0 if steady else 1,
+        unroll=unroll or 1,
+        parameters=tuple(parameters or ()),
+    )
 
 
 def _split(

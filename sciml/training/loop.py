@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sciml.errors import ScimlError
 from sciml.heap import keep_heap
-from sciml.surrogates.batch import Batch
-from sciml.training.checkpoint import Checkpoint, CheckpointError, Checkpoints
+from sciml.training.accumulation import Draws
+from sciml.training.batches import from_plain, moved, size_of, to_plain
+from sciml.training.checkpoint import Checkpoint, CheckpointError
+from sciml.training.ema import Average, set_weights
+from sciml.training.execution import Execution
 from sciml.training.history import History, Step
-from sciml.training.objective import Losses, Objective, weighted
+from sciml.training.hooks import Hooks
+from sciml.training.objective import Objective
+from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.plain import random_state, set_random_state
 from sciml.training.source import Batches, Source
-
-
-class TrainingError(ScimlError, RuntimeError):
-    """Training cannot go on; the message names the step and the loss."""
-
-
-@dataclass(slots=True)
-class Hooks:
-    """What happens beside the optimizer steps.
-
-    Args:
-        on_step: called after every step.
-        validate: ``validate(model) -> dict`` of numbers.
-        validate_every: steps between validations, and one at the end; 0: only at the end.
-        on_validation: called with what :attr:`validate` gave, and ``step``.
-        metric: entry of the validation that says which checkpoint is the best.
-        checkpoints: where to; ``None``: nowhere.
-        checkpoint_every: steps between checkpoints, and one at the end; 0: only at the end.
-        checkpoint_wanted: asked after every step whether one is due for another reason.
-        extra_state: plain data to put into a checkpoint (ledger, windows, …), under ``extra``.
-        on_checkpoint: called with the path and the state of a checkpoint once it is written.
-        on_checkpoint_failed: called with the error where one could not be written; training goes on
-            and tries again at the next interval. ``None``: the error ends the training.
-        stop: when set, the loop ends after the step it is in, with a checkpoint.
-    """
-
-    on_step: Callable[[Step, History], None] | None = None
-    validate: Callable[[nn.Module], Mapping[str, float]] | None = None
-    validate_every: int = 0
-    on_validation: Callable[[dict[str, Any]], None] | None = None
-    metric: str = "one_step"
-    checkpoints: Checkpoints | None = None
-    checkpoint_every: int = 0
-    checkpoint_wanted: Callable[[], bool] | None = None
-    extra_state: Callable[[], dict[str, Any]] | None = None
-    on_checkpoint: Callable[[Path, dict[str, Any]], None] | None = None
-    on_checkpoint_failed: Callable[[CheckpointError], None] | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
+from sciml.training.step import Problem, advance
 
 
 @dataclass(slots=True)
@@ -67,22 +32,30 @@ class _Run:
     """Where a run stands."""
 
     model: nn.Module
-    source: Source
     objective: Objective
+    draws: Draws
     device: torch.device
     hooks: Hooks
+    options: Options
+    execution: Execution
+    average: Average | None = None
     history: History = field(default_factory=History)
     step: int = 0
     phase: int = 0
     phase_step: int = 0
     optimizer: torch.optim.Optimizer | None = None
-    batch: Batches | None = None
+    batches: list[Batches] = field(default_factory=list)
+    drawn: bool = False
     exhausted: bool = False
     metric: float | None = None
     checked: int = -1
     saved: int = -1
     failed: int | None = None
-    keep_batch: bool = False
+    keep_batches: bool = False
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model as it is validated and saved."""
+        return nullcontext() if self.average is None else self.average.applied(self.model)
 
 
 def train(
@@ -91,6 +64,7 @@ def train(
     objective: Objective,
     phases: Phase | Mapping[str, Any] | Iterable[Phase | Mapping[str, Any]],
     *,
+    options: Options | Mapping[str, Any] | None = None,
     hooks: Hooks | None = None,
     resume: Checkpoint | None = None,
     device: torch.device | str | None = None,
@@ -105,6 +79,8 @@ def train(
         source: of batches.
         objective: named losses of a batch.
         phases: one or several, as :class:`Phase` or its keys.
+        options: averaging of weights, augmentation, noise, pushforward, precision, compilation,
+            accumulation, as :class:`Options` or its keys.
         hooks: validation, checkpoints, callbacks.
         resume: goes on exactly where it was saved; a run on the CPU from a repeatable source is
             bitwise the same as one that was never interrupted.
@@ -112,16 +88,27 @@ def train(
 
     Raises:
         TrainingError: a loss or a gradient is not finite.
-        InputError: phases that do not fit the source, weights of unknown losses.
+        InputError: phases or options that do not fit the source, weights of unknown losses.
     """
     keep_heap()  # batches and gradients are made anew in each step
-    plan = phases_of(phases)
-    run = _Run(model, source, objective, _device(model, device), hooks or Hooks())
-    # A frozen phase goes on with the batch it has, so a checkpoint must hold it.
-    run.keep_batch = any(phase.frozen for phase in plan)
-    model.to(run.device)
+    plan, options = phases_of(phases), Options.of(options)
+    device = _device(model, device)
+    model.to(device)
     model.train()
+    run = _Run(
+        model,
+        objective,
+        Draws(source, options.accumulate),
+        device,
+        hooks or Hooks(),
+        options,
+        Execution(model, device, options.autocast, options.compile),
+    )
+    # A frozen phase goes on with the batches it has, so a checkpoint must hold them.
+    run.keep_batches = any(phase.frozen for phase in plan)
     state = None if resume is None else _restore(run, resume)
+    if run.average is None and options.ema is not None:
+        run.average = Average(model, options.ema)
     while run.phase < len(plan):
         phase = plan[run.phase]
         if not _run_phase(run, phase, state):
@@ -132,12 +119,14 @@ def train(
     run.history.ended = "stopped" if stopped else "source" if run.exhausted else "phases"
     _validate(run)
     _checkpoint(run)
+    if run.average is not None:
+        run.average.copy_to(model)
     return run.history
 
 
 def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool:
     """Train through one phase; False when the loop has been told to stop."""
-    length = phase.length(getattr(run.source, "epoch_steps", None))
+    length = phase.length(run.draws.epoch_steps)
     run.optimizer = phase.build(run.model)
     if state is not None and state["optimizer"] is not None:
         _load(run.optimizer, state["optimizer"])
@@ -146,16 +135,14 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
             return False
         began = time.perf_counter()
         if not _draw(run, phase):
-            # A buffer that is stopped gives nothing either, yet there is more to come on resuming.
             if run.hooks.stop.is_set():
-                run.exhausted = False
                 return False
             break
         drawn = time.perf_counter()
         rate = phase.rate(run.phase_step, length)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        total, losses = (_descend if not phase.frozen else _search)(run, phase)
+        total, losses = _compute(run, phase)
         run.step += 1
         run.phase_step += 1
         step = Step(
@@ -166,7 +153,7 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
             rate,
             wait=drawn - began,
             compute=time.perf_counter() - drawn,
-            samples=_size(run.batch),
+            samples=sum(size_of(batch) for batch in run.batches),
         )
         run.history.add(step)
         if run.hooks.on_step is not None:
@@ -200,77 +187,35 @@ def _due(run: _Run) -> bool:
 
 
 def _draw(run: _Run, phase: Phase) -> bool:
-    """Get the batch of this step; False when there is none."""
-    if phase.frozen and run.batch is not None:
+    """Get the batches of this step; False when there are none."""
+    if phase.frozen and run.batches:
         fresh = run.phase_step == 0 or (phase.redraw and run.phase_step % phase.redraw == 0)
         if not fresh or run.exhausted:
             return True
     if run.exhausted:
         return False
-    batch = run.source.next_batch()
-    if batch is None:
-        run.exhausted = True
-        return phase.frozen and run.batch is not None
-    run.batch = _move(batch, run.device)
+    batches = run.draws.next()
+    # A buffer that is stopped gives nothing either, yet there is more to come on resuming.
+    run.exhausted = run.draws.ended and not run.hooks.stop.is_set()
+    if not batches:
+        return run.exhausted and phase.frozen and bool(run.batches)
+    run.batches = [moved(batch, run.device) for batch in batches]
+    run.drawn = True
     return True
 
 
-def _descend(run: _Run, phase: Phase) -> tuple[float, dict[str, float]]:
-    """One step of a stochastic optimizer."""
-    run.optimizer.zero_grad(set_to_none=True)
-    found = run.objective(run.model, run.batch)
-    total = weighted(found, phase.weights)
-    value = _check(run, found, total)
-    total.backward()
-    if phase.clip is not None:
-        norm = nn.utils.clip_grad_norm_(run.model.parameters(), phase.clip)
-        if not torch.isfinite(norm):
-            raise TrainingError(
-                f"step {run.step + 1}: norm of the gradient is {float(norm)} while the loss is "
-                f"{value:g}; an operation in the model has no finite derivative there"
-            )
-    run.optimizer.step()
-    return value, {name: float(loss.detach()) for name, loss in found.items()}
-
-
-def _search(run: _Run, phase: Phase) -> tuple[float, dict[str, float]]:
-    """One outer step of L-BFGS; its line search evaluates the frozen batch many times."""
-    first: Losses = {}
-
-    def closure() -> Tensor:
-        run.optimizer.zero_grad(set_to_none=True)
-        found = run.objective(run.model, run.batch)
-        total = weighted(found, phase.weights)
-        if not first:
-            _check(run, found, total)
-            first.update({name: loss.detach() for name, loss in found.items()})
-        total.backward()
-        return total
-
-    run.optimizer.step(closure)
-    value = float(weighted(first, phase.weights))
-    return value, {name: float(loss) for name, loss in first.items()}
-
-
-def _check(run: _Run, found: Losses, total: Tensor) -> float:
-    value = float(total.detach())
-    if not math.isfinite(value):
-        bad = {n: float(v.detach()) for n, v in found.items() if not torch.isfinite(v)}
-        named = ", ".join(f"'{n}' is {v}" for n, v in bad.items()) or f"their sum is {value}"
-        raise TrainingError(
-            f"step {run.step + 1}: loss {named}; lower the learning rate, clip gradients, or "
-            f"look at the data{_origin(run.batch)}"
-        )
-    return value
-
-
-def _origin(batch: Batches) -> str:
-    keys = getattr(batch, "keys", ())
-    if callable(keys) or not keys:
-        return ""
-    return f" of this batch: (simulation, step) {', '.join(map(str, keys[:4]))}" + (
-        ", …" if len(keys) > 4 else ""
-    )
+def _compute(run: _Run, phase: Phase) -> tuple[float, dict[str, float]]:
+    """One optimizer step on the batches that are there; batches are prepared once, when drawn."""
+    with run.execution():
+        if run.drawn:
+            prepare = run.options.prepared
+            run.batches = [prepare(run.model, batch, run.step) for batch in run.batches]
+            run.drawn = False
+        problem = Problem(run.model, run.objective, run.batches, phase.weights, run.step + 1)
+        found = advance(problem, phase, run.optimizer)
+    if run.average is not None:
+        run.average.update(run.model)
+    return found
 
 
 def _validate(run: _Run) -> None:
@@ -278,7 +223,8 @@ def _validate(run: _Run) -> None:
     if hooks.validate is None or run.checked == run.step:
         return
     run.model.eval()
-    found = dict(hooks.validate(run.model))
+    with run.averaged():
+        found = dict(hooks.validate(run.model))
     run.model.train()
     run.checked = run.step
     run.metric = found.get(hooks.metric)
@@ -292,21 +238,25 @@ def _checkpoint(run: _Run) -> None:
     hooks = run.hooks
     if hooks.checkpoints is None or run.saved == run.step:
         return
+    draws = run.draws.state_dict()
     state = {
         "step": run.step,
         "phase": run.phase,
         "phase_step": run.phase_step,
         "optimizer": None if run.optimizer is None else run.optimizer.state_dict(),
-        "batch": _to_plain(run.batch) if run.keep_batch else None,
+        "average": None if run.average is None else run.average.state_dict(run.model),
+        "batches": [to_plain(batch) for batch in run.batches] if run.keep_batches else [],
         "exhausted": run.exhausted,
-        "source": run.source.state_dict(),
+        "source": draws["source"],
+        "drawn": draws["drawn"],
         "random": random_state(),
         "extra": {} if hooks.extra_state is None else hooks.extra_state(),
     }
     # A metric measured at an earlier step says nothing about these weights.
     metric = run.metric if run.checked == run.step else None
     try:
-        path = hooks.checkpoints.save(run.step, run.model, state, metric)
+        with run.averaged():
+            path = hooks.checkpoints.save(run.step, run.model, state, metric)
     except CheckpointError as error:
         if hooks.on_checkpoint_failed is None:
             raise
@@ -321,40 +271,19 @@ def _checkpoint(run: _Run) -> None:
 def _restore(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     state = checkpoint.state
     checkpoint.load_weights(run.model)
-    run.source.load_state_dict(state["source"])
+    if state["average"] is not None:
+        # The checkpoint's model is the average; the optimizer goes on from the weights beside it.
+        if run.options.ema is not None:
+            run.average = Average(run.model, run.options.ema)
+            run.average.updates = state["average"]["updates"]
+        set_weights(run.model, state["average"]["own"])
+    run.draws.load_state_dict({"source": state["source"], "drawn": state["drawn"]})
     run.step, run.phase, run.phase_step = state["step"], state["phase"], state["phase_step"]
     run.exhausted = state["exhausted"]
-    batch = _from_plain(state["batch"])
-    run.batch = None if batch is None else _move(batch, run.device)
+    run.batches = [moved(from_plain(batch), run.device) for batch in state["batches"]]
     run.saved = run.step
     set_random_state(state["random"])
     return state
-
-
-def _to_plain(batch: Batches | None) -> dict[str, Any] | None:
-    if batch is None:
-        return None
-    if isinstance(batch, Mapping):
-        return {"mixed": {name: _to_plain(b) for name, b in batch.items()}}
-    return {f.name: getattr(batch, f.name) for f in fields(batch)}
-
-
-def _from_plain(plain: Mapping[str, Any] | None) -> Batches | None:
-    if plain is None:
-        return None
-    if "mixed" in plain:
-        return {name: _from_plain(b) for name, b in plain["mixed"].items()}
-    return Batch(**plain)
-
-
-def _move(batch: Batches, device: torch.device) -> Batches:
-    if isinstance(batch, Mapping):
-        return {name: b.to(device) for name, b in batch.items()}
-    return batch.to(device)
-
-
-def _size(batch: Batches) -> int:
-    return sum(b.size for b in batch.values()) if isinstance(batch, Mapping) else batch.size
 
 
 def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:

@@ -25,7 +25,8 @@ class Supervised:
     right for ``mse``, which else forgets fields in small units. Relative losses do not change.
 
     Args:
-        loss: ``relative_l2``, ``h1`` or ``mse``, or a function ``(output, target, batch) → scalar``.
+        loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, or a function
+            ``(output, target, batch) → scalar``.
         scaled: divide by the normalizer's deviation; needs a surrogate with a normalizer.
         points: compare at so many points of each sample, drawn anew in each step, for models that
             can be asked at points; ``None``: whole fields.

@@ -21,8 +21,9 @@ class Phase:
         optimizer: ``adamw``, ``adam``, ``sgd`` or ``lbfgs``.
         lr: peak learning rate; for L-BFGS the first trial step, usually 1.
         schedule: ``constant``, ``cosine`` (to ``final``·lr), ``step`` (×``gamma`` every
-            ``every`` steps), ``exponential`` (to ``final``·lr) or ``onecycle`` (up from
-            lr/25 over the first 30 %, then down to ``final``·lr).
+            ``every`` steps), ``exponential`` (to ``final``·lr) or ``onecycle`` (along
+            cosines up from ``start``·lr over the part ``rise`` of the steps, then down to
+            ``final``·lr, as torch's ``OneCycleLR``).
         steps: optimizer steps. Neither ``steps`` nor ``epochs``: until the source ends.
         epochs: passes over the source instead of steps.
         until: the phase ends early when the weighted loss falls below this.
@@ -31,6 +32,9 @@ class Phase:
         weight_decay: of the optimizer; decoupled with ``adamw``.
         clip: largest norm of the gradient.
         final: last lr as a part of the peak.
+        start, rise: of the ``onecycle`` schedule: first lr as a part of the peak, and the part of
+            the steps over which it rises. torch's ``pct_start``, ``div_factor`` and
+            ``final_div_factor`` are rise, 1/start and start/final.
         gamma, every: of the ``step`` schedule.
         momentum: of ``sgd``.
         iterations: L-BFGS iterations in one step, each with its line search.
@@ -51,6 +55,8 @@ class Phase:
     weight_decay: float = 0.0
     clip: float | None = None
     final: float = 0.0
+    start: float = 1 / 25
+    rise: float = 0.3
     gamma: float = 0.5
     every: int = 100
     momentum: float = 0.0
@@ -75,6 +81,9 @@ class Phase:
         for name in ("warmup", "weight_decay", "final", "redraw"):
             if getattr(self, name) < 0:
                 raise InputError(f"phase: {name}={getattr(self, name)}; expected 0 or more")
+        for name in ("start", "rise"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"phase: {name}={getattr(self, name)}; expected above 0, up to 1")
 
     @classmethod
     def of(cls, plain: Phase | Mapping[str, Any]) -> Phase:
@@ -154,11 +163,12 @@ def _lbfgs(phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimize
 
 
 def _onecycle(phase: Phase, step: int, steps: int | None) -> float:
-    rise = max(1, round(0.3 * steps))
-    if step < rise:
-        start, end, part = 1 / 25, 1.0, step / rise
+    """The peak is the last step of the rise, ``final`` the last of all."""
+    peak = max(0.0, phase.rise * steps - 1)
+    if step < peak:
+        start, end, part = phase.start, 1.0, step / peak
     else:
-        start, end, part = 1.0, phase.final, (step - rise) / max(1, steps - rise)
+        start, end, part = 1.0, phase.final, min(1.0, (step - peak) / max(1.0, steps - 1 - peak))
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 

@@ -32,8 +32,8 @@ import exponax as ex  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "solvers"))
-from marching import started  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from programs import started  # noqa: E402
 
 from sciml.heap import keep_heap  # noqa: E402
 

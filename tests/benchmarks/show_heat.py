@@ -34,10 +34,11 @@ from sciml.solver.flags import parse
 from sciml.solver.mpirun import command, environment
 
 # The program, and what its tests run under mpirun.
-sys.path[:0] = [str(find("solvers")), str(Path(__file__).parents[1] / "solver")]
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(find("solvers")), str(TESTS / "solver"), str(TESTS / "solvers")]
 from heat import Heat  # noqa: E402
 from test_footprint import HEAVY  # noqa: E402
-from test_ranks import DRIVER  # noqa: E402
+from test_ranks_of_programs import DRIVER  # noqa: E402
 
 SCHEMES, BOUNDARIES = ("explicit", "crank-nicolson"), ("periodic", "dirichlet")
 RANKS = (1, 2, 3, 4, 7)
@@ -121,12 +122,13 @@ def equality_on_ranks(folder: Path) -> Rows:
         lines = folder / f"cases{ranks}"
         lines.write_text(
             "".join(
-                f"--shape 24 21 --steps 20 --every 5 --scheme {scheme} --boundary {boundary} "
+                f"{find('solvers/heat.py')} --shape 24 21 --steps 20 --every 5 "
+                f"--scheme {scheme} --boundary {boundary} "
                 f"--dt 0.01 --kappa 0.03 --seed 5 --out {folder}/{name}-{ranks}.nc\n"
                 for name, (scheme, boundary) in cases.items()
             )
         )
-        _run(command(driver, ranks, [str(find("solvers")), str(lines)]), environment())
+        _run(command(driver, ranks, [str(lines)]), environment())
         for name in cases:
             with xr.open_dataset(folder / f"{name}-{ranks}.nc") as ds:
                 fields[name, ranks] = ds.u.values

@@ -65,7 +65,7 @@ USE = """
 import numpy as np
 from sciml.parallel.kernels import laplacian as module
 out = np.zeros((3, 3))
-module.laplacian(np.ones((5, 5)), 1, 4, 1, 4, 1.0, 1.0, out)
+module.laplacian(np.ones((5, 5)), 1, 4, 1, 4, 1.0, 1.0, -4.0, out)
 print(module.__file__, *module.laplacian.stats.cache_hits.values(), module.laplacian.stats.cache_path)
 """
 

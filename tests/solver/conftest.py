@@ -1,32 +1,9 @@
-"""Programs marched on one rank without MPI."""
+"""The heat program, which the tests of the contract run."""
 
 import pytest
-from programs import load, run_program
-
-
-@pytest.fixture(scope="session")
-def simulated():
-    """``simulated("heat", shape=…, steps=…)``: see :func:`run_program`."""
-    return run_program
-
-
-@pytest.fixture(scope="session")
-def program_class():
-    """``program_class("heat")``: the class of a program."""
-    return load
+from programs import load
 
 
 @pytest.fixture(scope="session")
 def heat_program():
     return load("heat")
-
-
-@pytest.fixture(scope="session")
-def march():
-    """``march(shape=…, steps=…)``: temperatures after each step of heat, times, the program."""
-
-    def run(**options):
-        states, times, program = run_program("heat", **options)
-        return [state["u"] for state in states], times, program
-
-    return run

@@ -32,7 +32,7 @@ def file(tmp_path_factory):
     return folder / "f.nc"
 
 
-def test_plain_xarray_reads_it(file, march):
+def test_plain_xarray_reads_it(file, simulated):
     with xr.open_dataset(file) as ds:
         assert ds.u.dims == ("time", "y", "x") and ds.u.shape == (6, 16, 12)
         assert ds.u.attrs == {"units": "K", "long_name": "temperature"}
@@ -45,8 +45,8 @@ def test_plain_xarray_reads_it(file, march):
         assert ds.attrs["kappa"] == 0.2 and ds.attrs["seed"] == 7 and ds.attrs["version"]
         assert ds.attrs["scheme"] == "explicit" and ds.attrs["program"] == "heat"
         assert ds.kappa == 0.2 and ds.kappa.attrs["units"] == "m2 s-1" and "kappa" in ds.coords
-        states, _, _ = march(shape=(16, 12), steps=21, kappa=0.2, seed=7)
-        np.testing.assert_array_equal(ds.u, np.array(states)[::4])
+        states, _, _ = simulated("heat", shape=(16, 12), steps=21, kappa=0.2, seed=7)
+        np.testing.assert_array_equal(ds.u, np.array([state["u"] for state in states])[::4])
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate")

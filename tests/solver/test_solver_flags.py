@@ -18,6 +18,7 @@ def test_values_and_defaults(heat_program):
     assert (given.kappa, given.shape, given.mean) == (0.5, (32, 48), -2.0)
     assert (given.mode, given.t_left, given.t_right) == ((-1, 2), 150.0, 300.0)
     assert (given.seed, given.steps, given.scheme) == (0, 100, "explicit")
+    assert parse(heat_program, ["--log", "error"]).log == "error"
     # argparse alone takes this one for a flag.
     assert parse(heat_program, ["--mean", "-1e-3"]).mean == -1e-3
 
@@ -26,11 +27,12 @@ BAD = {
     "--kapa 3": "unknown flag --kapa; did you mean 'kappa'?",
     "--kappa 11": "kappa=11 is out of range; expected 0.0001 to 10 m2 s-1",
     "--kappa nan": "kappa=nan is out of range",
-    "--kappa much": "argument --kappa: invalid float value: 'much'",
+    "--kappa much": "argument --kappa: 'much'; expected a number",
     "--kappa": "argument --kappa: expected one argument",
     "--shape 3": "argument --shape: expected 2 arguments",
     "--shape 2 64": "shape=2; expected 3 or more",
-    "--steps 1.5": "argument --steps: invalid int value: '1.5'",
+    "--steps 1.5": "argument --steps: '1.5'; expected a whole number",
+    "--seed 1e3": "argument --seed: '1e3'; expected a whole number",
     "--steps -1": "steps=-1; expected 0 or more",
     "--dt inf": "dt=inf; expected a finite number",
     "--scheme leapfrog": "scheme=leapfrog; expected one of explicit, crank-nicolson",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from marching import march
+from programs import march
 
 from sciml.equations import burgers
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from marching import ALONE, march, program, rates
+from programs import ALONE, load, march, rates
 
 from sciml.equations import diffusion_reaction as equation
 from sciml.equations import riccati
@@ -11,7 +11,7 @@ from sciml.solver.flags import parse
 
 
 def with_source(words, u):
-    cls = program("diffusion_reaction")
+    cls = load("diffusion_reaction")
     run = cls(parse(cls, words.split()))
     run.random = lambda seed: u(run.domain().coordinates(1))
     run.start(ALONE)
@@ -83,7 +83,7 @@ def test_the_equation_holds_for_what_is_given():
     ],
 )
 def test_bad_input_is_one_line(words, message):
-    cls = program("diffusion_reaction")
+    cls = load("diffusion_reaction")
     with pytest.raises(InputError) as caught:
         cls(parse(cls, words.split()))
     assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 import xarray as xr
-from marching import ALONE, march, program, rates
+from programs import ALONE, load, march, rates
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 from scipy.special import ellipj, ellipk
@@ -40,7 +40,7 @@ KNOWN = {
 
 def driven(name, words, u=None):
     """A program at frame 0; with the same u(t) in all frames, if one is given."""
-    cls = program(name)
+    cls = load(name)
     run = cls(parse(cls, words.split()))
     if u is not None:
         t = np.linspace(0.0, run.given.end, 2 * run.given.substeps * (run.given.shape[0] - 1) + 1)
@@ -170,7 +170,7 @@ def test_inputs_without_a_solution_are_drawn_again(capsys):
 
 
 def test_no_solution_for_any_input():
-    cls = program("nonlinear_ode")
+    cls = load("nonlinear_ode")
     run = cls(parse(cls, ["--mean", "-10", "--amplitude", "0.1", "--shape", "11"]))
     with pytest.raises(
         InputError, match=r"sample 0: \|s\| reaches 100 before end=1 for 100 inputs"
@@ -194,7 +194,7 @@ def test_no_solution_for_any_input():
     ],
 )
 def test_bad_input_is_one_line(name, words, message):
-    cls = program(name)
+    cls = load(name)
     with pytest.raises(InputError) as caught:
         cls(parse(cls, words.split()))
     assert message in str(caught.value) and "\n" not in str(caught.value)

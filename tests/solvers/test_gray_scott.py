@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from marching import march
+from programs import march
 
 from sciml.equations import gray_scott
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from marching import ALONE, march, program
+from programs import ALONE, load, march
 
 from sciml.equations import lorenz
 from sciml.errors import DivergedError, InputError
@@ -90,14 +90,14 @@ def test_members_are_the_same_in_an_ensemble_of_any_size():
     ],
 )
 def test_bad_input_is_one_line(words, message):
-    cls = program("lorenz")
+    cls = load("lorenz")
     with pytest.raises(InputError) as caught:
         cls(parse(cls, words.split()))
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_steps_that_are_too_long_are_noticed():
-    cls = program("lorenz")
+    cls = load("lorenz")
     run = cls(parse(cls, ["--dt", "0.5"]))
     run.start(ALONE)
     with pytest.raises(DivergedError), np.errstate(all="ignore"):

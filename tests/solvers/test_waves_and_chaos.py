@@ -1,7 +1,7 @@
 """KdV against its solitons, Kuramoto–Sivashinsky against its growth rates and energy budget."""
 
 import numpy as np
-from marching import march, rates
+from programs import march, rates
 
 from sciml.equations import korteweg_de_vries as kdv
 from sciml.equations import kuramoto_sivashinsky as ks

@@ -101,7 +101,7 @@ def fill(peer, value=1.0):
 
 
 def test_a_true_reference_is_read(peer):
-    answer = peer.say(message("slots", sequence=1), header(), fill(peer).encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), fill(peer).encode()]))
     assert answer["kind"] == "ack" and answer["durable"] == 1
     assert (peer.frames()[0].fields["u"] == 1.0).all()
 
@@ -124,41 +124,48 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_reference_that_lies_is_refused(peer, lie):
     reference = LIES[lie](fill(peer))
-    answer = peer.say(message("slots", sequence=1), header(), reference.encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), reference.encode()]))
     assert answer["kind"] == "refused" and len(answer["reason"]) > 10
     assert peer.registry.garbage == 1 and peer.registry.failures == 0 and not peer.frames()
     assert not peer.registry.readers.blocks  # nothing was read
 
 
+@pytest.mark.parametrize("blocks", [None, {}, "text", [], [b""], [header(), 7], [[], {}]])
+def test_slots_without_pairs_of_bytes_are_refused(peer, blocks):
+    answer = peer.say(message("slots", sequence=1, blocks=blocks))
+    assert answer["kind"] == "refused" and "expected" in answer["reason"]
+    assert peer.registry.garbage == 1 and peer.registry.failures == 0
+
+
 def test_a_length_that_does_not_fit_the_shape_is_refused(peer):
     span = peer.slots.fill([np.ones(100, np.float32)])
-    answer = peer.say(message("slots", sequence=1), header(), span.references[0].encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), span.references[0].encode()]))
     assert answer["kind"] == "refused" and "expected 8192 bytes" in answer["reason"]
 
 
 def test_a_slot_refilled_too_early_is_refused(peer):
     reference = fill(peer)
     SLOT_HEAD.pack_into(peer.slots._map, reference.offset, 7, NBYTES)
-    answer = peer.say(message("slots", sequence=1), header(), reference.encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), reference.encode()]))
     assert answer["kind"] == "refused" and "generation 7" in answer["reason"]
 
 
 def test_bad_values_in_a_slot_quarantine(peer):
-    answer = peer.say(message("slots", sequence=1), header(), fill(peer, np.nan).encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), fill(peer, np.nan).encode()]))
     assert answer["kind"] == "refused" and "nan at index (0, 0)" in answer["reason"]
     assert not len(peer.registry.readers)
 
 
 def test_more_than_credit_is_not_read(peer):
     peer.registry.peers[b"peer"].received = 1 << 40
-    answer = peer.say(message("slots", sequence=1), header(), fill(peer).encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), fill(peer).encode()]))
     assert "more than it has credit for" in answer["reason"]
     assert not peer.registry.readers.blocks
 
 
 def test_slots_that_were_not_offered_ask_for_a_hello(tmp_path):
     peer = Peer(tmp_path, offer=False)
-    answer = peer.say(message("slots", sequence=1), header(), fill(peer).encode())
+    answer = peer.say(message("slots", sequence=1, blocks=[header(), fill(peer).encode()]))
     assert answer["kind"] == "unknown"
     peer.close()
 
@@ -210,10 +217,10 @@ def test_no_reference_stops_the_server(references):
         peer = Peer(directory)
         true = fill(peer)
         for data in references:
-            peer.say(message("slots", sequence=1), header(5), data)
+            peer.say(message("slots", sequence=1, blocks=[header(5), data]))
         assert peer.registry.failures == 0
         if not peer.frames():
-            answer = peer.say(message("slots", sequence=1), header(), true.encode())
+            answer = peer.say(message("slots", sequence=1, blocks=[header(), true.encode()]))
             assert answer["kind"] == "ack"
         assert peer.frames()
         peer.close()

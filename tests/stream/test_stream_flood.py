@@ -111,7 +111,8 @@ class Garbage:
         return [m.envelope(self.draw.choice(["", "wellcome", "\x00"]), epoch=1)]
 
     def say_slots_of_nobody(self):
-        return [m.envelope("slots", epoch=1, hello=1, sequence=1), self.header(), bytes(40)]
+        blocks = [self.header(), bytes(40)]
+        return [m.envelope("slots", epoch=1, hello=1, sequence=1, blocks=blocks)]
 
     def any(self):
         return self.kinds[self.draw.choice(list(self.kinds))]()

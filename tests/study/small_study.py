@@ -19,7 +19,8 @@ def small_study(**changes):
         },
         "parameters": {"design": "sobol", "simulations": 5, "ranges": {"kappa": [0.05, 0.1]}},
         "task": {"inputs": ["u"], "targets": ["u"], "parameters": ["kappa"]},
-        "model": {"name": "fno", "modes": [4, 4], "hidden_channels": 8, "n_layers": 2},
+        # The quickest to import.
+        "model": {"name": "mlp", "hidden": [32], "activation": "relu"},
         "buffer": {"kind": "reservoir", "capacity": 64, "watermark": 8},
         "training": {
             "batch_size": 4,

@@ -90,7 +90,7 @@ def test_what_differs_is_refused_and_taken_on_with_force(run):
         ("parameters.simulations=50", "roles of all simulations"),
         ("validation.simulations=2", "held out"),
         ("task.lead=2", "shape"),
-        ("model.hidden_channels=9", "weights"),
+        ("model.hidden=[9]", "weights"),
         ("buffer.kind=fifo", "buffer of that kind"),
     ],
 )
@@ -109,10 +109,12 @@ def test_an_edit_by_hand_is_noticed(run):
         propose(run)
     study, found = propose(run, force=True)
     assert study.training.batch_size == 2 and len(found) == 1
-    edit(run, model={"n_layers": 7})
-    with pytest.raises(InputError, match=r"was edited: model\.n_layers: 2 → 7 cannot change"):
+    edit(run, model={"activation": "gelu"})
+    with pytest.raises(
+        InputError, match=r"was edited: model\.activation: relu → gelu cannot change"
+    ):
         propose(run, force=True)
-    edit(run, training={"batch_size": 4}, model={"n_layers": 2})
+    edit(run, training={"batch_size": 4}, model={"activation": "relu"})
     assert propose(run)[1] == []
 
 
@@ -135,8 +137,8 @@ def test_the_command_lists_and_refuses(command, run, write_study):
     before = {p: p.read_bytes() for p in (run.study, run.lineage)}
     line = one_line(command("resume", run.path, "--study", changed))
     assert "cluster.retries: 1 → 4" in line and "--force" in line
-    line = one_line(command("resume", run.path, "--set", "model.n_layers=3", "--force"))
-    assert "model.n_layers: 2 → 3 cannot change in a run" in line
+    line = one_line(command("resume", run.path, "--set", "model.activation=tanh", "--force"))
+    assert "model.activation: relu → tanh cannot change in a run" in line
     assert before == {p: p.read_bytes() for p in before}
 
 

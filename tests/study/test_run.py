@@ -19,7 +19,9 @@ def finished(tmp_path_factory):
     from small_study import sciml, small_study
 
     folder = tmp_path_factory.mktemp("study")
-    (folder / "study.yaml").write_text(yaml.safe_dump(small_study()))
+    study = small_study()
+    study["training"]["phases"][0]["steps"] = 100_000  # the stream ends before
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
     process = sciml("run", folder / "study.yaml", "--out", folder / "run")
     log = folder / "run/logs/trainer.log"
     assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
@@ -85,7 +87,7 @@ def test_open_run_gives_study_metrics_summary(finished):
 
     run = sciml.open_run(finished[0])
     assert run.study.training.batch_size == 4
-    # 55 samples in batches of 4, drawn once each: the stream ends before the 20 steps are done.
+    # 55 samples in batches of 4 are 13 steps and a rest; draws from a slow stream repeat.
     assert run.summary["ended"] == "source"
     assert [m["step"] for m in run.metrics][-1] == run.summary["steps"] >= 13
     assert run.summary["validation_simulations"] == 1

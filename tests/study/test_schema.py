@@ -6,6 +6,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.study import dump_study, load_study
 from sciml.study.text import dump, parse
+from sciml.training import Options
 
 MINIMAL = """\
 solver:
@@ -57,6 +58,8 @@ def test_dump_gives_back_an_equal_study(load):
         "training.phases=[{lr: 1e-3, steps: 10}, {optimizer: lbfgs, lr: 1, steps: 3}]",
         "stream.spool_limit=3GB",
         "cluster.walltime=10:00:00",
+        "training.augment={symmetries: [flips], vectors: [{x: u}]}",
+        "training.noise=1e-2",
     )
     text = dump_study(study)
     assert load(text) == study
@@ -113,6 +116,35 @@ def test_overrides_reach_every_place(load):
     assert study.name == "a.b-c_2"
 
 
+def test_options_of_the_loop_in_short_and_at_length(load):
+    short = load(
+        MINIMAL,
+        "task.unroll=3",
+        "training.ema=0.99",
+        "training.augment=square",
+        "training.pushforward=2",
+        "training.noise=0.01",
+        "training.accumulate=4",
+    )
+    long = load(
+        MINIMAL,
+        "task.unroll=3",
+        "training.ema={decay: 0.99}",
+        "training.augment={symmetries: [square]}",
+        "training.pushforward={steps: 2}",
+        "training.noise=0.01",
+        "training.accumulate=4",
+    )
+    assert short == long
+    expected = Options(ema=0.99, augment="square", pushforward=2, noise=0.01, accumulate=4)
+    assert short.training.options() == expected
+    assert load().training.options() == Options()
+    off = load(MINIMAL, "training.ema=0", "training.pushforward=0", "training.noise=0")
+    assert off.training.options() == Options()
+    fast = load(MINIMAL, "training.autocast=bfloat16", "training.compile=true")
+    assert fast.training.options() == Options(autocast="bfloat16", compile=True)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -156,6 +188,20 @@ def test_overrides_reach_every_place(load):
         ("task.history=0", "task: inputs ('u',) with history=0"),
         ("task={inputs: [a], targets: [u], increment: true}", "task: increment: true needs"),
         ("task.inputs=[]", "task: no targets"),
+        ("training.ema={decy: 0.9}", "unknown key 'training.ema.decy'; did you mean 'decay'?"),
+        ("training.ema=1", "training.ema.decay: got 1; expected less than 1"),
+        ("training.augment=squares", "training.augment.symmetries.0: got 'squares'; did you mean"),
+        ("training.augment={symmetry: [flips]}", "unknown key 'training.augment.symmetry'"),
+        (
+            "training.augment={symmetries: [flips], vectors: [{w: u}]}",
+            "training.augment: component along 'w' of a vector",
+        ),
+        ("training.pushforward={steps: 1, drew: last}", "did you mean 'draw'?"),
+        ("training.pushforward=2", "training.pushforward: 2 steps leave none of the targets"),
+        ("training.autocast=float16", "training.autocast: got 'float16'; "),
+        ("training.noise=-1", "training.noise: got -1; expected greater than or equal to 0"),
+        ("training.compile=fast", "training.compile: got 'fast'; expected a valid boolean"),
+        ("training.phases=[{rise: 0}]", "training.phases.0.rise: got 0; expected greater than 0"),
         ("training.phases=[]", "training.phases: got []; list should have at least 1 item"),
         ("training.phases=[{schedule: cosine}]", "schedule 'cosine' needs to know its end"),
         ("training.device=gpu", "training.device: got 'gpu'"),

@@ -106,7 +106,7 @@ def test_leaves_what_a_run_leaves(recorded, study, tmp_path, mode):
     assert [p.name for p in run.validation.iterdir()] == ["simulation-00002.nc"]
     assert list(run.checkpoints.glob("step-00000060/model.safetensors"))
     # Learned something: the last loss is well below the one that no change at all would give.
-    assert loaded.summary["loss"] < 0.07
+    assert loaded.summary["loss"] < 0.1
     # The held-out simulation, a thousand times as large, is not in the scaling.
     normalizer = loaded.surrogate().normalizer
     assert float(normalizer.std("u")) < 2.0 and bool(normalizer.fixed)

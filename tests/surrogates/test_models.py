@@ -1,19 +1,29 @@
 """What holds for every registered model."""
 
+import numpy as np
 import pytest
 import torch
 
-from sciml.errors import InputError
+import sciml
+from sciml.domain import Field, Grid
+from sciml.domain.dataset import domain_of, to_dataset
+from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of
 from sciml.surrogates import Normalizer, Statistics, Surrogate, collate, registry
 
 SMALL = {
+    "cnn": {"width": 6, "blocks": 1, "dilations": (1, 2)},
     "deeponet": {"branch": (12,), "trunk": (12,), "basis": 6},
     "fno": {"modes": 4, "hidden_channels": 6, "n_layers": 2},
     "mionet": {"branch": (12,), "trunk": (12,), "basis": 6},
+    "mgno": {"width": 6, "n_layers": 2, "levels": 2},
     "mlp": {"hidden": (12,), "activation": "tanh"},
     "pod_deeponet": {"branch": (12,), "basis": 1},
+    "tfno": {"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3},
+    "unet": {"width": 6, "levels": 2},
+    "uno": {"modes": 4, "hidden_channels": 4, "levels": 1},
+    "vit": {"width": 8, "patch": 3, "layers": 1, "heads": 2},
 }
 
 
@@ -31,6 +41,11 @@ def test_every_model_is_in_the_zoo():
 
 @pytest.fixture(params=sorted(SMALL))
 def name(request):
+    return request.param
+
+
+@pytest.fixture(params=[n for n in sorted(SMALL) if ".grid." in registry.MODELS[n]])
+def grid_model(request):
     return request.param
 
 
@@ -82,8 +97,6 @@ def test_saved_and_loaded_it_is_the_same(made, tmp_path):
 
 
 def test_predict_keeps_coordinates(name, heat_dataset, step_task):
-    from sciml.domain.dataset import domain_of
-
     domain = domain_of(heat_dataset)
     surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain)
     prepare(surrogate, samples_of(heat_dataset, step_task))
@@ -94,17 +107,55 @@ def test_predict_keeps_coordinates(name, heat_dataset, step_task):
     assert out.u.dims == heat_dataset.u.dims
 
 
-def test_float64(name, grid_samples, step_task):
-    samples = grid_samples(step_task, (8, 6), 2)
-    surrogate = Surrogate.build(
-        {"name": name, **SMALL[name]}, step_task, samples[0].simulation.domain
-    ).double()
+def test_float64_throughout(name, heat_dataset, step_task, tmp_path):
+    surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain_of(heat_dataset))
+    prepare(surrogate, samples_of(heat_dataset, step_task))
+    surrogate.double()
+    out = surrogate.predict(heat_dataset)
+    assert out.u.dtype == np.float64
+    surrogate.save(tmp_path)
+    assert Surrogate.load(tmp_path).predict(heat_dataset).identical(out)
+
+
+def test_bfloat16_is_finite_and_near_float32(made):
+    surrogate, batch, _ = made
+    exact = surrogate(batch)["u"]
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = surrogate(batch)["u"]
+    assert (rough.float() - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    "name",
+    # Tracing takes seconds a model.
+    [n if n in ("fno", "mlp") else pytest.param(n, marks=pytest.mark.slow) for n in sorted(SMALL)],
+)
+def test_the_exported_program_gives_the_same(tmp_path, name, grid_samples, step_task):
+    shape = (9, 6)
+    samples = grid_samples(step_task, shape, 3, ("open",) * len(shape))
+    domain = samples[0].simulation.domain
+    surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain)
     prepare(surrogate, samples)
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert surrogate(collate(samples, step_task))["u"].dtype is torch.float64
-    finally:
-        torch.set_default_dtype(torch.float32)
+    batch = collate(samples, step_task)
+    surrogate.export(tmp_path / "model.pt2", collate(samples[:1], step_task))
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    out = program(batch.inputs, batch.parameters, batch.time, batch.static)
+    torch.testing.assert_close(out["u"], surrogate(batch)["u"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_same_gradients(made):
+    """In one graph, without a break."""
+    surrogate, _, _ = made
+    model, x = surrogate.model, torch.randn(3, 2, 8, 6)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    grads = []
+    for one in (model, compiled):
+        model.zero_grad()
+        one(x).square().sum().backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
 def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
@@ -115,7 +166,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 
 
 def test_unknown_models_are_listed(step_task):
-    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: deeponet, fno, mionet, mlp"):
+    with pytest.raises(InputError, match=r"did you mean 'fno'.*known: .*fno.*mlp.*uno"):
         registry.build("fmo", step_task, None)
 
 
@@ -131,50 +182,78 @@ def test_parameters_and_time_to_field(grid_samples):
         registry.build("fno", task, domain)
 
 
-def test_fno_names_the_numbers_of_a_grid_too_small(grid_samples, step_task):
-    domain = grid_samples(step_task, (8, 6))[0].simulation.domain
-    with pytest.raises(InputError, match=r"modes \(12, 12\) on a grid of shape \(8, 6\)"):
-        registry.build("fno", step_task, domain, modes=12)
-    model = registry.build("fno", step_task, domain, **SMALL["fno"])
-    with pytest.raises(InputError, match=r"grid \(8, 3\) is too small for modes \(4, 4\)"):
-        model(torch.zeros(1, 2, 8, 3))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_wrong_channels_and_axes_are_named(grid_model, dims, grid_samples, step_task):
+    shape = (10, 9, 8)[:dims]
+    domain = grid_samples(step_task, shape, 1)[0].simulation.domain
+    model = registry.build(grid_model, step_task, domain, **SMALL[grid_model])
+    with pytest.raises(InputError, match="input has 5 channels; it was built for 2"):
+        model(torch.zeros(1, 5, *shape))
+    with pytest.raises(InputError, match=r"expected \(batch, 2, \*space\)"):
+        model(torch.zeros(1, 2, *shape, 4))
 
 
-def test_fno_pads_axes_that_do_not_close(grid_samples, step_task):
-    """On a torus shifts commute with the FNO; with walls they must not, and it sees positions."""
-    torch.manual_seed(1)
-    x = torch.randn(1, 2, 8, 8)
-    for boundary, commutes in ((("periodic",) * 2, True), (("dirichlet",) * 2, False)):
-        domain = grid_samples(step_task, (8, 8), 1, boundary)[0].simulation.domain
-        model = registry.build("fno", step_task, domain, **SMALL["fno"])
-        shifted = torch.roll(model(x), 2, -1)
-        assert torch.allclose(model(torch.roll(x, 2, -1)), shifted, atol=1e-4) == commutes
+def test_fields_are_needed(grid_model, grid_samples):
+    task = Task((), ("u",), history=0, parameters=("a",))
+    domain = grid_samples(task, (5, 4), 1)[0].simulation.domain
+    with pytest.raises(InputError, match="no input fields"):
+        registry.build(grid_model, task, domain)
 
 
-@pytest.mark.parametrize(
-    ("boundary", "padded"),
-    [
-        (("periodic", "periodic"), (16, 8)),
-        (("dirichlet", "periodic"), (18, 8)),
-        (("open",) * 2, (18, 9)),
-    ],
-)
-def test_fno_pads_by_the_boundary(grid_samples, step_task, boundary, padded):
-    domain = grid_samples(step_task, (16, 8), 1, boundary)[0].simulation.domain
-    model = registry.build("fno", step_task, domain, **SMALL["fno"])
-    seen = []
-    model.net.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    assert model(torch.randn(1, 2, 16, 8)).shape[2:] == (16, 8)
-    assert seen[0].shape[2:] == padded
-    if padded == (18, 8):
-        # The padding joins the last line to the first one without a jump.
-        line = seen[0][0, 0, :, 0]
-        step = (line[0] - line[15]) / 3
-        torch.testing.assert_close(line[16:], line[15] + step * torch.tensor([1.0, 2.0]))
+def test_spacing_that_changes_is_refused(grid_model, heat_dataset, step_task):
+    stretched = heat_dataset.assign_coords(x=heat_dataset.x**2)
+    del stretched.x.attrs["boundary"], stretched.x.attrs["extent"]
+    with pytest.raises(DomainError, match=r"axis 'x' is not uniform.*ds\.interp.*'deeponet'"):
+        sciml.fit({"name": grid_model, **SMALL[grid_model]}, stretched, step_task, epochs=1)
+    surrogate = Surrogate.build(
+        {"name": grid_model, **SMALL[grid_model]}, step_task, domain_of(heat_dataset)
+    )
+    with pytest.raises(DomainError, match="axis 'x' is not uniform"):
+        surrogate.predict(stretched)
 
 
-def test_fno_prints_nothing_and_its_state_holds_tensors_only(capfd, grid_samples, step_task):
+def test_nan_is_named_with_its_sample(grid_model, heat_dataset, step_task):
+    surrogate = Surrogate.build(
+        {"name": grid_model, **SMALL[grid_model]}, step_task, domain_of(heat_dataset)
+    )
+    field, parameter = heat_dataset.copy(deep=True), heat_dataset.copy(deep=True)
+    field.u[1, 2, 3, 4] = np.nan
+    parameter.kappa[1] = np.nan
+    for ds, named in ((field, "'u' has 1 NaN in sample 1"), (parameter, "'kappa' has 1 NaN")):
+        with pytest.raises(InputError, match=named):
+            sciml.fit({"name": grid_model, **SMALL[grid_model]}, ds, step_task, epochs=1)
+        with pytest.raises(InputError, match=named.replace("sample 1", "sample 0")):
+            surrogate.predict(ds.isel(sample=[1]))
+
+
+def test_predictions_at_another_resolution(name, rng, step_task):
+    """An operator goes to finer grids, with one answer; other models refuse and name operators."""
+    coarse, fine = (_waves(rng, shape, step_task) for shape in ((12, 10), (24, 20)))
+    surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain_of(coarse))
+    if getattr(surrogate.model, "any_resolution", None) is False:
+        with pytest.raises(InputError, match=r"\(24, 20\) points.*any resolution: fno"):
+            surrogate.predict(fine)
+        return
+    out, dense = surrogate.predict(coarse), surrogate.predict(fine)
+    assert dense.x.identical(fine.x)
+    assert surrogate.rollout(fine, 2).u.shape[-2:] == (24, 20)
+    if name in registry.ANY_RESOLUTION:
+        u = dense.u.values[..., ::2, ::2]
+        assert np.linalg.norm(u - out.u.values) < 5e-3 * np.linalg.norm(u)
+
+
+def test_operators_say_so(grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
-    model = registry.build("fno", step_task, domain, **SMALL["fno"])
-    assert capfd.readouterr().out == ""
-    assert all(isinstance(v, torch.Tensor) for v in model.state_dict().values())
+    for operator in registry.ANY_RESOLUTION:
+        model = registry.build(operator, step_task, domain, **SMALL[operator])
+        assert model.any_resolution, operator
+
+
+def _waves(rng, shape, task):
+    """One simulation of the longest waves, which every grid holds."""
+    grid = Grid(shape, ((0.0, 1.2), (0.0, 1.0)), ("periodic", "periodic"), "m")
+    y, x = np.meshgrid(*(2 * np.pi * np.arange(n) / n for n in shape), indexing="ij")
+    u = np.stack([np.sin(x + t) + np.cos(y - x) for t in range(3)]).astype(np.float32)
+    return to_dataset(
+        grid, (Field("u", "K"),), {"u": u}, np.arange(3) * 0.5, parameters={"kappa": 1.0}
+    )

@@ -2,13 +2,14 @@ import pytest
 import torch
 
 from sciml.errors import InputError
-from sciml.surrogates.grid.spectral import SpectralConv, _analysis, _synthesis
+from sciml.surrogates.grid.fourier_series import analysis, resample, synthesis
+from sciml.surrogates.grid.spectral import SpectralConv
 
 
 @pytest.mark.parametrize("shape", [(8,), (9,), (8, 9), (9, 8), (7, 6), (5, 6, 7)])
 def test_all_modes_give_the_field_back(shape):
     u = torch.randn(2, 3, *shape, dtype=torch.float64)
-    back = _synthesis(_analysis(u, shape), shape, shape)
+    back = synthesis(analysis(u, shape), shape, shape)
     torch.testing.assert_close(back, u, atol=1e-12, rtol=0)
 
 
@@ -16,7 +17,7 @@ def test_all_modes_give_the_field_back(shape):
 def test_coefficients_are_those_of_the_fft(shape):
     modes = tuple(5 if i % 2 else 4 for i in range(len(shape)))
     u = torch.randn(1, 2, *shape, dtype=torch.float64)
-    ours = _analysis(u, modes)
+    ours = analysis(u, modes)
     half = modes[-1] // 2 + 1
     full = torch.fft.rfftn(u, dim=tuple(range(2, u.ndim)), norm="forward")
     for axis, kept in enumerate(modes[:-1], start=2):
@@ -43,10 +44,39 @@ def test_refinement_leaves_the_operator_as_it_is():
     torch.testing.assert_close(layer(wave(24))[..., ::2, ::2], layer(wave(12)))
 
 
-def test_gradients():
-    layer = SpectralConv(1, 2, (3, 4)).double()
+@pytest.mark.parametrize("factorization", ["dense", "tucker", "cp", "tt"])
+def test_gradients(factorization):
+    layer = SpectralConv(1, 2, (3, 4), factorization, 0.5).double()
     u = torch.randn(1, 1, 5, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, (u,))
+    names, values = zip(*layer.named_parameters(), strict=True)
+
+    def of_weights(*weights):
+        given = dict(zip(names, weights, strict=True))
+        return torch.func.functional_call(layer, given, (u.detach(), (4, 7)))
+
+    assert torch.autograd.gradcheck(of_weights, values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((9,), (14,)), ((8, 6), (12, 9)), ((5, 6, 7), (8, 7, 9))]
+)
+def test_waves_go_to_another_grid_exactly(shape, other):
+    def wave(space):
+        axes = [torch.arange(n, dtype=torch.float64) / n for n in space]
+        grid = torch.meshgrid(*axes, indexing="ij")
+        return sum(torch.cos(2 * torch.pi * x + i) for i, x in enumerate(grid))[None, None] + 1
+
+    layer = SpectralConv(1, 1, (4,) * len(shape)).double()
+    torch.testing.assert_close(resample(wave(shape), other), wave(other))
+    torch.testing.assert_close(resample(wave(other), shape), wave(shape))
+    torch.testing.assert_close(layer(wave(shape), other), layer(wave(other)))
+
+
+def test_a_coarser_grid_holds_no_shorter_waves():
+    x = torch.arange(12, dtype=torch.float64) / 12
+    u = (1 + torch.sin(2 * torch.pi * 5 * x))[None, None]
+    torch.testing.assert_close(resample(u, (6,)), torch.ones(1, 1, 6, dtype=torch.float64))
 
 
 def test_too_small_a_grid_is_named():

@@ -152,22 +152,8 @@ def test_a_mesh_survives_saving(tmp_path, mesh_sample):
 
 
 def test_a_model_needs_a_name(step_task):
-    with pytest.raises(InputError, match="expected one of deeponet, fno, mionet, mlp"):
+    with pytest.raises(InputError, match=r"expected one of .*fno, .*mlp"):
         Surrogate.build({"modes": 3}, step_task, None)
-
-
-@pytest.mark.parametrize("name", ["fno", "mlp"])
-def test_the_exported_program_gives_the_same(tmp_path, name, grid_samples, step_task):
-    options = {"fno": {"modes": 4, "hidden_channels": 4, "n_layers": 1}, "mlp": {"hidden": [4]}}
-    samples = grid_samples(step_task, (8, 6), 3)
-    domain = samples[0].simulation.domain
-    surrogate = Surrogate.build({"name": name, **options[name]}, step_task, domain)
-    surrogate.normalizer.update(samples)
-    batch = collate(samples, step_task)
-    surrogate.export(tmp_path / "model.pt2", collate(samples[:1], step_task))
-    program = torch.export.load(tmp_path / "model.pt2").module()
-    out = program(batch.inputs, batch.parameters, batch.time, batch.static)
-    torch.testing.assert_close(out["u"], surrogate(batch)["u"], atol=1e-6, rtol=1e-5)
 
 
 def test_mlp_names_unknown_activations_and_wrong_sizes():

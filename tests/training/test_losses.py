@@ -4,7 +4,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.surrogates import Batch
-from sciml.training.losses import LOSSES, h1, loss, mse, norms, relative_l2
+from sciml.training.losses import LOSSES, h1, h1_spectral, loss, mse, norms, relative_l2
 
 
 def grid_batch(n, periodic, length=1.0):
@@ -76,9 +76,41 @@ def test_h1_in_two_dimensions_sums_the_axes():
     assert value.item() == pytest.approx((expected / 24).sqrt().item(), rel=1e-5)
 
 
-def test_h1_off_a_grid_is_refused():
+@pytest.mark.parametrize("function", [h1, h1_spectral])
+def test_h1_off_a_grid_is_refused(function):
     with pytest.raises(InputError, match="kind 'mesh'"):
-        h1(torch.zeros(3, 1), torch.zeros(3, 1), Batch(inputs={}, size=1, kind="mesh"))
+        function(torch.zeros(3, 1), torch.zeros(3, 1), Batch(inputs={}, size=1, kind="mesh"))
+
+
+@pytest.mark.parametrize("n", [16, 17])
+@pytest.mark.parametrize("length", [1.0, 30.0])
+def test_spectral_h1_of_waves_is_exact_at_any_length(n, length):
+    """‖cos(mx + ly)‖² is that of L2 times 1 + m² + l², where h1 has (2πm/L)² and less."""
+    x, y = torch.meshgrid(*[2 * torch.pi * torch.arange(n) / n] * 2, indexing="ij")
+    spacing = torch.full((2, 2), length / n)
+    geometry = {"spacing": spacing, "periodic": torch.tensor([True, True])}
+    batch = Batch(inputs={}, geometry=geometry, size=2)
+    target = torch.cos(x + 2 * y).expand(2, 1, n, n)
+    error = 0.1 * torch.cos(5 * x - 3 * y)
+    expected = 0.1 * np.sqrt((1 + 25 + 9) / (1 + 1 + 4))
+    assert h1_spectral(target + error, target, batch).item() == pytest.approx(expected, rel=1e-4)
+    assert h1(target + error, target, batch).item() != pytest.approx(expected, rel=2e-2)
+
+
+def test_spectral_h1_counts_every_coefficient_once():
+    """Against the whole transform, on an even axis, whose shortest wave has no conjugate."""
+    target, error = torch.randn(2, 3, 6, 8), torch.randn(2, 3, 6, 8)
+    k = [torch.fft.fftfreq(m, 1 / m) for m in (6, 8)]
+    weight = (1 + k[0][:, None] ** 2 + k[1] ** 2).sqrt()
+    norm = [(weight * torch.fft.fft2(v)).flatten(2).norm(dim=2) for v in (error, target)]
+    value = h1_spectral(target + error, target, Batch(inputs={}, geometry={"spacing": None}))
+    assert value.item() == pytest.approx((norm[0] / norm[1]).mean().item(), rel=1e-4)
+
+
+def test_spectral_h1_of_no_error_has_a_gradient():
+    output = torch.randn(1, 1, 8, requires_grad=True)
+    h1_spectral(output, output.detach(), grid_batch(8, True)).backward()
+    assert torch.isfinite(output.grad).all()
 
 
 def test_mse():

@@ -40,8 +40,31 @@ def test_onecycle_rises_then_falls():
     found = rates(Phase(lr=1.0, schedule="onecycle", steps=100), 100)
     assert found[0] == pytest.approx(1 / 25)
     assert max(found) == pytest.approx(1.0)
-    assert found.index(max(found)) == 30
-    assert found[-1] < 0.01
+    assert found.index(max(found)) == 29
+    assert found[-1] == 0.0
+
+
+@pytest.mark.parametrize(("rise", "start", "final"), [(0.3, 1 / 25, 4e-6), (0.2, 0.5, 0.005)])
+@pytest.mark.parametrize("steps", [10, 97])
+def test_onecycle_is_that_of_torch(rise, start, final, steps):
+    """The second case is what MgNO was trained with: up from lr/2, down to lr/2/100."""
+    weight = nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=0.4,
+        total_steps=steps,
+        pct_start=rise,
+        div_factor=1 / start,
+        final_div_factor=start / final,
+    )
+    expected = [schedule.get_last_lr()[0]]
+    for _ in range(steps - 1):
+        optimizer.step()
+        schedule.step()
+        expected.append(schedule.get_last_lr()[0])
+    phase = Phase(lr=0.4, schedule="onecycle", rise=rise, start=start, final=final)
+    assert rates(phase, steps) == pytest.approx(expected, rel=1e-9)
 
 
 def test_warmup_rises_linearly_and_comes_before_the_schedule():
@@ -198,6 +221,8 @@ def test_phases_come_from_plain_keys():
         {"lr": -1.0},
         {"clip": 0.0},
         {"warmup": -1},
+        {"rise": 0.0},
+        {"start": 2.0},
         {"steps": 3, "epochs": 2},
     ],
     ids=str,

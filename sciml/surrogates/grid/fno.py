@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +11,16 @@ from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
-from sciml.surrogates.grid.geometry import close, field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import (
+    closed,
+    cropped,
+    expect_channels,
+    expect_points,
+    field_to_field,
+    modes_on,
+    with_coordinates,
+)
+from sciml.surrogates.grid.neuraloperator import neuraloperator
 from sciml.surrogates.grid.spectral import SpectralConv
 
 
@@ -27,7 +32,8 @@ class FNO(nn.Module):
 
     Lifting, blocks and projection are neuraloperator's; the spectral convolution in them is
     :class:`~sciml.surrogates.grid.spectral.SpectralConv`, since neuraloperator 2.0 shifts
-    frequencies by one on axes of odd length and computes in complex64 only.
+    frequencies by one on axes of odd length and computes in complex64 only. Ours computes with real
+    numbers in any dtype, so that no device needs complex ones.
 
     Args:
         in_channels, out_channels: fields, static fields and scalars in; fields out.
@@ -37,13 +43,14 @@ class FNO(nn.Module):
         n_layers: Fourier layers.
         periodic: whether each axis is; the other axes are padded, since the Fourier series of a
             field that does not close would ring at the boundary.
-        padding: points added to a non-periodic axis, as a part of its length.
+        padding: what is added to a non-periodic axis, as a part of its length.
         positions: append the coordinates, from 0 to 1, as channels. ``None``: only if an axis is
             not periodic, since on a torus no point differs from another.
         neuralop: further arguments of ``neuralop.models.FNO``.
 
     Raises:
-        InputError: modes and periodic of different lengths; a grid smaller than the modes.
+        InputError: modes and periodic of different lengths; a grid smaller than the modes; another
+            number of channels.
 
     Good values: 4 layers, width 24–64, modes more than twice the largest wave number that matters.
     Fails where waves beyond that matter: at shocks, or on data rougher than the modes. Random heat,
@@ -52,6 +59,8 @@ class FNO(nn.Module):
 
     Source: Li et al., ICLR 2021, arXiv 2010.08895, eqs. (2) and (4).
     """
+
+    any_resolution = True
 
     def __init__(
         self,
@@ -66,6 +75,7 @@ class FNO(nn.Module):
         **neuralop: object,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.modes = tuple(int(m) for m in modes)
         self.periodic = (True,) * len(self.modes) if periodic is None else tuple(periodic)
         if len(self.periodic) != len(self.modes) or not 1 <= len(self.modes) <= 3:
@@ -76,7 +86,7 @@ class FNO(nn.Module):
         self.padding = padding
         self.positions = (not all(self.periodic)) if positions is None else positions
         neuralop.setdefault("conv_module", SpectralConv)
-        self.net = _neuralop()(
+        self.net = neuraloperator("FNO")(
             n_modes=self.modes,
             in_channels=in_channels + (len(self.modes) if self.positions else 0),
             out_channels=out_channels,
@@ -91,22 +101,12 @@ class FNO(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
+        expect_channels("FNO", x, self.in_channels, len(self.modes))
         space = x.shape[2:]
-        for n, kept in zip(space, self.modes, strict=True):
-            if n < kept:
-                raise InputError(
-                    f"FNO: grid {tuple(space)} is too small for modes {self.modes}; every axis "
-                    "needs at least as many points as modes: lower the modes or refine the grid"
-                )
+        expect_points("FNO", space, self.modes)
         if self.positions:
             x = with_coordinates(x, self.periodic)
-        for axis, periodic in enumerate(self.periodic):
-            if not periodic:
-                x = close(x, 2 + axis, max(1, round(self.padding * space[axis])))
-        x = self.net(x)
-        for axis, n in enumerate(space):
-            x = x.narrow(2 + axis, 0, n)
-        return x
+        return cropped(self.net(closed(x, self.periodic, self.padding)), space)
 
 
 def build(
@@ -130,19 +130,11 @@ def build(
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
     domain = field_to_field("fno", task, domain)
-    if modes is None:
-        modes = [min(16, n) for n in domain.shape]
-    kept = (modes,) * domain.ndim if isinstance(modes, int) else tuple(modes)
-    if len(kept) != domain.ndim or any(m > n or m < 1 for m, n in zip(kept, domain.shape)):  # noqa: B905
-        raise InputError(
-            f"model 'fno': modes {kept} on a grid of shape {domain.shape}; expected one number an "
-            "axis, from 1 to its number of points"
-        )
     given, wanted = channels(task)
     return FNO(
         given,
         wanted,
-        kept,
+        modes_on("fno", domain, modes),
         hidden_channels=hidden_channels,
         n_layers=n_layers,
         periodic=[b == "periodic" for b in domain.boundary],
@@ -153,15 +145,6 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-
-
-def _neuralop() -> type[nn.Module]:
-    """neuraloperator's FNO; its import takes seconds and has wandb print and warn."""
-    os.environ.setdefault("WANDB_SILENT", "true")
-    with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        warnings.simplefilter("ignore")
-        from neuralop.models import FNO as NeuralopFNO
-    return NeuralopFNO
 
 
 def _drop_metadata(module: nn.Module, state: dict, prefix: str, local: dict) -> None:

@@ -1,66 +1,22 @@
-"""The Darcy program: its stated order, exact layers, its coefficients, and bad input."""
-
-import importlib.util
-import subprocess
-from types import SimpleNamespace
+"""The Darcy program: exact layers, its coefficients, and bad input."""
 
 import numpy as np
 import pytest
-import xarray as xr
+from programs import ALONE, made, started
 
 from sciml.domain import Grid
 from sciml.equations import darcy
 from sciml.errors import InputError
 from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, Multigrid, Sum
-from sciml.share import find
-from sciml.solver.flags import parse
-from sciml.solver.mpirun import command, environment
-
-ALONE = SimpleNamespace(rank=0, size=1)
-
-
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("darcy_program", find("solvers/darcy.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Darcy
-
-
-def started(program, words, **methods):
-    run = program(parse(program, words.split()))
-    for name, method in methods.items():
-        setattr(run, name, method(run))
-    run.start(ALONE)
-    return run
-
-
-def manufactured(program, n):
-    """Largest error of u on n × n points, relative to the largest u."""
-    points = np.ix_(*[np.linspace(0.0, 1.0, n)] * 2)
-    inner = np.s_[1:-1, 1:-1]
-    run = started(
-        program,
-        f"--shape {n} {n} --tolerance 1e-12",
-        coefficient=lambda run: lambda number: darcy.manufactured_coefficient(points),
-        source=lambda run: lambda: darcy.manufactured_source(points)[inner],
-    )
-    return np.abs(run.state()["u"] - darcy.manufactured_solution(points)).max()
-
-
-def test_order_in_space(program):
-    errors = [manufactured(program, n) for n in (17, 33, 65, 129)]
-    rates = np.log2(np.divide(errors[:-1], errors[1:]))
-    assert np.abs(rates - program.order_space).max() < 0.1, f"errors {errors}, rates {rates}"
 
 
 @pytest.mark.parametrize("coefficient", ["thresholded", "smooth"])
-def test_converges_for_random_coefficients(program, coefficient):
+def test_converges_for_random_coefficients(coefficient):
     """Against a grid twice as fine as the finest: order 2 for smooth ones, 1 or more for jumps."""
     fields = {}
     for n in (33, 65, 129, 257):
         words = f"--shape {n} {n} --coefficient {coefficient} --seed 3 --modes 16"
-        u = started(program, words).state()["u"]
+        u = started("darcy", words).state()["u"]
         fields[n] = u[:: (n - 1) // 32, :: (n - 1) // 32]
     errors = [np.linalg.norm(fields[n] - fields[257]) for n in (33, 65, 129)]
     rates = np.log2(np.divide(errors[:-1], errors[1:]))
@@ -95,19 +51,19 @@ def test_layers_are_exact():
     np.testing.assert_allclose(-k * np.diff(got[3]) / h, darcy.harmonic_mean(values, widths) * 2.0)
 
 
-def test_both_phases_are_in_every_sample(program):
+def test_both_phases_are_in_every_sample():
     """As in the published files of FNO's Darcy flow: a share of 0.50 ± 0.05, from 0.34 to 0.64; with the
     mean of g it would be 0.50 ± 0.33, and one sample in eight uniform."""
-    run = started(program, "--shape 33 33 --modes 32 --seed 1")
+    run = started("darcy", "--shape 33 33 --modes 32 --seed 1")
     shares = np.array([(run.coefficient(n) == run.given.high).mean() for n in range(200)])
     assert abs(shares.mean() - 0.5) < 0.02
     assert 0.04 < shares.std() < 0.08 and shares.min() > 0.2 and shares.max() < 0.8
 
 
 @pytest.mark.parametrize("coefficient", ["smooth", "thresholded", "rough", "multiscale"])
-def test_frames_are_samples_of_their_own(program, coefficient):
+def test_frames_are_samples_of_their_own(coefficient):
     words = f"--shape 40 36 --coefficient {coefficient} --seed 4"
-    run = started(program, words)
+    run = started("darcy", words)
     first = {name: field.copy() for name, field in run.state().items()}
     assert run.step(0) == 1.0
     second = {name: field.copy() for name, field in run.state().items()}
@@ -121,16 +77,16 @@ def test_frames_are_samples_of_their_own(program, coefficient):
         assert u[1:-1, 1:-1].min() > 0.0  # the maximum principle
         assert not u[[0, -1]].any() and not u[:, [0, -1]].any()
     # Whatever was solved for before, a sample depends on the seed and its number alone.
-    again = started(program, words)
+    again = started("darcy", words)
     again.sample(1)
     np.testing.assert_array_equal(again.state()["u"], second["u"])
-    other = started(program, words.replace("--seed 4", "--seed 5"))
+    other = started("darcy", words.replace("--seed 4", "--seed 5"))
     assert np.abs(other.state()["a"] - second["a"]).max() > 0.1
 
 
-def test_balance_of_source_and_flux(program):
+def test_balance_of_source_and_flux():
     """What the source gives leaves through the walls."""
-    run = started(program, "--shape 50 50 --source 3 --tolerance 1e-12")
+    run = started("darcy", "--shape 50 50 --source 3 --tolerance 1e-12")
     u = run.state()["u"]
     k = [run.operator.halo.owned(f) for f in run.operator.faces]
     # Faces between walls and their neighbors, each flux times the side of a cell over its area.
@@ -153,32 +109,10 @@ def test_balance_of_source_and_flux(program):
         ("--permeability 3", "unknown flag --permeability"),
     ],
 )
-def test_bad_input_is_one_line(program, words, message):
+def test_bad_input_is_one_line(words, message):
     with pytest.raises(InputError) as caught:
-        program(parse(program, words.split()))
+        made("darcy", words)
     assert message in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_same_fields_on_any_ranks(tmp_path):
-    fields = {}
-    for ranks in (1, 2, 3, 4):
-        out = tmp_path / f"{ranks}.nc"
-        words = f"--shape 85 70 --steps 2 --seed 5 --tolerance 1e-12 --out {out}".split()
-        done = subprocess.run(
-            command(find("solvers/darcy.py"), ranks, words),
-            env=environment(), capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        with xr.open_dataset(out) as ds:
-            fields[ranks] = ds.load()
-    one = fields[1]
-    assert one.u.shape == (3, 85, 70) and list(one.time.values) == [0.0, 1.0, 2.0]
-    for ranks in (2, 3, 4):
-        many = fields[ranks]
-        np.testing.assert_array_equal(many.a.values, one.a.values)
-        # Solves end at a residual of 1e-12, in other places for other orders of addition.
-        difference = np.linalg.norm(many.u.values - one.u.values)
-        assert difference <= 1e-11 * np.linalg.norm(one.u.values)
 
 
 def test_a_task_must_not_advance_samples_in_time():

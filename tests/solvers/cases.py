@@ -1,10 +1,21 @@
-"""Small cases of every program but heat, which has its own tests of ranks: name, program, flags.
+"""Small cases of every program: name, program, flags.
 
 Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new program adds its line.
 Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
 """
 
 CASES = {
+    f"heat-{scheme}-{boundary}-{initial}": (
+        "heat",
+        f"--shape 16 15 --steps 20 --every 5 --dt 0.02 --kappa 0.03 --seed 5 --scheme {scheme} "
+        f"--boundary {boundary} --initial {initial}",
+    )
+    for scheme in ("explicit", "crank-nicolson")
+    for boundary in ("periodic", "dirichlet")
+    for initial in ("smooth", "piecewise")
+}
+
+CASES |= {
     "advection-diffusion": (
         "advection_diffusion",
         "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",

@@ -1,4 +1,4 @@
-"""The heat program: its stated order, exact solutions, and what diffusion keeps."""
+"""The heat program: exact solutions, and what diffusion keeps."""
 
 import numpy as np
 import pytest
@@ -10,59 +10,15 @@ from sciml.parallel.laplacian import WORTH_COMPILING
 KAPPA, END = 0.05, 0.2
 
 
-def exact(program, t, mode):
-    wave = heat.periodic_mode if program.periodic else heat.dirichlet_mode
-    points = np.ix_(*(program.grid.coordinates(axis) for axis in (0, 1)))
-    return 1.0 + wave(points, t, mode, (1.0, 1.0), KAPPA)
+@pytest.fixture
+def march(simulated):
+    """Temperatures after each step, times, the program."""
 
+    def run(**options):
+        states, times, program = simulated("heat", **options)
+        return [state["u"] for state in states], times, program
 
-def error_of(march, n, steps, scheme, boundary, reference=None):
-    states, times, program = march(
-        shape=(n, n),
-        steps=steps,
-        dt=END / steps,
-        scheme=scheme,
-        boundary=boundary,
-        initial="mode",
-        mode=(2, 1),
-        kappa=KAPPA,
-    )
-    assert times[-1] == pytest.approx(END)
-    wanted = exact(program, END, (2, 1)) if reference is None else reference
-    return np.sqrt(((states[-1] - wanted) ** 2).mean()), states[-1]
-
-
-def rates(errors):
-    return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
-
-
-@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
-def test_order_in_space(march, heat_program, boundary):
-    # Crank–Nicolson with steps short enough that only the error in space is seen.
-    wall = boundary == "dirichlet"
-    errors = [error_of(march, n + wall, 40, "crank-nicolson", boundary)[0] for n in (8, 16, 32)]
-    measured = rates(errors)
-    stated = heat_program.order_space
-    assert np.abs(measured - stated).max() < 0.15, f"errors {errors}, rates {measured}"
-
-
-@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
-@pytest.mark.parametrize(("scheme", "steps"), [("explicit", 20), ("crank-nicolson", 4)])
-def test_order_in_time(march, heat_program, scheme, steps, boundary):
-    n = 12 + (boundary == "dirichlet")
-    # Against the same grid with steps so short that only the error in space is left.
-    _, reference = error_of(march, n, 1024, "crank-nicolson", boundary)
-    errors = [
-        error_of(march, n, steps * refine, scheme, boundary, reference)[0] for refine in (1, 2, 4)
-    ]
-    measured = rates(errors)
-    stated = heat_program.order_time[scheme]
-    assert np.abs(measured - stated).max() < 0.1, f"errors {errors}, rates {measured}"
-
-
-def test_every_scheme_states_its_order(heat_program):
-    schemes = next(o for o in heat_program.options if o.name == "scheme").choices
-    assert set(schemes) == set(heat_program.order_time)
+    return run
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])

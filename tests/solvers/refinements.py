@@ -9,7 +9,10 @@ import numpy as np
 from sciml.equations import (
     advection_diffusion,
     burgers_inviscid,
+    darcy,
     forced_burgers,
+    heat,
+    helmholtz,
     shallow_water,
     wave,
 )
@@ -27,6 +30,8 @@ class Refinement:
         runs: flags that change, from coarse to fine, by a factor of 2 each.
         exact: fields by name at the end of a run, from the program; ``None`` if the last of ``runs``
             is the reference: it must be much finer than the others, on the same grid.
+        replaced: methods of the program given anew, as manufactured solutions need it; by name, a
+            function of the program that gives the method.
         scheme: whose order in time is measured; ``None`` for the order in space.
         below, above: by how much the last rate may miss the stated order, and exceed it.
     """
@@ -37,6 +42,7 @@ class Refinement:
     runs: tuple[Mapping[str, Any], ...]
     exact: Callable[[Any, float], Mapping[str, np.ndarray]] | None = None
     scheme: str | None = None
+    replaced: Mapping[str, Callable[[Any], Callable]] | None = None
     below: float = 0.15
     above: float = 0.15
 
@@ -120,7 +126,98 @@ def standing(program, t):
     return {"u": u, "v": v, "c": given.speed}
 
 
+def decayed(program, t):
+    """The Fourier mode of heat.py."""
+    given = program.given
+    wave = heat.periodic_mode if program.periodic else heat.dirichlet_mode
+    points = np.ix_(*(program.grid.coordinates(a) for a in (0, 1)))
+    return {"u": given.mean + wave(points, t, given.mode, (given.length,) * 2, given.kappa)}
+
+
+def unit_square(n):
+    return np.ix_(*[np.linspace(0.0, 1.0, n)] * 2)
+
+
+def seeped(program, t):
+    """The manufactured solution of darcy.py, whose coefficient and source are replaced."""
+    return {"u": darcy.manufactured_solution(unit_square(program.given.shape[0]))}
+
+
+MANUFACTURED_DARCY = {
+    "coefficient": lambda run: (
+        lambda number: darcy.manufactured_coefficient(unit_square(run.given.shape[0]))
+    ),
+    "source": lambda run: (
+        lambda: darcy.manufactured_source(unit_square(run.given.shape[0]))[1:-1, 1:-1]
+    ),
+}
+
+# k around 9: eight eigenvalues lie below k².
+MODE, WAVENUMBER, VARIATION = (3, 2), 9.0, 0.3
+
+
+def medium(n):
+    y, x = unit_square(n)
+    return 1.0 + VARIATION * np.cos(np.pi * y) * np.cos(2.0 * np.pi * x)
+
+
+def scattered(program, t):
+    """The manufactured solution of helmholtz.py, whose medium and load are replaced."""
+    return {"u": helmholtz.manufactured_solution(unit_square(program.given.shape[0]), MODE)}
+
+
+def _load(run):
+    n = run.given.shape[0]
+    source = helmholtz.manufactured_source(unit_square(n), MODE, WAVENUMBER / medium(n))
+    return lambda q: run.points.weighted(source)
+
+
+MANUFACTURED_HELMHOLTZ = {
+    "wave_speed": lambda run: lambda number: medium(run.given.shape[0]),
+    "load": _load,
+}
+
+
 REFINEMENTS = (
+    *(
+        Refinement(
+            f"heat/{boundary}",
+            "heat",
+            # Crank–Nicolson with steps short enough that only the error in space is seen.
+            {"boundary": boundary, "initial": "mode", "mode": (2, 1), "kappa": 0.05,
+             "scheme": "crank-nicolson", "steps": 40, "dt": 5e-3},
+            tuple({"shape": (n + held, n + held)} for n in (8, 16, 32)),
+            decayed,
+        )
+        for boundary, held in (("periodic", 0), ("dirichlet", 1))
+    ),
+    *(
+        refinement
+        for boundary, n in (("periodic", 12), ("dirichlet", 13))
+        for scheme, steps in (("explicit", 20), ("crank-nicolson", 4))
+        for refinement in in_time(
+            f"heat-{boundary}", "heat", (scheme,), 0.2, steps,
+            shape=(n, n), boundary=boundary, initial="mode", mode=(2, 1), kappa=0.05,
+        )
+    ),
+    Refinement(
+        "darcy/points",
+        "darcy",
+        {"steps": 0, "tolerance": 1e-12},
+        tuple({"shape": (n, n)} for n in (17, 33, 65, 129)),
+        seeped,
+        replaced=MANUFACTURED_DARCY,
+    ),
+    Refinement(
+        "helmholtz/points",
+        "helmholtz",
+        {"steps": 0, "omega": 9, "speed": 2, "variation": 0},
+        tuple({"shape": (n, n)} for n in (33, 65, 129)),
+        scattered,
+        replaced=MANUFACTURED_HELMHOLTZ,
+        below=0.25,
+        above=0.25,
+    ),
     Refinement(
         "advection-diffusion/constant",
         "advection_diffusion",

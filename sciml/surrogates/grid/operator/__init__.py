@@ -1,0 +1,1 @@
+"""Layers that are the same operator at every resolution, and the conversion of networks into them."""

@@ -1,0 +1,88 @@
+"""Upsampling by a whole factor, as a transposed convolution with a fixed kernel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.errors import InputError
+from sciml.surrogates.grid.operator.basis import BASES
+from sciml.surrogates.grid.operator.convolution import convolve_transposed, ones_kernel
+from sciml.surrogates.grid.operator.refinement import Refinement
+from sciml.surrogates.grid.operator.resampling import interpolate
+
+_LINEAR = ("linear", "bilinear", "trilinear")
+
+
+class KernelUpsample(nn.Module):
+    """(U u)(x) = ∫ κ(x − y) u(y) dy, κ the box of the nearest value or the hat of lines between points.
+
+    Shapes: ``(B, C, *space)`` → ``(B, C, *s·space)``.
+
+    At the base the nearest value stands s/2 − ½ points too far back on average; κ keeps that shift as a
+    length. With ``align_corners`` the values are those of the stretched lines at every resolution.
+
+    Args:
+        up: of torch, with a whole ``scale_factor``; ``nearest`` or linear.
+        refinement: of the network.
+        kernel: as in :class:`~sciml.surrogates.grid.operator.convolution.KernelConvTranspose`.
+
+    Raises:
+        InputError: a size in the place of a factor, a factor that is no whole number, another mode.
+    """
+
+    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "cubic") -> None:
+        super().__init__()
+        self.kernel = kernel
+        factor = up.scale_factor
+        ndim = len(refinement.base)
+        factors = factor if isinstance(factor, tuple) else (factor,) * ndim
+        if up.size is not None or any(f != int(f) for f in factors):
+            raise InputError(
+                f"Upsample to size {up.size}, factor {factor}: another number at each resolution; "
+                "expected a whole scale_factor"
+            )
+        if up.mode != "nearest" and up.mode not in _LINEAR:
+            raise InputError(
+                f"Upsample with mode '{up.mode}'; expected one of nearest, {', '.join(_LINEAR)}"
+            )
+        self.factors, self.mode = tuple(int(f) for f in factors), up.mode
+        self.align_corners, self.refinement = up.align_corners, refinement
+
+    def forward(self, x: Tensor) -> Tensor:
+        ndim = len(self.factors)
+        refinement = self.refinement
+        if set(refinement.ratio) == {1}:
+            corners = self.align_corners
+            return F.interpolate(
+                x, scale_factor=self.factors, mode=self.mode, align_corners=corners
+            )
+        if self.align_corners:
+            sizes = [
+                refinement.fine(s * refinement.coarse(x.shape[2 + a], a), a)
+                for a, s in enumerate(self.factors)
+            ]
+            return F.interpolate(x, size=sizes, mode=self.mode, align_corners=True)
+        linear = self.mode in _LINEAR
+        lines = [_hat(s, x) if linear else x.new_ones(s) for s in self.factors]
+        return convolve_transposed(
+            x,
+            ones_kernel(x.shape[1], lines),
+            None,
+            refinement,
+            stride=self.factors,
+            padding=[s // 2 if linear else 0 for s in self.factors],
+            output_padding=(0,) * ndim,
+            dilation=(1,) * ndim,
+            groups=x.shape[1],
+            kernel=self.kernel,
+            beyond="replicate",
+        )
+
+
+def _hat(factor: int, like: Tensor) -> Tensor:
+    """Weights of one point in the ``factor``-fold grid, whose cells the coarse ones are made of."""
+    size = 2 * factor - factor % 2
+    steps = torch.arange(size, dtype=like.dtype, device=like.device)
+    return 1.0 - (steps - (size - 1) / 2).abs() / factor
