@@ -1,57 +1,75 @@
 """What does streaming cost a solver? Run by hand:
 
-    python tests/benchmarks/bench_sink.py [--rounds 5] [--json sink.json]
+    python tests/benchmarks/bench_sink.py [--rounds 9] [--only navier_stokes] [--json sink.json]
 
-Gray–Scott at 256² on one rank, whose step takes some 5 ms, sends both fields (1 MB) at every step to a
-server in this process, which journals, acknowledges and forgets them, as a trainer does; the solver has
-a core of its own. Against it the same run that sends its first state only. Both stream, so that
-what is measured is the sending and not the start: seconds of a long run less those of a short one, over
-the steps between. The state is brought to points for each send; *states* shows what that costs alone,
-by writing nothing and asking for every state.
+One rank of each program, on a core of its own, marches in stretches of some 0.2 s: alone, sending, and
+beside a core that is busy with something else, in turn, within one run; a pause between them lets what
+is under way arrive. What a stretch costs is compared with the one alone in the same round.
+
+The other core holds two servers: *spool* journals, acknowledges and forgets as a trainer does, *bare*
+takes, checks and forgets without a journal. Columns: the cost of a step, median and range; of that
+what is spent in ``send``; and how much of the time the other core was busy. The rest is spent in
+``state`` and in steps that are slower: where two cores are one (two threads of a core, a small virtual
+machine), whatever runs on the other slows this one down, and *busy neighbor* says by how much.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sciml.share import find
 from sciml.solver.mpirun import environment
 from sciml.stream import Server
 
-SHORT, LONG = 40, 340
-FLAGS = ["--shape", "256", "256", "--width", "0.1"]
 CORES = sorted(os.sched_getaffinity(0))
+#: Seconds of a stretch, and between two of them.
+STRETCH, PAUSE = 0.2, 0.08
 
-# Asks for every state, as a sink does, and does nothing with it.
-STATES = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from gray_scott import GrayScott
-from sciml.solver import main
-step = GrayScott.step
-def stepped(self, n):
-    time = step(self, n)
-    self.state()
-    return time
-GrayScott.step = stepped
-main(GrayScott, sys.argv[2:])
-"""
+#: Steps of 5 ms and more, and the one that was measured first, of a little less.
+CASES = {
+    "gray_scott 256²": "gray_scott --shape 256 256 --width 0.1",
+    "gray_scott 320²": "gray_scott --shape 320 320 --width 0.1",
+    "navier_stokes 256²": "navier_stokes --shape 256 256 --dt 1e-3",
+    "shallow_water 192²": "shallow_water --shape 192 192 --dt 1e-4",
+    "advection_diffusion 512²": "advection_diffusion --shape 512 512 --dt 1e-5",
+    "heat 512² implicit": "heat --shape 512 512 --scheme crank-nicolson --dt 1e-5",
+}
+
+#: Ways to run: server, steps from one sent state to the next, dtype.
+WAYS = {
+    "each step": ("spool", 1, None),
+    "each step, bare server": ("bare", 1, None),
+    "each step, float32": ("spool", 1, "float32"),
+    "each 10th step": ("spool", 10, None),
+}
+ALONE, NEIGHBOR = "alone", "busy neighbor"
 
 
 class Drain:
-    """A server whose frames nobody keeps."""
+    """A server whose frames nobody keeps.
 
-    def __init__(self, directory: str) -> None:
+    Args:
+        directory: of its run.
+        bare: keep no journal either.
+    """
+
+    def __init__(self, directory: Path, bare: bool) -> None:
         self.server = Server(directory)
+        if bare:
+            self.server._journal.add_blocks = lambda blocks: []
         self.server.start()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._drain, daemon=True)
@@ -71,56 +89,165 @@ class Drain:
         self.server.stop()
 
 
-def seconds(directory: str, number: int, steps: int, every: int, states: bool = False) -> float:
-    """Wall time of one run that sends every so many steps."""
-    program = find("solvers/gray_scott.py")
-    words = [sys.executable, str(program)]
-    if states:
-        words = [sys.executable, "-c", STATES, str(program.parent)]
+# -- the rank --------------------------------------------------------------------------------------
+
+
+def march(words: list[str], directory: Path, rounds: int) -> None:
+    """One rank; prints what it measured as JSON."""
+    os.sched_setaffinity(0, {CORES[-1]})
+    from mpi4py import MPI
+
+    from sciml.heap import keep_heap
+    from sciml.solver.flags import parse
+    from sciml.solver.policy import SendPolicy
+    from sciml.solver.stream import StreamSink
+
+    keep_heap()
+    program = _program(words[0])
+    given = parse(program, [*words[1:], "--steps", "10000", "--log", "error"])
+    run = program(given)
+    domain, comm = run.domain(), MPI.COMM_WORLD
+    block = run.start(comm)
+    sinks = {}
+    for number, (way, (server, every, dtype)) in enumerate(WAYS.items()):
+        policy = SendPolicy(every=every, dtype=dtype)
+        os.environ |= {
+            "SCIML_ENDPOINT": str(directory / server),
+            "SCIML_SIMULATION": str(100 * os.getpid() + number),
+        }
+        sinks[way] = StreamSink(program, given, domain, block, comm, run.state(), policy)
+
+    at = iter(range(1 << 60))
     began = time.perf_counter()
-    subprocess.run(
-        [*words, *FLAGS, "--steps", str(steps)],
-        env=environment()
-        | {
-            "SCIML_ENDPOINT": directory,
-            "SCIML_SIMULATION": str(number),
-            "SCIML_SEND": json.dumps({"every": every}),
-        },
-        check=True,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {CORES[-1]}),
+    for _ in range(10):
+        run.step(next(at))
+    pace = (time.perf_counter() - began) / 10
+    steps = max(10, 10 * round(STRETCH / pace / 10))
+    sent = dict.fromkeys(WAYS, 0)
+
+    def stretch(way: str) -> dict[str, float]:
+        """Of one step: seconds, those in ``send``, and those in which the servers were busy."""
+        sink, sending = sinks.get(way), 0.0
+        time.sleep(PAUSE)
+        run.step(next(at))
+        busy, began = _busy(os.getppid()), time.perf_counter()
+        for i in range(steps):
+            t = run.step(next(at))
+            if sink is not None and i % sink.every == 0:
+                state = run.state()
+                before = time.perf_counter()
+                sink.take(sent[way], t, state)
+                sending += time.perf_counter() - before
+                sent[way] += 1
+        took = time.perf_counter() - began
+        found = {"took": took, "send": sending, "busy": _busy(os.getppid()) - busy}
+        return {name: seconds / steps for name, seconds in found.items()}
+
+    ways = [ALONE, NEIGHBOR, *WAYS]
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    with _neighbor() as neighbor:
+        for way in WAYS:
+            stretch(way)
+        for i in range(rounds):
+            for way in (*ways[i % len(ways) :], *ways[: i % len(ways)]):
+                neighbor(way == NEIGHBOR)
+                found[way].append(stretch(way))
+                neighbor(False)
+    for sink in sinks.values():
+        sink.close()
+    nbytes = sum(run.state()[field.name].nbytes for field in program.fields)
+    print(json.dumps({"bytes": nbytes, "found": found}))
+
+
+def _program(name: str) -> type:
+    from sciml.solver import Program
+
+    spec = importlib.util.spec_from_file_location(name, find(f"solvers/{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Program) and value.__module__ == name
     )
-    return time.perf_counter() - began
+
+
+def _busy(process: int) -> float:
+    """Seconds of processor time that the threads of a process have taken."""
+    nanoseconds = 0
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(OSError):
+            nanoseconds += int((task / "schedstat").read_text().split()[0])
+    return 1e-9 * nanoseconds
+
+
+@contextlib.contextmanager
+def _neighbor() -> Iterator[Callable[[bool], None]]:
+    """A process that keeps the servers' core busy whenever it is told to."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        os.sched_setaffinity(process.pid, {CORES[0]})
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield lambda on: process.send_signal(signal.SIGCONT if on else signal.SIGSTOP)
+        finally:
+            process.kill()
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def show(case: str, figures: dict) -> None:
+    found = figures["found"]
+    alone = [stretch["took"] for stretch in found[ALONE]]
+    step = 1e3 * statistics.median(alone)
+    print(f"{case}: a step of {step:.2f} ms, {figures['bytes'] / 1e6:.2f} MB a state")
+    for way, stretches in found.items():
+        if way == ALONE:
+            continue
+        costs = [s["took"] / a - 1.0 for s, a in zip(stretches, alone, strict=True)]
+        send, busy = (
+            statistics.median(s[name] / a for s, a in zip(stretches, alone, strict=True))
+            for name in ("send", "busy")
+        )
+        print(
+            f"  {way:24} {statistics.median(costs):6.1%} ({min(costs):6.1%} to {max(costs):6.1%})"
+            f"   send {send:5.1%}   servers busy {busy:5.1%}",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--rank", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.rank:
+        case, directory = arguments.rank
+        march(CASES[case].split(), Path(directory), arguments.rounds)
+        return
     os.sched_setaffinity(0, {CORES[0]})
-    found: dict[str, list[float]] = {"alone": [], "states": [], "streaming": []}
-    number = 0
+    every: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as directory:
-        drain = Drain(directory)
-        for _ in range(arguments.rounds):
-            for way, took in found.items():
-                every = 1 if way == "streaming" else LONG * SHORT
-                ends = []
-                for steps in (SHORT, LONG):
-                    ends.append(seconds(directory, number, steps, every, way == "states"))
-                    number += 1
-                took.append((ends[1] - ends[0]) / (LONG - SHORT))
-        drain.stop()
-    print(f"{'way':>10} {'ms a step':>9}  cost over a run alone (range)")
-    for way, took in found.items():
-        costs = [a / b - 1.0 for a, b in zip(took, found["alone"], strict=True)]
-        print(
-            f"{way:>10} {1e3 * statistics.median(took):9.2f}  {statistics.median(costs):.1%} "
-            f"({min(costs):.1%}–{max(costs):.1%})"
-        )
+        drains = [Drain(Path(directory) / name, name == "bare") for name in ("spool", "bare")]
+        for case in CASES:
+            if arguments.only not in case:
+                continue
+            words = [sys.executable, __file__, "--rounds", str(arguments.rounds)]
+            done = subprocess.run(
+                [*words, "--rank", case, directory],
+                env=environment() | {"OMPI_MCA_btl": "self"},
+                check=True,
+                stdout=subprocess.PIPE,
+                preexec_fn=lambda: os.sched_setaffinity(0, CORES),
+            )
+            every[case] = json.loads(done.stdout)
+            show(case, every[case])
+        for drain in drains:
+            drain.stop()
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+        arguments.json.write_text(json.dumps(every, indent=1))
 
 
 if __name__ == "__main__":
