@@ -14,7 +14,6 @@ from torch import Tensor
 
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.grid.geometry import coordinates
 from sciml.training.source import Source
 
 #: With it in the environment deepxde takes Horovod for granted, and its import fails under mpirun.
@@ -114,14 +113,18 @@ def cartesian(batch: Batch) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     Raises:
         InputError: no grid.
     """
-    if batch.kind != "grid" or "at" in batch.geometry:
+    if "periodic" not in batch.geometry or "at" in batch.geometry:
         raise InputError(f"StreamData: a batch on a {batch.kind}; expected whole fields on a grid")
     columns = [t.flatten(1) for t in (*batch.inputs.values(), *batch.static.values())]
     if batch.parameters is not None and batch.parameters.shape[1]:
         columns.append(batch.parameters)
     targets = [t[:, 0].flatten(1) for t in batch.targets.values()]
     space = next(iter(batch.targets.values())).shape[2:]
-    y = coordinates(space, batch.geometry["periodic"].tolist(), columns[0]).flatten(1).T
+    lines = [
+        torch.arange(n, dtype=columns[0].dtype) / (n if wraps else n - 1)
+        for n, wraps in zip(space, batch.geometry["periodic"].tolist(), strict=True)
+    ]
+    y = torch.cartesian_prod(*lines).reshape(-1, len(lines))
     outputs = targets[0] if len(targets) == 1 else torch.stack(targets, dim=2)
     return (_array(torch.cat(columns, dim=1)), _array(y)), _array(outputs)
 
