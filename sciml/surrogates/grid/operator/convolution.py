@@ -55,7 +55,7 @@ class KernelConv(nn.Module):
     Source: Berner et al. 2025, arXiv 2506.10973, convolutions.
     """
 
-    def __init__(self, conv: Conv, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, conv: Conv, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         if kernel not in KERNELS:
             raise InputError(f"unknown kernel '{kernel}'; {nearest(kernel, KERNELS)}")
@@ -105,7 +105,7 @@ class KernelConvTranspose(nn.Module):
         kernel: ``linear`` or ``cubic``; ``points``, which would leave holes, is ``cubic`` here.
     """
 
-    def __init__(self, conv: Transposed, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, conv: Transposed, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         self.kernel = kernel
         self.weight, self.bias, self.refinement = conv.weight, conv.bias, refinement

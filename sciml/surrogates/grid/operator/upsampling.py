@@ -7,10 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
-from sciml.surrogates.grid.operator.basis import BASES
 from sciml.surrogates.grid.operator.convolution import convolve_transposed, ones_kernel
 from sciml.surrogates.grid.operator.refinement import Refinement
-from sciml.surrogates.grid.operator.resampling import interpolate
 
 _LINEAR = ("linear", "bilinear", "trilinear")
 
@@ -32,7 +30,7 @@ class KernelUpsample(nn.Module):
         InputError: a size in the place of a factor, a factor that is no whole number, another mode.
     """
 
-    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         self.kernel = kernel
         factor = up.scale_factor
