@@ -60,8 +60,8 @@ def test_it_converges_under_refinement(name, boundary, kernel, levels):
 
     finest = at(32)
     errors = [(at(r) - finest).norm().item() for r in (4, 8, 16)]
-    rates = [math.log2(a / b) for a, b in pairwise(errors)]
-    print(name, boundary, kernel, levels, errors, rates)
+    # Kernels at points on a periodic grid without strides take the same values at every resolution.
+    rates = [math.log2(a / b) if b > 1e-12 else math.inf for a, b in pairwise(errors)]
     assert min(rates) > 1.8, f"errors {errors}, rates {rates}"
 
 

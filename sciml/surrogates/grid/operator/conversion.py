@@ -147,8 +147,8 @@ def to_operator(
     the coarser grids that strides make keep their points, or are refined alike, as ``levels`` says.
 
     Args:
-        module: takes and gives ``(B, C, *space)``. Its own code may concatenate, add, crop to the size of
-            another field and call itself what it likes; padding and resizing must be layers.
+        module: takes and gives ``(B, C, *space)``. Its own code may concatenate, add and crop to the
+            size of another field; padding and resizing must be layers.
         base_resolution: points along each axis that it was built, or trained, for; one number for one
             axis.
         periodic: whether each axis is.
