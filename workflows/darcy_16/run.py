@@ -1,7 +1,7 @@
 """Darcy flow at 16², 1000 samples, 100 passes: ``python workflows/darcy_16/run.py [--size full]``.
 
-Relative L2 errors on the 50 test samples at 16² and at 32², mean ± std over three seeds. ``small`` trains
-the Fourier neural operator alone, ``full`` all of them, and the learning curve.
+Relative L2 errors on the 50 test samples at 16² and at 32², mean ± std over three seeds. ``small``
+trains the Fourier neural operator alone, ``full`` all of them, and the learning curve.
 """
 
 import argparse
@@ -76,7 +76,9 @@ def measure(name, data, tests, seed, count=TRAIN):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--cases", nargs="*", type=int, help="numbers of rows, for several processes")
+    parser.add_argument(
+        "--cases", nargs="*", type=int, help="numbers of rows, for several processes"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--curve", action="store_true", help="the learning curve of the best alone")
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"))

@@ -91,8 +91,8 @@ class KernelConvTranspose(nn.Module):
     """(K u)(x) = ∫ κ(x − y) u(y) dy / (s h₀)ᵈ, κ as in :class:`KernelConv`, u at the spacing s h.
 
     The adjoint of :class:`KernelConv`: a sum over the points of u, with weight 1/rᵈ where u is
-    refined; at r = 1 it is the transposed convolution given. From a coarser grid that is not refined to the finest
-    one that is, κ is evaluated at the points of that.
+    refined; at r = 1 it is the transposed convolution given. From a coarser grid that is not
+    refined to the finest one that is, κ is evaluated at the points of that.
 
     Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``.
 
