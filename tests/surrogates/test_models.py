@@ -231,6 +231,7 @@ def test_predictions_at_another_resolution(name, rng, step_task):
     """An operator goes to finer grids, with one answer; other models refuse and name operators."""
     coarse, fine = (_waves(rng, shape, step_task) for shape in ((12, 10), (24, 20)))
     surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain_of(coarse))
+    prepare(surrogate, samples_of(coarse, step_task))
     if getattr(surrogate.model, "any_resolution", None) is False:
         with pytest.raises(InputError, match=r"\(24, 20\) points.*any resolution: fno"):
             surrogate.predict(fine)
