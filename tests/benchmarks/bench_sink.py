@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_sink.py [--rounds 9] [--only navier_stokes] [--json sink.json]
 
-One rank of each program, on a core of its own, marches in stretches of some 0.2 s: alone, sending, and
-beside a core that is busy with something else, in turn, within one run; a pause between them lets what
-is under way arrive. What a stretch costs is compared with the one alone in the same round.
+One rank of each program, on a core of its own, marches in stretches of some 0.2 s, with and without
+sending in turn, within one run; a pause between them lets what is under way arrive. What a stretch
+costs is compared with the one alone in the same round. Each way to send has a run of its own: slots
+that it does not use would push those that it does out of the caches.
 
 The other core holds two servers: *spool* journals, acknowledges and forgets as a trainer does, *bare*
 takes, checks and forgets without a journal. Columns: the cost of a step, median and range; of that
@@ -48,14 +49,15 @@ CASES = {
     "heat 512² implicit": "heat --shape 512 512 --scheme crank-nicolson --dt 1e-5",
 }
 
+ALONE, NEIGHBOR = "alone", "busy neighbor"
 #: Ways to run: server, steps from one sent state to the next, dtype.
 WAYS = {
+    NEIGHBOR: None,
     "each step": ("spool", 1, None),
     "each step, bare server": ("bare", 1, None),
     "each step, float32": ("spool", 1, "float32"),
     "each 10th step": ("spool", 10, None),
 }
-ALONE, NEIGHBOR = "alone", "busy neighbor"
 
 
 class Drain:
@@ -92,8 +94,8 @@ class Drain:
 # -- the rank --------------------------------------------------------------------------------------
 
 
-def march(words: list[str], directory: Path, rounds: int) -> None:
-    """One rank; prints what it measured as JSON."""
+def march(words: list[str], way: str, directory: Path, rounds: int) -> None:
+    """One rank, alone and the other ``way``; prints what it measured as JSON."""
     os.sched_setaffinity(0, {CORES[-1]})
     from mpi4py import MPI
 
@@ -108,14 +110,15 @@ def march(words: list[str], directory: Path, rounds: int) -> None:
     run = program(given)
     domain, comm = run.domain(), MPI.COMM_WORLD
     block = run.start(comm)
-    sinks = {}
-    for number, (way, (server, every, dtype)) in enumerate(WAYS.items()):
+    sink = None
+    if WAYS[way] is not None:
+        server, every, dtype = WAYS[way]
         policy = SendPolicy(every=every, dtype=dtype)
         os.environ |= {
             "SCIML_ENDPOINT": str(directory / server),
-            "SCIML_SIMULATION": str(100 * os.getpid() + number),
+            "SCIML_SIMULATION": str(os.getpid()),
         }
-        sinks[way] = StreamSink(program, given, domain, block, comm, run.state(), policy)
+        sink = StreamSink(program, given, domain, block, comm, run.state(), policy)
 
     at = iter(range(1 << 60))
     began = time.perf_counter()
@@ -123,11 +126,11 @@ def march(words: list[str], directory: Path, rounds: int) -> None:
         run.step(next(at))
     pace = (time.perf_counter() - began) / 10
     steps = max(10, 10 * round(STRETCH / pace / 10))
-    sent = dict.fromkeys(WAYS, 0)
+    count = iter(range(1 << 60))
 
-    def stretch(way: str) -> dict[str, float]:
+    def stretch(sink: StreamSink | None) -> dict[str, float]:
         """Of one step: seconds, those in ``send``, and those in which the servers were busy."""
-        sink, sending = sinks.get(way), 0.0
+        sending = 0.0
         time.sleep(PAUSE)
         run.step(next(at))
         busy, began = _busy(os.getppid()), time.perf_counter()
@@ -136,27 +139,24 @@ def march(words: list[str], directory: Path, rounds: int) -> None:
             if sink is not None and i % sink.every == 0:
                 state = run.state()
                 before = time.perf_counter()
-                sink.take(sent[way], t, state)
+                sink.take(next(count), t, state)
                 sending += time.perf_counter() - before
-                sent[way] += 1
         took = time.perf_counter() - began
         found = {"took": took, "send": sending, "busy": _busy(os.getppid()) - busy}
         return {name: seconds / steps for name, seconds in found.items()}
 
-    ways = [ALONE, NEIGHBOR, *WAYS]
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    found: dict[str, list[dict[str, float]]] = {ALONE: [], way: []}
     with _neighbor() as neighbor:
-        for way in WAYS:
-            stretch(way)
+        stretch(sink)
         for i in range(rounds):
-            for way in (*ways[i % len(ways) :], *ways[: i % len(ways)]):
-                neighbor(way == NEIGHBOR)
-                found[way].append(stretch(way))
+            for name in (ALONE, way) if i % 2 else (way, ALONE):
+                neighbor(name == NEIGHBOR)
+                found[name].append(stretch(None if name == ALONE else sink))
                 neighbor(False)
-    for sink in sinks.values():
+    if sink is not None:
         sink.close()
     nbytes = sum(run.state()[field.name].nbytes for field in program.fields)
-    print(json.dumps({"bytes": nbytes, "found": found}))
+    print(json.dumps({"bytes": nbytes, "alone": found[ALONE], "with": found[way]}))
 
 
 def _program(name: str) -> type:
@@ -196,18 +196,15 @@ def _neighbor() -> Iterator[Callable[[bool], None]]:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def show(case: str, figures: dict) -> None:
-    found = figures["found"]
-    alone = [stretch["took"] for stretch in found[ALONE]]
-    step = 1e3 * statistics.median(alone)
-    print(f"{case}: a step of {step:.2f} ms, {figures['bytes'] / 1e6:.2f} MB a state")
-    for way, stretches in found.items():
-        if way == ALONE:
-            continue
-        costs = [s["took"] / a - 1.0 for s, a in zip(stretches, alone, strict=True)]
+def show(case: str, ways: dict[str, dict]) -> None:
+    step = statistics.median(s["took"] for figures in ways.values() for s in figures["alone"])
+    nbytes = next(iter(ways.values()))["bytes"]
+    print(f"{case}: a step of {1e3 * step:.2f} ms, {nbytes / 1e6:.2f} MB a state")
+    for way, figures in ways.items():
+        pairs = list(zip(figures["with"], figures["alone"], strict=True))
+        costs = [s["took"] / a["took"] - 1.0 for s, a in pairs]
         send, busy = (
-            statistics.median(s[name] / a for s, a in zip(stretches, alone, strict=True))
-            for name in ("send", "busy")
+            statistics.median(s[name] / a["took"] for s, a in pairs) for name in ("send", "busy")
         )
         print(
             f"  {way:24} {statistics.median(costs):6.1%} ({min(costs):6.1%} to {max(costs):6.1%})"
@@ -221,28 +218,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--rank", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--rank", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rank:
-        case, directory = arguments.rank
-        march(CASES[case].split(), Path(directory), arguments.rounds)
+        case, way, directory = arguments.rank
+        march(CASES[case].split(), way, Path(directory), arguments.rounds)
         return
     os.sched_setaffinity(0, {CORES[0]})
-    every: dict[str, dict] = {}
+    every: dict[str, dict[str, dict]] = {}
     with tempfile.TemporaryDirectory() as directory:
         drains = [Drain(Path(directory) / name, name == "bare") for name in ("spool", "bare")]
         for case in CASES:
             if arguments.only not in case:
                 continue
-            words = [sys.executable, __file__, "--rounds", str(arguments.rounds)]
-            done = subprocess.run(
-                [*words, "--rank", case, directory],
-                env=environment() | {"OMPI_MCA_btl": "self"},
-                check=True,
-                stdout=subprocess.PIPE,
-                preexec_fn=lambda: os.sched_setaffinity(0, CORES),
-            )
-            every[case] = json.loads(done.stdout)
+            every[case] = {}
+            for way in WAYS:
+                words = [sys.executable, __file__, "--rounds", str(arguments.rounds)]
+                done = subprocess.run(
+                    [*words, "--rank", case, way, directory],
+                    env=environment() | {"OMPI_MCA_btl": "self"},
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    preexec_fn=lambda: os.sched_setaffinity(0, CORES),
+                )
+                every[case][way] = json.loads(done.stdout)
             show(case, every[case])
         for drain in drains:
             drain.stop()

@@ -5,6 +5,7 @@ import pytest
 
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
+from sciml.stream.transit import BATCH_PACE
 
 
 def closed(event):
@@ -25,7 +26,7 @@ def killed(server, simulation, attempt, steps, values):
     with pytest.raises(InterruptedError), connect(simulation, endpoint=server.run_dir) as client:
         for step in steps:
             client.send(step, 0.1 * step, u=values(step))
-            time.sleep(0.006)  # as a solver that computes: no step waits for another
+            time.sleep(1.2 * BATCH_PACE)  # as a solver that computes: no step waits for another
         while server.ledger.frames()["received"] < len(steps):
             time.sleep(0.01)
         raise InterruptedError

@@ -11,6 +11,7 @@ import pytest
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
 from sciml.stream.endpoint import Endpoint
+from sciml.stream.transit import BATCH_PACE
 
 TRAINER = Path(__file__).with_name("lineage_trainer.py")
 
@@ -153,7 +154,7 @@ def test_corrupted_record_is_asked_for_again(serve, grid_simulation, tools):
     client = connect(grid_simulation(), endpoint=server.run_dir, patience=10.0)
     for step in range(10):
         client.send(step, 0.0, u=array + step)
-        time.sleep(0.006)
+        time.sleep(1.2 * BATCH_PACE)
     while server.ledger.frames()["received"] < 10:
         time.sleep(0.01)
     server.stop()
