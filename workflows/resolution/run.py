@@ -40,7 +40,6 @@ USES = {
     "operator": {},
     "operator, cubic kernel functions": {"kernel": "cubic"},
     "operator, linear kernel functions": {"kernel": "linear"},
-    "operator, refined levels": {"levels": "refined"},
     "plain, on the training grid": {"finest": 1},
 }
 #: Operators already.
