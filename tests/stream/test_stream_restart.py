@@ -136,7 +136,7 @@ def test_checkpoint_does_not_free_what_came_after_it(serve, grid_simulation, too
     take(server, 1)
     server.events.get(timeout=0.0)
     state = server.ledger.state_dict()
-    time.sleep(0.01)
+    time.sleep(1.2 * BATCH_PACE)
     client.send(1, 0.0, u=array + 1)
     take(server, 1)
     server.events.get(timeout=0.0)
