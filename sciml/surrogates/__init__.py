@@ -23,7 +23,6 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
-__all__ = ["FNO", "MLP", "Batch", "MgNO", "Normalizer", "Surrogate", "collate"]
 
 
 def __getattr__(name: str) -> object:

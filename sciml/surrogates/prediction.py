@@ -228,7 +228,13 @@ def _evaluate(
                 chunk = windows[begin : begin + batch_size]
                 batch = collate([w for _, w in chunk], task).to(weight.device, weight.dtype)
                 if query is not None:
-                    batch = replace(batch, geometry={**batch.geometry, "at": query.points.to(weight.device, weight.dtype)})
+                    batch = replace(
+                        batch,
+                        geometry={
+                            **batch.geometry,
+                            "at": query.points.to(weight.device, weight.dtype),
+                        },
+                    )
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():

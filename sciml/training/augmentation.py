@@ -123,6 +123,10 @@ class Augmentation:
         signs = tuple((1 - 2 * torch.randint(0, 2, (d,))).tolist()) if flips else (1,) * d
         shifts = (0,) * d
         if "translations" in self.symmetries:
+            if not any(periodic):
+                raise InputError(
+                    "augment: 'translations' on a grid without a periodic axis; remove it"
+                )
             shifts = tuple(
                 int(torch.randint(0, n, ())) if wraps else 0
                 for n, wraps in zip(shape, periodic, strict=True)

@@ -25,7 +25,7 @@ def at_random_points(batch: Batch, points: int, generator: torch.Generator | Non
     Raises:
         InputError: fields that do not live on a grid, fewer than one point.
     """
-    if batch.kind != "grid" or "at" in batch.geometry:
+    if "periodic" not in batch.geometry or "at" in batch.geometry:
         where = "points already" if "at" in batch.geometry else f"a {batch.kind}"
         raise InputError(f"random points: targets on {where}; expected whole fields on a grid")
     if points < 1:

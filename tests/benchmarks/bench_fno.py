@@ -5,10 +5,10 @@
 
 Both train an FNO of 4 layers with AdamW and a relative H1 loss on batches of 8 periodic fields in
 float32. Ours is what ``sciml.fit`` does in a step: a ``Surrogate``, which scales what goes in and comes
-out, and ``Supervised``. Theirs is ``neuralop.models.FNO`` and ``H1Loss`` in a loop of four lines, without
-scaling. They take turns, since only the ratio means something on a machine that others use; given are
-medians, and the range of the ratios of neighboring rounds. Memory is what a training step adds to the
-process at its peak, each measured in a child of its own.
+out, and ``Supervised``. Theirs is ``neuralop.models.FNO`` and ``H1Loss`` in a loop of four lines,
+without scaling. They take turns, since only the ratio means something on a machine that others use;
+given are medians, and the range of the ratios of neighboring rounds. Memory is what a training step
+adds to the process at its peak, each measured in a child of its own.
 """
 
 from __future__ import annotations

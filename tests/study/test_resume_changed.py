@@ -184,13 +184,13 @@ def test_an_offline_run_goes_on_with_what_was_forced(stopped, capsys, monkeypatc
     decays = []
     from sciml.training import loop
 
-    descend = loop._descend
+    advance = loop.advance
 
-    def watched(run, phase):
-        decays.append(run.optimizer.param_groups[0]["weight_decay"])
-        return descend(run, phase)
+    def watched(problem, phase, optimizer):
+        decays.append(optimizer.param_groups[0]["weight_decay"])
+        return advance(problem, phase, optimizer)
 
-    monkeypatch.setattr(loop, "_descend", watched)
+    monkeypatch.setattr(loop, "advance", watched)
     run, code = resume_offline(stopped, overrides=wanted, force=True, plain=True)
     assert code == 0
     assert json.loads(run.summary.read_text())["steps"] == 24

@@ -176,6 +176,31 @@ def test_epochs_stretch_the_phases(recorded, study, tmp_path):
     assert [p.steps for p in stretched(phases, 80)] == [20, 5, 60]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_options_of_the_loop_are_taken_and_resumed(recorded, study, tmp_path, monkeypatch, mode):
+    training = {
+        **study(9, 500).training.model_dump(exclude_defaults=True),
+        "ema": 0.5,
+        "noise": 0.05,
+        "augment": "translations",
+        "accumulate": 2,
+        "pushforward": 1,
+    }
+    task = {"inputs": ["u"], "parameters": ["kappa"], "increment": True, "unroll": 2}
+    given = study(training=training, task=task)
+    plain, _ = train_offline(
+        study(9, task=task), recorded, tmp_path / "plain", plain=True, **MODES[mode]
+    )
+    whole, _ = train_offline(given, recorded, tmp_path / "whole", plain=True, **MODES[mode])
+    stop = threading.Event()
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, stop.set)
+        train_offline(given, recorded, tmp_path / "half", plain=True, stop=stop, **MODES[mode])
+    half, code = resume_offline(tmp_path / "half", plain=True)
+    assert code == 0 and same(weights(half), weights(whole))
+    assert not same(weights(whole), weights(plain))
+
+
 def test_resume_notices_that_the_data_are_others(recorded, study, tmp_path, monkeypatch):
     import shutil
 

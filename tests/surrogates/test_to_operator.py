@@ -1,6 +1,7 @@
 """Converted networks: the same at the base, one function of functions at all other resolutions."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,10 +10,11 @@ from torch import nn
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import CNN, Surrogate, UNet, ViT, collate, registry, to_operator
+from sciml.surrogates.grid.operator.resampling import band_limit
 
 
 def field(n, periodic, ndim=1):
-    x = torch.arange(n, dtype=torch.float64) / (n if periodic else n - 1)
+    x = torch.arange(n).double() / (n if periodic else n - 1)
     if periodic:
         u = torch.sin(2 * math.pi * x + 0.3) + 0.5 * torch.cos(4 * math.pi * x)
     else:
@@ -33,13 +35,13 @@ NETS = {
 def test_at_the_base_nothing_changes(name, boundary, base):
     model = NETS[name](base, boundary, 2).double()
     x = torch.randn(2, 1, base, base, dtype=torch.float64)
-    for how in ({}, {"kernel": "linear"}, {"kernel": "points"}, {"levels": "refined"}):
+    for how in ({}, {"kernel": "linear"}, {"kernel": "cubic"}, {"levels": "refined"}):
         operator = to_operator(model, (base, base), boundary == "periodic", **how)
         torch.testing.assert_close(operator(x), model(x), atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("levels", ["base", "refined"])
-@pytest.mark.parametrize("kernel", ["linear", "cubic"])
+@pytest.mark.parametrize("kernel", ["linear", "cubic", "points"])
 @pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
 @pytest.mark.parametrize("name", sorted(NETS))
 def test_it_converges_under_refinement(name, boundary, kernel, levels):
@@ -58,8 +60,8 @@ def test_it_converges_under_refinement(name, boundary, kernel, levels):
 
     finest = at(32)
     errors = [(at(r) - finest).norm().item() for r in (4, 8, 16)]
-    rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
-    print(name, boundary, kernel, levels, errors, rates)
+    # Kernels at points on a periodic grid without strides take the same values at every resolution.
+    rates = [math.log2(a / b) if b > 1e-12 else math.inf for a, b in pairwise(errors)]
     assert min(rates) > 1.8, f"errors {errors}, rates {rates}"
 
 
@@ -83,9 +85,11 @@ def test_any_grid(shape):
 def test_a_coarser_field_is_read_as_its_interpolation():
     model = NETS["cnn"](32, "periodic", 1).double()
     operator = to_operator(model, 32, True, resample="fourier")
-    torch.testing.assert_close(operator(field(16, True)), model(field(32, True))[..., ::2])
+    expected = model(field(32, True))
+    torch.testing.assert_close(operator(field(16, True)), band_limit(expected, (16,), (True,)))
     capped = to_operator(model, 32, True, resample="fourier", finest=1)
-    torch.testing.assert_close(capped(field(128, True))[..., ::4], model(field(32, True)))
+    expected = band_limit(expected, (128,), (True,))
+    torch.testing.assert_close(capped(field(128, True)), expected)
 
 
 class Foreign(nn.Module):

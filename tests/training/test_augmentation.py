@@ -145,6 +145,10 @@ def test_values_of_no_point_stay():
         (lambda: Augmentation("cube").draw(batch((4, 4), f=0)), "'cube' on a grid of 2 axes"),
         (lambda: Augmentation("square").draw(batch((4, 6), f=0)), "expected equal axes"),
         (
+            lambda: Augmentation("translations").draw(batch((4,), periodic=False, f=0)),
+            "without a periodic axis",
+        ),
+        (
             lambda: Augmentation("square").draw(batch((4, 4), spacing=[1.0, 2.0], f=0)),
             "spacing 1, 2",
         ),

@@ -88,6 +88,28 @@ def test_checkpoints_can_be_loaded(ocean, tmp_path):
     xr.testing.assert_identical(loaded.predict(ocean), surrogate.predict(ocean))
 
 
+def test_options_reach_the_training(ocean, same):
+    kwargs = {"epochs": 2, "batch_size": 6, "validation": 0}
+    plain = fit(TINY, ocean, **kwargs)
+    for options in (
+        {"ema": 0.9},
+        {"augment": "flips"},
+        {"noise": 0.1},
+        {"autocast": "bfloat16"},
+        {"unroll": 2},
+        {"pushforward": 2},
+    ):
+        other = fit(TINY, ocean, **kwargs, **options)
+        assert not same(plain, other), options
+    assert other.task.unroll == 3
+    accumulated = fit(TINY, ocean, **kwargs, accumulate=2)
+    assert len(plain.history.steps) == 2 * 8 and len(accumulated.history.steps) == 2 * 4
+    with pytest.raises(InputError, match="device 'gpu'; expected cpu"):
+        fit(TINY, ocean, device="gpu")
+    with pytest.raises(InputError, match="task and unroll; give one"):
+        fit(TINY, ocean, {"inputs": ["sst"], "targets": ["sst"]}, unroll=2)
+
+
 def test_bad_input_is_named(ocean, tmp_path):
     with pytest.raises(InputError, match="no variable 'stt'; did you mean 'sst'"):
         fit("fno", ocean, inputs=["stt"])

@@ -1,12 +1,12 @@
-"""DeepONet's experiments: python workflows/deeponet/run.py --size small [--problem pendulum] [--out DIR].
+"""DeepONet's experiments: python workflows/deeponet/run.py --size small [--out DIR].
 
     antiderivative      ds/dt = u
     pendulum            ds1/dt = s2, ds2/dt = −sin s1 + u
     diffusion_reaction  ∂s/∂t = D ∂²s/∂x² + k s² + u
 
-Solutions are computed by the programs in ``solvers/``, the network is trained by ``sciml.training.train``, and
-errors are mean squares over test functions at all points. Every result is appended to ``results.jsonl``, what is
-there is not computed again. ``figure.py`` draws them.
+Solutions are computed by the programs in ``solvers/``, the network is trained by
+``sciml.training.train``, and errors are mean squares over test functions at all points. Every
+result is appended to ``results.jsonl``; what is there is not computed again.
 """
 
 from __future__ import annotations

@@ -38,9 +38,8 @@ TRAINING = {"small": (30, 2e-3), "full": (100, 1e-3)}
 USES = {
     "plain": None,
     "operator": {},
-    "operator, linear kernels": {"kernel": "linear"},
-    "operator, kernels at points": {"kernel": "points"},
-    "operator, refined levels": {"levels": "refined"},
+    "operator, cubic kernel functions": {"kernel": "cubic"},
+    "operator, linear kernel functions": {"kernel": "linear"},
     "plain, on the training grid": {"finest": 1},
 }
 #: Operators already.

@@ -79,10 +79,13 @@ def widest_vectors(_context: Any) -> Any:
     """
 
     def mark(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        # llvmlite checks names against its list, which holds none of LLVM's attributes with values.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        # The attribute is the function's own: merged into a caller the loops would lose it.
-        builder.function.attributes.add("noinline")
+        # llvmlite checks names against its list, which holds none of LLVM's attributes with values;
+        # where its attributes are no set of strings any more, the kernel does without.
+        attributes = builder.function.attributes
+        if isinstance(attributes, set):
+            set.add(attributes, '"prefer-vector-width"="512"')
+            # The attribute is the function's own: merged into a caller the loops would lose it.
+            attributes.add("noinline")
         return context.get_dummy_value()
 
     return types.void(), mark

@@ -52,6 +52,8 @@ class DeepONet(nn.Module):
     #: Can be asked for the output at given points: ``forward(u, y)``.
     pointwise = True
 
+    any_resolution = False  # the sensors are those of one grid; ask at= other points
+
     def __init__(
         self,
         branch: Sequence[int],

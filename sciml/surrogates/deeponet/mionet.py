@@ -41,6 +41,8 @@ class MIONet(nn.Module):
 
     pointwise = True
 
+    any_resolution = False  # the sensors are those of one grid; ask at= other points
+
     def __init__(
         self,
         branches: Sequence[Sequence[int]],

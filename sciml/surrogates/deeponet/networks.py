@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -37,7 +38,7 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> nn.Sequential
         raise InputError(f"layers of sizes {sizes}; expected two or more, each at least 1")
     make = activation_of(activation)
     layers: list[nn.Module] = []
-    for k, (width, size) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (width, size) in enumerate(pairwise(sizes)):
         linear = nn.Linear(width, size)
         nn.init.xavier_normal_(linear.weight)
         nn.init.zeros_(linear.bias)
@@ -60,7 +61,7 @@ class Stacked(nn.Module):
         widths = (*inner, 1)
         self.activation = activation_of(activation)()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for width, size in zip(widths, widths[1:], strict=False):
+        for width, size in pairwise(widths):
             spread = math.sqrt(2.0 / (width + size))
             self.weights.append(nn.Parameter(torch.randn(nets, width, size) * spread))
             self.biases.append(nn.Parameter(torch.zeros(nets, 1, size)))

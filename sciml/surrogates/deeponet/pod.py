@@ -51,6 +51,8 @@ class PODDeepONet(nn.Module):
     fitted: Tensor
     held: Tensor
 
+    any_resolution = False  # the sensors are those of one grid; ask at= other points
+
     def __init__(
         self,
         branch: Sequence[int],

@@ -12,7 +12,7 @@ from sciml.domain import Domain
 from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
-from sciml.surrogates.grid.geometry import field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import expect_channels, field_to_field, with_coordinates
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
 
@@ -85,7 +85,7 @@ class MgNO(nn.Module):
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.boundary = tuple(boundary)
+        self.boundary, self.in_channels = tuple(boundary), in_channels
         for kind in self.boundary:
             if kind not in BOUNDARIES:
                 raise InputError(f"MgNO: unknown boundary '{kind}'; {nearest(kind, BOUNDARIES)}")
@@ -97,6 +97,7 @@ class MgNO(nn.Module):
             )
         if norm and shape is None:
             raise InputError("MgNO: norm without shape; its weights are those of one grid: give it")
+        self.in_channels = in_channels
         self.levels, self.interior, self.positions = levels, interior, positions
         self.shape = None if shape is None else tuple(shape)
         self.fixed = norm
@@ -117,6 +118,7 @@ class MgNO(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
+        expect_channels("MgNO", x, self.in_channels, len(self.boundary))
         self._fits(x.shape[2:])
         added = None if self.residual_channels is None else x[:, self.residual_channels]
         if self.positions:

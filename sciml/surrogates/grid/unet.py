@@ -136,7 +136,7 @@ def build(
     positions: bool | None = None,
     operator: bool = False,
 ) -> nn.Module:
-    """A U-Net for ``task`` on ``domain``; ``levels`` of nothing for 4, or as many as the grid has room for.
+    """A U-Net for ``task`` on ``domain``; no ``levels`` for 4, or as many as the grid has room for.
 
     With ``operator`` it is one at every resolution, ``domain``'s being the base.
 

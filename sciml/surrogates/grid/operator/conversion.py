@@ -131,12 +131,12 @@ def to_operator(
     base_resolution: int | Sequence[int],
     periodic: bool | Sequence[bool],
     *,
-    kernel: str = "cubic",
+    kernel: str = "points",
     levels: str = "base",
     resample: str = "cubic",
     finest: int | None = None,
 ) -> Operator:
-    """The operator whose restriction to the base grid is ``module``.
+    """The operator that is ``module`` on the base grid.
 
     Works before and after training. Weights are shared: training one trains both. ``module`` stays as
     it is. At the base both give the same to rounding; under refinement the operator converges.
@@ -147,8 +147,8 @@ def to_operator(
     the coarser grids that strides make keep their points, or are refined alike, as ``levels`` says.
 
     Args:
-        module: takes and gives ``(B, C, *space)``. Its own code may concatenate, add, crop to the size of
-            another field and call itself what it likes; padding and resizing must be layers.
+        module: takes and gives ``(B, C, *space)``. Its own code may concatenate, add and crop to the
+            size of another field; padding and resizing must be layers.
         base_resolution: points along each axis that it was built, or trained, for; one number for one
             axis.
         periodic: whether each axis is.
@@ -162,9 +162,12 @@ def to_operator(
     Raises:
         InputError: a layer that is tied to a number of points, by its name, and what to do.
 
-    Fails where: fields are rough at the base spacing. A linear kernel function averages what the
-    base samples, once a convolution, so that a network trained at the base on rough fields sees
-    others at finer resolutions; ``points`` does not, and sees nothing in between.
+    Good values: ``points`` for a network that was trained at the base alone: its error stays what it is
+    (``workflows/resolution``). Kernel functions average over a spacing what the base samples at a
+    point, once a convolution; where fields have waves of few spacings, that is another function
+    than the one trained, and a network wants to be trained, or to go on, at several resolutions.
+    Fails where: ``points`` sees nothing between the points that a kernel of the base takes, noise of a
+    finer grid included.
 
     Source: Berner et al. 2025, arXiv 2506.10973.
     """

@@ -55,7 +55,7 @@ class KernelConv(nn.Module):
     Source: Berner et al. 2025, arXiv 2506.10973, convolutions.
     """
 
-    def __init__(self, conv: Conv, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, conv: Conv, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         if kernel not in KERNELS:
             raise InputError(f"unknown kernel '{kernel}'; {nearest(kernel, KERNELS)}")
@@ -90,9 +90,9 @@ class KernelConv(nn.Module):
 class KernelConvTranspose(nn.Module):
     """(K u)(x) = ∫ κ(x − y) u(y) dy / (s h₀)ᵈ, κ as in :class:`KernelConv`, u at the spacing s h.
 
-    The adjoint of :class:`KernelConv`: a sum over the points of u, with weight 1/rᵈ where u is refined; at
-    r = 1 it is the transposed convolution given. From a coarser grid that is not refined to the finest
-    one that is, κ is evaluated at the points of that.
+    The adjoint of :class:`KernelConv`: a sum over the points of u, with weight 1/rᵈ where u is
+    refined; at r = 1 it is the transposed convolution given. From a coarser grid that is not
+    refined to the finest one that is, κ is evaluated at the points of that.
 
     Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``.
 
@@ -105,7 +105,7 @@ class KernelConvTranspose(nn.Module):
         kernel: ``linear`` or ``cubic``; ``points``, which would leave holes, is ``cubic`` here.
     """
 
-    def __init__(self, conv: Transposed, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, conv: Transposed, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         self.kernel = kernel
         self.weight, self.bias, self.refinement = conv.weight, conv.bias, refinement

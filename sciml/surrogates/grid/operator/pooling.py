@@ -77,7 +77,7 @@ class KernelAvgPool(nn.Module):
         InputError: ``ceil_mode`` or ``divisor_override``.
     """
 
-    def __init__(self, pool: AvgPools, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, pool: AvgPools, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         _refuse(pool, "ceil_mode", "divisor_override")
         ndim, self.refinement, self.kernel = len(refinement.base), refinement, kernel

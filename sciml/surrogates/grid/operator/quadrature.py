@@ -19,10 +19,10 @@ def trapezoidal(n: int, periodic: bool, like: Tensor) -> Tensor:
 
 
 def refined(n0: int, ratio: int, periodic: bool, like: Tensor) -> Tensor:
-    """Weights of the mean over n₀ points at the base, on a grid ``ratio`` times as fine: ``(n,)``.
+    """Weights of the mean over n₀ points of the base, on a grid ``ratio`` times as fine: ``(n,)``.
 
-    mean u = Σ_j ū_j / n₀, ū_j = ∫ φ_j u dx / ∫ φ_j dx with the hat function φ_j of point j of the base, cut
-    off at the ends; integrals by the trapezoidal rule. At ratio 1 all are 1/n₀, and under
+    mean u = Σ_j ū_j / n₀, ū_j = ∫ φ_j u dx / ∫ φ_j dx with the hat function φ_j of point j of the
+    base, cut off at the ends; integrals by the trapezoidal rule. At ratio 1 all are 1/n₀, and under
     refinement they converge to a density of second order, which equal weights do not on an axis
     that holds both ends.
     """

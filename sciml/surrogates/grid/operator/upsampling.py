@@ -32,7 +32,7 @@ class KernelUpsample(nn.Module):
         InputError: a size in the place of a factor, a factor that is no whole number, another mode.
     """
 
-    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "cubic") -> None:
+    def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
         self.kernel = kernel
         factor = up.scale_factor
@@ -53,17 +53,16 @@ class KernelUpsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         ndim = len(self.factors)
         refinement = self.refinement
-        if set(refinement.ratio) == {1}:
-            corners = self.align_corners
-            return F.interpolate(
-                x, scale_factor=self.factors, mode=self.mode, align_corners=corners
-            )
-        if self.align_corners:
-            sizes = [
-                refinement.fine(s * refinement.coarse(x.shape[2 + a], a), a)
-                for a, s in enumerate(self.factors)
-            ]
-            return F.interpolate(x, size=sizes, mode=self.mode, align_corners=True)
+        ratio = refinement.ratios_at(x.shape[2:])
+        if set(ratio) == {1} or self.align_corners:
+            sizes, final = [], []
+            for a, (s, r) in enumerate(zip(self.factors, ratio, strict=True)):
+                out0 = s * refinement.coarse(x.shape[2 + a], a)
+                sizes.append(refinement.fine(out0, a, r))
+                final.append(refinement.fine(out0, a, refinement.strided(out0, a, s, r)))
+            y = F.interpolate(x, size=sizes, mode=self.mode, align_corners=self.align_corners)
+            basis = self.kernel if self.kernel in BASES else "cubic"
+            return interpolate(y, final, refinement.periodic, basis)
         linear = self.mode in _LINEAR
         lines = [_hat(s, x) if linear else x.new_ones(s) for s in self.factors]
         return convolve_transposed(
