@@ -141,6 +141,7 @@ def march(words: list[str], way: str, directory: Path, rounds: int) -> None:
                 before = time.perf_counter()
                 sink.take(next(count), t, state)
                 sending += time.perf_counter() - before
+                del state  # not held over the next step, as in a run: its memory is used again
         took = time.perf_counter() - began
         found = {"took": took, "send": sending, "busy": _busy(os.getppid()) - busy}
         return {name: seconds / steps for name, seconds in found.items()}
