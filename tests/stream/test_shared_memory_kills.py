@@ -125,18 +125,18 @@ def test_both_killed_leave_nothing(start, tmp_path):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     trainer = start(TRAINER, run_dir, 1)
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 60.0
     while not (run_dir / "endpoint.json").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     rank = start(RANK, run_dir, 60, 1, 0.0, 25)
     assert rank.stdout.readline() == "hangs\n"
     assert any("sciml-slots" in os.readlink(p) for p in Path(f"/proc/{rank.pid}/fd").iterdir())
-    before = set(os.listdir("/dev/shm"))
     for process in (trainer, rank):
         process.kill()
         process.wait()
-    assert set(os.listdir("/dev/shm")) <= before
+    # Slots have no name there, and other programs of the machine may.
+    assert not [name for name in os.listdir("/dev/shm") if "slots" in name]
     names = {path.name for path in run_dir.rglob("*") if path.is_file()}
     allowed = {"endpoint.json", "server.key", "lock", "checkpoint.json"}
     assert all(name in allowed or name.endswith(".segment") for name in names)
