@@ -85,7 +85,7 @@ class MgNO(nn.Module):
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.boundary, self.in_channels = tuple(boundary), in_channels
+        self.boundary = tuple(boundary)
         for kind in self.boundary:
             if kind not in BOUNDARIES:
                 raise InputError(f"MgNO: unknown boundary '{kind}'; {nearest(kind, BOUNDARIES)}")
