@@ -31,6 +31,8 @@ def study_file(folder, **changes):
         },
         parameters={"simulations": TRAINING, "ranges": {"kappa": [0.05, 0.1]}},
         task={"inputs": ["u"]},
+        # Slow enough that frames come between two checkpoints.
+        model={"name": "fno", "modes": [4, 4], "hidden_channels": 8, "n_layers": 2},
         # Larger than two simulations: most of what has come is in there when the kill comes.
         buffer={"capacity": 100, "watermark": 10},
         training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 10},
