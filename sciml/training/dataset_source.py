@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from sciml.errors import InputError
 from sciml.samples import Sample, Task
 from sciml.surrogates.batch import Batch, collate
+from sciml.training.epochs import Epochs
 
 
 class DatasetSource:
@@ -45,38 +44,21 @@ class DatasetSource:
             raise InputError(f"dataset source: batch_size={batch_size}; expected at least 1")
         self.samples = samples
         self.task = task
-        self.batch_size = min(batch_size, len(samples))
-        self.epochs = epochs
-        self.seed = seed
-        self.shuffle = shuffle
-        self._epoch = 0
-        self._position = 0
-        self._order = self._draw_order()
+        self._order = Epochs(len(samples), batch_size, epochs, seed, shuffle)
 
     @property
     def epoch_steps(self) -> int:
         """Batches in one epoch."""
-        return -(-len(self.samples) // self.batch_size)
+        return self._order.steps
 
     def next_batch(self) -> Batch | None:
-        if self._position >= len(self.samples):
-            self._epoch += 1
-            self._position = 0
-            self._order = self._draw_order()
-        if self.epochs is not None and self._epoch >= self.epochs:
+        chosen = self._order.draw()
+        if chosen is None:
             return None
-        chosen = self._order[self._position : self._position + self.batch_size]
-        self._position += len(chosen)
         return collate([self.samples[int(i)] for i in chosen], self.task)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self._epoch, "position": self._position}
+        return self._order.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._epoch, self._position = int(state["epoch"]), int(state["position"])
-        self._order = self._draw_order()
-
-    def _draw_order(self) -> np.ndarray:
-        if not self.shuffle:
-            return np.arange(len(self.samples))
-        return np.random.default_rng((self.seed, self._epoch)).permutation(len(self.samples))
+        self._order.load_state_dict(state)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
+from sciml.training.epochs import Epochs
 
 
 class TensorSource:
@@ -48,41 +48,27 @@ class TensorSource:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"tensor source: batch_size={batch_size}; expected at least 1")
         self.samples = samples
-        self.batch_size = min(batch_size or samples.size, samples.size)
-        self.epochs = epochs
-        self.seed = seed
-        self._epoch = 0
-        self._position = 0
-        self._order = self._draw_order()
+        size = batch_size or samples.size
+        self._order = Epochs(samples.size, size, epochs, seed, shuffle=size < samples.size)
 
     @property
     def epoch_steps(self) -> int:
         """Batches in one epoch."""
-        return -(-self.samples.size // self.batch_size)
+        return self._order.steps
 
     def next_batch(self) -> Batch | None:
-        if self._position >= self.samples.size:
-            self._epoch += 1
-            self._position = 0
-            self._order = self._draw_order()
-        if self.epochs is not None and self._epoch >= self.epochs:
+        chosen = self._order.draw()
+        if chosen is None:
             return None
-        chosen = self._order[self._position : self._position + self.batch_size]
-        self._position += len(chosen)
-        return self.samples if len(chosen) == self.samples.size else select(self.samples, chosen)
+        if len(chosen) == self.samples.size:
+            return self.samples
+        return select(self.samples, torch.from_numpy(chosen))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self._epoch, "position": self._position}
+        return self._order.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._epoch, self._position = int(state["epoch"]), int(state["position"])
-        self._order = self._draw_order()
-
-    def _draw_order(self) -> Tensor:
-        n = self.samples.size
-        if self.batch_size == n:
-            return torch.arange(n)
-        return torch.from_numpy(np.random.default_rng((self.seed, self._epoch)).permutation(n))
+        self._order.load_state_dict(state)
 
 
 def select(batch: Batch, index: Tensor) -> Batch:

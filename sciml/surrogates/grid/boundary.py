@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
+from sciml.surrogates.grid.geometry import expect_channels
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -154,17 +155,8 @@ def checked(name: str, x: Tensor, in_channels: int, ndim: int, points: int, why:
     Raises:
         InputError: another number of axes or channels, or a grid too small.
     """
+    expect_channels(name, x, in_channels, ndim)
     space = tuple(x.shape[2:])
-    if len(space) != ndim:
-        raise InputError(
-            f"{name}: input of shape {tuple(x.shape)}; expected (batch, {in_channels}, *space) "
-            f"with {ndim} axes in space"
-        )
-    if x.shape[1] != in_channels:
-        raise InputError(
-            f"{name}: input has {x.shape[1]} channels; it was built for {in_channels}: "
-            "build it for the task it is used with"
-        )
     if min(space) < points:
         raise InputError(
             f"{name}: grid {space} is too small for {why}; every axis needs at least {points} "

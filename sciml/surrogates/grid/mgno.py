@@ -12,6 +12,7 @@ from sciml.domain import Domain
 from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
+from sciml.surrogates.grid.boundary import CONVOLUTIONS
 from sciml.surrogates.grid.geometry import expect_channels, field_to_field, with_coordinates
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
@@ -106,7 +107,7 @@ class MgNO(nn.Module):
         if self.shape is not None:
             self._fits(self.shape)
         given = in_channels + (len(self.boundary) if positions else 0)
-        convolution = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[len(self.boundary)]
+        convolution = CONVOLUTIONS[len(self.boundary)]
         sizes = [given] + [widths[0]] * n_layers
         self.W = nn.ModuleList(
             VCycle(f, widths, steps, boundary, restriction, interior, bias, norm, shape)

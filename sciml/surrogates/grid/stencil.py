@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sciml.surrogates.grid.boundary import CONVOLVE
+
 #: What stands outside an axis: nothing; its other end; its mirror image about the end point.
 BOUNDARIES = ("zeros", "circular", "reflect")
 
-_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
@@ -105,7 +106,7 @@ class Stencil(nn.Module):
             int(kind == "zeros" and not (self.stride == 2 and self.interior and n % 2))
             for n, kind in zip(x.shape[2:], self.boundary, strict=True)
         ]
-        return _CONV[len(padding)](x, self.weight, self.bias, self.stride, padding)
+        return CONVOLVE[len(padding)](x, self.weight, self.bias, self.stride, padding)
 
 
 class Prolongation(nn.Module):
