@@ -156,7 +156,8 @@ def _resolution(surrogate: Surrogate, given: Domain) -> None:
         raise InputError(
             f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
             f"it was trained on alone: interpolate with ds.interp, or train one of the models that "
-            f"take any resolution: {', '.join(ANY_RESOLUTION)}"
+            f"take any resolution: {', '.join(ANY_RESOLUTION)}; unet, cnn and vit do with "
+            "operator: true. Set surrogate.domain = None to go on regardless"
         )
 
 

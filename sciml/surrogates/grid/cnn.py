@@ -47,6 +47,8 @@ class CNN(nn.Module):
     Source: dilated ResNet of Stachenfeld et al., ICLR 2022, arXiv 2112.15275.
     """
 
+    any_resolution = False  # its stencils count points
+
     def __init__(
         self,
         in_channels: int,

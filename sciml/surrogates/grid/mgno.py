@@ -68,6 +68,8 @@ class MgNO(nn.Module):
     Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809.
     """
 
+    any_resolution = False  # its stencils count points
+
     def __init__(
         self,
         in_channels: int,

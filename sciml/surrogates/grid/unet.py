@@ -48,6 +48,8 @@ class UNet(nn.Module):
     get through.
     """
 
+    any_resolution = False  # its stencils count points
+
     def __init__(
         self,
         in_channels: int,

@@ -50,6 +50,8 @@ class ViT(nn.Module):
     before P', so that amplitudes get through.
     """
 
+    any_resolution = False  # its patches count points
+
     def __init__(
         self,
         in_channels: int,

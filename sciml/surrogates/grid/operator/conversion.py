@@ -89,6 +89,8 @@ class Operator(nn.Module):
         InputError: in use: another number of axes, or an axis of 1 point.
     """
 
+    any_resolution = True
+
     def __init__(
         self,
         module: nn.Module,
