@@ -42,6 +42,11 @@ class Halo:
         self.block = decomposition.block(comm.rank)
         self.dtype = np.dtype(dtype)
         self._stages: list[_Stage] = []
+        #: Axes whose halo is this rank's own other end: periodic and not cut.
+        self.wrapped = tuple(
+            decomposition.neighbor(comm.rank, axis, 1) == comm.rank
+            for axis in range(len(self.block.shape))
+        )
         axes = range(len(self.block.shape))
         groups = [[axis] for axis in axes] if corners else [list(axes)]
         done: set[int] = set()
@@ -65,15 +70,21 @@ class Halo:
         """View of the points that this rank owns."""
         return array[tuple(slice(self.width, self.width + n) for n in self.block.shape)]
 
-    def exchange(self, array: np.ndarray) -> None:
-        """Fill the halo of ``array``, shape :attr:`shape`. Every rank calls it, in the same order."""
+    def exchange(self, array: np.ndarray, *, wrap: bool = True) -> None:
+        """Fill the halo of ``array``, shape :attr:`shape`. Every rank calls it, in the same order.
+
+        Args:
+            wrap: along axes that are :attr:`wrapped`, too; without, what is beyond those is left to
+                the caller.
+        """
         for stage in self._stages:
             if stage.requests:
                 for index, buffer in stage.outgoing:
                     buffer[...] = array[index]
                 stage.start(stage.requests)
-            for into, source in stage.copies:
-                array[into] = array[source]
+            if wrap:
+                for into, source in stage.copies:
+                    array[into] = array[source]
             if stage.requests:
                 stage.wait(stage.requests)
                 for index, buffer in stage.incoming:

@@ -20,8 +20,8 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 ALONE = SimpleNamespace(rank=0, size=1)
 
 
-def two_ways(boundary):
-    grid = Grid((17, 23), ((0.0, 1.0), (0.0, 2.0)), (boundary,) * 2)
+def two_ways(boundary, shape=(17, 23)):
+    grid = Grid(shape, ((0.0, 1.0), (0.0, 2.0)), (boundary,) * 2)
     halo = Halo(ALONE, Decomposition(grid, 1))
     inner = free_points(grid, halo.block)
     plain, fast = (Laplacian(halo, inner, grid.spacing, w) for w in (0.0, WORTH_COMPILING))
@@ -31,24 +31,25 @@ def two_ways(boundary):
     return grid, plain, fast, u
 
 
+@pytest.mark.parametrize("shape", [(17, 23), (18, 24), (3, 9)], ids=str)  # rows go in pairs
 @pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
-def test_compiled_and_plain_agree_to_the_bit(boundary):
-    _, plain, fast, u = two_ways(boundary)
+def test_compiled_and_plain_agree_to_the_bit(boundary, shape):
+    _, plain, fast, u = two_ways(boundary, shape)
     out = np.zeros((2, *u[plain.inner].shape))
     plain(u.copy(), 0.37, out[0])
     fast(u.copy(), 0.37, out[1])
     np.testing.assert_array_equal(out[0], out[1])
-    assert np.ptp(out[0]) > 100.0
+    assert np.ptp(out[0]) > 10.0
     states = []
     for way in (plain, fast):
         ahead = way.allocate()
         ahead[:] = u
-        # An odd number: compiled, the state ends a row beside where it began.
+        # An odd number: compiled, the state ends two rows beside where it began.
         for _ in range(5):
             ahead = way.advance(ahead, 1e-4)
         states.append(ahead)
     np.testing.assert_array_equal(*(state[1:-1, 1:-1] for state in states))
-    assert np.abs(states[0] - u).max() > 0.1
+    assert np.abs(states[0] - u).max() > 0.01
 
 
 @pytest.mark.parametrize("way", [0, 1])

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
-from numba.core import types
-from numba.extending import intrinsic
 
 
 def compiled(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -67,25 +65,3 @@ def _one_at_a_time(folder: str) -> Iterator[None]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function for kernels of the same file to call; it is compiled into each of them."""
     return numba.njit(error_model="numpy", nogil=True)(function)
-
-
-@intrinsic
-def widest_vectors(_context: Any) -> Any:
-    """Have the kernel that calls this use the widest vectors of the processor.
-
-    For the sake of early processors with AVX-512, which clocked down for it, LLVM takes half of them
-    by default; a kernel that does little with each number gains up to a quarter by the other half.
-    The bits are the same, and other processors are not concerned.
-    """
-
-    def mark(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        # llvmlite checks names against its list, which holds none of LLVM's attributes with values;
-        # where its attributes are no set of strings any more, the kernel does without.
-        attributes = builder.function.attributes
-        if isinstance(attributes, set):
-            set.add(attributes, '"prefer-vector-width"="512"')
-            # The attribute is the function's own: merged into a caller the loops would lose it.
-            attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), mark
