@@ -130,13 +130,11 @@ class SendPolicy:
     def take(
         self, chosen: Sequence[Field], state: Mapping[str, np.ndarray], block: Block
     ) -> dict[str, np.ndarray]:
-        """The chosen fields as they are sent; views of ``state`` where nothing changes."""
+        """The points that are sent of the chosen fields, views of ``state``; their dtype is that of
+        ``state``, for whoever copies them casts."""
         keep = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
         return {
-            field.name: np.asarray(
-                state[field.name][keep] if field.on == "point" else state[field.name],
-                dtype=self.dtype,
-            )
+            field.name: state[field.name][keep] if field.on == "point" else state[field.name]
             for field in chosen
         }
 

@@ -82,6 +82,7 @@ class StreamSink:
             rank=comm.rank,
             ranks=comm.size,
             attempt=_number("SCIML_ATTEMPT", 1, 1),
+            dtype=policy.dtype,
         )
 
     def take(self, step: int, time: float, state: Mapping[str, np.ndarray]) -> None:
@@ -104,7 +105,8 @@ class StreamSink:
             return {}
         gather = Gather(comm, self._policy.block(self._block), sent.point_shape)
         blocks = self._policy.take(program.static, state, self._block)
-        return {name: comm.bcast(gather(array)) for name, array in blocks.items()}
+        dtype = self._policy.dtype
+        return {n: comm.bcast(gather(np.asarray(block, dtype))) for n, block in blocks.items()}
 
 
 def _number(name: str, default: int, low: int) -> int:

@@ -44,6 +44,7 @@ class Client:
         timeout: seconds to wait for the first answer.
         patience: seconds without any sign of the trainer before giving up later on.
         shared_memory: whether fields may go through it to a trainer on the same node.
+        dtype: of what is sent; ``None``: as the arrays are.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Client:
         timeout: float,
         patience: float,
         shared_memory: bool,
+        dtype: np.dtype | None,
     ) -> None:
         self.simulation, self.attempt, self.rank = simulation, attempt, rank
         self._ranks, self._block = ranks, block
@@ -73,7 +75,7 @@ class Client:
         self._waits = ""
         self._dealer = Dealer(endpoint)
         limit = self._dealer.endpoint.message_limit
-        self._packer = Packer(simulation, block, rank, attempt, limit)
+        self._packer = Packer(simulation, block, rank, attempt, limit, dtype)
         self._patience = Patience(timeout)
         try:
             self._say_hello()
@@ -93,7 +95,8 @@ class Client:
         Args:
             step: count of sent states, from 0.
             time: physical time.
-            **fields: this rank's block of every field, as it is: no cast, C order is made.
+            **fields: this rank's block of every field; the only cast is to the ``dtype`` of
+                :func:`connect`, C order is made.
 
         Raises:
             InputError: a field is missing or unknown, a step was sent before, no numbers.
@@ -177,9 +180,10 @@ class Client:
     def _room(self, arrays: list[np.ndarray]) -> Slots | None:
         """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""
         slots = self._slots
-        if slots is None or sum(array.nbytes for array in arrays) < SMALL:
+        payloads = [self._packer.nbytes(array) for array in arrays]
+        if slots is None or sum(payloads) < SMALL:
             return None
-        size = slots.size(arrays)
+        size = slots.size(payloads)
         # What is sent becomes durable without anything more from here, so this ends.
         while slots.accepted and slots.place(size) is None and not self._transit.empty:
             self._pump()
@@ -332,6 +336,7 @@ def connect(
     timeout: float = 60.0,
     patience: float = 600.0,
     shared_memory: bool = True,
+    dtype: np.dtype | str | None = None,
 ) -> Client:
     """Connect one rank to the trainer; every rank does this for itself.
 
@@ -349,9 +354,11 @@ def connect(
             for so long, and come back.
         shared_memory: let fields go through it if the trainer is on the same node; off: always
             through the socket.
+        dtype: send fields as this, such as ``float32``, cast while they are copied; ``None``: as
+            they are.
 
     Raises:
-        InputError: neither a simulation nor a domain with fields.
+        InputError: neither a simulation nor a domain with fields; a dtype that is none.
         StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
     """
     if simulation is None:
@@ -368,9 +375,20 @@ def connect(
         )
     if attempt is None:
         attempt = _number("SCIML_ATTEMPT", 1)
+    kind = _dtype(dtype)
     return Client(
-        simulation, block, rank, ranks, attempt, endpoint, timeout, patience, shared_memory
+        simulation, block, rank, ranks, attempt, endpoint, timeout, patience, shared_memory, kind
     )
+
+
+def _dtype(given: np.dtype | str | None) -> np.dtype | None:
+    try:
+        dtype = None if given is None else np.dtype(given)
+    except TypeError as error:
+        raise InputError(f"connect: dtype={given!r}; expected float32 or float64") from error
+    if dtype is not None and dtype.kind != "f":
+        raise InputError(f"connect: dtype={given!r}; expected float32 or float64")
+    return dtype
 
 
 def _number(variable: str, default: int) -> int:

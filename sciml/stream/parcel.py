@@ -56,12 +56,20 @@ class Packer:
         rank: global fields are packed on rank 0 alone.
         attempt: of running the simulation.
         limit: largest payload, bytes.
+        dtype: of what is sent, cast on the way; ``None``: as the arrays are.
     """
 
     def __init__(
-        self, simulation: Simulation, block: Block | None, rank: int, attempt: int, limit: int
+        self,
+        simulation: Simulation,
+        block: Block | None,
+        rank: int,
+        attempt: int,
+        limit: int,
+        dtype: np.dtype | None = None,
     ) -> None:
         self._simulation, self._attempt, self._limit = simulation, attempt, limit
+        self._dtype = dtype
         self._points = simulation.domain.point_shape
         self._shape = block.shape if block else self._points
         self._offset = block.offset if block else (0,) * len(self._points)
@@ -96,19 +104,23 @@ class Packer:
         for name, array in zip(self._fields, arrays, strict=True):
             if array.dtype.hasobject:
                 raise InputError(f"send: field '{name}' holds objects; expected numbers")
-            if array.nbytes > self._limit:
+            if self.nbytes(array) > self._limit:
                 raise InputError(
-                    f"send: a block of field '{name}' has {array.nbytes} bytes; expected at most "
-                    f"{self._limit}: use more ranks, or send less"
+                    f"send: a block of field '{name}' has {self.nbytes(array)} bytes; expected at "
+                    f"most {self._limit}: use more ranks, or send less"
                 )
         return arrays
+
+    def nbytes(self, array: np.ndarray) -> int:
+        """Of its payload."""
+        return array.size * (self._dtype or array.dtype).itemsize
 
     def pack(
         self, step: int, time: float, arrays: Sequence[np.ndarray], slots: Slots | None
     ) -> Parcel:
         """Copy one state: it is read later, while the solver goes on with its arrays.
 
-        Values, dtype and shape go as they are; whether they fit is for the trainer to say, which
+        Values and shape go as they are; whether they fit is for the trainer to say, which
         quarantines the simulation with the reason if they do not. They go into ``slots`` if there
         are any with room.
         """
@@ -122,14 +134,18 @@ class Packer:
                 step,
                 time,
                 name,
-                array.dtype.str,
+                (self._dtype or array.dtype).str,
                 field.shape(self._points),
                 offset + (0,) * (array.ndim - len(offset)),
                 array.shape,
                 self._sequence,
             )
             headers.append(header)
-        nbytes = sum(array.nbytes for array in arrays)
-        span = slots.fill(arrays) if slots is not None and nbytes >= SMALL else None
-        payloads = [] if span is not None else [array.tobytes() for array in arrays]  # C order
+        nbytes = sum(map(self.nbytes, arrays))
+        span = None
+        if slots is not None and nbytes >= SMALL:
+            span = slots.fill(arrays, self._dtype)
+        payloads = []
+        if span is None:
+            payloads = [np.asarray(a, self._dtype).tobytes() for a in arrays]  # C order
         return Parcel(self._sequence, step, nbytes, headers, payloads, span)

@@ -124,9 +124,9 @@ class Slots:
         return {"pid": os.getpid(), "fd": self.fd, "nbytes": self.nbytes, "token": self.token}
 
     @staticmethod
-    def size(arrays: Iterable[np.ndarray]) -> int:
-        """Bytes that the slots of ``arrays`` take."""
-        return sum(ALIGNMENT + padded(array.nbytes) for array in arrays)
+    def size(payloads: Iterable[int]) -> int:
+        """Bytes that slots for ``payloads`` of so many bytes take."""
+        return sum(ALIGNMENT + padded(nbytes) for nbytes in payloads)
 
     def place(self, size: int) -> int | None:
         """Where a span of ``size`` bytes would begin; ``None``: there is no room now."""
@@ -139,18 +139,20 @@ class Slots:
             return ALIGNMENT if ALIGNMENT + size < tail else None
         return head if head + size < tail else None
 
-    def fill(self, arrays: Sequence[np.ndarray]) -> Span | None:
-        """Copy a step, in C order; ``None``: there is no room now."""
-        start = self.place(self.size(arrays))
+    def fill(self, arrays: Sequence[np.ndarray], dtype: np.dtype | None = None) -> Span | None:
+        """Copy a step, in C order, as ``dtype`` or as it is; ``None``: there is no room now."""
+        dtypes = [array.dtype if dtype is None else dtype for array in arrays]
+        sizes = [a.size * kind.itemsize for a, kind in zip(arrays, dtypes, strict=True)]
+        start = self.place(self.size(sizes))
         if start is None:
             return None
         at, references = start, []
-        for array in arrays:
+        for array, kind, nbytes in zip(arrays, dtypes, sizes, strict=True):
             self._generation += 1
-            SLOT_HEAD.pack_into(self._map, at, self._generation, array.nbytes)
-            np.ndarray(array.shape, array.dtype, self._map, at + ALIGNMENT)[...] = array
-            references.append(Reference(at, array.nbytes, self._generation))
-            at += ALIGNMENT + padded(array.nbytes)
+            SLOT_HEAD.pack_into(self._map, at, self._generation, nbytes)
+            np.ndarray(array.shape, kind, self._map, at + ALIGNMENT)[...] = array
+            references.append(Reference(at, nbytes, self._generation))
+            at += ALIGNMENT + padded(nbytes)
         span = Span(start, at, references)
         self._spans.append(span)
         return span

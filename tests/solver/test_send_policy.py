@@ -28,7 +28,7 @@ def test_coarse_blocks_tile_the_coarse_grid(ranks, boundary, shape):
     whole = np.zeros(coarse.shape, np.float32)
     for block in blocks:
         sent = policy.take(policy.choose(FIELDS), {"u": u[block.slices]}, block)
-        assert list(sent) == ["u"] and sent["u"].dtype == np.float32
+        assert list(sent) == ["u"] and np.shares_memory(sent["u"], u)
         whole[policy.block(block).slices] = sent["u"]
     np.testing.assert_array_equal(whole, u[::3, ::3].astype(np.float32))
     for axis in range(2):
@@ -40,7 +40,7 @@ def test_global_fields_are_not_cut():
     block = Block((2, 0), (2, 4))
     sent = SendPolicy(coarsen=2).take(FIELDS, dict.fromkeys("uv", np.ones((2, 4))) | {"energy": 3.0},
                                       block)  # fmt: skip
-    assert sent["u"].shape == (1, 2) and sent["energy"].shape == () and sent["energy"] == 3.0
+    assert sent["u"].shape == (1, 2) and np.shape(sent["energy"]) == () and sent["energy"] == 3.0
 
 
 def test_policy_reads_the_environment():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sciml.domain import Field, Grid
+from sciml.errors import InputError
 from sciml.samples import Simulation
 from sciml.stream import Arrived, Closed, connect
 from sciml.stream import slots as slots_module
@@ -80,6 +81,31 @@ def test_one_rank_by_slots_and_one_by_the_socket(serve, grid_simulation, tools):
             tools.check(simulations[event.frame.simulation], event.frame)
     assert sorted(tools.steps_of(events)) == sorted(2 * list(range(30)))
     assert server.status()["slot_blocks"] == 30
+
+
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_fields_are_cast_while_they_are_copied(serve, tools, shared_memory):
+    server = serve()
+    domain = Grid((60, 40), ((0.0, 1.0),) * 2, ("open", "open"))
+    u = np.random.default_rng(0).random((40, 60)).T
+    with connect(
+        Simulation(0, domain, (Field("u"),)),
+        endpoint=server.run_dir,
+        shared_memory=shared_memory,
+        dtype="float32",
+    ) as client:
+        client.send(0, 0.0, u=u)
+    [frame] = [e.frame for e in tools.drain(server, until_closed(1)) if isinstance(e, Arrived)]
+    assert frame.fields["u"].dtype == np.float32
+    np.testing.assert_array_equal(frame.fields["u"], u.astype(np.float32))
+    status = server.status()
+    assert status["slot_blocks"] == int(shared_memory) and status["bytes"] == 60 * 40 * 4
+
+
+@pytest.mark.parametrize("dtype", ["float33", "int32", object])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(InputError, match="expected float32 or float64"):
+        connect(domain=Grid((4,), ((0.0, 1.0),), ("open",)), fields=["u"], dtype=dtype)
 
 
 def test_big_and_small_fields_two_shapes_and_odd_layouts(serve, tools):
