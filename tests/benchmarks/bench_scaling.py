@@ -4,8 +4,9 @@
 
 *Ranks*: whole runs at 512² on 1 and 2 ranks, in turn, on two cores; efficiency is t₁ / 2 t₂ of the
 time of a step as rank 0 logs it. *Points*: time of a step per point on one rank from 64² to 1024², for
-transforms divided by log₂ N. *Memory*: what a rank holds at most beyond what it holds after its imports.
-The output file is not counted: one state at the end.
+transforms divided by log₂ N; runs are as long as it takes to have loops compiled. *Memory*: what a
+rank holds at most beyond what it holds after its imports. The output file is not counted: one state at
+the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sciml.parallel.laplacian import WORTH_COMPILING
 from sciml.share import find
+from sciml.solver.integrators.engine import WORTH_COMPILING as WORTH_TRANSFORMING
 from sciml.solver.mpirun import command, environment
 
 #: By name: program, flags, steps at 512², and whether it transforms.
@@ -87,11 +90,11 @@ def show_points() -> list[dict[str, Any]]:
     figures = []
     sizes = (64, 128, 256, 512, 1024)
     print(f"\n{'ns a point':>16} " + " ".join(f"{f'{n}²':>8}" for n in sizes))
-    for name, (program, flags, steps, transforms) in CASES.items():
+    for name, (program, flags, _, transforms) in CASES.items():
         costs = []
         for n in sizes:
-            count = max(4, steps * 512**2 // n**2)
-            seconds = min(run(program, flags, n, min(count, 2000), 1)[0] for _ in range(2))
+            count = -(-(WORTH_TRANSFORMING if transforms else WORTH_COMPILING) // n**2)
+            seconds = min(run(program, flags, n, count, 1)[0] for _ in range(2))
             costs.append(1e9 * seconds / n**2 / (math.log2(n * n) if transforms else 1.0))
         figures.append({"case": name, "sizes": sizes, "nanoseconds": costs})
         label = f"{name}/log₂N" if transforms else name
