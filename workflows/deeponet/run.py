@@ -59,7 +59,7 @@ class Run:
     """One training.
 
     ``points``: ``fixed`` is the published way, each solution known at points drawn once; ``redrawn``
-    draws them anew in every iteration.
+    draws them anew in every iteration. ``schedule``: ``constant`` is the published one.
     """
 
     problem: str
@@ -84,6 +84,7 @@ def full() -> Iterator[Run]:
     for seed in range(3):
         yield Run("antiderivative", 10000, 50000, seed)
     for seed in range(3):
+        yield Run("antiderivative", 10000, 50000, seed, schedule="cosine")
         yield Run("antiderivative", 10000, 50000, seed, points="redrawn", schedule="cosine")
         yield Run("pendulum", 10000, 50000, seed)
         yield Run("diffusion_reaction", 500, 50000, seed)
@@ -188,6 +189,7 @@ def main() -> None:
         "--seed", type=int, action="append", help="of the full size; again for more"
     )
     parser.add_argument("--points", choices=("fixed", "redrawn"))
+    parser.add_argument("--schedule", choices=("constant", "cosine"))
     parser.add_argument("--functions", type=int)
     parser.add_argument("--iterations", type=int, help="fewer than the size has")
     parser.add_argument("--out", type=Path, default=Path("runs/deeponet"))
@@ -204,6 +206,7 @@ def main() -> None:
         if given.problem in (None, run.problem)
         and (given.seed is None or run.seed in given.seed)
         and given.points in (None, run.points)
+        and given.schedule in (None, run.schedule)
         and given.functions in (None, run.functions)
     ]
     if given.iterations:
@@ -222,7 +225,8 @@ def main() -> None:
         errors = ", ".join(f"{n} {v:.2e}" for n, v in found["test_mse"].items())
         print(
             f"{run.problem}, {run.functions} functions, {run.iterations} iterations, {run.points} "
-            f"points, seed {run.seed}: test MSE {errors} in {found['seconds']:.0f} s",
+            f"points, {run.schedule} rate, seed {run.seed}: test MSE {errors} "
+            f"in {found['seconds']:.0f} s",
             flush=True,
         )
 
