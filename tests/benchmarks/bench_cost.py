@@ -61,7 +61,10 @@ def rows(found: dict[str, object]) -> str:
         line = f"{found['points']:>5}² {found['width']:>5} {TITLES[family]:>9} {own['parameters']:>10,}"
         for key in ("step_s", "predict_s"):
             times = [b / a for a, b in zip(base[key], own[key], strict=True)]
-            line += f" {statistics.median(own[key]) * 1e3:9.1f} {statistics.median(times):6.2f}"
+            line += (
+                f" {statistics.median(own[key]) * 1e3:9.1f} {statistics.median(times):5.2f} "
+                f"({min(times):.2f}–{max(times):.2f})"
+            )
         lines.append(f"{line} {own['memory_MB']:7.0f}")
     return "\n".join(lines)
 
@@ -116,8 +119,8 @@ def main() -> None:
     ]
     print(f"batch {BATCH}, 1 thread; times that of FNO behind each")
     print(
-        f"{'points':>6} {'width':>5} {'family':>9} {'parameters':>10} {'training step, ms':>16} "
-        f"{'prediction, ms':>16} {'MB':>7}"
+        f"{'points':>6} {'width':>5} {'family':>9} {'parameters':>10} {'training step, ms':^27} "
+        f"{'prediction, ms':^27} {'MB':>7}"
     )
     found = []
     for (n, width), held in zip(cases, memory, strict=True):
