@@ -15,51 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from alternating import against, alternate, peak
+from training_step import BATCH, Ours, fields
 
-from sciml.domain import Field, Grid
-from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.surrogates import Surrogate, collate
-from sciml.training.objective import Supervised, weighted
-
-BATCH = 8
 LAYERS = 4
-SECONDS = 0.4  # a measurement lasts so long at least
 
 
-class Ours:
-    """A surrogate around the registered model, and its objective."""
-
-    name = "sciml"
-
-    def __init__(self, n: int, modes: int, width: int) -> None:
-        task = Task(("u",), ("u",))
-        samples = fields(n)
-        config = {"name": "fno", "modes": modes, "hidden_channels": width, "n_layers": LAYERS}
-        self.surrogate = Surrogate.build(config, task, samples[0].simulation.domain)
-        self.surrogate.normalizer.update(samples)
-        self.surrogate.normalizer.fix()
-        self.batch = collate(samples, task)
-        self.objective = Supervised("h1")
-        self.optimizer = torch.optim.AdamW(self.surrogate.parameters(), lr=1e-3)
-
-    def step(self) -> float:
-        self.optimizer.zero_grad()
-        loss = weighted(self.objective(self.surrogate, self.batch), {})
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
-
-    def predict(self) -> None:
-        with torch.no_grad():
-            self.surrogate(self.batch)
+def ours(n: int, modes: int, width: int) -> Ours:
+    return Ours({"name": "fno", "modes": modes, "hidden_channels": width, "n_layers": LAYERS}, n)
 
 
 class Theirs:
@@ -98,69 +65,11 @@ class Theirs:
             self.model(self.x)
 
 
-KINDS = (Ours, Theirs)
-
-
-def fields(n: int) -> list[Sample]:
-    """Pairs of random periodic fields with waves up to 5."""
-    rng = np.random.default_rng(0)
-    grid = Grid((n, n), ((0.0, 1.0),) * 2, ("periodic",) * 2)
-    samples = []
-    for i in range(BATCH):
-        spectrum = np.zeros((2, n, n // 2 + 1), complex)
-        spectrum[:, :6, :6] = rng.standard_normal((2, 6, 6)) + 1j * rng.standard_normal((2, 6, 6))
-        u = np.fft.irfft2(spectrum, (n, n), norm="forward").astype(np.float32)
-        simulation = Simulation(i, grid, (Field("u"),))
-        frames = [Frame(i, s, float(s), {"u": u[s]}) for s in (0, 1)]
-        samples.append(Sample(simulation, 0, (frames[0],), (frames[1],)))
-    return samples
-
-
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    began = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - began) / repeats
-
-
-def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds a call, in each round."""
-    for call in calls.values():
-        call()  # the first one warms up
-    repeats = {name: max(1, round(SECONDS / seconds(c, 1))) for name, c in calls.items()}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            times[name].append(seconds(call, repeats[name]))
-    return times
-
-
-def peak(make: Callable[[], Ours | Theirs]) -> float:
-    """MB that three training steps add to a process at its peak."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        way = make()
-        before = _status("VmRSS")
-        for _ in range(3):
-            way.step()
-        os.write(write, str(_status("VmHWM") - before).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        said = stream.read()
-    os.waitpid(child, 0)
-    return float(said) / 1e3
-
-
-def _status(key: str) -> int:
-    """A figure of this process in kB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1])
+WAYS = {Ours.name: ours, Theirs.name: Theirs}
 
 
 def compare(n: int, modes: int, width: int, rounds: int) -> dict[str, object]:
-    ways = {kind.name: kind(n, modes, width) for kind in KINDS}
+    ways = {name: make(n, modes, width) for name, make in WAYS.items()}
     return {
         "points": n,
         "modes": modes,
@@ -172,13 +81,7 @@ def compare(n: int, modes: int, width: int, rounds: int) -> dict[str, object]:
 
 def row(found: dict[str, object]) -> str:
     words = [f"{found['points']:>5}² {found['modes']:>5} {found['width']:>5}"]
-    for key in ("step_s", "predict_s"):
-        ours, theirs = (found[key][kind.name] for kind in KINDS)
-        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-        words.append(
-            f"{statistics.median(ours) * 1e3:8.1f} {statistics.median(theirs) * 1e3:8.1f} "
-            f"{statistics.median(ratios):5.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-        )
+    words += [against(*(found[key][name] for name in WAYS)) for key in ("step_s", "predict_s")]
     memory = found["memory_MB"]
     words.append(f"{memory[Ours.name]:6.0f} {memory[Theirs.name]:6.0f}")
     return "  ".join(words)
@@ -201,8 +104,11 @@ def main() -> None:
     # Children are forked, so no thread may have been started before the last of them has ended.
     torch.set_num_threads(1)
     memory = [
-        {kind.name: peak(lambda k=kind, c=case: k(c[0], arguments.modes, c[1])) for kind in KINDS}
-        for case in cases
+        {
+            name: peak(lambda m=make, c=c: m(c[0], arguments.modes, c[1]))
+            for name, make in WAYS.items()
+        }
+        for c in cases
     ]
     torch.set_num_threads(arguments.threads)
     print(

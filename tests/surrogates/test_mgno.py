@@ -8,7 +8,7 @@ import torch
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import MgNO, registry
-from sciml.surrogates.grid.stencil import depth, surround
+from sciml.surrogates.grid.stencil import Prolongation, Stencil, depth, surround
 from sciml.surrogates.grid.vcycle import VCycle
 
 KINDS = ("zeros", "circular", "reflect")
@@ -205,6 +205,24 @@ def test_gradients(restriction):
         assert torch.autograd.gradcheck(
             along, torch.zeros((), dtype=torch.float64, requires_grad=True)
         )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(16,), (9, 12), (8, 6, 7)])
+@pytest.mark.parametrize("norm", [False, True])
+def test_on_the_cpu_channels_stay_last(kind, shape, norm):
+    """Also behind a single channel, which torch takes for channels first."""
+    model = MgNO(1, 1, (kind,) * len(shape), 4, 3, 2, norm=norm, shape=shape)
+    first = []
+
+    def look(module, given, out):
+        first.extend(f.shape for f in (given[0], out) if f.stride(1) != 1)
+
+    for module in model.modules():
+        if isinstance(module, (Stencil, Prolongation)):
+            module.register_forward_hook(look)
+    model(torch.randn(2, 1, *shape))
+    assert not first, first
 
 
 def test_bfloat16_is_finite():

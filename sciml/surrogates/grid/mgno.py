@@ -13,6 +13,7 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import CONVOLUTIONS
+from sciml.surrogates.grid.channels_last import channels_last, convolve
 from sciml.surrogates.grid.geometry import expect_channels, field_to_field, with_coordinates
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
@@ -126,12 +127,11 @@ class MgNO(nn.Module):
         added = None if self.residual_channels is None else x[:, self.residual_channels]
         if self.positions:
             x = with_coordinates(x, [kind == "circular" for kind in self.boundary])
-        if x.device.type == "cpu" and x.ndim > 3:
-            # Channels last in memory: most convolutions on the CPU are faster so.
-            x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+        x = channels_last(x)
+        here = [0] * len(self.boundary)
         for W, B in zip(self.W, self.B, strict=True):
-            x = F.gelu(W(x).add_(B(x)))
-        x = self.head(x)
+            x = F.gelu(W(x).add_(convolve(x, B.weight, B.bias, 1, here)))
+        x = convolve(x, self.head.weight, None, 1, here)
         return x if added is None else x + added
 
     def _fits(self, space: Sequence[int]) -> None:

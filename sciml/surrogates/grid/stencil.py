@@ -10,12 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.surrogates.grid.boundary import CONVOLVE
+from sciml.surrogates.grid.channels_last import channels_last, convolve, convolve_transposed
 
 #: What stands outside an axis: nothing; its other end; its mirror image about the end point.
 BOUNDARIES = ("zeros", "circular", "reflect")
-
-_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def halved(n: int, interior: bool = False) -> int:
@@ -51,14 +49,17 @@ def surround(x: Tensor, boundary: Sequence[str]) -> Tensor:
     The zeros are left to the convolutions, which need no copy of the field for them. A mirror of a
     single point is that point.
     """
+    if x.ndim == 3:  # as a plane of one row: torch pads lines with channels first only
+        return surround(x.unsqueeze(2), ("zeros", *boundary)).squeeze(2)
+    x = channels_last(x)
     mirrors: dict[str, list[int]] = {}
     for axis, kind in enumerate(boundary, start=2):
         n = x.shape[axis]
         if kind == "circular":
             # Gradients of pieces of a split are put together in one copy; those of slices are
             # whole fields each.
-            first, *inner, last = x.split((1, n - 2, 1), axis) if n > 1 else (x, x)
-            x = torch.cat((last, first, *inner, last, first) if n > 1 else (x, x, x), dim=axis)
+            pieces = x.split((1, n - 2, 1) if n > 2 else 1, axis)
+            x = torch.cat((pieces[-1], *pieces, pieces[0]), dim=axis)
         elif kind == "reflect":
             widths = mirrors.setdefault(
                 "reflect" if n > 1 else "replicate", [0] * 2 * len(boundary)
@@ -106,7 +107,7 @@ class Stencil(nn.Module):
             int(kind == "zeros" and not (self.stride == 2 and self.interior and n % 2))
             for n, kind in zip(x.shape[2:], self.boundary, strict=True)
         ]
-        return CONVOLVE[len(padding)](x, self.weight, self.bias, self.stride, padding)
+        return convolve(x, self.weight, self.bias, self.stride, padding)
 
 
 class Prolongation(nn.Module):
@@ -151,7 +152,7 @@ class Prolongation(nn.Module):
             skipped += 0 if kind == "zeros" else 2
             padding.append(skipped)
             more.append(max(0, n - ((m - 1) * 2 - 2 * skipped + kernel)))
-        y = _TRANSPOSED[len(padding)](x, self.weight, None, 2, padding, more)
+        y = convolve_transposed(x, self.weight, 2, padding, more)
         for axis, n in enumerate(space, start=2):
             if y.shape[axis] != n:
                 y = y.narrow(axis, 0, n)

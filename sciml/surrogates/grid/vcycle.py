@@ -50,7 +50,11 @@ class PointNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, *space))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+        if x.stride(1) > 1:
+            return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+        # Channels last: the weights are turned, which are smaller than a batch of fields.
+        weight, bias = self.weight.movedim(0, -1), self.bias.movedim(0, -1)
+        return F.layer_norm(x.movedim(1, -1), weight.shape, weight, bias).movedim(-1, 1)
 
 
 class VCycle(nn.Module):
