@@ -63,7 +63,7 @@ def check(study: Study) -> Description:
         description.parameter(name)
     _check_window(study, description)
     _check_cores(study)
-    check_model(study, _check_corners(study, description))
+    check_model(study, _check_corners(study, description), online=True)
     return description
 
 

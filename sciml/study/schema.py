@@ -97,11 +97,17 @@ class TaskSection(Section):
 
 
 class Model(Section):
-    """``name`` in the registry of surrogates; every further key goes to the model."""
+    """``name`` in the registry of surrogates; every further key goes to the model. ``model: fno`` is
+    short for ``{name: fno}``."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str = "fno"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
 
     @property
     def config(self) -> dict[str, Any]:

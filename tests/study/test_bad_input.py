@@ -137,11 +137,14 @@ MODEL = {"name": "fno", "hidden_channels": 8, "n_layers": 2}
     ("model", "words"),
     [
         ({**MODEL, "modes": 400}, ["modes (400, 400)", "shape (16, 16)"]),
-        ({**MODEL, "modes": "four"}, ["modes", "expected one number an axis"]),
+        ({**MODEL, "modes": "four"}, ["modes='four'", "a list of whole numbers"]),
         ({**MODEL, "modes": [4, 4, 4]}, ["modes (4, 4, 4)", "one number an axis"]),
         ({**MODEL, "modes": "ab"}, ["modes='ab'"]),
         ({**MODEL, "modes": 4, "hidden_channels": "wide"}, ["hidden_channels='wide'"]),
         ({"name": "mlp", "hidden": 7}, ["hidden=7"]),
+        ({"name": "mlp", "hidden": [-1]}, ["hidden=[-1]"]),
+        ({**MODEL, "hidden_channels": 400_000}, ["400000", "weights", "GB", "make it smaller"]),
+        ({"nam": "fno"}, ["no option 'nam'", "did you mean 'name'"]),
         ({"name": "mlp", "activation": "relo"}, ["relo", "did you mean 'relu'"]),
     ],
 )
@@ -150,6 +153,40 @@ def test_a_model_that_cannot_be_built_is_named_with_its_reason(write_study, mode
     with pytest.raises(InputError) as refused:
         check_model(load_study(write_study(model=model)), grid)
     assert all(word in str(refused.value) for word in words), refused.value
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"points": 5}, ["training.points: 5", "deeponet"]),
+        ({"augment": "cube"}, ["'cube' on a grid of 2 axes", "flips"]),
+        ({"augment": "square"}, ["(16, 12)", "flips"]),
+        ({"augment": "translations"}, ["without a periodic axis"]),
+    ],
+)
+def test_what_grid_or_model_cannot_do_is_refused_before_it_is_streamed(
+    write_study, training, words
+):
+    grid = Grid((16, 12), ((0.0, 1.0),) * 2, ("dirichlet",) * 2)
+    with pytest.raises(InputError) as refused:
+        check_model(load_study(write_study(training=training)), grid)
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_basis_needs_more_samples_than_the_watermark(write_study):
+    grid = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    study = load_study(write_study(model={"name": "pod_deeponet", "basis": 8}))
+    with pytest.raises(InputError, match=r"basis=8 modes from the 8 samples.*buffer\.watermark"):
+        check_model(study, grid, online=True)
+    check_model(study, grid)  # offline there are all samples
+    check_model(
+        load_study(write_study(model={"name": "pod_deeponet", "basis": 7})), grid, online=True
+    )
+
+
+def test_lbfgs_takes_no_clipping(write_study):
+    with pytest.raises(InputError, match=r"training\.phases\.0: optimizer 'lbfgs' has no"):
+        load_study(write_study(), ["training.phases=[{optimizer: lbfgs, clip: 1.0, steps: 3}]"])
 
 
 def test_a_model_that_fits_the_solver_and_not_what_it_sends_is_refused_at_once(refuse):
