@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sciml.domain import Domain
 from sciml.errors import InputError
@@ -117,3 +119,31 @@ def check_device(study: Study) -> None:
             f"training.device: {wanted}, yet {there} here; expected auto, cpu"
             + (f" or cuda:0 to cuda:{count - 1}" if count else "")
         )
+
+
+def check_scheduler(address: str, timeout: float = 5.0) -> None:
+    """That something listens where a dask scheduler is said to be.
+
+    Args:
+        address: ``tcp://head:8786``, ``tls://…`` or ``head:8786``; others are left to dask.
+        timeout: seconds.
+
+    Raises:
+        InputError: no address, or nothing listens there.
+    """
+    split = urlsplit(address if "://" in address else f"tcp://{address}")
+    if split.scheme not in ("tcp", "tls"):
+        return
+    try:
+        host, port = split.hostname, split.port
+    except ValueError:  # a port that is no number
+        host = port = None
+    if not host or not port:
+        raise InputError(f"scheduler '{address}'; expected an address such as tcp://head:8786")
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except OSError as error:
+        raise InputError(
+            f"scheduler {address}: nothing answers there ({error}); start one with `dask scheduler`, or "
+            "name another"
+        ) from error

@@ -15,7 +15,7 @@ from sciml.solver.mpirun import command, environment
 from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulate
 from sciml.study.designs import PlannedSimulation
-from sciml.study.feasibility import check_device, check_model
+from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
@@ -30,6 +30,8 @@ def check(study: Study) -> Description:
             program's domain; no such device.
     """
     check_device(study)
+    if study.cluster.address is not None:
+        check_scheduler(study.cluster.address)
     check_model(study, None)
     description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():

@@ -1,13 +1,16 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
+import re
+
 import pytest
 import torch
 from small_study import one_line, small_study
 
 from sciml.domain import Grid
 from sciml.errors import InputError
+from sciml.solver.describe import describe
 from sciml.study import load_study
-from sciml.study.feasibility import check_model
+from sciml.study.feasibility import check_model, check_scheduler
 
 
 def refused(process, tmp_path):
@@ -182,6 +185,26 @@ def test_a_basis_needs_more_samples_than_the_watermark(write_study):
     check_model(
         load_study(write_study(model={"name": "pod_deeponet", "basis": 7})), grid, online=True
     )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "tcp://localhost", "tcp://localhost:port"])
+def test_a_scheduler_that_is_not_there(address):
+    with pytest.raises(
+        InputError, match=rf"scheduler '?{re.escape(address)}.*(nothing answers|expected)"
+    ):
+        check_scheduler(address)
+
+
+def test_what_is_no_program(tmp_path):
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        if path != tmp_path:
+            path.write_text("no program")
+        with pytest.raises(InputError, match="is no program; expected a Python file"):
+            describe(path)
+
+
+def test_a_model_by_its_name_alone(write_study):
+    assert load_study(write_study(model="unet")).model.name == "unet"
 
 
 def test_lbfgs_takes_no_clipping(write_study):
