@@ -20,6 +20,9 @@ from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
 
+#: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
+FEW = 4
+
 
 def check(study: Study) -> Description:
     """Ask the program what it is, and hold the study against it, before anything starts.
@@ -53,6 +56,12 @@ def check(study: Study) -> Description:
             raise InputError(
                 f"solver.send.fields: {description.name} has no field '{name}'; "
                 f"{nearest(name, fields)}"
+            )
+    sent = study.solver.send.fields
+    for name in (*study.task.inputs, *study.task.targets) if sent is not None else ():
+        if name not in sent:
+            raise InputError(
+                f"task: '{name}' is not among solver.send.fields ({', '.join(sent)}); add it there"
             )
     static = {field.name for field in description.static}
     for name in study.task.static:
@@ -111,7 +120,14 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
-    return SendPolicy(coarsen=send.coarsen).domain(domain_of(ds, names))
+    domain, ranks = domain_of(ds, names), study.solver.ranks
+    # Starting MPI takes a second: where blocks are large, any cut will do.
+    if study.cluster.kind == "local" and min(domain.point_shape) < FEW * ranks > FEW:
+        try:
+            simulate(description.path, ranks=ranks, **given)
+        except ScimlError as error:
+            raise InputError(f"solver.ranks: {ranks}: {error}") from error
+    return SendPolicy(coarsen=send.coarsen).domain(domain)
 
 
 def _check_cores(study: Study) -> None:

@@ -183,6 +183,16 @@ class Stream(Section):
     queue_limit: Size = 64_000_000
     patience: Seconds = 300.0
 
+    @model_validator(mode="after")
+    def _private(self) -> Stream:
+        from sciml.stream.endpoint import check_host
+
+        try:
+            check_host(self.host, encryption=self.encryption)
+        except InputError as error:
+            raise ValueError(str(error).removeprefix("stream: ")) from error
+        return self
+
 
 class Cluster(Section):
     """Where the solvers run: this machine, Slurm through dask-jobqueue, or a dask scheduler.

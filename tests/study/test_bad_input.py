@@ -11,6 +11,7 @@ from sciml.errors import InputError
 from sciml.solver.describe import describe
 from sciml.study import load_study
 from sciml.study.feasibility import check_model, check_scheduler
+from sciml.study.jobs import check
 
 
 def refused(process, tmp_path):
@@ -193,6 +194,34 @@ def test_a_scheduler_that_is_not_there(address):
         InputError, match=rf"scheduler '?{re.escape(address)}.*(nothing answers|expected)"
     ):
         check_scheduler(address)
+
+
+def test_more_ranks_than_blocks(write_study):
+    solver = {
+        "program": "solvers/navier_stokes.py",
+        "ranks": 4,
+        "options": {"shape": [4, 4], "steps": 2},
+    }
+    study = write_study(
+        solver=solver,
+        parameters={"simulations": 2},
+        task={"inputs": ["w"]},
+        cluster={"oversubscribe": True},
+    )
+    with pytest.raises(InputError, match=r"solver\.ranks: 4: .*cut into 4 slabs; use 2 ranks"):
+        check(load_study(study))
+
+
+def test_a_field_that_is_not_sent_cannot_be_learned(write_study):
+    solver = {"program": "solvers/gray_scott.py", "send": {"fields": ["u"]}}
+    study = write_study(solver=solver, parameters={"simulations": 2}, task={"inputs": ["u", "v"]})
+    with pytest.raises(InputError, match=r"task: 'v' is not among solver\.send\.fields \(u\)"):
+        check(load_study(study))
+
+
+def test_fields_do_not_cross_a_network_in_the_clear(write_study):
+    with pytest.raises(InputError, match=r"stream: host '0\.0\.0\.0' with encryption off"):
+        load_study(write_study(stream={"host": "0.0.0.0", "encryption": False}))
 
 
 def test_what_is_no_program(tmp_path):
