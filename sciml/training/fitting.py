@@ -143,7 +143,7 @@ def fit(
     statistics.update(samples)
     statistics.fix()
     if isinstance(model, nn.Module):
-        try_out(surrogate, samples)
+        try_out(surrogate, samples, device)
     if phases is None:
         epochs = 50 if epochs is None else epochs
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)

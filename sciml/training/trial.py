@@ -13,16 +13,21 @@ from sciml.surrogates.batch import Batch, collate
 
 
 @torch.no_grad()
-def try_out(surrogate: Surrogate, samples: Sequence[Sample]) -> None:
+def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.device) -> None:
     """Evaluate a surrogate on two samples, and look at the shapes that come out.
+
+    Args:
+        surrogate: around the module; is moved to ``device``.
+        samples: one at least.
+        device: that of the training.
 
     Raises:
         InputError: the module does not take what the task gives, or gives something else than the
             task wants; with the channels in their order.
     """
     task, name = surrogate.task, type(surrogate.model).__name__
-    batch = collate(samples[:2], task)
-    surrogate.eval()
+    batch = collate(samples[:2], task).to(device)
+    surrogate.to(device).eval()
     try:
         outputs = surrogate(batch)
     except (RuntimeError, TypeError) as error:

@@ -79,9 +79,10 @@ def test_every_option_at_once_through_a_kill(tmp_path):
 
 
 def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
-    study = load_study(
-        _write(tmp_path, small_study(training={**OPTIONS, "phases": [{"steps": 2}]}))
+    given = small_study(
+        training={**OPTIONS, "phases": [{"steps": 2}]}, task={"inputs": ["u"], "unroll": 2}
     )
+    study = load_study(_write(tmp_path, given))
     told = {}
     monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs))
     trainer = SimpleNamespace(
