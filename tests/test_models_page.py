@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -48,5 +47,6 @@ def test_a_stream_into_deepxde(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run("A model of deepxde on our stream", solver=str(ROOT / "docs/foreign_solver.py"))
     # 3 simulations of 101 frames, 10 frames apart; the first 16 windows were held out.
-    assert names["history"].steps[-1] == -(-(3 * 91 - 16) // 16)
-    assert np.min(names["history"].loss_test) < names["history"].loss_test[0][0]
+    assert names["data"].ended and abs(names["state"].step - (3 * 91 - 16) / 16) <= 1
+    losses = [loss for [loss] in names["history"].loss_test]
+    assert losses[-1] < losses[0]

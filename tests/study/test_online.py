@@ -117,7 +117,7 @@ def test_deeponets_on_a_foreign_solver_through_a_kill(model, tmp_path):
         parameters={"simulations": 5, "ranges": {"speed": [0.2, 1.0]}, "seed": False},
         task={"inputs": ["u"], "parameters": ["speed"], "lead": 2},
         model=model,
-        buffer={"capacity": 64, "watermark": 32, "draws": 4},
+        buffer={"capacity": 64, "watermark": 32, "draws": 2},
         training={"batch_size": 4, "phases": [{"lr": 1e-3}], "checkpoint_every": 10,
                   "keep_checkpoints": 500},
         validation={"simulations": 1, "every": 50, "rollout": 5},
