@@ -15,13 +15,14 @@ from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.record import Recorder
-from sciml.samples import Frame, Simulation
+from sciml.samples import Frame, Simulation, Task
 from sciml.share import find
 from sciml.solver.describe import describe
 from sciml.stream import Arrived, Closed, Server
 from sciml.stream.client import Client, connect
 from sciml.study.api import Run
 from sciml.study.schema import load_study
+from sciml.surrogates import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -167,6 +168,20 @@ def test_what_a_run_is_asked_for_exists():
     asked = set(re.findall(r"\brun\.(\w+)", code))
     assert asked == {"summary", "predictions"}
     assert asked <= set(dir(Run))
+
+
+def test_the_table_of_models_is_true():
+    [text] = re.findall(r"^## Models\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    said = {name: other for _, names, other in rows[1:] for name in re.findall(r"`(\w+)`", names)}
+    assert sorted(said) == registry.names()
+    task, grid = Task(("u",), ("u",)), Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    for name, other in said.items():
+        model = registry.build(name, task, grid)
+        assert getattr(model, "any_resolution", False) == (other == "the same operator"), name
+        assert getattr(model, "pointwise", False) == ("any points" in other), name
+        if "operator: true" in other:
+            assert registry.build(name, task, grid, operator=True).any_resolution, name
 
 
 @pytest.mark.parametrize("words", commands("sciml"), ids=" ".join)

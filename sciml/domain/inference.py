@@ -169,7 +169,8 @@ def _uniform_spacing(dim: str, values: np.ndarray) -> float:
         raise DomainError(
             f"axis '{dim}' is not uniform: spacings from {steps.min():g} to {steps.max():g}; "
             f"models on grids, spectral ones above all, need equal ones within {TOLERANCE:.0%}: "
-            f"interpolate onto even ones with ds.interp({dim}=...)"
+            f"interpolate onto even ones with ds.interp({dim}=...), or take sciml.surrogates.DeepONet, "
+            "whose sensors and points may lie anywhere, in a loop of your own"
         )
     return float(spacing)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.record import index
 from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import simulations_of
+from sciml.share import share_root
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +38,9 @@ def open_trajectories(path: str | Path, task: Task) -> Trajectories:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: nothing there; expected a recording, a netCDF file or a folder")
+        raise InputError(
+            f"{path}: nothing there; expected a recording, a netCDF file or a folder{_recipe(path)}"
+        )
     if path.name == index.VIRTUAL and (path.parent / index.INDEX).is_file():
         path = path.parent
     for folder in (path, path / "recording"):
@@ -46,9 +50,16 @@ def open_trajectories(path: str | Path, task: Task) -> Trajectories:
     if not files:
         raise InputError(
             f"{path} holds neither {index.INDEX} nor netCDF files (*.nc); a run records with "
-            "record: true"
+            f"record: true{_recipe(path)}"
         )
     return Foreign(files, task)
+
+
+def _recipe(path: Path) -> str:
+    """A word on how to make a dataset of ours, where its name stands in the place of a file."""
+    if not (share_root() / "data" / path.name / "recipe.yaml").is_file():
+        return ""
+    return f"; `sciml generate {path.name} --out {path.name}.nc` makes one of that name"
 
 
 @final
@@ -81,7 +92,7 @@ class Foreign(Trajectories):
                 ds = xr.open_dataset(file, engine="h5netcdf")
             except (OSError, ValueError) as error:
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
-            with ds:
+            with ds, _naming(file):
                 found = simulations_of(ds, task.parameters, fields=names, static=task.static)
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
                 splits = _splits(ds, len(found))
@@ -127,6 +138,15 @@ class Foreign(Trajectories):
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """What is wrong with a file bears its name."""
+    try:
+        yield
+    except (InputError, DomainError) as error:
+        raise InputError(f"{file.name}: {error}") from error
 
 
 def _splits(ds: xr.Dataset, simulations: int) -> list[str]:

@@ -69,13 +69,15 @@ def simulations_of(
         static: names of variables that do not change in time.
 
     Raises:
-        InputError: a name that is not there, a parameter that is no scalar, NaN in part of a frame,
-            in a static field or a parameter, infinite values.
+        InputError: a name that is not there, a parameter that is no scalar, values that are no real
+            numbers, NaN in part of a frame, in a static field or a parameter, infinite values.
     """
     for name in (*parameters, *static, *(fields or ())):
         variable(ds, name)
     found = fields_of(ds, fields)
     names = [field.name for field in found]
+    for name in (*parameters, *static, *names):
+        _require_real(ds[name])
     layout = layout_of(ds, fields)
     domain = domain_of(ds, names)
     times = times_of(ds, layout)
@@ -100,6 +102,18 @@ def simulations_of(
             _complete(simulation)
         simulations.append((simulation, frames))
     return simulations
+
+
+def _require_real(array: xr.DataArray) -> None:
+    name, dtype = array.name, array.dtype
+    if dtype.kind in "fiub":
+        return
+    if dtype.kind == "c":
+        raise InputError(
+            f"'{name}' is {dtype}; expected real numbers: make two fields of it, "
+            f"ds.assign({name}_re=ds['{name}'].real, {name}_im=ds['{name}'].imag)"
+        )
+    raise InputError(f"'{name}' is of type {dtype}; expected numbers: ds['{name}'].astype(float)")
 
 
 def _array(ds: xr.Dataset, name: str, layout: Layout) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sciml.errors import InputError
+from sciml.errors import InputError, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,27 @@ class Task:
     static: tuple[str, ...] = ()
     time: bool = False
 
+    @classmethod
+    def of(cls, plain: Task | Mapping[str, Any]) -> Task:
+        """A task from its keys.
+
+        Raises:
+            InputError: an unknown key, with the nearest one; no targets.
+        """
+        if not isinstance(plain, Mapping):
+            return plain
+        known = [f.name for f in fields(cls)]
+        for key in plain:
+            if key not in known:
+                raise InputError(f"task has no key '{key}'; {nearest(str(key), known)}")
+        targets = plain.get("targets", plain.get("inputs", ()))
+        return cls(**{"inputs": (), **plain, "targets": targets})
+
     def __post_init__(self) -> None:
         for name in ("inputs", "targets", "parameters", "static"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            given = getattr(self, name)
+            # A string is a sequence of letters, which nobody means.
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         if not self.targets:
             raise InputError("task: no targets; name at least one field to predict")
         if self.lead < 0 or self.history < 0 or self.unroll < 1:
@@ -60,7 +80,10 @@ class Task:
         if self.history > 0 and not self.inputs:
             raise InputError("task: history ≥ 1 without inputs; name input fields or set history=0")
         if self.lead == 0 and (self.history > 1 or self.unroll > 1):
-            raise InputError("task: lead=0 needs history ≤ 1 and unroll=1")
+            raise InputError(
+                f"task: lead=0 needs history ≤ 1 and unroll=1, got history={self.history} and "
+                f"unroll={self.unroll}: all is in one frame; raise lead to advance in time"
+            )
 
     def input_steps(self, origin: int) -> range:
         """Steps of the input frames of the window at ``origin``, oldest first."""

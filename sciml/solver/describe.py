@@ -109,6 +109,11 @@ def describe(path: str | os.PathLike[str], *, timeout: float = 60.0) -> Descript
         InputError: no such program, it fails, or what it prints is no schema.
     """
     program = find(path)
+    if program.is_dir() or not (program.suffix == ".py" or os.access(program, os.X_OK)):
+        raise InputError(
+            f"{program} is no program; expected a Python file (.py), or one that may be executed "
+            "(chmod +x)"
+        )
     try:
         done = subprocess.run(
             [*executable(program), "--describe"],

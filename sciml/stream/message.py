@@ -8,7 +8,7 @@ A message is a list of parts::
 An envelope of the kind *slots*, whose payloads lie in shared memory, has header and reference in turn
 as its entry ``blocks``: every part costs both sides more than the few bytes in it.
 
-Envelope: ``{"v": 1, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
+Envelope: ``{"v": 2, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
 one field's block. Nothing is ever unpickled, and no size that the other side states is believed
 before it is compared with the bytes that came.
 """
@@ -23,7 +23,9 @@ import msgpack
 
 from sciml.errors import StreamError
 
-VERSION = 1
+#: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
+#: references to slots were parts of their own.
+VERSION = 2
 
 # From client to server.
 HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"

@@ -11,7 +11,7 @@ import xarray as xr
 
 from sciml.domain.inference import domain_of
 from sciml.domain.names import SAMPLE, TIME
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.samples.dataset import simulations_of
 from sciml.study.api import load
 from sciml.study.rundir import RunDirectory
@@ -41,6 +41,8 @@ def evaluate(
         raise InputError(
             f"{run_dir} holds no validation simulations; name netCDF files with --data"
         )
+    task = surrogate.task
+    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     trajectories = []
     for path in paths:
         if not path.is_file():
@@ -50,7 +52,10 @@ def evaluate(
                 ds = opened.load()
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
-        trajectories += simulations_of(ds, surrogate.task.parameters)
+        try:
+            trajectories += simulations_of(ds, task.parameters, fields=names, static=task.static)
+        except (InputError, DomainError) as error:
+            raise InputError(f"{path}: {error}") from error
     longest = max(len(frames) for _, frames in trajectories)
     found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
     return {"simulations": len(trajectories), **found}

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
 from sciml.domain import Domain
-from sciml.errors import InputError, ScimlError
+from sciml.errors import InputError
 from sciml.study.schema import Study
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def check_model(study: Study, domain: Domain | None) -> None:
-    """Build the model of a study on no memory at all, and drop it.
+#: float32 numbers that a weight takes while it is trained: itself, its gradient, Adam's two moments.
+NUMBERS_A_WEIGHT = 4
+
+
+def check_model(study: Study, domain: Domain | None, *, online: bool = False) -> None:
+    """Build the model of a study on no memory at all, hold the training against it, and drop it.
 
     Args:
         study: names the model and its options.
-        domain: where its fields live; ``None``: only the names of options are checked.
+        domain: where its fields live; ``None``: only the names and types of options are checked.
+        online: the data come out of a stream, after so many samples as the buffer's watermark says.
 
     Raises:
-        InputError: an unknown model or option, a value that it cannot use, or a domain that it cannot
-            work on.
+        InputError: an unknown model or option, a value that it cannot use, a domain that it or the
+            training cannot work on, more weights than there is memory for.
     """
     from sciml.surrogates.registry import build, check
 
@@ -24,23 +36,68 @@ def check_model(study: Study, domain: Domain | None) -> None:
     check(name, config)
     if domain is None:
         return
+    _check_symmetries(study, domain)
     import torch
 
     try:
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
         with torch.device("meta"):
-            build(name, study.task.build(), domain, **config)
-    except ScimlError:
-        raise
-    except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in config.items())
-        raise InputError(
-            f"model '{name}' with {given or 'its defaults'}: {error}; see the keys of its build"
-        ) from error
+            module = build(name, study.task.build(), domain, **config)
     except RuntimeError:
         # Some models look at values while they are built, which this cannot give; a shape that is
         # wrong is then said when the first simulation has opened.
         return
+    _check_room(study, module)
+    if study.training.points is not None and not getattr(module, "pointwise", False):
+        raise InputError(
+            f"training.points: {study.training.points}, yet model '{name}' gives whole fields; expected "
+            "one that can be asked at points, such as 'deeponet', or points: null"
+        )
+    basis, watermark = getattr(module, "basis", 0), study.buffer.watermark
+    if online and hasattr(module, "fit_basis") and basis >= watermark:
+        raise InputError(
+            f"model '{name}': basis={basis} modes from the {watermark} samples that come before the "
+            f"first step; raise buffer.watermark above {basis}, or lower model.basis"
+        )
+
+
+def _check_room(study: Study, module: nn.Module) -> None:
+    """That the weights can be there at all, on the processor or the device."""
+    import torch
+
+    weights = sum(p.numel() for p in module.parameters())
+    where, room = "this machine", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if study.training.device != "cpu" and torch.cuda.is_available():
+        device = "cuda" if study.training.device == "auto" else study.training.device
+        where, room = device, torch.cuda.get_device_properties(torch.device(device)).total_memory
+    wanted = 4 * NUMBERS_A_WEIGHT * weights
+    if wanted > room:
+        given = ", ".join(f"{key}={value!r}" for key, value in study.model.config.items())
+        raise InputError(
+            f"model '{study.model.name}' with {given or 'its defaults'}: {weights:.3g} weights, which "
+            f"with gradients and Adam's moments take {wanted / 1e9:.3g} GB; {where} has "
+            f"{room / 1e9:.3g} GB: make it smaller"
+        )
+
+
+def _check_symmetries(study: Study, domain: Domain) -> None:
+    """That the grid has the symmetries of ``training.augment``."""
+    if study.training.augment is None:
+        return
+    import torch
+
+    from sciml.surrogates import Batch
+
+    geometry = {}
+    shape = domain.point_shape
+    if domain.kind == "grid":
+        geometry["spacing"] = torch.tensor([domain.spacing])
+        geometry["periodic"] = torch.tensor([b == "periodic" for b in domain.boundary])
+    field = torch.zeros(()).expand(1, 1, *shape)
+    augment = study.training.options().augment
+    augment(
+        torch.nn.Identity(), Batch({}, {"field": field}, geometry=geometry, kind=domain.kind), 0
+    )
 
 
 def check_device(study: Study) -> None:
@@ -62,3 +119,31 @@ def check_device(study: Study) -> None:
             f"training.device: {wanted}, yet {there} here; expected auto, cpu"
             + (f" or cuda:0 to cuda:{count - 1}" if count else "")
         )
+
+
+def check_scheduler(address: str, timeout: float = 5.0) -> None:
+    """That something listens where a dask scheduler is said to be.
+
+    Args:
+        address: ``tcp://head:8786``, ``tls://…`` or ``head:8786``; others are left to dask.
+        timeout: seconds.
+
+    Raises:
+        InputError: no address, or nothing listens there.
+    """
+    split = urlsplit(address if "://" in address else f"tcp://{address}")
+    if split.scheme not in ("tcp", "tls"):
+        return
+    try:
+        host, port = split.hostname, split.port
+    except ValueError:  # a port that is no number
+        host = port = None
+    if not host or not port:
+        raise InputError(f"scheduler '{address}'; expected an address such as tcp://head:8786")
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except OSError as error:
+        raise InputError(
+            f"scheduler {address}: nothing answers there ({error}); start one with `dask scheduler`, or "
+            "name another"
+        ) from error

@@ -15,10 +15,13 @@ from sciml.solver.mpirun import command, environment
 from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulate
 from sciml.study.designs import PlannedSimulation
-from sciml.study.feasibility import check_device, check_model
+from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
+
+#: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
+FEW = 4
 
 
 def check(study: Study) -> Description:
@@ -30,6 +33,8 @@ def check(study: Study) -> Description:
             program's domain; no such device.
     """
     check_device(study)
+    if study.cluster.address is not None:
+        check_scheduler(study.cluster.address)
     check_model(study, None)
     description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():
@@ -52,6 +57,12 @@ def check(study: Study) -> Description:
                 f"solver.send.fields: {description.name} has no field '{name}'; "
                 f"{nearest(name, fields)}"
             )
+    sent = study.solver.send.fields
+    for name in (*study.task.inputs, *study.task.targets) if sent is not None else ():
+        if name not in sent:
+            raise InputError(
+                f"task: '{name}' is not among solver.send.fields ({', '.join(sent)}); add it there"
+            )
     static = {field.name for field in description.static}
     for name in study.task.static:
         if name not in static:
@@ -63,7 +74,7 @@ def check(study: Study) -> Description:
         description.parameter(name)
     _check_window(study, description)
     _check_cores(study)
-    check_model(study, _check_corners(study, description))
+    check_model(study, _check_corners(study, description), online=True)
     return description
 
 
@@ -109,7 +120,14 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
-    return SendPolicy(coarsen=send.coarsen).domain(domain_of(ds, names))
+    domain, ranks = domain_of(ds, names), study.solver.ranks
+    # Starting MPI takes a second: where blocks are large, any cut will do.
+    if study.cluster.kind == "local" and min(domain.point_shape) < FEW * ranks > FEW:
+        try:
+            simulate(description.path, ranks=ranks, **given)
+        except ScimlError as error:
+            raise InputError(f"solver.ranks: {ranks}: {error}") from error
+    return SendPolicy(coarsen=send.coarsen).domain(domain)
 
 
 def _check_cores(study: Study) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
 from sciml.study.display import Display
@@ -87,7 +88,7 @@ def train_offline(
     trajectories = open_trajectories(replay.data, study.task.build())
     roles = roles_of(trajectories, study)
     Windows(trajectories, _of(roles, "train"), study.task.build())
-    check_model(study, trajectories.simulation(_of(roles, "train")[0]).domain)
+    check_model(study, _one_domain(trajectories, roles))
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     begin(run, study)
     plan = [
@@ -111,6 +112,22 @@ def train_offline(
         },
     )
     return _train(run, study, replay, trajectories, roles, plain, stop)
+
+
+def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
+    """Where the fields live; grids stand in one batch, so that all must have the shape of the first."""
+    domains = {number: trajectories.simulation(number).domain for number in roles}
+    first = domains[_of(roles, "train")[0]]
+    for number, domain in domains.items():
+        if domain.kind != first.kind or (
+            first.kind == "grid" and domain.point_shape != first.point_shape
+        ):
+            raise InputError(
+                f"simulation {number} lives on a {domain.kind} of {domain.point_shape} points, others "
+                f"on a {first.kind} of {first.point_shape}; expected one shape in all: train on one "
+                "of them, or interpolate with ds.interp"
+            )
+    return first
 
 
 def resume_offline(

@@ -97,11 +97,17 @@ class TaskSection(Section):
 
 
 class Model(Section):
-    """``name`` in the registry of surrogates; every further key goes to the model."""
+    """``name`` in the registry of surrogates; every further key goes to the model. ``model: fno`` is
+    short for ``{name: fno}``."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str = "fno"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
 
     @property
     def config(self) -> dict[str, Any]:
@@ -176,6 +182,16 @@ class Stream(Section):
     spool_limit: Size = 2_000_000_000
     queue_limit: Size = 64_000_000
     patience: Seconds = 300.0
+
+    @model_validator(mode="after")
+    def _private(self) -> Stream:
+        from sciml.stream.endpoint import check_host
+
+        try:
+            check_host(self.host, encryption=self.encryption)
+        except InputError as error:
+            raise ValueError(str(error).removeprefix("stream: ")) from error
+        return self
 
 
 class Cluster(Section):

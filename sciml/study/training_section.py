@@ -55,6 +55,8 @@ class PhaseSection(Section):
     def _ends(self) -> PhaseSection:
         if self.steps is None and self.schedule in ("cosine", "onecycle", "exponential"):
             raise ValueError(f"schedule '{self.schedule}' needs to know its end; give steps")
+        if self.optimizer == "lbfgs" and (self.weight_decay or self.clip is not None):
+            raise ValueError("optimizer 'lbfgs' has no weight_decay and no clip; remove them")
         return self
 
     def build(self) -> Phase:

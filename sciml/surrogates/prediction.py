@@ -100,6 +100,11 @@ def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
         InputError: variables missing, or a domain of another kind than that of the training.
     """
     task = surrogate.task
+    if not hasattr(ds, "data_vars"):
+        raise InputError(
+            f"got a {type(ds).__name__}; expected a dataset: an array becomes one by "
+            f"array.to_dataset(name='{next(iter(task.inputs), 'name')}')"
+        )
     for name in (*task.inputs, *task.static, *task.parameters):
         if name not in ds.variables:
             known = [str(v) for v in ds.variables if v not in ds.dims]

@@ -9,8 +9,9 @@ from importlib import import_module
 from torch import nn
 
 from sciml.domain import Domain
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, ScimlError, nearest
 from sciml.samples import Task
+from sciml.surrogates.option_types import fits, wanted_types, words
 
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
 #: keys that a study file may set.
@@ -56,15 +57,23 @@ def options(name: str) -> dict[str, object]:
 
 
 def check(name: str, config: dict[str, object]) -> None:
-    """Refuse keys that the model does not have.
+    """Refuse keys that the model does not have, and values of another type.
 
     Raises:
-        InputError: unknown model or key, with the nearest one.
+        InputError: unknown model or key, with the nearest one; a value that cannot be, with what was
+            expected.
     """
-    known = options(name)
-    for key in config:
+    known, wanted = options(name), wanted_types(builder(name))
+    for key, value in config.items():
         if key not in known:
-            raise InputError(f"model '{name}' has no option '{key}'; {nearest(key, known)}")
+            raise InputError(
+                f"model '{name}' has no option '{key}'; {nearest(key, [*known, 'name'])}"
+            )
+        if key in wanted and not fits(value, wanted[key]):
+            raise InputError(
+                f"model '{name}': {key}={value!r}; expected {words(wanted[key])} "
+                f"(default {known[key]!r})"
+            )
 
 
 def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.Module:
@@ -77,7 +86,22 @@ def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.
         config: options of the model.
 
     Raises:
-        InputError: unknown model or option, or a domain that the model cannot work on.
+        InputError: unknown model or option, values from which nothing can be built, a domain that the
+            model cannot work on, weights that memory has no room for.
     """
     check(name, config)
-    return builder(name)(task, domain, **config)
+    try:
+        return builder(name)(task, domain, **config)
+    except ScimlError:
+        raise
+    except _REASONS as error:
+        if isinstance(error, RuntimeError) and "meta" in str(error).lower():
+            raise  # a model that looks at its values, built without any: see sciml.study.feasibility
+        given = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        raise InputError(
+            f"model '{name}' with {given or 'its defaults'} cannot be built: {error}"
+        ) from error
+
+
+#: What layers raise at sizes that cannot be: negative, not divisible, larger than the memory.
+_REASONS = (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError, MemoryError)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -163,8 +164,15 @@ class Surrogate(nn.Module):
         return prediction.rollout(self, ds, steps, batch_size=batch_size)
 
     def save(self, directory: str | Path) -> None:
-        """Write ``model.safetensors`` and ``surrogate.json`` into ``directory``."""
+        """Write ``model.safetensors`` and ``surrogate.json`` into ``directory``, over those of an
+        earlier surrogate; other files in it stay.
+
+        Raises:
+            InputError: there is a file of that name.
+        """
         directory = Path(directory)
+        if directory.exists() and not directory.is_dir():
+            raise InputError(f"{directory} is a file; expected a directory, or a name that is free")
         directory.mkdir(parents=True, exist_ok=True)
         # Cloned: tied weights share memory, which safetensors refuses.
         tensors = {n: t.detach().cpu().clone().contiguous() for n, t in self.state_dict().items()}
@@ -198,7 +206,12 @@ class Surrogate(nn.Module):
             raise InputError(
                 f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
             )
-        card = json.loads((directory / CARD).read_text())
+        try:
+            card = json.loads((directory / CARD).read_text())
+        except ValueError as error:
+            raise InputError(f"{directory / CARD} is damaged ({error}); save it again") from error
+        if not isinstance(card, dict):
+            raise InputError(f"{directory / CARD} is no card of a surrogate; save it again")
         if card.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
                 f"{directory / CARD}: schema_version {card.get('schema_version')}; "
@@ -225,7 +238,12 @@ class Surrogate(nn.Module):
             dt=card["dt"],
             config=card["model"],
         )
-        weights = load_file(directory / WEIGHTS)
+        try:
+            weights = load_file(directory / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{directory / WEIGHTS} cannot be read ({error}); save or train it again"
+            ) from error
         dtypes = {
             t.dtype for n, t in weights.items() if n.startswith("model.") and t.is_floating_point()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of, times_of
 from sciml.errors import InputError, nearest
-from sciml.samples import Sample, Task, Windower
+from sciml.samples import Sample, Simulation, Task, Windower
 from sciml.samples.dataset import simulations_of
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
@@ -27,7 +28,8 @@ from sciml.training.hooks import Hooks
 from sciml.training.loop import train
 from sciml.training.objective import Supervised
 from sciml.training.options import Options
-from sciml.training.phase import Phase
+from sciml.training.phase import Phase, phases_of
+from sciml.training.trial import try_out
 from sciml.training.validation import Trajectory, Validation
 
 if TYPE_CHECKING:
@@ -113,6 +115,11 @@ def fit(
         InputError: names that the data does not have, NaN, nothing left to train on.
     """
     options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
+    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout)
+    if isinstance(model, type):
+        raise InputError(
+            f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"
+        )
     device = _device(device)
     ds = _open(data)
     if unroll is None and options.pushforward is not None and task is None:
@@ -120,6 +127,9 @@ def fit(
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
+    if not trajectories:
+        raise InputError("fit: a dataset without samples; expected at least one")
+    _require_fields(trajectories[0][0], task)
     training, held_out = _split(trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
@@ -132,11 +142,18 @@ def fit(
     statistics = Statistics(surrogate, seed)
     statistics.update(samples)
     statistics.fix()
+    if isinstance(model, nn.Module):
+        try_out(surrogate, samples, device)
     if phases is None:
         epochs = 50 if epochs is None else epochs
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)
     elif epochs is not None:
         raise InputError("fit: epochs and phases; give one of them")
+    for phase in phases_of(phases):
+        if phase.steps is phase.epochs is phase.until is None:
+            raise InputError(
+                "fit: a phase without an end, on data that have none; give steps or epochs"
+            )
     source = DatasetSource(samples, task, batch_size, seed=seed)
     hooks = Hooks(
         on_step=_Reporter(epoch_steps(source, options.accumulate)),
@@ -189,6 +206,22 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
+def _require_whole(**given: Any) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+            raise InputError(f"fit: {name}={value!r}; expected a whole number")
+
+
+def _require_fields(simulation: Simulation, task: Task) -> None:
+    """That what goes into a model on a grid is fields; numbers are its parameters."""
+    for field in simulation.fields:
+        if field.on == "global" and field.name in task.inputs and simulation.domain.kind == "grid":
+            raise InputError(
+                f"fit: input '{field.name}' has no axis in space; numbers of a simulation go in as "
+                f"parameters: parameters=['{field.name}']"
+            )
+
+
 def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
     import xarray as xr
 
@@ -226,7 +259,7 @@ def _task(
         given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
         if named := [name for name, value in given.items() if value is not None]:
             raise InputError(f"fit: task and {', '.join(named)}; give one of them")
-        return Task(**task) if isinstance(task, Mapping) else task
+        return Task.of(task)
     known = [str(n) for n in ds.data_vars]
     for name in (*(inputs or ()), *(targets or ())):
         if name not in known:

@@ -110,6 +110,19 @@ def test_nan_inside_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        (complex, r"'u' is complex128; expected real.*ds\['u'\]\.real"),
+        (str, r"type <U\d+; expected n"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(dtype, message):
+    ds = dataset()
+    with pytest.raises(InputError, match=message):
+        samples_of(ds.assign(u=ds.u.astype(dtype)), Task(("u",), ("u",)))
+
+
+@pytest.mark.parametrize(
     ("task", "message"),
     [
         (Task(("uu",), ("u",)), "no variable 'uu'; did you mean 'u'"),

@@ -45,3 +45,9 @@ def test_autoregressive():
 def test_windows_that_cannot_be(wrong, message):
     with pytest.raises(InputError, match=message):
         Task(**{"inputs": ("u",), "targets": ("u",), **wrong})
+
+
+def test_from_keys():
+    assert Task.of({"inputs": "u", "lead": 2}) == Task(("u",), ("u",), lead=2)
+    with pytest.raises(InputError, match="no key 'targts'; did you mean 'targets'"):
+        Task.of({"inputs": ["a"], "targts": ["u"]})

@@ -25,7 +25,7 @@ def test_the_example_streams_with_three_calls(serve, tools):
     fields = [e.frame.fields["u"] for e in events if isinstance(e, Arrived)]
     assert len(fields) == 101
     np.testing.assert_allclose([f.sum() for f in fields], fields[0].sum(), rtol=1e-12)
-    assert np.argmax(fields[100]) == 150  # half a step a cell: 50 cells on
+    assert np.argmax(fields[100]) == 125  # a quarter of a cell a step: 25 cells on
 
 
 def test_without_an_endpoint_one_line_says_so():

@@ -34,7 +34,7 @@ pytestmark = [
 SIMULATION = Simulation(0, Grid((32, 64), ((0, 1), (0, 1)), ("open", "open")), (Field("u"),))
 NBYTES = 32 * 64 * 4
 HELLO = {
-    "v": 1,
+    "v": m.VERSION,
     "kind": "hello",
     "epoch": 1,
     "simulation": 0,
@@ -51,7 +51,7 @@ HELLO = {
 
 
 def message(kind, **entries):
-    return msgpack.packb({"v": 1, "kind": kind, "epoch": 1, "hello": 1, **entries})
+    return msgpack.packb({"v": m.VERSION, "kind": kind, "epoch": 1, "hello": 1, **entries})
 
 
 def header(step=0):

@@ -29,7 +29,7 @@ from sciml.stream.spool import Spool
 SIMULATION = Simulation(0, Grid((4, 3), ((0, 1), (0, 1)), ("open", "open")), (Field("u"),))
 PAYLOAD = np.arange(12, dtype="<f4").tobytes()
 HELLO = {
-    "v": 1,
+    "v": m.VERSION,
     "kind": "hello",
     "epoch": 1,
     "simulation": 0,
@@ -43,7 +43,7 @@ HELLO = {
     "shape": None,
     "description": simulation_to_wire(SIMULATION),
 }
-BLOCKS = {"v": 1, "kind": "blocks", "epoch": 1, "hello": 1, "sequence": 1}
+BLOCKS = {"v": m.VERSION, "kind": "blocks", "epoch": 1, "hello": 1, "sequence": 1}
 
 
 def header(**changes):
@@ -118,7 +118,7 @@ PARTS = (
     )
     | st.builds(lambda e: [msgpack.packb(e)], mutated({**BLOCKS, "kind": "bye", "steps": [[0, 1]]}))
     | st.builds(
-        lambda kind, e: [msgpack.packb({"v": 1, "kind": kind, **e})],
+        lambda kind, e: [msgpack.packb({"v": m.VERSION, "kind": kind, **e})],
         st.sampled_from(["ping", "control", "bye", "hello", "?"]),
         st.dictionaries(st.text(max_size=6), VALUES, max_size=4),
     )

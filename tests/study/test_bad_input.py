@@ -1,13 +1,17 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
+import re
+
 import pytest
 import torch
 from small_study import one_line, small_study
 
 from sciml.domain import Grid
 from sciml.errors import InputError
+from sciml.solver.describe import describe
 from sciml.study import load_study
-from sciml.study.feasibility import check_model
+from sciml.study.feasibility import check_model, check_scheduler
+from sciml.study.jobs import check
 
 
 def refused(process, tmp_path):
@@ -137,11 +141,14 @@ MODEL = {"name": "fno", "hidden_channels": 8, "n_layers": 2}
     ("model", "words"),
     [
         ({**MODEL, "modes": 400}, ["modes (400, 400)", "shape (16, 16)"]),
-        ({**MODEL, "modes": "four"}, ["modes", "expected one number an axis"]),
+        ({**MODEL, "modes": "four"}, ["modes='four'", "a list of whole numbers"]),
         ({**MODEL, "modes": [4, 4, 4]}, ["modes (4, 4, 4)", "one number an axis"]),
         ({**MODEL, "modes": "ab"}, ["modes='ab'"]),
         ({**MODEL, "modes": 4, "hidden_channels": "wide"}, ["hidden_channels='wide'"]),
         ({"name": "mlp", "hidden": 7}, ["hidden=7"]),
+        ({"name": "mlp", "hidden": [-1]}, ["hidden=[-1]"]),
+        ({**MODEL, "hidden_channels": 400_000}, ["400000", "weights", "GB", "make it smaller"]),
+        ({"nam": "fno"}, ["no option 'nam'", "did you mean 'name'"]),
         ({"name": "mlp", "activation": "relo"}, ["relo", "did you mean 'relu'"]),
     ],
 )
@@ -150,6 +157,88 @@ def test_a_model_that_cannot_be_built_is_named_with_its_reason(write_study, mode
     with pytest.raises(InputError) as refused:
         check_model(load_study(write_study(model=model)), grid)
     assert all(word in str(refused.value) for word in words), refused.value
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"points": 5}, ["training.points: 5", "deeponet"]),
+        ({"augment": "cube"}, ["'cube' on a grid of 2 axes", "flips"]),
+        ({"augment": "square"}, ["(16, 12)", "flips"]),
+        ({"augment": "translations"}, ["without a periodic axis"]),
+    ],
+)
+def test_what_grid_or_model_cannot_do_is_refused_before_it_is_streamed(
+    write_study, training, words
+):
+    grid = Grid((16, 12), ((0.0, 1.0),) * 2, ("dirichlet",) * 2)
+    with pytest.raises(InputError) as refused:
+        check_model(load_study(write_study(training=training)), grid)
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_basis_needs_more_samples_than_the_watermark(write_study):
+    grid = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    study = load_study(write_study(model={"name": "pod_deeponet", "basis": 8}))
+    with pytest.raises(InputError, match=r"basis=8 modes from the 8 samples.*buffer\.watermark"):
+        check_model(study, grid, online=True)
+    check_model(study, grid)  # offline there are all samples
+    check_model(
+        load_study(write_study(model={"name": "pod_deeponet", "basis": 7})), grid, online=True
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "tcp://localhost", "tcp://localhost:port"])
+def test_a_scheduler_that_is_not_there(address):
+    with pytest.raises(
+        InputError, match=rf"scheduler '?{re.escape(address)}.*(nothing answers|expected)"
+    ):
+        check_scheduler(address)
+
+
+def test_more_ranks_than_blocks(write_study):
+    solver = {
+        "program": "solvers/navier_stokes.py",
+        "ranks": 4,
+        "options": {"shape": [4, 4], "steps": 2},
+    }
+    study = write_study(
+        solver=solver,
+        parameters={"simulations": 2},
+        task={"inputs": ["w"]},
+        cluster={"oversubscribe": True},
+    )
+    with pytest.raises(InputError, match=r"solver\.ranks: 4: .*cut into 4 slabs; use 2 ranks"):
+        check(load_study(study))
+
+
+def test_a_field_that_is_not_sent_cannot_be_learned(write_study):
+    solver = {"program": "solvers/gray_scott.py", "send": {"fields": ["u"]}}
+    study = write_study(solver=solver, parameters={"simulations": 2}, task={"inputs": ["u", "v"]})
+    with pytest.raises(InputError, match=r"task: 'v' is not among solver\.send\.fields \(u\)"):
+        check(load_study(study))
+
+
+def test_fields_do_not_cross_a_network_in_the_clear(write_study):
+    with pytest.raises(InputError, match=r"stream: host '0\.0\.0\.0' with encryption off"):
+        load_study(write_study(stream={"host": "0.0.0.0", "encryption": False}))
+
+
+def test_what_is_no_program(tmp_path):
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        if path != tmp_path:
+            path.write_text("no program")
+        with pytest.raises(InputError, match="is no program; expected a Python file"):
+            describe(path)
+
+
+def test_a_model_by_its_name_alone(write_study):
+    assert load_study(write_study(model="unet")).model.name == "unet"
+
+
+def test_lbfgs_takes_no_clipping(write_study):
+    with pytest.raises(InputError, match=r"training\.phases\.0: optimizer 'lbfgs' has no"):
+        load_study(write_study(), ["training.phases=[{optimizer: lbfgs, clip: 1.0, steps: 3}]"])
 
 
 def test_a_model_that_fits_the_solver_and_not_what_it_sends_is_refused_at_once(refuse):

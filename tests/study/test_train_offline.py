@@ -16,6 +16,7 @@ from sciml.errors import InputError
 from sciml.record import Recorder, open_recording
 from sciml.samples import Frame, Simulation
 from sciml.study import load_study
+from sciml.study.evaluation import evaluate
 from sciml.study.offline import STOPPED, resume_offline, roles_of, train_offline
 from sciml.study.outcome import Outcome
 from sciml.study.replaying import stretched
@@ -251,6 +252,38 @@ def test_a_coordinate_split_says_what_each_sample_is_for(recorded, study, tmp_pa
     plan = json.loads(run.simulations.read_text())
     assert code == 0 and [e["role"] for e in plan] == splits
     assert [p.stem[-1] for p in run.validation.glob("*.nc")] == [str(n - 2)]
+
+
+def test_data_that_do_not_fit_are_refused_before_a_run_is_made(recorded, study, tmp_path):
+    with xr.open_dataset(recorded / "recording.nc") as ds:
+        ds = ds.drop_vars(["arrival", "segment", "role", "seed"]).load()
+    ds.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    ds.isel(x=slice(8)).to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    out = tmp_path / "run"
+    with pytest.raises(
+        InputError, match=r"lives on a grid of \(16, 8\).*others on a grid of \(16, 16\)"
+    ):
+        train_offline(study(), tmp_path, out)
+    (tmp_path / "b.nc").unlink()
+    ds.rename(u="v").to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"c\.nc: dataset has no variable 'u'"):
+        train_offline(study(), tmp_path, out)
+    with pytest.raises(
+        InputError, match=r"`sciml generate heat_online --out heat_online\.nc` makes one"
+    ):
+        train_offline(study(), tmp_path / "heat_online", out)
+    assert not out.exists()
+
+
+def test_a_surrogate_is_evaluated_on_what_it_was_trained_for(recorded, study, tmp_path):
+    with xr.open_dataset(recorded / "recording.nc") as ds:
+        ds = ds.drop_vars(["arrival", "segment", "role", "seed"]).load()
+    run, _ = train_offline(study(2), recorded, tmp_path / "run", plain=True)
+    for name, changed in (("other", ds.rename(u="v")), ("good", ds.assign(noise=ds.u * np.nan))):
+        changed.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"other\.nc: dataset has no variable 'u'"):
+        evaluate(run.path, [tmp_path / "other.nc"])
+    assert evaluate(run.path, [tmp_path / "good.nc"])["simulations"] == 5
 
 
 def test_nothing_left_to_train_on(recorded, study):

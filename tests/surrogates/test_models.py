@@ -165,6 +165,39 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
         registry.build(name, step_task, domain, **{key + "s": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        (
+            "fno",
+            {"modes": 4.5},
+            r"modes=4.5; expected a list of whole numbers, a whole number or null",
+        ),
+        ("fno", {"n_layers": "two"}, r"n_layers='two'; expected a whole number \(default 4\)"),
+        ("fno", {"hidden_channels": -3}, "hidden_channels=-3; expected a whole number"),
+        ("fno", {"use_channel_mlp": 1}, "use_channel_mlp=1; expected true or false"),
+        ("mgno", {"levels": [1, 2]}, "expected a whole number or null"),
+        ("mgno", {"smoothing": [[1, "b"]]}, "a list of lists of whole numbers"),
+        ("mlp", {"hidden": "ab"}, "hidden='ab'; expected a list of whole numbers"),
+        ("unet", {"width": 6, "groups": 0}, "groups=0 cannot be built"),
+        ("mlp", {"hidden": [10**15]}, "cannot be built"),
+    ],
+)
+def test_values_that_cannot_be_are_named(name, given, said, grid_samples, step_task):
+    domain = grid_samples(step_task)[0].simulation.domain
+    with pytest.raises(InputError, match=said):
+        registry.build(name, step_task, domain, **given)
+
+
+def test_numbers_may_come_in_any_sequence(grid_samples, step_task):
+    domain = grid_samples(step_task)[0].simulation.domain
+    for modes in ([4, 4], (4, 4), np.array([4, 4]), np.int64(4)):
+        registry.check("fno", {"modes": modes, "padding": 0})
+    assert (
+        registry.build("mlp", step_task, domain, hidden=np.array([3])).layers[0].out_features == 3
+    )
+
+
 def test_unknown_models_are_listed(step_task):
     known = ", ".join(sorted(registry.MODELS))
     with pytest.raises(InputError, match=rf"did you mean 'fno'.*known: {known}"):

@@ -157,6 +157,12 @@ def test_missing_variables_are_named(surrogate, heat_dataset):
         surrogate.predict(heat_dataset.drop_vars("kappa"))
 
 
+def test_arrays_are_no_datasets(surrogate, heat_dataset):
+    for given in (heat_dataset.u, heat_dataset.u.values):
+        with pytest.raises(InputError, match=r"expected a dataset.*to_dataset\(name='u'\)"):
+            surrogate.predict(given)
+
+
 def test_nan_is_refused(surrogate, heat_dataset):
     ds = heat_dataset.copy(deep=True)
     ds.u[0, 1, 2, 3] = np.nan

@@ -136,6 +136,25 @@ def test_a_directory_without_a_surrogate_is_refused(tmp_path):
         Surrogate.load(tmp_path)
 
 
+def test_saving_leaves_other_files_alone(tmp_path, step_task):
+    (tmp_path / "notes").write_text("precious")
+    with pytest.raises(InputError, match="notes is a file; expected a directory"):
+        Surrogate(Sum(), step_task).save(tmp_path / "notes")
+    Surrogate(Sum(), step_task).save(tmp_path)
+    assert (tmp_path / "notes").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["surrogate.json", "model.safetensors"])
+def test_a_damaged_file_is_named(tmp_path, step_task, name):
+    Surrogate(Sum(), step_task).save(tmp_path)
+    (tmp_path / name).write_bytes(b"{")
+    with pytest.raises(InputError, match=f"{name} .*save"):
+        Surrogate.load(tmp_path, Sum())
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="save"):
+        Surrogate.load(tmp_path, Sum())
+
+
 def test_a_newer_schema_is_refused(tmp_path, step_task):
     Surrogate(Sum(), step_task).save(tmp_path)
     card = json.loads((tmp_path / "surrogate.json").read_text())

@@ -3,8 +3,9 @@ import logging
 import numpy as np
 import pytest
 import xarray as xr
+from torch import nn
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
 from sciml.surrogates import MLP, Surrogate
 from sciml.training import fit
 from sciml.training.fitting import _split
@@ -108,6 +109,43 @@ def test_options_reach_the_training(ocean, same):
         fit(TINY, ocean, device="gpu")
     with pytest.raises(InputError, match="task and unroll; give one"):
         fit(TINY, ocean, {"inputs": ["sst"], "targets": ["sst"]}, unroll=2)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            nn.Conv2d(3, 1, 3, padding=1),
+            "1 channels on points of shape .6, 6., in this order: a; it says",
+        ),
+        (nn.Conv2d(1, 2, 3, padding=1), "expected 1 channels in axis 1"),
+        (nn.Conv2d(1, 1, 3), r"gives 'u' in the shape \(4, 4\); expected \(6, 6\)"),
+        (nn.Bilinear(1, 1, 1), "in this order: a; it says: .*missing"),
+        (nn.Conv2d, r"the class Conv2d; expected an instance"),
+    ],
+)
+def test_a_module_of_another_shape_is_refused_before_the_first_step(model, said):
+    rng = np.random.default_rng(0)
+    ds = xr.Dataset({n: (("sample", "y", "x"), rng.normal(size=(4, 6, 6))) for n in "au"})
+    with pytest.raises(ScimlError, match=said):
+        fit(model, ds, inputs=["a"], targets=["u"], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"task": {"targts": "sst"}}, "no key 'targts'; did you mean 'targets'"),
+        ({"phases": {"lr": 1e-3}}, "a phase without an end"),
+        ({"batch_size": "x"}, "batch_size='x'; expected a whole number"),
+        ({"seed": 1.5}, "seed=1.5; expected a whole number"),
+        ({"inputs": ["sst", "k"], "targets": ["sst"]}, r"'k' has no axis.*parameters=\['k'\]"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(ocean, given, said):
+    with pytest.raises(InputError, match=said):
+        fit(TINY, ocean.assign(k=("member", np.arange(4.0))), **given)
+    with pytest.raises(InputError, match="without samples"):
+        fit(TINY, ocean.isel(member=slice(0)))
 
 
 def test_bad_input_is_named(ocean, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sciml.errors import InputError
 from sciml.solver.describe import Description
 from sciml.solver.mpirun import command, environment, executable
+from sciml.study.feasibility import check_scheduler
 from sciml.study.generate.directory import PartsDirectory
 from sciml.study.generate.part import PartJob
 from sciml.study.generate.plan import PlannedRun
@@ -43,6 +44,7 @@ def placement(
         InputError: more ranks at once than this machine has cores.
     """
     if scheduler is not None:
+        check_scheduler(scheduler)
         return Placement(ranks or recipe.solver.ranks, at_once or 1, scheduler)
     cores = len(os.sched_getaffinity(0))
     # Any number of ranks gives the same fields.

@@ -1,0 +1,75 @@
+"""Whether a value from a study file can be what the signature of a ``build`` says it is."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+#: What a type is called in front of a user.
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+}
+
+
+def wanted_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotation of each argument; those that cannot be resolved are left out, and so not checked."""
+    try:
+        return typing.get_type_hints(function)
+    except NameError:  # names that are imported for type checkers alone
+        return {}
+
+
+def fits(value: Any, wanted: Any) -> bool:
+    """Whether ``value`` is of the type ``wanted``: numbers, text, sequences and unions of them.
+
+    A whole number is a number, and not negative; true and false are none. Types that are not known
+    here fit.
+
+    >>> fits([4, 4], Sequence[int] | int), fits("four", Sequence[int] | int)
+    (True, False)
+    """
+    if _is_union(wanted):
+        return any(fits(value, one) for one in typing.get_args(wanted))
+    if typing.get_origin(wanted) is Sequence:
+        [entry] = typing.get_args(wanted)
+        if isinstance(value, str | dict) or not hasattr(value, "__iter__"):
+            return False
+        return all(fits(one, entry) for one in value)
+    if isinstance(value, bool) and wanted in (int, float):
+        return False
+    if wanted is int:
+        return isinstance(value, Integral) and value >= 0
+    if wanted is float:
+        return isinstance(value, Real)
+    return isinstance(value, wanted) if wanted in _WORDS else True
+
+
+def words(wanted: Any) -> str:
+    """A type as a user would say it.
+
+    >>> words(Sequence[int] | int | None)
+    'a list of whole numbers, a whole number or null'
+    """
+    if _is_union(wanted):
+        *most, last = [words(one) for one in typing.get_args(wanted)]
+        return f"{', '.join(most)} or {last}"
+    if typing.get_origin(wanted) is Sequence:
+        return f"a list of {_many(typing.get_args(wanted)[0])}"
+    return _WORDS.get(wanted, str(wanted))
+
+
+def _many(wanted: Any) -> str:
+    if typing.get_origin(wanted) is Sequence:
+        return f"lists of {_many(typing.get_args(wanted)[0])}"
+    return {int: "whole numbers", float: "numbers"}.get(wanted) or words(wanted)
+
+
+def _is_union(wanted: Any) -> bool:
+    return typing.get_origin(wanted) in (typing.Union, types.UnionType)

@@ -1,0 +1,62 @@
+"""One evaluation of somebody's own module before it is trained, so that a wrong shape is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from sciml.errors import InputError
+from sciml.samples import Sample
+from sciml.surrogates import Surrogate
+from sciml.surrogates.batch import Batch, collate
+
+
+@torch.no_grad()
+def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.device) -> None:
+    """Evaluate a surrogate on two samples, and look at the shapes that come out.
+
+    Args:
+        surrogate: around the module; is moved to ``device``.
+        samples: one at least.
+        device: that of the training.
+
+    Raises:
+        InputError: the module does not take what the task gives, or gives something else than the
+            task wants; with the channels in their order.
+    """
+    task, name = surrogate.task, type(surrogate.model).__name__
+    batch = collate(samples[:2], task).to(device)
+    surrogate.to(device).eval()
+    try:
+        outputs = surrogate(batch)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"model {name} does not take what the task gives, {_given(surrogate, batch)}; "
+            f"it says: {reason}"
+        ) from error
+    finally:
+        surrogate.train()
+    for target, found in outputs.items():
+        wanted = batch.targets[target].shape[2:]
+        if found.shape[2:] != wanted:
+            raise InputError(
+                f"model {name} gives '{target}' in the shape {tuple(found.shape[2:])}; expected "
+                f"{tuple(wanted)}, that of the target: pad convolutions, as in "
+                "torch.nn.Conv2d(..., padding='same')"
+            )
+
+
+def _given(surrogate: Surrogate, batch: Batch) -> str:
+    """Channels in their order, and the shape of their fields."""
+    task = surrogate.task
+    channels = [
+        f"{name} (frame −{task.history - 1 - k})" if task.history > 1 else name
+        for name in task.inputs
+        for k in range(task.history)
+    ]
+    channels += [*task.static, *task.parameters, *(["time"] if task.time else [])]
+    shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
+    on = f" on points of shape {', '.join(map(str, shapes))}" if shapes else ""
+    return f"{len(channels)} channels{on}, in this order: {', '.join(channels)}"

@@ -1,0 +1,52 @@
+"""The blocks of docs/models.md run, and reach what they are for."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/models.md").read_text()
+
+
+def run(heading, **names):
+    """The block under a heading, as if typed."""
+    [code] = re.findall(rf"^## {heading}\n.*?^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    exec(compile(code, "models.md", "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_loop_of_your_own():
+    losses = run("In a loop of your own")["losses"]
+    assert len(losses) == 10
+    for name, found in losses.items():
+        assert found[-1] < 0.7 * found[0], (name, found)
+
+
+def test_function_spaces():
+    pytest.importorskip("deepxde", reason="needs the extra 'deepxde'")
+    names = run("Function spaces of deepxde")
+    found, ds = names["found"], names["ds"].isel(sample=[0])
+    assert found.s.dims == ("sample", "x") and found.sizes["x"] == 2
+    truth = ds.s.interp(x=[0.25, 0.9])
+    assert float(abs(found.s - truth).max()) < 0.1 * float(abs(names["ds"].s).max())
+
+
+def test_a_stream_into_deepxde(tmp_path, monkeypatch):
+    pytest.importorskip("deepxde", reason="needs the extra 'deepxde'")
+    monkeypatch.chdir(tmp_path)
+    names = run("A model of deepxde on our stream", solver=str(ROOT / "docs/foreign_solver.py"))
+    # 3 simulations of 101 frames, 10 frames apart; the first 16 windows were held out.
+    assert names["data"].ended and abs(names["state"].step - (3 * 91 - 16) / 16) <= 1
+    losses = [loss for [loss] in names["history"].loss_test]
+    assert losses[-1] < losses[0]
