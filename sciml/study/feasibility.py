@@ -18,7 +18,7 @@ def check_model(study: Study, domain: Domain | None) -> None:
         InputError: an unknown model or option, a value that it cannot use, or a domain that it cannot
             work on.
     """
-    from sciml.surrogates.registry import build, check
+    from sciml.surrogates.registry import check
 
     name, config = study.model.name, study.model.config
     check(name, config)
@@ -26,10 +26,12 @@ def check_model(study: Study, domain: Domain | None) -> None:
         return
     import torch
 
+    from sciml.surrogates import Surrogate
+
     try:
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
         with torch.device("meta"):
-            build(name, study.task.build(), domain, **config)
+            Surrogate.build(study.model.surrogate, study.task.build(), domain, normalizer=None)
     except ScimlError:
         raise
     except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:

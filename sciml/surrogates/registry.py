@@ -64,7 +64,8 @@ def check(name: str, config: dict[str, object]) -> None:
     known = options(name)
     for key in config:
         if key not in known:
-            raise InputError(f"model '{name}' has no option '{key}'; {nearest(key, known)}")
+            near = nearest(key, [*known, "symmetrize"])  # which every model on a grid takes
+            raise InputError(f"model '{name}' has no option '{key}'; {near}")
 
 
 def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.Module:
