@@ -143,6 +143,11 @@ MODEL = {"name": "fno", "hidden_channels": 8, "n_layers": 2}
         ({**MODEL, "modes": 4, "hidden_channels": "wide"}, ["hidden_channels='wide'"]),
         ({"name": "mlp", "hidden": 7}, ["hidden=7"]),
         ({"name": "mlp", "activation": "relo"}, ["relo", "did you mean 'relu'"]),
+        ({**MODEL, "modes": 4, "symmetrize": "cube"}, ["'cube' on a grid of 2 axes", "'flips'"]),
+        (
+            {**MODEL, "symmetrize": {"symmetries": ["square"], "pseudoscalars": ["w"]}},
+            ["no field 'w' in the task"],
+        ),
     ],
 )
 def test_a_model_that_cannot_be_built_is_named_with_its_reason(write_study, model, words):
