@@ -26,8 +26,7 @@ class Symmetrization:
 
     f̄ commutes with every g, f̄(g x) = g f̄(x), to rounding, whatever f is and however it was
     trained. Where f commutes already, f̄ is f. Where the truth commutes, the mean squared error of f̄
-    over a distribution that G preserves is at most that of f: the mean of f's over G, less their
-    variance.
+    over data whose distribution G preserves is that of f less the variance of g⁻¹ f(g x) over G.
 
     Shapes: inputs ``(B, H, *space)``, static fields ``(B, *space)`` and outputs ``(B, *space)``, all in
     physical units, in 1 to 3 dimensions; for a model that is asked at points, outputs ``(B, P)``.
@@ -50,8 +49,8 @@ class Symmetrization:
     Raises:
         InputError: no grid, a grid without that symmetry, laws that do not fit the fields.
 
-    Source: Yarotsky, Constr. Approx. 2022, arXiv 1804.10306, prop. 2.2; Puny et al., ICLR 2022,
-    arXiv 2110.03336, eq. (2), where the frame is the whole group.
+    Source: Yarotsky, Constr. Approx. 55 (2022), arXiv 1804.10306, sec. 2; Puny et al., ICLR 2022,
+    arXiv 2110.03336, sec. 2, where the frame is the whole group.
     """
 
     symmetries: Symmetries
