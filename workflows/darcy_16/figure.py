@@ -46,7 +46,7 @@ def main(source: str, out: str) -> None:
     ticks = [t for t in ticks if low <= t <= high]
     axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
-    axes.set_title(f"MgNO, {rows[0]['parameters']:,} weights, 100 passes")
+    axes.set_title(f"MgNO, {rows[0]['parameters']:,} weights, {rows[0]['passes']} passes")
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(out, dpi=110)
 
