@@ -101,7 +101,7 @@ class Model(Section):
     """``name`` in the registry of surrogates; every further key but ``symmetrize`` goes to the model.
 
     With ``symmetrize`` the surrogate is averaged over symmetries of its grid where it is used: see
-    :class:`sciml.surrogates.grid.symmetrization.Symmetrization`."""
+    :class:`sciml.surrogates.symmetry.symmetrization.Symmetrization`."""
 
     model_config = ConfigDict(extra="allow")
 

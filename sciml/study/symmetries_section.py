@@ -11,7 +11,7 @@ from sciml.study.section import Section
 
 
 class SymmetriesSection(Section):
-    """See :class:`sciml.surrogates.grid.symmetries.Symmetries`; ``augment: square`` is short for
+    """See :class:`sciml.surrogates.symmetry.symmetries.Symmetries`; ``augment: square`` is short for
     ``augment: {symmetries: [square]}``, and ``symmetrize`` alike."""
 
     symmetries: Annotated[
@@ -22,7 +22,7 @@ class SymmetriesSection(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> SymmetriesSection:
-        from sciml.surrogates.grid.symmetries import Symmetries
+        from sciml.surrogates.symmetry.symmetries import Symmetries
 
         try:
             Symmetries(**self.model_dump())

@@ -21,9 +21,9 @@ from sciml.samples import Task
 from sciml.surrogates import prediction, registry
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.calling import Window, call
-from sciml.surrogates.grid.symmetries import Symmetries
-from sciml.surrogates.grid.symmetrization import Symmetrization
 from sciml.surrogates.normalizer import TIME, Normalizer
+from sciml.surrogates.symmetry.symmetries import Symmetries
+from sciml.surrogates.symmetry.symmetrization import Symmetrization
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +51,7 @@ class Surrogate(nn.Module):
         config: name and options of the model, for saving.
         symmetrize: symmetries of the grid over which each step is averaged where the surrogate is used
             (in eval mode; training sees the model as it is): see
-            :class:`~sciml.surrogates.grid.symmetrization.Symmetrization`.
+            :class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`.
 
     Raises:
         InputError: an unrolled task whose outputs do not give all its inputs; increments of
@@ -157,7 +157,7 @@ class Surrogate(nn.Module):
 
         Args:
             symmetries: ``"flips"``, ``"square"``, ``"cube"``, ``"translations"`` or several.
-            vectors, pseudoscalars: as in :class:`~sciml.surrogates.grid.symmetries.Symmetries`.
+            vectors, pseudoscalars: as in :class:`~sciml.surrogates.symmetry.symmetries.Symmetries`.
 
         Raises:
             InputError: symmetries that domain or fields do not have.

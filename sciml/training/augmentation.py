@@ -10,8 +10,8 @@ from torch import nn
 
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.grid.symmetries import Symmetries, space_of
-from sciml.surrogates.grid.symmetry import Element
+from sciml.surrogates.symmetry.element import Element
+from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +19,14 @@ class Augmentation:
     """Each batch, as it is drawn, under one random element of a group of symmetries.
 
     Inputs, targets, static fields and the spacing go together, as
-    :class:`~sciml.surrogates.grid.symmetries.Symmetries` says.
+    :class:`~sciml.surrogates.symmetry.symmetries.Symmetries` says.
 
     Whether the equation, its coefficients and its boundaries have the symmetry is for the user to
     know: an advection velocity that is a parameter, gravity, or a forcing that depends on x have
     not. Parameters are not transformed. On a periodic axis a reflection is x → L − x.
 
     The model is then symmetric about as well as it is trained; with ``symmetrize`` it is so exactly
-    (:class:`~sciml.surrogates.grid.symmetrization.Symmetrization`).
+    (:class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`).
 
     Args:
         symmetries, vectors, pseudoscalars: of those symmetries.

@@ -10,8 +10,8 @@ from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Normalizer, Surrogate, collate
-from sciml.surrogates.grid.symmetries import Symmetries
-from sciml.surrogates.grid.symmetry import elements, moved
+from sciml.surrogates.symmetry.element import elements, moved
+from sciml.surrogates.symmetry.symmetries import Symmetries
 
 SQUARE = Grid((6, 6), ((0.0, 1.0),) * 2, ("periodic",) * 2)
 STEP = Task(("u",), ("u",))

@@ -13,7 +13,7 @@ from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.grid.symmetries import Symmetries, space_of
+from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
 
 #: One step ahead: from a batch to its outputs, ``(B, *space)`` by target.
 Step = Callable[[Batch], dict[str, Tensor]]

@@ -12,7 +12,7 @@ from torch import Tensor
 from sciml.domain.names import grid_dims
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.grid.symmetry import SYMMETRIES, Element, elements, moved
+from sciml.surrogates.symmetry.element import SYMMETRIES, Element, elements, moved
 
 
 @final
