@@ -30,7 +30,7 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
         InputError: an unknown model or option, a value that it cannot use, a domain that it or the
             training cannot work on, more weights than there is memory for.
     """
-    from sciml.surrogates.registry import build, check
+    from sciml.surrogates.registry import check
 
     name, config = study.model.name, study.model.config
     check(name, config)
@@ -39,10 +39,14 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
     _check_symmetries(study, domain)
     import torch
 
+    from sciml.surrogates import Surrogate
+
     try:
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
         with torch.device("meta"):
-            module = build(name, study.task.build(), domain, **config)
+            module = Surrogate.build(
+                study.model.surrogate, study.task.build(), domain, normalizer=None
+            ).model
     except RuntimeError:
         # Some models look at values while they are built, which this cannot give; a shape that is
         # wrong is then said when the first simulation has opened.

@@ -35,7 +35,7 @@ def seed_everything(study: Study) -> None:
 def new_surrogate(study: Study, simulation: Simulation) -> Surrogate:
     """The model of the study on the domain of its first simulation."""
     return Surrogate.build(
-        {"name": study.model.name, **study.model.config},
+        study.model.surrogate,
         study.task.build(),
         simulation.domain,
         increment=study.task.increment,

@@ -18,7 +18,8 @@ from sciml.samples import Task
 from sciml.share import find
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
-from sciml.study.section import Count, Positive, Seconds, Section, Size, Value
+from sciml.study.section import Count, Positive, Seconds, Section, Size, Value, short
+from sciml.study.symmetries_section import SymmetriesSection
 from sciml.study.text import dump, override, parse
 from sciml.study.training_section import Training
 
@@ -97,12 +98,16 @@ class TaskSection(Section):
 
 
 class Model(Section):
-    """``name`` in the registry of surrogates; every further key goes to the model. ``model: fno`` is
-    short for ``{name: fno}``."""
+    """``name`` in the registry of surrogates; every further key but ``symmetrize`` goes to the model.
+    ``model: fno`` is short for ``{name: fno}``.
+
+    With ``symmetrize`` the surrogate is averaged over symmetries of its grid where it is used: see
+    :class:`sciml.surrogates.symmetry.symmetrization.Symmetrization`."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str = "fno"
+    symmetrize: Annotated[SymmetriesSection | None, short("symmetries")] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +117,12 @@ class Model(Section):
     @property
     def config(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    @property
+    def surrogate(self) -> dict[str, Any]:
+        """What :meth:`sciml.surrogates.Surrogate.build` takes."""
+        averaged = None if self.symmetrize is None else self.symmetrize.model_dump()
+        return {"name": self.name, **self.config, "symmetrize": averaged}
 
 
 class Buffer(Section):

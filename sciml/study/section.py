@@ -48,3 +48,16 @@ class Section(BaseModel):
     """Strict types, no unknown keys, no change after loading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def short(key: str) -> BeforeValidator:
+    """A value in the place of a section stands for its ``key``; 0 and false for no section."""
+
+    def spell(value: Any) -> Any:
+        if isinstance(value, bool | int | float) and not value:
+            return None
+        if value is None or isinstance(value, dict | Section):
+            return value
+        return {key: [value] if key == "symmetries" and isinstance(value, str) else value}
+
+    return BeforeValidator(spell)

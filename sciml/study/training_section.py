@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from sciml.errors import InputError
-from sciml.study.section import Count, Positive, Section
+from sciml.study.section import Count, Positive, Section, short
+from sciml.study.symmetries_section import SymmetriesSection
 
 if TYPE_CHECKING:
     from sciml.training.options import Options
@@ -15,19 +15,6 @@ if TYPE_CHECKING:
 
 #: Keys of the section that are options of the loop.
 OPTIONS = {"ema", "augment", "pushforward", "noise", "autocast", "compile", "accumulate"}
-
-
-def short(key: str) -> BeforeValidator:
-    """A value in the place of a section stands for its ``key``; 0 and false for no section."""
-
-    def spell(value: Any) -> Any:
-        if isinstance(value, bool | int | float) and not value:
-            return None
-        if value is None or isinstance(value, dict | Section):
-            return value
-        return {key: [value] if key == "symmetries" and isinstance(value, str) else value}
-
-    return BeforeValidator(spell)
 
 
 class PhaseSection(Section):
@@ -72,27 +59,6 @@ class EMASection(Section):
     warmup: bool = True
 
 
-class AugmentSection(Section):
-    """See :class:`sciml.training.augmentation.Augmentation`; ``augment: square`` is short for
-    ``{symmetries: [square]}``."""
-
-    symmetries: Annotated[
-        list[Literal["flips", "square", "cube", "translations"]], Field(min_length=1)
-    ]
-    vectors: list[dict[str, str]] = []
-    pseudoscalars: list[str] = []
-
-    @model_validator(mode="after")
-    def _possible(self) -> AugmentSection:
-        from sciml.training.augmentation import Augmentation
-
-        try:
-            Augmentation(**self.model_dump())
-        except InputError as error:
-            raise ValueError(str(error).removeprefix("augment: ")) from error
-        return self
-
-
 class PushforwardSection(Section):
     """See :class:`sciml.training.pushforward.Pushforward`; ``pushforward: 2`` is short for
     ``{steps: 2}``."""
@@ -114,7 +80,7 @@ class Training(Section):
         PhaseSection(schedule="cosine", steps=1000)
     ]
     ema: Annotated[EMASection | None, short("decay")] = None
-    augment: Annotated[AugmentSection | None, short("symmetries")] = None
+    augment: Annotated[SymmetriesSection | None, short("symmetries")] = None
     pushforward: Annotated[PushforwardSection | None, short("steps")] = None
     noise: Annotated[float, Field(ge=0)] = 0.0
     autocast: Literal["bfloat16"] | None = None

@@ -66,9 +66,9 @@ def check(name: str, config: dict[str, object]) -> None:
     known, wanted = options(name), wanted_types(builder(name))
     for key, value in config.items():
         if key not in known:
-            raise InputError(
-                f"model '{name}' has no option '{key}'; {nearest(key, [*known, 'name'])}"
-            )
+            # ``symmetrize`` is none of the model's, yet stands beside them for every one on a grid.
+            near = nearest(key, [*known, "name", "symmetrize"])
+            raise InputError(f"model '{name}' has no option '{key}'; {near}")
         if key in wanted and not fits(value, wanted[key]):
             raise InputError(
                 f"model '{name}': {key}={value!r}; expected {words(wanted[key])} "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -22,6 +23,8 @@ from sciml.surrogates import prediction, registry
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.normalizer import TIME, Normalizer
+from sciml.surrogates.symmetry.symmetries import Symmetries
+from sciml.surrogates.symmetry.symmetrization import Symmetrization
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,7 +35,8 @@ SCHEMA_VERSION = 1
 
 @final
 class Surrogate(nn.Module):
-    """u(t + lead·dt) = N⁻¹ model(N u(t), N p), or u(t) + N⁻¹ model(…) with ``increment``.
+    """u(t + lead·dt) = N⁻¹ model(N u(t), N p), or u(t) + N⁻¹ model(…) with ``increment``; with
+    ``symmetrize``, the mean of that over symmetries of the grid.
 
     Shapes: as in :class:`~sciml.surrogates.batch.Batch`; a call gives ``targets`` in physical
     units for all of ``batch.time``, feeding its own outputs back after the first.
@@ -46,10 +50,13 @@ class Surrogate(nn.Module):
         fields: units and names of inputs and targets, for datasets.
         dt: time between sent frames in the data; ``None``: taken from each dataset.
         config: name and options of the model, for saving.
+        symmetrize: symmetries of the grid over which each step is averaged where the surrogate is used
+            (in eval mode; training sees the model as it is): see
+            :class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`.
 
     Raises:
         InputError: an unrolled task whose outputs do not give all its inputs; increments of
-            something that is no input.
+            something that is no input; symmetries that domain or fields do not have.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Surrogate(nn.Module):
         fields: Sequence[Field] = (),
         dt: float | None = None,
         config: Mapping[str, Any] | None = None,
+        symmetrize: Symmetries | Mapping[str, Any] | Sequence[str] | str | None = None,
     ) -> None:
         super().__init__()
         if task.history and task.unroll > 1 and not task.autoregressive:
@@ -85,6 +93,9 @@ class Surrogate(nn.Module):
         self.fields = tuple(fields)
         self.dt = dt
         self.config = None if config is None else dict(config)
+        self.symmetrization = (
+            None if symmetrize is None else Symmetrization(Symmetries.of(symmetrize), task, domain)
+        )
 
     @classmethod
     def build(
@@ -93,7 +104,7 @@ class Surrogate(nn.Module):
         """A new surrogate around a registered model.
 
         Args:
-            config: name, or ``{"name": …, option: value, …}``.
+            config: name, or ``{"name": …, option: value, …}``, among them ``symmetrize``.
             task, domain: as above; a fresh normalizer is added unless one is given.
             kwargs: further arguments of :class:`Surrogate`.
 
@@ -106,6 +117,8 @@ class Surrogate(nn.Module):
                 f"model: no name among {', '.join(config) or 'no keys'}; "
                 f"expected one of {', '.join(registry.MODELS)}"
             )
+        if "symmetrize" in config:
+            kwargs.setdefault("symmetrize", config.pop("symmetrize"))
         options = {k: v for k, v in config.items() if k != "name"}
         model = registry.build(config["name"], task, domain, **options)
         kwargs.setdefault("normalizer", Normalizer(task))
@@ -119,24 +132,48 @@ class Surrogate(nn.Module):
                 "fed back as, whole fields; set increment to false and unroll to 1"
             )
         raw = dict(batch.inputs)
-        static = {n: self._scale(n, f) for n, f in batch.static.items()}
         steps: list[dict[str, Tensor]] = []
         for k in range(batch.time.shape[1]):
-            window = Window(
-                inputs={n: self._scale(n, f) for n, f in raw.items()},
-                raw=raw,
-                static=static,
-                scalars=self._scalars(batch, k),
-                batch=batch,
-            )
-            outputs = call(self.model, self.task, window)
-            steps.append({n: self._physical(n, out, raw) for n, out in outputs.items()})
+            # Targets stay out: nothing is to be predicted from them.
+            seen, step = replace(batch, inputs=raw, targets={}), partial(self._step, k=k)
+            averaged = self.symmetrization is not None and not self.training
+            steps.append(self.symmetrization(step, seen) if averaged else step(seen))
             if k + 1 < batch.time.shape[1]:
                 raw = {
                     n: torch.cat([f[:, 1:], steps[-1][n].unsqueeze(1)], dim=1)
                     for n, f in raw.items()
                 }
         return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
+
+    def symmetrized(
+        self,
+        symmetries: str | Sequence[str],
+        *,
+        vectors: Sequence[Mapping[str, str]] = (),
+        pseudoscalars: Sequence[str] = (),
+    ) -> Surrogate:
+        """The same surrogate, with the same weights, averaged over a group of symmetries of its grid.
+
+        >>> surrogate.symmetrized("square").predict(ds)        # doctest: +SKIP
+
+        Args:
+            symmetries: ``"flips"``, ``"square"``, ``"cube"``, ``"translations"`` or several.
+            vectors, pseudoscalars: as in :class:`~sciml.surrogates.symmetry.symmetries.Symmetries`.
+
+        Raises:
+            InputError: symmetries that domain or fields do not have.
+        """
+        return Surrogate(
+            self.model,
+            self.task,
+            self.normalizer,
+            self.domain,
+            increment=self.increment,
+            fields=self.fields,
+            dt=self.dt,
+            config=self.config,
+            symmetrize=Symmetries(symmetries, vectors, pseudoscalars),
+        ).eval()
 
     def predict(
         self, ds: xr.Dataset, *, batch_size: int = 16, at: Mapping[str, Any] | None = None
@@ -187,6 +224,9 @@ class Surrogate(nn.Module):
             "normalizer": self.normalizer is not None,
             "increment": self.increment,
             "dt": self.dt,
+            "symmetrize": (
+                None if self.symmetrization is None else asdict(self.symmetrization.symmetries)
+            ),
         }
         (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
@@ -237,6 +277,7 @@ class Surrogate(nn.Module):
             fields=fields_from_wire(card["fields"]),
             dt=card["dt"],
             config=card["model"],
+            symmetrize=card.get("symmetrize"),
         )
         try:
             weights = load_file(directory / WEIGHTS)
@@ -279,6 +320,18 @@ class Surrogate(nn.Module):
             _Plain(self.eval()), args, dynamic_shapes=shapes, strict=False
         )
         torch.export.save(program, path)
+
+    def _step(self, batch: Batch, k: int) -> dict[str, Tensor]:
+        """Targets ``k`` in physical units, without an axis of time."""
+        window = Window(
+            inputs={n: self._scale(n, f) for n, f in batch.inputs.items()},
+            raw=batch.inputs,
+            static={n: self._scale(n, f) for n, f in batch.static.items()},
+            scalars=self._scalars(batch, k),
+            batch=batch,
+        )
+        outputs = call(self.model, self.task, window)
+        return {n: self._physical(n, out, batch.inputs) for n, out in outputs.items()}
 
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)

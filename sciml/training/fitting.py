@@ -76,8 +76,9 @@ def fit(
     """Train a surrogate on a dataset, ours or anyone's netCDF.
 
     Args:
-        model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``), or a module
-            with a plain-tensor ``forward`` (see :mod:`sciml.surrogates.calling`).
+        model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``, on grids also
+            ``"symmetrize": "square"``), or a module with a plain-tensor ``forward`` (see
+            :mod:`sciml.surrogates.calling`).
         data: a dataset or the path of a file.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.

@@ -150,6 +150,11 @@ MODEL = {"name": "fno", "hidden_channels": 8, "n_layers": 2}
         ({**MODEL, "hidden_channels": 400_000}, ["400000", "weights", "GB", "make it smaller"]),
         ({"nam": "fno"}, ["no option 'nam'", "did you mean 'name'"]),
         ({"name": "mlp", "activation": "relo"}, ["relo", "did you mean 'relu'"]),
+        ({**MODEL, "modes": 4, "symmetrize": "cube"}, ["'cube' on a grid of 2 axes", "'flips'"]),
+        (
+            {**MODEL, "symmetrize": {"symmetries": ["square"], "pseudoscalars": ["w"]}},
+            ["no field 'w' in the task"],
+        ),
     ],
 )
 def test_a_model_that_cannot_be_built_is_named_with_its_reason(write_study, model, words):

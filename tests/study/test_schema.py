@@ -60,11 +60,14 @@ def test_dump_gives_back_an_equal_study(load):
         "cluster.walltime=10:00:00",
         "training.augment={symmetries: [flips], vectors: [{x: u}]}",
         "training.noise=1e-2",
+        "model.symmetrize={symmetries: [flips], vectors: [{x: u}]}",
     )
     text = dump_study(study)
     assert load(text) == study
     assert study.solver.options["dt"] == 1e-3 and study.solver.options["label"] == "1e5"
     assert study.model.config == {"modes": [12, 12], "gain": 0.1}
+    law = {"symmetries": ["flips"], "vectors": [{"x": "u"}], "pseudoscalars": []}
+    assert study.model.surrogate == {"name": "fno", **study.model.config, "symmetrize": law}
     assert study.training.steps == 13 and study.cluster.walltime == "10:00:00"
     assert dump_study(load(text)) == text
 
@@ -125,6 +128,7 @@ def test_options_of_the_loop_in_short_and_at_length(load):
         "training.pushforward=2",
         "training.noise=0.01",
         "training.accumulate=4",
+        "model.symmetrize=square",
     )
     long = load(
         MINIMAL,
@@ -134,6 +138,7 @@ def test_options_of_the_loop_in_short_and_at_length(load):
         "training.pushforward={steps: 2}",
         "training.noise=0.01",
         "training.accumulate=4",
+        "model.symmetrize={symmetries: [square]}",
     )
     assert short == long
     expected = Options(ema=0.99, augment="square", pushforward=2, noise=0.01, accumulate=4)
@@ -195,6 +200,10 @@ def test_options_of_the_loop_in_short_and_at_length(load):
         (
             "training.augment={symmetries: [flips], vectors: [{w: u}]}",
             "training.augment: component along 'w' of a vector",
+        ),
+        (
+            "model.symmetrize={symmetries: [square], pseudoscalars: [w, w]}",
+            "model.symmetrize: field 'w' has two laws",
         ),
         ("training.pushforward={steps: 1, drew: last}", "did you mean 'draw'?"),
         ("training.pushforward=2", "training.pushforward: 2 steps leave none of the targets"),

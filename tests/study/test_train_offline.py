@@ -10,6 +10,7 @@ import xarray as xr
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import sciml
 from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
@@ -200,6 +201,20 @@ def test_options_of_the_loop_are_taken_and_resumed(recorded, study, tmp_path, mo
     half, code = resume_offline(tmp_path / "half", plain=True)
     assert code == 0 and same(weights(half), weights(whole))
     assert not same(weights(whole), weights(plain))
+
+
+def test_a_symmetrized_model_is_averaged_where_it_is_used(recorded, study, tmp_path):
+    """The same weights, other predictions, which a surrogate that is loaded gives as well."""
+    model = study(6).model.surrogate
+    runs = []
+    for symmetrize in (None, "flips"):
+        given = study(6, model={**model, "symmetrize": symmetrize})
+        run, _ = train_offline(given, recorded, tmp_path / str(symmetrize), plain=True)
+        runs.append(run)
+    assert same(weights(runs[0]), weights(runs[1]))
+    rolled = [xr.open_dataset(run.predictions)["u"].values for run in runs]
+    assert not np.array_equal(*rolled)
+    assert sciml.load(runs[1].path).symmetrization.symmetries.symmetries == ("flips",)
 
 
 def test_resume_notices_that_the_data_are_others(recorded, study, tmp_path, monkeypatch):

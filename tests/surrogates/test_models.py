@@ -158,6 +158,34 @@ def test_compiled_it_gives_the_same_gradients(made):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("shape", "boundary", "symmetries"),
+    [
+        ((6,), "periodic", ["flips", "translations"]),
+        ((7,), "open", "flips"),
+        ((6, 6), "periodic", "square"),
+        ((5, 5), "open", "square"),
+        ((4, 4, 4), "periodic", "cube"),
+    ],
+)
+def test_symmetrized_it_commutes_with_every_element(
+    name, shape, boundary, symmetries, grid_samples
+):
+    """f̄(g x) = g f̄(x)."""
+    task = Task(("u",), ("u",), static=("a",), parameters=("kappa",))
+    d = len(shape)
+    samples = grid_samples(task, shape, 2, (boundary,) * d)
+    config = {"name": name, **SMALL[name], "symmetrize": symmetries}
+    model = Surrogate.build(config, task, samples[0].simulation.domain, increment=True)
+    prepare(model, samples).eval()
+    batch, periodic = collate(samples, task), [boundary == "periodic"] * d
+    group, mean = model.symmetrization.symmetries, model(batch)
+    for element in group.elements(shape, periodic)[:: 13 if d == 3 else 1]:
+        found = model(group.batch(element, batch, periodic))
+        wanted = group.fields(element, mean, periodic, 2)
+        torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
+
+
 def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     key = next(iter(SMALL[name]))

@@ -139,7 +139,7 @@ def test_values_of_no_point_stay():
     ("make", "said"),
     [
         (lambda: Augmentation("sqare"), "did you mean 'square'"),
-        (lambda: Augmentation([]), "no symmetries"),
+        (lambda: Augmentation([]), "symmetries: none"),
         (lambda: Augmentation("flips", vectors=[{"w": "u"}]), "component along 'w'"),
         (lambda: Augmentation("flips", [{"x": "u"}], ["u"]), "'u' has two laws"),
         (lambda: Augmentation("cube").draw(batch((4, 4), f=0)), "'cube' on a grid of 2 axes"),

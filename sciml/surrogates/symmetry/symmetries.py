@@ -1,0 +1,263 @@
+"""Groups of symmetries, and the laws by which scalars, vectors and pseudoscalars follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from sciml.domain.names import grid_dims
+from sciml.errors import InputError, nearest
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.symmetry.element import SYMMETRIES, Element, elements, moved
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Symmetries:
+    """A group, and what it does to fields.
+
+    Scalar fields go to new points, u'(x') = u(x). A vector field v goes to
+    v'_i(x') = s_i v_{p(i)}(x): its components change places and signs. A pseudoscalar, such as
+    vorticity in the plane, changes its sign under reflections besides. Parameters stay.
+
+    Args:
+        symmetries: ``flips``: reflections of each axis; ``square`` and ``cube``: those and exchanges
+            of axes (the dihedral group of 8, the octahedral group of 48), on grids with equal
+            axes alone; ``translations``: by whole points along periodic axes. One or several.
+        vectors: names of the components by axis, ``{"x": "vx", "y": "vy"}``, one entry a vector field.
+            On a line, ``{"x": "u"}`` is a field that changes its sign with x, as in Burgers' and
+            Kuramoto's and Sivashinsky's equations.
+        pseudoscalars: names of fields.
+
+    Raises:
+        InputError: unknown names; a field with two laws.
+    """
+
+    symmetries: Sequence[str] = ()
+    vectors: Sequence[Mapping[str, str]] = ()
+    pseudoscalars: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        given = (self.symmetries,) if isinstance(self.symmetries, str) else tuple(self.symmetries)
+        object.__setattr__(self, "symmetries", given)
+        object.__setattr__(self, "vectors", tuple(dict(v) for v in self.vectors))
+        object.__setattr__(self, "pseudoscalars", tuple(self.pseudoscalars))
+        if not given:
+            raise InputError(f"symmetries: none; expected some of {', '.join(SYMMETRIES)}")
+        for name in given:
+            if name not in SYMMETRIES:
+                raise InputError(f"unknown symmetry '{name}'; {nearest(name, SYMMETRIES)}")
+        fields = self.named
+        for name in fields:
+            if fields.count(name) > 1:
+                raise InputError(f"symmetries: field '{name}' has two laws; name it once")
+        for axis in (a for v in self.vectors for a in v):
+            if axis not in grid_dims(3):
+                raise InputError(
+                    f"symmetries: component along '{axis}' of a vector; expected x, y or z, such as "
+                    "{x: vx, y: vy}"
+                )
+
+    @classmethod
+    def of(cls, plain: Symmetries | Mapping[str, Any] | Sequence[str] | str) -> Symmetries:
+        """From names of symmetries, or from the keys above.
+
+        Raises:
+            InputError: an unknown key, with the nearest one; else as above.
+        """
+        if isinstance(plain, Symmetries):
+            return plain
+        if not isinstance(plain, Mapping):
+            return cls(plain)
+        known = ("symmetries", "vectors", "pseudoscalars")
+        for key in plain:
+            if key not in known:
+                raise InputError(f"symmetries have no key '{key}'; {nearest(key, known)}")
+        return cls(**plain)
+
+    @property
+    def named(self) -> list[str]:
+        """Fields that are no scalars."""
+        return [*self.pseudoscalars, *(f for v in self.vectors for f in v.values())]
+
+    @property
+    def swaps(self) -> bool:
+        """Whether axes are exchanged."""
+        return any(SYMMETRIES[name] for name in self.symmetries)
+
+    @property
+    def flips(self) -> bool:
+        """Whether axes are reflected."""
+        return self.swaps or "flips" in self.symmetries
+
+    def shifts(self, shape: Sequence[int], periodic: Sequence[bool]) -> tuple[int, ...]:
+        """Translations along each axis: as many as points, 1 where there are none."""
+        translates = "translations" in self.symmetries
+        return tuple(
+            n if translates and wraps else 1 for n, wraps in zip(shape, periodic, strict=True)
+        )
+
+    def elements(self, shape: Sequence[int], periodic: Sequence[bool]) -> list[Element]:
+        """All of the group on a grid, the identity first."""
+        return elements(self.swaps, self.flips, self.shifts(shape, periodic))
+
+    def require_grid(self, shape: Sequence[int], periodic: Sequence[bool], spacing: Tensor) -> None:
+        """Refuse a grid that these are no symmetries of.
+
+        Args:
+            shape, periodic: of each axis.
+            spacing: ``(…, d)``.
+
+        Raises:
+            InputError: another number of axes, axes that differ, nothing to be translated along.
+        """
+        d = len(shape)
+        for name in self.symmetries:
+            if SYMMETRIES[name] not in (None, d):
+                raise InputError(
+                    f"symmetries: '{name}' on a grid of {d} axes; expected {SYMMETRIES[name]}, or "
+                    "take 'flips'"
+                )
+        alike = torch.allclose(spacing, spacing[..., :1].expand_as(spacing), rtol=1e-5, atol=0.0)
+        if self.swaps and (len(set(shape)) > 1 or len(set(periodic)) > 1 or not alike):
+            spaced = ", ".join(f"{h:g}" for h in spacing.reshape(-1, d)[0].tolist())
+            raise InputError(
+                f"symmetries: exchange of axes of a grid of {tuple(shape)} points, spacing {spaced}, "
+                f"periodic {tuple(periodic)}; expected equal axes, or take 'flips'"
+            )
+        if "translations" in self.symmetries and not any(periodic):
+            raise InputError(
+                "symmetries: 'translations' on a grid without a periodic axis; remove it"
+            )
+
+    def require_fields(self, groups: Sequence[Sequence[str]], ndim: int) -> None:
+        """Refuse laws that a task's fields cannot follow.
+
+        Args:
+            groups: fields that come together: inputs; targets; static fields.
+            ndim: axes of the grid.
+
+        Raises:
+            InputError: a law for a field that is in none of them; a vector that is not whole.
+        """
+        known = list(dict.fromkeys(name for group in groups for name in group))
+        for name in self.named:
+            if name not in known:
+                raise InputError(
+                    f"symmetries: no field '{name}' in the task; {nearest(name, known)}"
+                )
+        for element in elements(self.swaps, self.flips, (1,) * ndim):
+            for group in groups:
+                for name in group:
+                    self._source(element, name, group)
+
+    def fields(
+        self,
+        element: Element,
+        fields: Mapping[str, Tensor],
+        periodic: Sequence[bool],
+        first: int,
+        at_points: bool = False,
+    ) -> dict[str, Tensor]:
+        """Fields under one element; values that belong to no point stay.
+
+        Args:
+            fields: that come together, ``(…, *space)`` with ``first`` axes before those of space.
+            periodic: whether each old axis is.
+            at_points: they are values at points that move themselves: only laws are applied.
+
+        Raises:
+            InputError: a component of a vector is not there.
+        """
+        found = {}
+        for name, values in fields.items():
+            if values.ndim == first:
+                found[name] = values
+                continue
+            source, sign = self._source(element, name, fields)
+            values = fields[source]
+            if not at_points:
+                values = moved(values, element, periodic, first)
+            found[name] = values if sign > 0 else -values
+        return found
+
+    def batch(self, element: Element, batch: Batch, periodic: Sequence[bool]) -> Batch:
+        """Inputs, targets, static fields, geometry and points of a batch under one element.
+
+        Raises:
+            InputError: a component of a vector is not there.
+        """
+        geometry, order = dict(batch.geometry), list(element.order)
+        if "spacing" in geometry:
+            geometry["spacing"] = geometry["spacing"][:, order]
+        if "periodic" in geometry:
+            geometry["periodic"] = geometry["periodic"][order]
+        asked = "at" in geometry
+        if asked:
+            geometry["at"] = _points(geometry["at"], element, batch, periodic)
+        return replace(
+            batch,
+            inputs=self.fields(element, batch.inputs, periodic, 2),
+            targets=self.fields(element, batch.targets, periodic, 2, asked),
+            static=self.fields(element, batch.static, periodic, 1),
+            geometry=geometry,
+        )
+
+    def _source(self, element: Element, name: str, group: Any) -> tuple[str, int]:
+        """Field of the group that a field's new values come from, and their sign."""
+        source, sign = self._law(element, name)
+        if source not in group:
+            raise InputError(
+                f"symmetries: '{name}' becomes '{source}' under an exchange of axes, which is not "
+                f"beside it among {', '.join(group)}; add it to the task, or take 'flips'"
+            )
+        return source, sign
+
+    def _law(self, element: Element, name: str) -> tuple[str, int]:
+        dims = grid_dims(len(element.order))
+        for vector in self.vectors:
+            for axis, component in vector.items():
+                if component != name:
+                    continue
+                if axis not in dims:
+                    raise InputError(
+                        f"symmetries: '{name}' is a component along '{axis}', yet the axes of the "
+                        f"grid are {', '.join(dims)}"
+                    )
+                i = dims.index(axis)
+                before = dims[element.order[i]]
+                if before not in vector:
+                    raise InputError(
+                        f"symmetries: the vector with component '{name}' along '{axis}' has none "
+                        f"along '{before}', with which it changes places; name it, or take 'flips'"
+                    )
+                return vector[before], element.signs[i]
+        return name, element.determinant if name in self.pseudoscalars else 1
+
+
+def space_of(batch: Batch, ndim: int) -> tuple[int, ...]:
+    """Points along each axis of the grid of a batch.
+
+    Raises:
+        InputError: none of its fields spans the grid.
+    """
+    for fields, first in ((batch.inputs, 2), (batch.targets, 2), (batch.static, 1)):
+        for values in fields.values():
+            if values.ndim == first + ndim:
+                return tuple(values.shape[first:])
+    raise InputError("symmetries: no field on the grid among inputs, targets and static fields")
+
+
+def _points(at: Tensor, element: Element, batch: Batch, periodic: Sequence[bool]) -> Tensor:
+    """Places ``(…, P, d)``, from 0 to 1 along each axis, under one element."""
+    lengths = space_of(batch, len(periodic)) if any(element.shifts) else (1,) * len(periodic)
+    columns = []
+    for p, sign, shift in zip(element.order, element.signs, element.shifts, strict=True):
+        y = at[..., p] if sign > 0 else 1.0 - at[..., p]
+        y = y + shift / lengths[p] if shift else y
+        columns.append(y % 1.0 if periodic[p] and (sign < 0 or shift) else y)
+    return torch.stack(columns, dim=-1)
