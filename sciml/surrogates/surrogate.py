@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field
-from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
-from sciml.errors import DomainError, InputError
+from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates import prediction, registry
+from sciml.surrogates import exporting, prediction, registry, storage
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.normalizer import TIME, Normalizer
@@ -28,9 +23,6 @@ from sciml.surrogates.symmetry.symmetrization import Symmetrization
 
 if TYPE_CHECKING:
     import xarray as xr
-
-WEIGHTS, CARD = "model.safetensors", "surrogate.json"
-SCHEMA_VERSION = 1
 
 
 @final
@@ -207,28 +199,7 @@ class Surrogate(nn.Module):
         Raises:
             InputError: there is a file of that name.
         """
-        directory = Path(directory)
-        if directory.exists() and not directory.is_dir():
-            raise InputError(f"{directory} is a file; expected a directory, or a name that is free")
-        directory.mkdir(parents=True, exist_ok=True)
-        # Cloned: tied weights share memory, which safetensors refuses.
-        tensors = {n: t.detach().cpu().clone().contiguous() for n, t in self.state_dict().items()}
-        save_file(tensors, directory / WEIGHTS)
-        card = {
-            "schema_version": SCHEMA_VERSION,
-            "model": self.config,
-            "class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
-            "task": asdict(self.task),
-            "domain": None if self.domain is None else _bytes_to_text(domain_to_wire(self.domain)),
-            "fields": fields_to_wire(self.fields),
-            "normalizer": self.normalizer is not None,
-            "increment": self.increment,
-            "dt": self.dt,
-            "symmetrize": (
-                None if self.symmetrization is None else asdict(self.symmetrization.symmetries)
-            ),
-        }
-        (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+        storage.save(self, directory)
 
     @classmethod
     def load(cls, directory: str | Path, model: nn.Module | None = None) -> Surrogate:
@@ -241,62 +212,7 @@ class Surrogate(nn.Module):
         Raises:
             InputError: no surrogate there, a model that is not registered, weights that do not fit.
         """
-        directory = Path(directory)
-        if not (directory / CARD).is_file():
-            raise InputError(
-                f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
-            )
-        try:
-            card = json.loads((directory / CARD).read_text())
-        except ValueError as error:
-            raise InputError(f"{directory / CARD} is damaged ({error}); save it again") from error
-        if not isinstance(card, dict):
-            raise InputError(f"{directory / CARD} is no card of a surrogate; save it again")
-        if card.get("schema_version") != SCHEMA_VERSION:
-            raise InputError(
-                f"{directory / CARD}: schema_version {card.get('schema_version')}; "
-                f"this version reads {SCHEMA_VERSION}"
-            )
-        task = Task(**card["task"])
-        wire = card["domain"]
-        domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
-        if model is None:
-            if card["model"] is None:
-                raise InputError(
-                    f"{directory}: the model {card['class']} is not registered; "
-                    "pass an instance: Surrogate.load(directory, model=...)"
-                )
-            options = {k: v for k, v in card["model"].items() if k != "name"}
-            model = registry.build(card["model"]["name"], task, domain, **options)
-        surrogate = cls(
-            model,
-            task,
-            Normalizer(task) if card["normalizer"] else None,
-            domain,
-            increment=card["increment"],
-            fields=fields_from_wire(card["fields"]),
-            dt=card["dt"],
-            config=card["model"],
-            symmetrize=card.get("symmetrize"),
-        )
-        try:
-            weights = load_file(directory / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{directory / WEIGHTS} cannot be read ({error}); save or train it again"
-            ) from error
-        dtypes = {
-            t.dtype for n, t in weights.items() if n.startswith("model.") and t.is_floating_point()
-        }
-        if len(dtypes) == 1:
-            surrogate.model.to(dtypes.pop())
-        try:
-            surrogate.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(
-                f"{directory / WEIGHTS}: weights do not fit the model {card['class']}: {error}"
-            ) from error
-        return surrogate.eval()
+        return storage.load(cls, directory, model)
 
     def export(self, path: str | Path, batch: Batch) -> None:
         """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)`` →
@@ -309,17 +225,7 @@ class Surrogate(nn.Module):
         Raises:
             DomainError: a domain that is no grid, whose batches have no fixed number of points.
         """
-        if batch.kind != "grid":
-            raise DomainError(f"export: a {batch.kind}; only grids can be exported")
-        # Sizes of one would be taken for constants.
-        example = _repeat(batch) if batch.size == 1 else batch
-        samples = torch.export.Dim("samples", min=1)
-        args = (example.inputs, example.parameters, example.time, example.static)
-        shapes = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
-        program = torch.export.export(
-            _Plain(self.eval()), args, dynamic_shapes=shapes, strict=False
-        )
-        torch.export.save(program, path)
+        exporting.export(self, path, batch)
 
     def _step(self, batch: Batch, k: int) -> dict[str, Tensor]:
         """Targets ``k`` in physical units, without an axis of time."""
@@ -354,50 +260,3 @@ class Surrogate(nn.Module):
             kind = "increment" if change else "field"
             output = self.normalizer.denormalize(name, output, kind)
         return raw[name][:, -1] + output if change else output
-
-
-class _Plain(nn.Module):
-    """The surrogate as a function of tensors alone."""
-
-    def __init__(self, surrogate: Surrogate) -> None:
-        super().__init__()
-        self.surrogate = surrogate
-
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        parameters: Tensor,
-        time: Tensor,
-        static: dict[str, Tensor],
-    ) -> dict[str, Tensor]:
-        return self.surrogate(Batch(inputs=inputs, parameters=parameters, time=time, static=static))
-
-
-def _repeat(batch: Batch) -> Batch:
-    def twice(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {n: torch.cat([t, t]) for n, t in tensors.items()}
-
-    return Batch(
-        inputs=twice(batch.inputs),
-        parameters=torch.cat([batch.parameters] * 2),
-        time=torch.cat([batch.time] * 2),
-        static=twice(batch.static),
-        size=2,
-    )
-
-
-def _bytes_to_text(value: Any) -> Any:
-    """JSON has no bytes: ``{"base64": …}`` in their place."""
-    if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {k: _bytes_to_text(v) for k, v in value.items()}
-    return value
-
-
-def _text_to_bytes(value: Any) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"base64"}:
-            return base64.b64decode(value["base64"])
-        return {k: _text_to_bytes(v) for k, v in value.items()}
-    return value

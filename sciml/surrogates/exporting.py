@@ -1,0 +1,60 @@
+"""A surrogate as a program of tensors, for ``torch.export.load``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import DomainError
+from sciml.surrogates.batch import Batch
+
+if TYPE_CHECKING:
+    from sciml.surrogates.surrogate import Surrogate
+
+
+def export(surrogate: Surrogate, path: str | Path, batch: Batch) -> None:
+    """See :meth:`~sciml.surrogates.surrogate.Surrogate.export`."""
+    if batch.kind != "grid":
+        raise DomainError(f"export: a {batch.kind}; only grids can be exported")
+    # Sizes of one would be taken for constants.
+    example = _repeat(batch) if batch.size == 1 else batch
+    samples = torch.export.Dim("samples", min=1)
+    args = (example.inputs, example.parameters, example.time, example.static)
+    shapes = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
+    program = torch.export.export(
+        _Plain(surrogate.eval()), args, dynamic_shapes=shapes, strict=False
+    )
+    torch.export.save(program, path)
+
+
+class _Plain(nn.Module):
+    """The surrogate as a function of tensors alone."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        parameters: Tensor,
+        time: Tensor,
+        static: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        return self.surrogate(Batch(inputs=inputs, parameters=parameters, time=time, static=static))
+
+
+def _repeat(batch: Batch) -> Batch:
+    def twice(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {n: torch.cat([t, t]) for n, t in tensors.items()}
+
+    return Batch(
+        inputs=twice(batch.inputs),
+        parameters=torch.cat([batch.parameters] * 2),
+        time=torch.cat([batch.time] * 2),
+        static=twice(batch.static),
+        size=2,
+    )

@@ -1,0 +1,134 @@
+"""A surrogate on disk: its weights, and a card from which it is built again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates import registry
+from sciml.surrogates.normalizer import Normalizer
+
+if TYPE_CHECKING:
+    from sciml.surrogates.surrogate import Surrogate
+
+WEIGHTS, CARD = "model.safetensors", "surrogate.json"
+SCHEMA_VERSION = 1
+
+
+def save(surrogate: Surrogate, directory: str | Path) -> None:
+    """See :meth:`~sciml.surrogates.surrogate.Surrogate.save`."""
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; expected a directory, or a name that is free")
+    directory.mkdir(parents=True, exist_ok=True)
+    # Cloned: tied weights share memory, which safetensors refuses.
+    state = surrogate.state_dict().items()
+    save_file({n: t.detach().cpu().clone().contiguous() for n, t in state}, directory / WEIGHTS)
+    model, domain, averaged = surrogate.model, surrogate.domain, surrogate.symmetrization
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "model": surrogate.config,
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "task": asdict(surrogate.task),
+        "domain": None if domain is None else _bytes_to_text(domain_to_wire(domain)),
+        "fields": fields_to_wire(surrogate.fields),
+        "normalizer": surrogate.normalizer is not None,
+        "increment": surrogate.increment,
+        "dt": surrogate.dt,
+        "symmetrize": None if averaged is None else asdict(averaged.symmetries),
+    }
+    (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+
+def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) -> Surrogate:
+    """See :meth:`~sciml.surrogates.surrogate.Surrogate.load`."""
+    directory = Path(directory)
+    card = _read(directory)
+    task, wire = Task(**card["task"]), card["domain"]
+    domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
+    if model is None:
+        if card["model"] is None:
+            raise InputError(
+                f"{directory}: the model {card['class']} is not registered; "
+                "pass an instance: Surrogate.load(directory, model=...)"
+            )
+        options = {k: v for k, v in card["model"].items() if k != "name"}
+        model = registry.build(card["model"]["name"], task, domain, **options)
+    surrogate = kind(
+        model,
+        task,
+        Normalizer(task) if card["normalizer"] else None,
+        domain,
+        increment=card["increment"],
+        fields=fields_from_wire(card["fields"]),
+        dt=card["dt"],
+        config=card["model"],
+        symmetrize=card.get("symmetrize"),
+    )
+    _fill(surrogate, directory / WEIGHTS, card["class"])
+    return surrogate.eval()
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    """The card of a directory, of a version that is known."""
+    path = directory / CARD
+    if not path.is_file():
+        raise InputError(
+            f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
+        )
+    try:
+        card = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); save it again") from error
+    if not isinstance(card, dict):
+        raise InputError(f"{path} is no card of a surrogate; save it again")
+    if card.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version {card.get('schema_version')}; this version reads "
+            f"{SCHEMA_VERSION}"
+        )
+    return card
+
+
+def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
+    """Weights from a file, in the dtype that they have there."""
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
+    dtypes = {
+        t.dtype for n, t in weights.items() if n.startswith("model.") and t.is_floating_point()
+    }
+    if len(dtypes) == 1:
+        surrogate.model.to(dtypes.pop())
+    try:
+        surrogate.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the model {model}: {error}") from error
+
+
+def _bytes_to_text(value: Any) -> Any:
+    """JSON has no bytes: ``{"base64": …}`` in their place."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {k: _bytes_to_text(v) for k, v in value.items()}
+    return value
+
+
+def _text_to_bytes(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"base64"}:
+            return base64.b64decode(value["base64"])
+        return {k: _text_to_bytes(v) for k, v in value.items()}
+    return value
