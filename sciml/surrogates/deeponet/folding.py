@@ -47,7 +47,7 @@ def folded(
     points, right, basis = functions.shape
     if left == right == 1 == len(bias):
         flat = functions[:, 0]
-        shift = torch.addmv(bias, flat, layer.bias)
+        shift = flat @ layer.bias + bias  # addmv is not known to autocast
         return torch.addmm(shift, hidden, (flat @ layer.weight).T).unsqueeze(1)
     groups = functions.transpose(0, 1)  # (right, P, p)
     rows = groups @ layer.weight.view(left, basis, -1)  # (n, P, h)
