@@ -62,6 +62,10 @@ class Batch:
         """The same batch on ``device``, numbers that are not whole as ``dtype``; nothing is copied if
         it is so already."""
 
+        device = torch.device(device)
+        if self._is_on(device, dtype):
+            return self
+
         def moved(t: Tensor) -> Tensor:
             return t.to(device, dtype if t.is_floating_point() else None, non_blocking=True)
 
@@ -76,6 +80,15 @@ class Batch:
             geometry=move(self.geometry),
             parameters=None if self.parameters is None else moved(self.parameters),
             time=None if self.time is None else moved(self.time),
+        )
+
+    def _is_on(self, device: torch.device, dtype: torch.dtype | None) -> bool:
+        tensors = [t for t in (self.parameters, self.time) if t is not None]
+        for named in (self.inputs, self.targets, self.static, self.geometry):
+            tensors += named.values()
+        return all(
+            t.device == device and (dtype is None or t.dtype == dtype or not t.is_floating_point())
+            for t in tensors
         )
 
 

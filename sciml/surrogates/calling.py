@@ -12,9 +12,11 @@ particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=)``  a tens
 ========= =============================================================== ======================
 
 A model that says ``pointwise = True`` is asked at the points ``batch.geometry["at"]`` where there are
-any. Channels: history of the first input, history of the second, …, static fields, parameters, time.
-Particles get their fields unscaled, one ``(N[, history][, space])`` tensor each, since a model's
-cutoff radius is a length. Any model may also give a dict by field name.
+any. One that says ``takes_units = True`` is called with ``given=`` and ``units=`` as well; see
+:class:`~sciml.surrogates.units.Units`. Channels: history of the first input, history of the second,
+…, static fields, parameters, time. Particles get their fields unscaled, one
+``(N[, history][, space])`` tensor each, since a model's cutoff radius is a length. Any model may also
+give a dict by field name.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.units import Units
 
 Output = Tensor | Mapping[str, Tensor]
 
@@ -37,11 +40,12 @@ class Window:
     """What one evaluation sees: scaled tensors, and the batch behind them.
 
     Args:
-        inputs: scaled inputs by name, as in :class:`Batch`.
+        inputs: scaled inputs by name, as in :class:`Batch`; in physical units with ``units``.
         raw: the same in physical units.
-        static: scaled static fields by name.
+        static: static fields by name, likewise.
         scalars: scaled parameters and, if the task wants it, time: ``(B, P)``.
         batch: geometry and sizes.
+        units: of the channels of fields and of the outputs, for a model that scales by itself.
     """
 
     inputs: dict[str, Tensor]
@@ -49,6 +53,7 @@ class Window:
     static: dict[str, Tensor]
     scalars: Tensor
     batch: Batch
+    units: tuple[Units, Units] | None = None
 
 
 def channels(task: Task) -> tuple[int, int]:
@@ -84,8 +89,9 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
             "points, such as 'deeponet'"
         )
     points = () if at is None else (at,)
+    asked = {} if window.units is None else dict(zip(("given", "units"), window.units, strict=True))
     if task.history == 0 and not task.static:
-        return model(window.scalars, *points)
+        return model(window.scalars, *points, **asked)
     fields = [window.inputs[n] for n in task.inputs]
     fields += [window.static[n].unsqueeze(1) for n in task.static]
     space = fields[0].shape[2:]
@@ -94,7 +100,8 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
         fields.append(
             scalars.reshape(*scalars.shape, *(1,) * len(space)).expand(*scalars.shape, *space)
         )
-    return model(torch.cat(fields, dim=1) if len(fields) > 1 else fields[0], *points)
+    x = torch.cat(fields, dim=1) if len(fields) > 1 else fields[0]
+    return model(x, *points, **asked)
 
 
 def _node_channels(task: Task, window: Window) -> Tensor:
@@ -136,7 +143,9 @@ def _pick_channels(output: Tensor, task: Task) -> dict[str, Tensor]:
             f"model gave shape {tuple(output.shape)}; expected {len(task.targets)} channels "
             f"in axis 1, one for each of {', '.join(task.targets)}"
         )
-    return {name: output[:, i] for i, name in enumerate(task.targets)}
+    # Not output[:, i]: the gradient of each would be a whole output, zeros but for one channel.
+    fields = output.unbind(1) if output.shape[1] > 1 else (output.squeeze(1),)
+    return dict(zip(task.targets, fields, strict=True))
 
 
 def _pick_whole(output: Tensor, task: Task) -> dict[str, Tensor]:

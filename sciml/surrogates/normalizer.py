@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,11 +11,22 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
+from sciml.surrogates.units import Units
 
 #: A quantity whose spread is below this part of its mean is constant: float32 resolves no more.
 CONSTANT = 1e-7
 
 TIME = "time"
+
+
+@dataclass(slots=True)
+class _Read:
+    """What buffers of those versions said."""
+
+    buffers: list[Tensor]
+    versions: list[int]
+    numbers: list[tuple[float, float]]
+    units: dict[tuple[tuple[str, str], ...], Units] = field(default_factory=dict)
 
 
 class Normalizer(nn.Module):
@@ -52,6 +64,7 @@ class Normalizer(nn.Module):
             ("time", TIME),
         )
         self._row = {key: i for i, key in enumerate(self.keys)}
+        self._read: _Read | None = None
         n = len(self.keys)
         self.register_buffer("count", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
@@ -78,34 +91,81 @@ class Normalizer(nn.Module):
 
     def normalize(self, name: str, values: Tensor, kind: str = "field") -> Tensor:
         """(x − μ) / σ; ``kind`` is ``field``, ``parameter``, ``increment`` or ``time``."""
-        mean, std = self._scale(kind, name)
-        return (values - mean.to(values.dtype)) / std.to(values.dtype)
+        row = self._row_of(kind, name)
+        numbers = self._numbers()
+        if numbers is None:
+            mean, std = self._scale(row)
+            return (values - mean.to(values.dtype)) / std.to(values.dtype)
+        mean, std = numbers[row]
+        # μ first: x/σ − μ/σ in one pass would lose the digits that a large offset takes.
+        return (values - mean).div_(std)
 
     def denormalize(self, name: str, values: Tensor, kind: str = "field") -> Tensor:
         """σ x̂ + μ."""
-        mean, std = self._scale(kind, name)
-        return values * std.to(values.dtype) + mean.to(values.dtype)
+        row = self._row_of(kind, name)
+        numbers = self._numbers()
+        if numbers is None:
+            mean, std = self._scale(row)
+            return values * std.to(values.dtype) + mean.to(values.dtype)
+        mean, std = numbers[row]
+        return torch.add(torch.tensor(mean, dtype=values.dtype), values, alpha=std)  # one pass
+
+    def units(self, names: Sequence[tuple[str, str]]) -> Units | None:
+        """Those of quantities (kind, name); ``None`` where no numbers can be read."""
+        numbers = self._numbers()
+        if numbers is None:
+            return None
+        known, names = self._read.units, tuple(names)
+        if names not in known:
+            known[names] = Units.of(numbers[self._row_of(kind, name)] for kind, name in names)
+        return known[names]
 
     def parameters_of(self, parameters: Tensor) -> Tensor:
         """Scaled parameters, ``(B, P)``."""
-        columns = [
-            self.normalize(name, parameters[:, i], "parameter")
-            for i, name in enumerate(self.task.parameters)
-        ]
-        return torch.stack(columns, dim=1) if columns else parameters
+        if not self.task.parameters:
+            return parameters
+        first = self._row_of("parameter", self.task.parameters[0])
+        mean, std = self._scale(slice(first, first + len(self.task.parameters)))
+        return (parameters - mean.to(parameters.dtype)) / std.to(parameters.dtype)
 
     def std(self, name: str, kind: str = "field") -> Tensor:
-        return self._scale(kind, name)[1]
+        return self._scale(self._row_of(kind, name))[1]
 
-    def _scale(self, kind: str, name: str) -> tuple[Tensor, Tensor]:
+    def _row_of(self, kind: str, name: str) -> int:
         row = self._row.get((kind, name))
         if row is None:
             known = [n for k, n in self.keys if k == kind]
             raise InputError(f"normalizer: no {kind} '{name}'; {nearest(name, known)}")
-        mean = self.mean[row]
-        std = (self.squares[row] / self.count[row].clamp(min=1.0)).sqrt()
+        return row
+
+    def _scale(self, rows: int | slice) -> tuple[Tensor, Tensor]:
+        mean = self.mean[rows]
+        std = (self.squares[rows] / self.count[rows].clamp(min=1.0)).sqrt()
         # Chosen with `where`, not `if`: a branch on data would stop torch.export.
         return mean, torch.where(std > CONSTANT * mean.abs(), std, torch.ones_like(std))
+
+    def _numbers(self) -> list[tuple[float, float]] | None:
+        """(μ, σ) of each row, read from the buffers again only where these have changed: as tensors
+        they would cost a call ten small operations a quantity, and a GPU as many launches.
+
+        ``None`` where no numbers can be read: in a program being traced, on the meta device.
+        """
+        buffers = [self._buffers[name] for name in ("count", "mean", "squares")]
+        if torch.compiler.is_compiling() or buffers[0].is_meta:
+            return None
+        if any(b.is_inference() for b in buffers):
+            return None  # such tensors do not say when they change
+        versions = [b._version for b in buffers]
+        read = self._read
+        if (
+            read is None
+            or versions != read.versions
+            or any(b is not c for b, c in zip(buffers, read.buffers, strict=True))
+        ):
+            mean, std = self._scale(slice(None))
+            numbers = list(zip(mean.tolist(), std.tolist(), strict=True))
+            self._read = read = _Read(buffers, versions, numbers)
+        return read.numbers
 
     def _values(self, sample: Sample) -> Sequence[tuple[tuple[str, str], np.ndarray, bool]]:
         task, simulation = self.task, sample.simulation

@@ -20,6 +20,7 @@ from sciml.surrogates.calling import Window, call
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.symmetry.symmetries import Symmetries
 from sciml.surrogates.symmetry.symmetrization import Symmetrization
+from sciml.surrogates.units import Units
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,6 +136,8 @@ class Surrogate(nn.Module):
                     n: torch.cat([f[:, 1:], steps[-1][n].unsqueeze(1)], dim=1)
                     for n, f in raw.items()
                 }
+        if len(steps) == 1:
+            return {n: out.unsqueeze(1) for n, out in steps[0].items()}  # no copy
         return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
 
     def symmetrized(
@@ -229,15 +232,18 @@ class Surrogate(nn.Module):
 
     def _step(self, batch: Batch, k: int) -> dict[str, Tensor]:
         """Targets ``k`` in physical units, without an axis of time."""
+        units, raw = self._units(batch), batch.inputs
+        scale = self._scale if units is None else _as_it_is
         window = Window(
-            inputs={n: self._scale(n, f) for n, f in batch.inputs.items()},
-            raw=batch.inputs,
-            static={n: self._scale(n, f) for n, f in batch.static.items()},
+            inputs={n: scale(n, f) for n, f in raw.items()},
+            raw=raw,
+            static={n: scale(n, f) for n, f in batch.static.items()},
             scalars=self._scalars(batch, k),
             batch=batch,
+            units=units,
         )
         outputs = call(self.model, self.task, window)
-        return {n: self._physical(n, out, batch.inputs) for n, out in outputs.items()}
+        return {n: self._physical(n, out, raw, units is None) for n, out in outputs.items()}
 
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)
@@ -254,9 +260,30 @@ class Surrogate(nn.Module):
             time = self.normalizer.normalize(TIME, time, "time")
         return torch.cat([scalars, time], dim=1)
 
-    def _physical(self, name: str, output: Tensor, raw: dict[str, Tensor]) -> Tensor:
-        change = self.increment and name in raw
-        if self.normalizer is not None:
-            kind = "increment" if change else "field"
-            output = self.normalizer.denormalize(name, output, kind)
-        return raw[name][:, -1] + output if change else output
+    def _units(self, batch: Batch) -> tuple[Units, Units] | None:
+        """Of channels and outputs, for a model that scales by itself."""
+        if (
+            self.normalizer is None
+            or batch.kind != "grid"
+            or not getattr(self.model, "takes_units", False)
+        ):
+            return None
+        names = [n for n in self.task.inputs for _ in range(self.task.history)]
+        given = self.normalizer.units([("field", n) for n in (*names, *self.task.static)])
+        wanted = self.normalizer.units([(self._kind(n), n) for n in self.task.targets])
+        return None if given is None else (given, wanted)
+
+    def _kind(self, name: str) -> str:
+        """Of the numbers that scale the model's output ``name``."""
+        return "increment" if self.increment and name in self.task.inputs else "field"
+
+    def _physical(
+        self, name: str, output: Tensor, raw: dict[str, Tensor], scaled: bool = True
+    ) -> Tensor:
+        if scaled and self.normalizer is not None:
+            output = self.normalizer.denormalize(name, output, self._kind(name))
+        return raw[name][:, -1] + output if self._kind(name) == "increment" else output
+
+
+def _as_it_is(name: str, values: Tensor) -> Tensor:
+    return values

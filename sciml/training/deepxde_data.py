@@ -40,7 +40,9 @@ def import_deepxde() -> ModuleType:
     finally:
         if ranks is not None:
             os.environ[RANKS] = ranks
-        torch.set_default_device(device)
+        if torch.get_default_device() != device:
+            # Not the CPU by its name: torch would then pass every operation through Python.
+            torch.set_default_device(None if device.type == "cpu" else device)
     return deepxde
 
 

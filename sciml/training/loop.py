@@ -171,9 +171,9 @@ def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Moments and counts from a checkpoint; decay, momentum and the like from the phase, which may
     have been changed since."""
     set_ = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, values in zip(optimizer.param_groups, set_, strict=True):
-        group.update(values)
+    # Before loading, too: how an update is carried out decides where its counts are kept.
+    groups = [{**g, **values} for g, values in zip(state["param_groups"], set_, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def _due(run: _Run) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
@@ -18,7 +18,7 @@ TINY = 1e-12
 
 def mse(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
     """mean (y − u)², over everything."""
-    return torch.mean((output - target) ** 2)
+    return nn.functional.mse_loss(output, target)  # half the passes of squares written out
 
 
 def relative_l2(output: Tensor, target: Tensor, batch: Batch) -> Tensor:

@@ -61,7 +61,7 @@ class Supervised:
                 scale = _deviation(model, name, target)
                 output, target = output / scale, target / scale
             values.append(self.loss(output, target, batch))
-        return {self.name: torch.stack(values).mean()}
+        return {self.name: values[0] if len(values) == 1 else torch.stack(values).mean()}
 
 
 class Residual:
@@ -146,8 +146,11 @@ def weighted(found: Losses, weights: Mapping[str, float]) -> Tensor:
     for name in weights:
         if name not in found:
             raise InputError(f"weight for unknown loss '{name}'; {nearest(name, found)}")
-    terms: Sequence[Tensor] = [weights.get(name, 1.0) * value for name, value in found.items()]
-    return torch.stack([torch.as_tensor(t) for t in terms]).sum()
+    terms: Sequence[Tensor] = [
+        torch.as_tensor(weights[name] * value if name in weights else value)
+        for name, value in found.items()
+    ]
+    return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
 
 def _deviation(model: nn.Module, name: str, target: Tensor) -> Tensor:

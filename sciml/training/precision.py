@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
+from sciml.surrogates.units import Units
 
 Forward = Callable[..., Any]
 
@@ -30,12 +31,14 @@ def lowered(forward: Forward, name: str, device: torch.device) -> Forward:
     """
     dtype = dtype_of(name)
 
-    def under(*args: Any, **kwargs: Any) -> Any:
+    def under(*args: Any, units: Units | None = None, **kwargs: Any) -> Any:
         with torch.autocast(device.type, dtype):
             output = forward(*args, **kwargs)
         if isinstance(output, Mapping):
             return {key: _full(value, dtype) for key, value in output.items()}
-        return _full(output, dtype)
+        output = _full(output, dtype)
+        # Not in the network: a mean has more digits than bfloat16.
+        return output if units is None else units.physical(output)
 
     return under
 

@@ -20,6 +20,10 @@ class TrainingError(ScimlError, RuntimeError):
     """Training cannot go on; the message names the step and the loss."""
 
 
+#: Of each batch: the weighted loss by its part of the samples, and the losses by name.
+Found = list[tuple[Tensor, Losses]]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What one step makes smaller: Σ over its batches of (samples in it / samples in all) · loss.
@@ -37,33 +41,47 @@ class Problem:
     weights: Mapping[str, float]
     number: int
 
-    def gradient(self, *, check: bool = True) -> tuple[Tensor, Losses]:
-        """Add the gradient to that of the parameters; the weighted loss, and each by name.
+    def gradient(self) -> Found:
+        """Add the gradient to that of the parameters; the losses of each batch."""
+        sizes = [size_of(batch) for batch in self.batches]
+        found = []
+        for batch, size in zip(self.batches, sizes, strict=True):
+            losses = self.objective(self.model, batch)
+            loss = weighted(losses, self.weights)
+            if len(sizes) > 1:
+                loss = size / sum(sizes) * loss
+            loss.backward()
+            found.append(
+                (loss.detach(), {n: torch.as_tensor(v).detach() for n, v in losses.items()})
+            )
+        return found
+
+    def read(self, found: Found) -> tuple[float, dict[str, float]]:
+        """The weighted loss, and each by name.
+
+        The one place of a step that waits for the device: all numbers are fetched at once, after the
+        work has been handed to it.
 
         Raises:
-            TrainingError: with ``check``, a loss that is not finite.
+            TrainingError: a loss that is not finite.
         """
+        names = [list(losses) for _, losses in found]
+        values = _fetch([v for loss, losses in found for v in (loss, *losses.values())])
         sizes = [size_of(batch) for batch in self.batches]
-        total: Tensor | None = None
-        losses: Losses = {}
-        for batch, size in zip(self.batches, sizes, strict=True):
-            part = size / sum(sizes) if len(sizes) > 1 else 1.0
-            found = self.objective(self.model, batch)
-            loss = part * weighted(found, self.weights)
-            if check:
-                self._require_finite(found, loss, batch)
-            loss.backward()
-            total = loss.detach() if total is None else total + loss.detach()
-            for name, value in found.items():
-                value = part * torch.as_tensor(value).detach()
-                losses[name] = losses[name] + value if name in losses else value
-        return total, losses
+        total, sums = 0.0, dict.fromkeys(name for of in names for name in of)
+        position = 0
+        for batch, size, of in zip(self.batches, sizes, names, strict=True):
+            loss, *parts = values[position : position + 1 + len(of)]
+            position += 1 + len(of)
+            if not math.isfinite(loss):
+                self._refuse(loss, dict(zip(of, parts, strict=True)), batch)
+            total += loss
+            for name, part in zip(of, parts, strict=True):
+                sums[name] = (sums[name] or 0.0) + part * (size / sum(sizes))
+        return total, sums
 
-    def _require_finite(self, found: Losses, loss: Tensor, batch: Batches) -> None:
-        value = float(loss.detach())
-        if math.isfinite(value):
-            return
-        bad = {n: float(v.detach()) for n, v in found.items() if not torch.isfinite(v)}
+    def _refuse(self, value: float, losses: dict[str, float], batch: Batches) -> None:
+        bad = {n: v for n, v in losses.items() if not math.isfinite(v)}
         named = ", ".join(f"'{n}' is {v}" for n, v in bad.items()) or f"their sum is {value}"
         raise TrainingError(
             f"step {self.number}: loss {named}; lower the learning rate, clip gradients, or "
@@ -79,22 +97,22 @@ def advance(
     Raises:
         TrainingError: a loss or a gradient is not finite.
     """
-    total, losses = (_search if phase.frozen else _descend)(problem, phase, optimizer)
-    return float(total), {name: float(loss) for name, loss in losses.items()}
+    return (_search if phase.frozen else _descend)(problem, phase, optimizer)
 
 
 def _descend(
     problem: Problem, phase: Phase, optimizer: torch.optim.Optimizer
-) -> tuple[Tensor, Losses]:
+) -> tuple[float, dict[str, float]]:
     """One step of a stochastic optimizer."""
     optimizer.zero_grad(set_to_none=True)
-    total, losses = problem.gradient()
+    found = problem.gradient()
+    total, losses = problem.read(found)
     if phase.clip is not None:
         norm = nn.utils.clip_grad_norm_(problem.model.parameters(), phase.clip)
         if not torch.isfinite(norm):
             raise TrainingError(
                 f"step {problem.number}: norm of the gradient is {float(norm)} while the loss is "
-                f"{float(total):g}; an operation in the model has no finite derivative there"
+                f"{total:g}; an operation in the model has no finite derivative there"
             )
     optimizer.step()
     return total, losses
@@ -102,15 +120,24 @@ def _descend(
 
 def _search(
     problem: Problem, phase: Phase, optimizer: torch.optim.Optimizer
-) -> tuple[Tensor, Losses]:
+) -> tuple[float, dict[str, float]]:
     """One outer step of L-BFGS; its line search evaluates the frozen batches many times."""
-    first: list[tuple[Tensor, Losses]] = []
+    first: list[tuple[float, dict[str, float]]] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        found = problem.gradient(check=not first)
-        first.append(found)
-        return found[0]
+        found = problem.gradient()
+        if not first:
+            first.append(problem.read(found))
+        return torch.stack([loss for loss, _ in found]).sum()
 
     optimizer.step(closure)
     return first[0]
+
+
+def _fetch(values: Sequence[Tensor]) -> list[float]:
+    """Scalars as numbers, with one transfer in the place of one each."""
+    device = next((v.device for v in values if v.device.type != "cpu"), None)
+    if device is None:
+        return [v.item() for v in values]
+    return torch.stack([v.to(device) for v in values]).tolist()

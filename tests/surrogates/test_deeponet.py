@@ -19,6 +19,7 @@ from sciml.surrogates import (
     collate,
     registry,
 )
+from sciml.surrogates.batch import Batch
 from sciml.surrogates.deeponet.combine import STRATEGIES, widths
 from sciml.surrogates.deeponet.interpolation import interpolate
 from sciml.surrogates.deeponet.sensors import Sensors
@@ -295,3 +296,75 @@ def test_it_is_exported(tmp_path, grid_samples, step_task):
     program = torch.export.load(tmp_path / "model.pt2").module()
     out = program(batch.inputs, batch.parameters, batch.time, batch.static)
     torch.testing.assert_close(out["u"], surrogate(batch)["u"], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_the_last_layer_taken_into_the_basis_changes_nothing(strategy, outputs):
+    net = made(strategy, outputs).double()
+    torch.nn.init.normal_(net.bias)
+    u, y = torch.randn(60, 10).double(), torch.rand(3, 2).double()
+    assert net._folds(net.trunk(y).view(3, net.groups[1], -1), len(u)) == (
+        strategy != "independent" or outputs == 1
+    )
+    apart = net(u, y.expand(60, 3, 2))
+    torch.testing.assert_close(net(u, y), apart)
+    assert not net._folds(net.trunk(y).view(3, net.groups[1], -1), 1)
+    torch.testing.assert_close(net(u[:1], y), apart[:1])
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("at", [None, "aligned", "unaligned"])
+@pytest.mark.parametrize("count", [2, 40])
+def test_it_scales_as_a_surrogate_would(strategy, at, count, monkeypatch):
+    task = Task(("u", "v"), ("v", "w"), history=2, parameters=("a",), static=("m",))
+    grid = Grid((4, 3), ((0.0, 1.0),) * 2, ("open", "periodic"))
+    config = {"name": "deeponet", "branch": [8], "trunk": [8], "basis": 5, "strategy": strategy}
+    # Changes are added to whole fields only.
+    surrogate = Surrogate.build(config | {"sensors": [2, 3]}, task, grid, increment=at is None)
+    with torch.no_grad():
+        torch.nn.init.normal_(surrogate.model.bias)
+        n = len(surrogate.normalizer.keys)
+        surrogate.normalizer.count.fill_(1.0)
+        surrogate.normalizer.mean.copy_(torch.arange(n) / 3)
+        surrogate.normalizer.squares.copy_(torch.arange(n) + 0.5)
+    y = {
+        None: {},
+        "aligned": {"at": torch.rand(6, 2)},
+        "unaligned": {"at": torch.rand(count, 6, 2)},
+    }
+    batch = Batch(
+        inputs={n: torch.randn(count, 2, 4, 3) for n in "uv"},
+        static={"m": torch.randn(count, 4, 3)},
+        parameters=torch.randn(count, 1),
+        time=torch.zeros(count, 1),
+        geometry=y[at],
+        size=count,
+    )
+    found = surrogate(batch)
+    monkeypatch.setattr(DeepONet, "takes_units", False)
+    wanted = surrogate(batch)
+    for name in task.targets:
+        torch.testing.assert_close(found[name], wanted[name], atol=1e-5, rtol=1e-5)
+
+
+def test_the_trunk_is_asked_once_for_the_same_points_and_weights():
+    net = made().eval()
+    u, y = torch.randn(4, 10), torch.rand(5, 2)
+    asked = []
+    net.trunk[0].register_forward_hook(lambda *_: asked.append(1))
+    with torch.no_grad():
+        first = net(u, y)
+        assert torch.equal(net(u, y), first) and len(asked) == 1
+        assert torch.equal(net(u, y.clone()), first) and len(asked) == 1
+        y[0] += 0.1
+        assert not torch.equal(net(u, y), first) and len(asked) == 2
+        before = net(u, y)
+        for weights in (net.trunk[2].weight.data, net.trunk[0].bias.data):
+            weights.add_(1.0)  # unseen by version counters
+            after = net(u, y)
+            assert not torch.equal(after, before)
+            before = after
+    assert len(asked) == 4
+    net(u, y).sum().backward()
+    assert len(asked) == 5 and net.trunk[0].weight.grad is not None

@@ -93,3 +93,33 @@ def test_vectors_are_scaled_without_a_shift(molecule_sample):
 def test_unknown_names_get_the_nearest():
     with pytest.raises(InputError, match="did you mean 'velocity'"):
         Normalizer(Task(("velocity",), ("velocity",))).std("velocitty")
+
+
+def test_numbers_follow_the_buffers(grid_samples):
+    task = Task(("u",), ("u",))
+    normalizer, x = Normalizer(task), torch.ones(3)
+    there, back = normalizer.normalize, normalizer.denormalize
+    assert torch.equal(there("u", x), x)
+    normalizer.update(grid_samples(task))
+    saved = {n: t.clone() for n, t in normalizer.state_dict().items()}
+    mean, std = saved["mean"][0], normalizer.std("u")
+    torch.testing.assert_close(there("u", x), ((x - mean) / std).float())
+    normalizer.mean.add_(1.0)
+    torch.testing.assert_close(there("u", x), ((x - mean - 1) / std).float())
+    torch.testing.assert_close(back("u", x), (x * std + mean + 1).float())
+    normalizer.load_state_dict(saved)
+    torch.testing.assert_close(back("u", x), (x * std + mean).float())
+    assert normalizer.units([("field", "u")]).mean == (float(mean),)
+    normalizer.double()
+    normalizer.squares = normalizer.squares * 4
+    torch.testing.assert_close(there("u", x), ((x - mean) / (2 * std)).float())
+
+
+def test_a_large_offset_costs_no_digits():
+    normalizer = Normalizer(Task(("p",), ("p",)))
+    normalizer.count.fill_(1.0)
+    normalizer.mean.fill_(101325.0)
+    normalizer.squares.fill_(0.01)
+    p = 101325.0 + torch.arange(-8, 9) / 128  # exact in float32
+    wanted = torch.arange(-8, 9) / 12.8
+    torch.testing.assert_close(normalizer.normalize("p", p), wanted, rtol=1e-6, atol=0)

@@ -150,3 +150,19 @@ def test_what_an_operator_does_not_give_is_named():
         source.next_batch()
     with pytest.raises(InputError, match="expected one input, lead=0"):
         FunctionSpaceSource(Sines(), antiderivative, GRID, Task(("u",), ("u",)), 8)
+
+
+@pytest.mark.parametrize("points", [None, 1])
+def test_bfloat16_leaves_means_their_digits(pairs, points):
+    """Outputs around 10⁵: bfloat16 has steps of 512 there."""
+    for sample in pairs:
+        sample.targets[0].fields["s"] += np.float32(1e5)
+    config = {"name": "deeponet", "branch": [32], "trunk": [32], "basis": 16}
+    surrogate = Surrogate.build(config, TASK, pairs[0].simulation.domain)
+    surrogate.normalizer.update(pairs)
+    source = TensorSource(collate(pairs * 10, TASK))
+    objective = Supervised("mse", points=points)
+    phase = Phase("adam", lr=3e-3, steps=30)
+    history = train(surrogate, source, objective, phase, options={"autocast": "bfloat16"})
+    assert max(history.losses) < 20
+    assert sum(history.losses[-5:]) < sum(history.losses[:5])

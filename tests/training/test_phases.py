@@ -8,6 +8,7 @@ from torch import nn
 
 from sciml.errors import InputError
 from sciml.training import CollocationSource, Phase, Supervised, train
+from sciml.training.loop import _load
 from sciml.training.phase import OPTIMIZERS, SCHEDULES
 
 
@@ -242,3 +243,41 @@ def test_phases_that_do_not_fit_are_refused(surrogate, source):
         train(surrogate(), source(), objective, Phase("lbfgs", steps=1, weight_decay=0.1))
     with pytest.raises(InputError, match="no clip"):
         train(surrogate(), source(), objective, Phase("lbfgs", steps=1, clip=0.1))
+
+
+def test_adam_updates_in_one_kernel_where_it_can():
+    net, complex_ = nn.Linear(2, 2), nn.ParameterList([torch.zeros(2, dtype=torch.complex64)])
+    for name in ("adam", "adamw"):
+        assert Phase(name).build(net).defaults["fused"]
+        assert not Phase(name).build(complex_).defaults["fused"]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_one_kernel_gives_the_weights_of_many(name):
+    phase, nets = Phase(name, weight_decay=0.1), [nn.Linear(3, 2).double() for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    plain = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    optimizers = [
+        phase.build(nets[0]),
+        plain(nets[1].parameters(), lr=phase.lr, weight_decay=0.1, fused=False, foreach=False),
+    ]
+    x = torch.randn(20, 3).double()
+    for _ in range(10):
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            optimizer.zero_grad()
+            (net(x) - 1).square().sum().backward()
+            optimizer.step()
+    for fused, many in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(fused, many, rtol=1e-12, atol=1e-14)
+
+
+def test_a_checkpoint_of_many_kernels_goes_on_in_one():
+    net = nn.Linear(3, 2)
+    old = torch.optim.Adam(net.parameters(), lr=1e-3, fused=False)
+    net(torch.ones(1, 3)).sum().backward()
+    old.step()
+    new = Phase("adam", weight_decay=0.5).build(net)
+    _load(new, old.state_dict())
+    assert new.param_groups[0]["fused"] and new.param_groups[0]["weight_decay"] == 0.5
+    new.step()
+    assert all(state["step"] == 2 for state in new.state.values())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.deeponet.networks import SideBySide
+from sciml.surrogates.units import Units
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,16 @@ def networks(make: Callable[[], nn.Module], strategy: str, outputs: int) -> nn.M
     if strategy_of(strategy).separate and outputs > 1:
         return SideBySide(make() for _ in range(outputs))
     return make()
+
+
+def in_units(units: Units | None, grouped: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients or functions ``(…, n or 1, p)``, and the bias of each output, so that the sums of
+    :func:`combine` come out in units."""
+    if units is None:
+        return grouped, bias
+    mean, std = units.numbers(bias)
+    over = std if isinstance(std, float) else std[:, None]
+    return grouped * over, bias * std + mean
 
 
 def combine(

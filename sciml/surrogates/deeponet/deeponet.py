@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates.deeponet.combine import combine, groups, networks, widths
-from sciml.surrogates.deeponet.networks import Features, Stacked, dense
+from sciml.surrogates.deeponet.combine import combine, groups, in_units, networks, widths
+from sciml.surrogates.deeponet.folding import folded, folds
+from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense
+from sciml.surrogates.deeponet.remembered import Remembered
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
+from sciml.surrogates.units import Units
 
 
 class DeepONet(nn.Module):
@@ -52,6 +55,9 @@ class DeepONet(nn.Module):
     #: Can be asked for the output at given points: ``forward(u, y)``.
     pointwise = True
 
+    #: Scales what the sensors see, and the basis in the place of its sums.
+    takes_units = True
+
     any_resolution = False  # the sensors are those of one grid; ask at= other points
 
     def __init__(
@@ -81,30 +87,68 @@ class DeepONet(nn.Module):
         )
         self.trunk = networks(lambda: dense(inner, activation, last=True), strategy, outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self._remembered = Remembered()
 
-    def forward(self, u: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        u: Tensor,
+        y: Tensor | None = None,
+        given: Units | None = None,
+        units: Units | None = None,
+    ) -> Tensor:
         left, right, basis = self.groups
-        coefficients = self.branch(flat_input(u, self.sensors, self.inputs))
+        values = flat_input(u, self.sensors, self.inputs, given)
         space: tuple[int, ...] | None = None
         if y is None:
             y, space = own_points(u, self.sensors)
-        functions = self.trunk(self.features(y))
-        out = combine(
-            coefficients.view(-1, left, basis),
-            functions.view(*y.shape[:-1], right, basis),
-            self.bias,
+        functions = self._functions(y).view(*y.shape[:-1], right, basis)
+        bias = self.bias
+        if self._folds(functions, len(values)):
+            functions, bias = in_units(units, functions, bias)
+            out = folded(self.branch.inner(values), self.branch[-1], left, functions, bias)
+        else:
+            coefficients = self.branch(values).view(-1, left, basis)
+            if y.ndim == 3:  # fewer outputs than coefficients, as a rule
+                out = combine(coefficients, functions, bias)
+                out = out if units is None else units.physical(out)
+            else:
+                if left == len(bias):
+                    coefficients, bias = in_units(units, coefficients, bias)
+                else:
+                    functions, bias = in_units(units, functions, bias)
+                out = combine(coefficients, functions, bias)
+        return out if space is None or len(space) == 1 else out.unflatten(2, space)
+
+    def _folds(self, functions: Tensor, batch: int) -> bool:
+        """Whether the last layer of the branch is taken into the basis."""
+        return (
+            functions.ndim == 3
+            and isinstance(self.branch, Dense)
+            and not torch.compiler.is_exporting()  # a choice by size would fix that size
+            and folds(self.branch[-1], self.groups[0], functions, self.bias, batch)
         )
-        return out if space is None else out.unflatten(2, space)
+
+    def _functions(self, y: Tensor) -> Tensor:
+        """The trunk at y."""
+        if self.training or y.ndim > 2:
+            return self.trunk(self.features(y))
+        return self._remembered(lambda y: self.trunk(self.features(y)), y, self.trunk.weights())
 
 
-def flat_input(u: Tensor, sensors: Sensors | None, width: int) -> Tensor:
+def flat_input(
+    u: Tensor, sensors: Sensors | None, width: int, given: Units | None = None
+) -> Tensor:
     """``(B, width)``: fields at the sensors, then scalars.
+
+    Args:
+        given: units of the fields; they are scaled where they are measured.
 
     Raises:
         InputError: another number of values.
     """
     if u.ndim > 2 and sensors is not None:
         fields, scalars = sensors.measure(u)
+        fields = fields if given is None else given.scaled(fields)
         u = torch.cat([fields.flatten(1), scalars], dim=1) if sensors.scalars else fields.flatten(1)
     if u.ndim != 2 or u.shape[1] != width:
         raise InputError(

@@ -25,7 +25,21 @@ def activation_of(name: str) -> type[nn.Module]:
     return ACTIVATIONS[name]
 
 
-def dense(sizes: Sequence[int], activation: str, *, last: bool) -> nn.Sequential:
+class Dense(nn.Sequential):
+    """Layers one after the other, the last of them to be had by itself."""
+
+    def inner(self, x: Tensor) -> Tensor:
+        """What goes into the last layer."""
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        return x
+
+    def weights(self) -> list[Tensor]:
+        """As ``parameters()``, in a tenth of the time."""
+        return [p for layer in self for p in layer._parameters.values()]
+
+
+def dense(sizes: Sequence[int], activation: str, *, last: bool) -> Dense:
     """σ(W_n … σ(W_1 x + b_1) … + b_n), without the outermost σ unless ``last``.
 
     Shapes: x ``(*, sizes[0])`` → ``(*, sizes[-1])``. Weights by Glorot's normal law, biases zero.
@@ -44,8 +58,13 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> nn.Sequential
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         if last or k < len(sizes) - 2:
-            layers.append(make())
-    return nn.Sequential(*layers)
+            layers.append(_rectifier() if make is nn.ReLU else make())
+    return Dense(*layers)
+
+
+def _rectifier() -> nn.ReLU:
+    """In place: nothing else needs what the linear layer before it gave."""
+    return nn.ReLU(inplace=True)
 
 
 class Stacked(nn.Module):
@@ -80,6 +99,9 @@ class SideBySide(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([net(x) for net in self], dim=-1)
+
+    def weights(self) -> list[Tensor]:
+        return [p for net in self for p in net.weights()]
 
 
 class Features(nn.Module):

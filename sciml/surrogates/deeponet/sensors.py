@@ -129,11 +129,11 @@ class Sensors(nn.Module):
             )
         space = u.shape[2:]
         flat = u.flatten(2)
-        fields = flat[:, : self.fields]
+        fields = flat[:, : self.fields] if self.scalars else flat
         if not (space == self.shape == self.counts):
             index = self.index if space == self.shape else self.index_on(space).to(u.device)
             fields = fields.index_select(2, index)
-        return fields, flat[:, self.fields :, 0]
+        return fields, flat[:, self.fields :, 0] if self.scalars else flat.new_empty(len(flat), 0)
 
     def asked(self, u: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Coordinates of the points of ``u``, or of the own grid where it has none; and their shape."""

@@ -1,0 +1,50 @@
+"""Basis functions at the points that were asked for last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+#: Numbers that are kept at most.
+KEPT = 1 << 22
+
+
+class Remembered:
+    """A network evaluated once for the same points and weights.
+
+    A dataset is predicted batch by batch, a rollout goes step by step, and each asks the trunk the same
+    question. Only on the CPU, in evaluation and without gradients; on a GPU to compare takes as long as
+    to compute. Points and weights are compared with copies, value by value, so that there is no
+    way to change them unnoticed.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[list[Tensor], Tensor] | None = None
+
+    def __call__(
+        self, network: Callable[[Tensor], Tensor], y: Tensor, weights: Iterable[Tensor]
+    ) -> Tensor:
+        """``network(y)``; the tensor must not be changed."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or y.device.type != "cpu":
+            return network(y)
+        given = [y, *weights]
+        if self._last is not None and _same(given, self._last[0]):
+            return self._last[1]
+        found = network(y)
+        small = found.numel() <= KEPT
+        self._last = ([t.detach().clone() for t in given], found) if small else None
+        return found
+
+    def __deepcopy__(self, memo: object) -> Remembered:
+        return Remembered()
+
+    def __reduce__(self) -> tuple[type[Remembered], tuple[()]]:
+        return Remembered, ()
+
+
+def _same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(
+        a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(some, others, strict=True)
+    )
