@@ -12,8 +12,8 @@ users have it, and they take turns; given are medians, the ratio of neighboring 
 are faster) and its range. ``--keep-heap`` gives theirs the setting of the C library's heap that
 ``train`` makes.
 
-*Products* are the products of matrices that our step cannot do without, by themselves, each in
-memory that is there already: nothing that computes with them is faster.
+*Products* are the products of matrices that our step needs, by themselves, their factors coming from
+memory: how much of our time is left to save without faster products.
 """
 
 from __future__ import annotations
