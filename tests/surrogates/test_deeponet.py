@@ -368,3 +368,18 @@ def test_the_trunk_is_asked_once_for_the_same_points_and_weights():
     assert len(asked) == 4
     net(u, y).sum().backward()
     assert len(asked) == 5 and net.trunk[0].weight.grad is not None
+
+
+@pytest.mark.parametrize("periodic", [None, [True, False]])
+@pytest.mark.parametrize("make", [DeepONet, MIONet])
+def test_a_trunk_begins_with_its_bends_spread_over_the_box(make, periodic):
+    torch.manual_seed(0)
+    model = make([5, 8] if make is DeepONet else [[5, 8], [5, 8]], [2, 64, 8], periodic=periodic)
+    first = model.trunk[0]
+    points = model.features(torch.rand(4000, 2))
+    before = points @ first.weight.T + first.bias
+    # Each unit is at work on one part of the box and not on another.
+    assert ((before > 0).any(0) & (before < 0).any(0)).all()
+    torch.nn.init.zeros_(first.bias)
+    before = points @ first.weight.T + first.bias
+    assert periodic or not ((before > 0).any(0) & (before < 0).any(0)).all()

@@ -12,7 +12,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.deeponet.combine import combine, groups, in_units, networks, widths
 from sciml.surrogates.deeponet.folding import folded, folds
-from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense
+from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense, trunk_of
 from sciml.surrogates.deeponet.remembered import Remembered
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 from sciml.surrogates.units import Units
@@ -29,7 +29,9 @@ class DeepONet(nn.Module):
     Args:
         branch: sizes of its layers, from the m numbers of a function to the coefficients. The last
             layer is linear.
-        trunk: from the d coordinates to the basis functions. The last layer is activated, too.
+        trunk: from the d coordinates to the basis functions. The last layer is activated, too. The first
+            one begins with its bends spread over coordinates from 0 to 1, see
+            :func:`~sciml.surrogates.deeponet.networks.spread`: scale yours to that.
         outputs: number of output functions.
         strategy: what several outputs share: ``independent`` (nothing: a pair of networks each),
             ``split_both``, ``split_branch`` (they share the trunk) or ``split_trunk``. The last
@@ -77,7 +79,6 @@ class DeepONet(nn.Module):
         self.inputs = int(branch[0])
         self.sensors = sensors
         self.features = Features((False,) * trunk[0] if periodic is None else periodic, harmonics)
-        inner = (self.features.width, *trunk[1:])
         self.branch = networks(
             lambda: (
                 Stacked(branch, activation) if stacked else dense(branch, activation, last=False)
@@ -85,7 +86,7 @@ class DeepONet(nn.Module):
             strategy,
             outputs,
         )
-        self.trunk = networks(lambda: dense(inner, activation, last=True), strategy, outputs)
+        self.trunk = networks(lambda: trunk_of(self.features, trunk, activation), strategy, outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self._remembered = Remembered()
 

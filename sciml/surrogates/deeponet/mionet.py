@@ -13,7 +13,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.deeponet.combine import combine, groups, networks, widths
 from sciml.surrogates.deeponet.deeponet import own_points
-from sciml.surrogates.deeponet.networks import Features, dense
+from sciml.surrogates.deeponet.networks import Features, dense, trunk_of
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 
 
@@ -62,12 +62,11 @@ class MIONet(nn.Module):
         self.inputs = tuple(int(b[0]) for b in branches)
         self.sensors, self.channels = sensors, tuple(channels)
         self.features = Features((False,) * trunk[0] if periodic is None else periodic, harmonics)
-        inner = (self.features.width, *trunk[1:])
         self.branches = nn.ModuleList(
             networks(lambda b=b: dense(b, activation, last=False), strategy, outputs)
             for b in branches
         )
-        self.trunk = networks(lambda: dense(inner, activation, last=True), strategy, outputs)
+        self.trunk = networks(lambda: trunk_of(self.features, trunk, activation), strategy, outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, u: Sequence[Tensor] | Tensor, y: Tensor | None = None) -> Tensor:

@@ -62,6 +62,34 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> Dense:
     return Dense(*layers)
 
 
+@torch.no_grad()
+def spread(network: Dense, points: Tensor) -> Dense:
+    """The network, each unit of its first layer bent at a point of its own: b_i = −w_i · x_i.
+
+    With biases of zero all of them bend at the origin, a corner of the box of coordinates, and most
+    of a training is spent on bringing the bends to where they are needed.
+
+    Shapes: points ``(sizes[1], sizes[0])``, the x_i.
+
+    Source: the box initialization of Cyr, Gulian, Patel, Perego, Trask, MSML 2020, arXiv 1912.04862,
+    in its first layer.
+    """
+    first = network[0]
+    first.bias.copy_(-(first.weight * points).sum(1))
+    return network
+
+
+def trunk_of(features: Features, sizes: Sequence[int], activation: str) -> Dense:
+    """Basis functions of coordinates from 0 to 1, spread over them.
+
+    Args:
+        features: of the coordinates, which go into the first layer.
+        sizes: of coordinates, layers and basis functions.
+    """
+    network = dense((features.width, *sizes[1:]), activation, last=True)
+    return spread(network, features(torch.rand(sizes[1], sizes[0])))
+
+
 def _rectifier() -> nn.ReLU:
     """In place: nothing else needs what the linear layer before it gave."""
     return nn.ReLU(inplace=True)
