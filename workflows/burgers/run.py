@@ -74,9 +74,9 @@ CASES = {
         "pod_deeponet": Case(POD, SENSORS, 64, 500, COSINE),
     },
     "full": {
-        "fno": Case({**FNO, "hidden_channels": 64}, 256, 20, 100, CYCLE),
-        "deeponet": Case(DEEPONET, SENSORS, 100, 1000, COSINE),
-        "pod_deeponet": Case(POD, SENSORS, 100, 1000, COSINE),
+        "fno": Case({**FNO, "hidden_channels": 64}, 256, 20, 50, CYCLE),
+        "deeponet": Case(DEEPONET, SENSORS, 100, 500, COSINE),
+        "pod_deeponet": Case(POD, SENSORS, 100, 500, COSINE),
     },
 }
 

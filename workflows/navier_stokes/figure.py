@@ -1,4 +1,4 @@
-"""Truth, predictions, errors: python workflows/navier_stokes/figure.py runs/navier_stokes-small OUT.png"""
+"""Truth, predictions and errors: python workflows/navier_stokes/figure.py RUN OUT.png"""
 
 import json
 import sys

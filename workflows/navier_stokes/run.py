@@ -135,12 +135,15 @@ def weights(surrogate: Surrogate) -> dict[str, int]:
 
 
 def online(case: Case, seed: int, out: Path, steps: int, device: str | None) -> Surrogate:
-    """The same model and number of steps, from the stream of the solver: ``study.yaml``."""
+    """The same model and number of steps, from the stream of the solver: ``study.yaml``.
+
+    Seeds from 1 on: with the recipe's, the study would draw some of its simulations.
+    """
     options = [f"model.{key}={json.dumps(value)}" for key, value in case.model.items()]
     run = sciml.run(
         HERE / "study.yaml", out,
         overrides=[
-            *options, f"seed={seed}", f"training.phases.0.steps={steps}",
+            *options, f"seed={seed + 1}", f"training.phases.0.steps={steps}",
             f"training.batch_size={case.batch}", f"training.device={device or 'auto'}",
         ],
         plain=True,
