@@ -62,9 +62,9 @@ MGNO = {"name": "mgno", "bias": True, "norm": True}
 CYCLE = {"schedule": "onecycle", "lr": 2e-3, "clip": 1.0}
 CASES = {
     "small": {
-        "fno": Case({**FNO, "hidden_channels": 24}, 16, 20, CYCLE),
-        "mgno": Case({**MGNO, "width": 16, "levels": 4, "n_layers": 4}, 16, 20, CYCLE),
-        "unet": Case({"name": "unet", "width": 16, "levels": 3}, 16, 20, CYCLE),
+        "fno": Case({**FNO, "hidden_channels": 24}, 16, 12, CYCLE),
+        "mgno": Case({**MGNO, "width": 16, "levels": 4, "n_layers": 4}, 16, 12, CYCLE),
+        "unet": Case({"name": "unet", "width": 16, "levels": 3}, 16, 12, CYCLE),
     },
     "full": {
         # As published; 50 batches an epoch, so the rate is halved every 100 epochs.
