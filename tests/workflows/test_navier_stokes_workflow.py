@@ -41,7 +41,7 @@ def test_ten_steps_are_better_than_persistence(workflow, model, options):
     held = run.persistence(test)
     assert len(found["steps"]) == len(held["steps"]) == 10
     assert found["rollout"] < 0.5 * held["rollout"]
-    row = {"model": model, "seed": 0, **run.weights(surrogate), "seconds": 1.0, **found}
+    row = {"model": model, "seed": 0, **run.weights(surrogate), "processor_seconds": 1.0, **found}
     assert "persistence" in run.table([{**row, "persistence": held}])
 
 
