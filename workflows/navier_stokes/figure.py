@@ -20,7 +20,7 @@ def main(folder: str, out: str) -> None:
         truth = states(ds, "test")["w"].isel(sample=SAMPLE).transpose("time", "y", "x").values
     names = [name for name in TITLES if any(r["model"] == name for r in results)]
     shown = [name for name in names if "online" not in name]
-    figure = plt.figure(figsize=(12.5, 6.4), layout="constrained")
+    figure = plt.figure(figsize=(12.5, 5.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[2.4, 1])
     columns = 1 + 2 * len(shown)
     panels = left.subplots(len(STEPS), columns)
