@@ -179,7 +179,7 @@ def supervise(
     """Run what has not been run of a study in its directory; returns the exit code."""
     from sciml.study.display import Display
     from sciml.study.jobs import jobs
-    from sciml.study.launch import finished_jobs
+    from sciml.study.launch import close_cluster, finished_jobs
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
@@ -195,7 +195,7 @@ def supervise(
             code = supervisor.run()
         finally:
             if not isinstance(cluster, str):
-                cluster.close(timeout=5)
+                close_cluster(cluster)
         if code == 0:
             for line in shortcomings(study, read_json(directory.summary), supervisor.given_up):
                 display.say(f"warning: {line}")

@@ -9,6 +9,7 @@ ends the session of the attempt before it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ from sciml.errors import InputError, ScimlError
 from sciml.solver.mpirun import last_words
 from sciml.study.processes import end_session, session_members, sessions_with, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
+
+log = logging.getLogger("sciml.study")
 
 STDERR_LINES = 8
 #: Times that the start of a cluster is tried: dask gives up when a worker dies before it has started.
@@ -254,9 +257,19 @@ def local_cluster(jobs_at_once: int) -> Any:
             if not left:
                 raise ScimlError(
                     f"the workers that start solvers did not start, {STARTS} times: {error}; "
-                    "is there memory left?"
+                    "is there memory left? A script needs if __name__ == '__main__' around what it "
+                    "runs: each worker imports it"
                 ) from error
     raise AssertionError
+
+
+def close_cluster(cluster: Any, patience: float = 5.0) -> None:
+    """End a local cluster. What is slow to end, on a busy machine, does not spoil a run that has
+    finished: the workers are daemons of this process and end with it."""
+    try:
+        cluster.close(timeout=patience)
+    except TimeoutError:
+        log.warning("the workers that start solvers took longer than %g s to end", patience)
 
 
 def keep_workers(cluster: Any, count: int) -> None:

@@ -13,6 +13,7 @@ from distributed import Client
 
 from sciml.study.launch import (
     Job,
+    close_cluster,
     end_all_jobs,
     end_job,
     last_lines,
@@ -234,3 +235,12 @@ def test_stop_ends_running_jobs(run):
         launcher.stop()
         assert session_members(session) == []
         launcher.close()
+
+
+def test_a_cluster_that_is_slow_to_end_does_not_spoil_the_run(caplog):
+    class Slow:
+        def close(self, timeout):
+            raise TimeoutError(f"timed out after {timeout} s.")
+
+    close_cluster(Slow(), patience=0.5)
+    assert "longer than 0.5 s" in caplog.text

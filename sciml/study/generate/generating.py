@@ -19,7 +19,7 @@ from sciml.study.generate.part import PartJob, run_part, verify
 from sciml.study.generate.plan import PlannedRun, planned_runs
 from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
-from sciml.study.launch import local_cluster, reap
+from sciml.study.launch import close_cluster, local_cluster, reap
 from sciml.study.launcher import Failure, Launcher
 from sciml.study.stop import Stopped, StopRequest
 
@@ -190,7 +190,7 @@ def _run(
         return launcher.failures
     finally:
         if place.scheduler is None:
-            cluster.close(timeout=5)
+            close_cluster(cluster)
 
 
 def _show(launcher: Launcher, place: Placement, progress: Progress, *, force: bool = False) -> None:
