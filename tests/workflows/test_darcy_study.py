@@ -93,3 +93,20 @@ def test_errors_are_those_that_are_published(cases):
     found = run.errors(*fields)
     assert found["l2"] == pytest.approx(0.1)
     assert found["h1"] == pytest.approx(0.1 * ((1 + 25) / (1 + 9)) ** 0.5)
+
+
+def test_every_model_fits_every_grid(cases):
+    from sciml.domain import Grid
+    from sciml.solver.policy import SendPolicy
+    from sciml.study.feasibility import check_model
+
+    cases, run = cases
+    for size, data in ((size, data) for size in cases.SIZES for data in cases.DATASETS):
+        for model in cases.MODELS[size]:
+            case = cases.Case(data, model, "offline", 0, size)
+            made = run.study_of(case, {**OPTIONS, "set": []})
+            shape = tuple(made.solver.options["shape"])
+            solved = Grid(shape, ((0.0, 1.0),) * 2, ("dirichlet",) * 2)
+            kept = SendPolicy(coarsen=made.solver.send.coarsen).domain(solved)
+            assert kept.boundary == ("dirichlet",) * 2
+            check_model(made, kept)

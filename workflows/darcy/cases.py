@@ -56,7 +56,8 @@ class Size:
     Args:
         epochs: passes over the training split, by dataset.
         batch: samples a gradient step.
-        capacity, watermark: of the reservoir, online.
+        capacity, watermark: of the reservoir, online. *small* begins with as many samples as the
+            offline training has.
         per_run: samples that a run of the solver sends before the next one starts.
         spool: bytes that the stream may hold on disk; what the reservoir holds must fit.
         clip: largest norm of the gradient.
@@ -64,8 +65,8 @@ class Size:
 
     epochs: dict[str, int]
     batch: int = 8
-    capacity: int = 512
-    watermark: int = 64
+    capacity: int = 1024
+    watermark: int = 256
     per_run: int = 100
     spool: int = 2_000_000_000
     clip: float | None = None
@@ -76,7 +77,6 @@ SIZES = {
     "full": Size(
         {"darcy_rough": 500, "darcy_fno": 500, "darcy_multiscale": 300},
         capacity=1280,
-        watermark=256,
         spool=12_000_000_000,
     ),
 }

@@ -66,7 +66,7 @@ def bars(figure, rows: list[dict]) -> None:
                 mean, std = mean_and_std(mine, "l2")
                 label = mode if place == 0 else None
                 panel.bar(place + offset, mean, 0.4, yerr=std, color=COLORS[mode], label=label)
-        panel.set(yscale="log", title=data)
+        panel.set(title=data)
         panel.set_xticks(range(len(MODELS["small"])), [NAMES[m] for m in MODELS["small"]])
     panels[0].set_ylabel(r"$\|e\| / \|u\|$, test split")
     panels[0].legend(frameon=False)

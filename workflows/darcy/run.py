@@ -48,11 +48,15 @@ def main() -> None:
     print(f"{len(todo)} of {len(cases)} trainings to do, {given.workers} at once", flush=True)
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
         jobs = [pool.submit(measure, out, case, options) for case in todo]
-        for job in as_completed(jobs):
-            row = job.result()
-            with (out / RESULTS).open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(f"{time.perf_counter() - began:6.0f} s  {told(row)}", flush=True)
+        try:
+            for job in as_completed(jobs):
+                row = job.result()
+                with (out / RESULTS).open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(f"{time.perf_counter() - began:6.0f} s  {told(row)}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else all the others would still run
+            raise
     text = table(results(out))
     (out / "table.md").write_text(text)
     print(text)
