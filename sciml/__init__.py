@@ -9,6 +9,7 @@ _PUBLIC = {
     "load_dataset": "sciml.study.published",
     "simulate": "sciml.solver.simulate",
     "run": "sciml.study.api",
+    "train": "sciml.study.api",
     "load": "sciml.study.api",
     "open_recording": "sciml.record",
     "open_run": "sciml.study.api",
@@ -24,6 +25,7 @@ __all__ = [
     "open_run",
     "run",
     "simulate",
+    "train",
 ]
 
 

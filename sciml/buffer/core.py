@@ -152,6 +152,7 @@ class Buffer(ABC):
     def stats(self) -> dict[str, Any]:
         """What the buffer did so far.
 
+        ``distinct``: how many different samples were drawn.
         ``repeats``: how often a sample that was drawn at all has been drawn, on average.
         ``staleness``: how many samples came after a drawn one until it was drawn, averaged over
         about the last thousand draws.
@@ -168,6 +169,7 @@ class Buffer(ABC):
                 "watermark": self.watermark,
                 "put": self._put,
                 "drawn": self._drawn,
+                "distinct": self._distinct,
                 "evicted": self._evicted,
                 "repeats": self._drawn / self._distinct if self._distinct else 0.0,
                 "staleness": self._staleness,

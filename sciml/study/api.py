@@ -115,6 +115,38 @@ def run(
     return Run(directory)
 
 
+def train(
+    study: str | Path | Study,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    stream: bool = False,
+    epochs: int | None = None,
+    plain: bool | None = None,
+) -> Run:
+    """Train a study on data that are there, without its solver; a run directory comes out.
+
+    Args:
+        study, out, overrides, plain: as for :func:`run`.
+        data: a recording, a run that recorded, a netCDF file, or a folder of netCDF files; where it
+            has a coordinate ``split``, that is respected.
+        stream: replay once, in order of arrival, through the study's buffer; else epochs.
+        epochs: passes over the samples; by default as many as the phases of the study take.
+
+    Raises:
+        InputError: data or study that cannot work, before a directory is made.
+        KeyboardInterrupt: asked to stop; the checkpoint is written.
+    """
+    from sciml.study.offline import train_offline
+
+    loaded = study if isinstance(study, Study) else load_study(study, list(overrides))
+    directory, code = train_offline(loaded, data, out, stream=stream, epochs=epochs, plain=plain)
+    if code != 0:
+        raise KeyboardInterrupt
+    return Run(directory)
+
+
 def execute(
     study: Study, out: str | Path | None = None, *, plain: bool | None = None
 ) -> tuple[RunDirectory, int]:

@@ -112,7 +112,7 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
 
     send = study.solver.send
     names = [field.name for field in description.fields]
-    for end in (0, 1):
+    for end in (0, 1) if study.parameters.ranges else (0,):
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
         given = {**study.solver.options, **corner, "steps": 0}
         try:

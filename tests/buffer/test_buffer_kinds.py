@@ -80,7 +80,7 @@ def test_nothing_lost_nothing_doubled_capacity_kept(kind, case):
         stats = buffer.stats()
         assert len(buffer) == stats["size"] == stats["seen"] + stats["unseen"] <= capacity
         assert stats["put"] == stats["size"] + stats["evicted"] == len(put)
-        assert stats["drawn"] == len(drawn)
+        assert stats["drawn"] == len(drawn) and stats["distinct"] == len(set(drawn))
         # What is not held any more has been drawn.
         held = set(origins(buffer.samples()))
         assert set(put) - held <= set(drawn)

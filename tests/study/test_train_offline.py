@@ -89,6 +89,15 @@ def stop_at(monkeypatch, step, act):
     monkeypatch.setattr(Outcome, "on_step", on_step)
 
 
+def test_from_python_as_from_the_command_line(recorded, study, tmp_path):
+    import sciml
+
+    run = sciml.train(study(20), recorded, tmp_path / "run", plain=True)
+    same, _ = train_offline(study(20), recorded, tmp_path / "same", plain=True)
+    assert run.summary["steps"] == 20
+    assert run.summary["loss"] == sciml.open_run(same.path).summary["loss"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_leaves_what_a_run_leaves(recorded, study, tmp_path, mode):
     import sciml
