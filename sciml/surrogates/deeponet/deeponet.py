@@ -104,7 +104,7 @@ class DeepONet(nn.Module):
             y, space = own_points(u, self.sensors)
         functions = self._functions(y).view(*y.shape[:-1], right, basis)
         bias = self.bias
-        if self._folds(functions, len(values)):
+        if self._folds(functions, values.shape[0]):
             functions, bias = in_units(units, functions, bias)
             out = folded(self.branch.inner(values), self.branch[-1], left, functions, bias)
         else:

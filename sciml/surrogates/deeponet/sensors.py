@@ -133,7 +133,9 @@ class Sensors(nn.Module):
         if not (space == self.shape == self.counts):
             index = self.index if space == self.shape else self.index_on(space).to(u.device)
             fields = fields.index_select(2, index)
-        return fields, flat[:, self.fields :, 0] if self.scalars else flat.new_empty(len(flat), 0)
+        # Not len(flat), which would fix the number of samples of an exported program.
+        scalars = flat[:, self.fields :, 0] if self.scalars else flat.new_empty(flat.shape[0], 0)
+        return fields, scalars
 
     def asked(self, u: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Coordinates of the points of ``u``, or of the own grid where it has none; and their shape."""
