@@ -41,7 +41,7 @@ def main(source: str, out: str) -> None:
         xscale="log", yscale="log", xlabel="training samples", ylabel="relative $L^2$ error at 16²"
     )
     axes.set_xticks(counts, [str(n) for n in counts])
-    ticks = [0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3]
+    ticks = [0.06, 0.065, 0.07, 0.075, 0.08, 0.09, 0.1, 0.12, 0.15]
     low, high = axes.get_ylim()
     ticks = [t for t in ticks if low <= t <= high]
     axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
