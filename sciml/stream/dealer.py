@@ -20,6 +20,9 @@ ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
 #: Smaller parts are copied into the message: pyzmq has a thread that lets go of those that are not,
 #: and its turns cost more than to copy so much.
 COPIED = 256 << 10
+#: Contexts of dealers that are not closed. One that was collected together with its socket would wait
+#: for it, and hold up the process, for good: it does not know of a socket that is garbage like itself.
+_OPEN: set[zmq.Context] = set()
 
 
 class Dealer:
@@ -43,6 +46,7 @@ class Dealer:
         self._path = Path(path)
         self.endpoint = Endpoint.read(self._path)
         self._context = zmq.Context()
+        _OPEN.add(self._context)
         self._socket = self._connect()
 
     def send(self, parts: Sequence[Any]) -> None:
@@ -91,6 +95,7 @@ class Dealer:
         if not self._socket.closed:
             self._drop_socket()
             self._context.term()
+            _OPEN.discard(self._context)
 
     def _drop_socket(self) -> None:
         self._socket.disable_monitor()

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import DomainError, InputError
-from sciml.samples import Task
+from sciml.samples import Simulation, Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.units import Units
 
@@ -54,6 +54,20 @@ class Window:
     scalars: Tensor
     batch: Batch
     units: tuple[Units, Units] | None = None
+
+
+def require_fields(task: Task, simulation: Simulation) -> None:
+    """That what goes into a model on a grid is fields; numbers are its parameters.
+
+    Raises:
+        InputError: an input without an axis in space.
+    """
+    for field in simulation.fields:
+        if field.on == "global" and field.name in task.inputs and simulation.domain.kind == "grid":
+            raise InputError(
+                f"fit: input '{field.name}' has no axis in space; numbers of a simulation go in as "
+                f"parameters: parameters=['{field.name}']"
+            )
 
 
 def channels(task: Task) -> tuple[int, int]:

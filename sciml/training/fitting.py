@@ -15,8 +15,9 @@ from torch import nn
 from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of, times_of
 from sciml.errors import InputError, nearest
-from sciml.samples import Sample, Simulation, Task, Windower
+from sciml.samples import Sample, Task, Windower
 from sciml.samples.dataset import simulations_of
+from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
@@ -130,7 +131,7 @@ def fit(
     trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
     if not trajectories:
         raise InputError("fit: a dataset without samples; expected at least one")
-    _require_fields(trajectories[0][0], task)
+    require_fields(task, trajectories[0][0])
     training, held_out = _split(trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
@@ -211,16 +212,6 @@ def _require_whole(**given: Any) -> None:
     for name, value in given.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
             raise InputError(f"fit: {name}={value!r}; expected a whole number")
-
-
-def _require_fields(simulation: Simulation, task: Task) -> None:
-    """That what goes into a model on a grid is fields; numbers are its parameters."""
-    for field in simulation.fields:
-        if field.on == "global" and field.name in task.inputs and simulation.domain.kind == "grid":
-            raise InputError(
-                f"fit: input '{field.name}' has no axis in space; numbers of a simulation go in as "
-                f"parameters: parameters=['{field.name}']"
-            )
 
 
 def _open(data: xr.Dataset | str | Path) -> xr.Dataset:

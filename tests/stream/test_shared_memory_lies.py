@@ -232,8 +232,8 @@ def test_refusal_reaches_a_client_that_lies(serve, grid_simulation):
     client._slots._generation += 1
     original = client._slots.fill
 
-    def lie(arrays):
-        span = original(arrays)
+    def lie(*given):
+        span = original(*given)
         r = span.references[0]
         span.references[0] = Reference(r.offset, r.nbytes, r.generation + 1)
         return span

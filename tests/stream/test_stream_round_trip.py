@@ -1,3 +1,4 @@
+import gc
 import threading
 
 import numpy as np
@@ -167,3 +168,17 @@ def test_finished_simulation_that_runs_again_enters_nothing(serve, solve, grid_s
         tools.finish(threads)
     assert server.events.get(timeout=0.2) is None
     assert server.ledger.frames()["received"] == 5
+
+
+@pytest.mark.timeout(30)
+def test_a_client_that_is_forgotten_holds_nothing_up(serve, grid_simulation):
+    server = serve()
+    client = connect(grid_simulation(), endpoint=server.run_dir)
+    cycle = [client]
+    cycle.append(cycle)
+    gc.disable()
+    try:
+        del client, cycle
+        assert gc.collect() > 0
+    finally:
+        gc.enable()
