@@ -1,5 +1,6 @@
 import gc
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -176,9 +177,9 @@ def test_a_client_that_is_forgotten_holds_nothing_up(serve, grid_simulation):
     client = connect(grid_simulation(), endpoint=server.run_dir)
     cycle = [client]
     cycle.append(cycle)
-    gc.disable()
-    try:
-        del client, cycle
-        assert gc.collect() > 0
-    finally:
-        gc.enable()
+    began = time.monotonic()
+    del client, cycle
+    assert gc.collect() > 0
+    assert (
+        time.monotonic() - began < 20
+    )  # the timeout of the test does not fail within a collection
