@@ -31,11 +31,11 @@ def study_file(folder, **changes):
         },
         parameters={"simulations": TRAINING, "ranges": {"kappa": [0.05, 0.1]}},
         task={"inputs": ["u"]},
-        # Slow enough that frames come between two checkpoints.
-        model={"name": "fno", "modes": [4, 4], "hidden_channels": 8, "n_layers": 2},
+        # Slow enough that a simulation comes between two checkpoints: one takes about a second.
+        model={"name": "fno", "modes": [4, 4], "hidden_channels": 16, "n_layers": 4},
         # Larger than two simulations: most of what has come is in there when the kill comes.
         buffer={"capacity": 100, "watermark": 10},
-        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 10},
+        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 80},
         validation={"simulations": HELD_OUT, "every": 1000, "rollout": 5},
         **changes,
     )
@@ -60,8 +60,8 @@ def once(tmp_path_factory):
 def killed_once(folder):
     run = folder / "run"
     process = start("run", study_file(folder), "--out", run, run=run)
-    wait_for_step(process, run, 25)
-    time.sleep(0.3)
+    wait_for_step(process, run, 85)
+    time.sleep(0.6)
     found = trainers(run)
     process.kill()
     for pid in found:
