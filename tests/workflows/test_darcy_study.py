@@ -12,7 +12,7 @@ from sciml.study.designs import plan
 from sciml.study.generate import load_recipe, planned_runs
 
 STUDY = Path(__file__).parents[2] / "workflows" / "darcy"
-TOY = ["solver.options.shape=[33, 33]", "solver.options.modes=32", "splits.train=64"]
+TOY = ["solver.options.shape=[33, 33]", "solver.options.modes=32", "splits.train=64", "per_run=64"]
 OPTIONS = {"device": "cpu", "autocast": None, "compile": False, "solvers": 1}
 
 
@@ -22,7 +22,7 @@ def study(*arguments):
         [sys.executable, STUDY / "run.py", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=570,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
@@ -41,9 +41,10 @@ def cases(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.timeout(600)  # some 20 s on two cores that have nothing else to do
 def test_both_sources_learn_and_nothing_is_computed_twice(tmp_path):
     given = [
-        *("--data", "darcy_rough", "--models", "mgno", "--seeds", "0", "--epochs", "6"),
+        *("--data", "darcy_rough", "--models", "mgno", "--seeds", "0", "--epochs", "5"),
         *("--workers", "1", "--out", tmp_path, "--set", *TOY, "splits.test=16"),
     ]
     text = study(*given)
@@ -52,10 +53,10 @@ def test_both_sources_learn_and_nothing_is_computed_twice(tmp_path):
     assert sorted(by_mode) == ["offline", "online"] and len(rows) == 2
     assert by_mode["offline"]["weights"] == by_mode["online"]["weights"]
     for row in rows:
-        assert row["steps"] == 48 and row["draws"] == 384
+        assert row["steps"] == 40 and row["draws"] == 320
         # Always the mean of the training samples: 0.30 and 0.43.
         assert row["l2"] < 0.2 and row["h1"] < 0.3, row
-    assert by_mode["offline"]["distinct"] == 64 <= by_mode["online"]["distinct"] <= 384
+    assert by_mode["offline"]["distinct"] == 64 <= by_mode["online"]["distinct"] <= 320
     assert "| darcy_rough | MgNO |" in text
     assert "0 of 2 trainings to do" in study(*given)
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2

@@ -10,7 +10,7 @@ NAMES = {"mgno": "MgNO", "fno": "FNO", "unet": "U-Net", "deeponet": "DeepONet"}
 
 
 def mean_and_std(rows: list[dict[str, Any]], key: str) -> tuple[float, float]:
-    """Mean and sample standard deviation of ``key`` over seeds; 0 for one seed."""
+    """Mean and sample standard deviation of ``key`` over seeds, 0 for a single one."""
     import numpy as np
 
     values = [row[key] for row in rows]
@@ -23,14 +23,16 @@ def chosen(rows: list[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
 
 
 def percent(rows: list[dict[str, Any]], key: str) -> str:
+    """Mean ± standard deviation in percent, and how many seeds there are if less than three."""
     if not rows:
         return "–"
     mean, std = mean_and_std(rows, key)
-    return f"{100 * mean:.2f} ± {100 * std:.2f}"
+    spread = f" ± {100 * std:.2f}" if len(rows) > 1 else ""
+    return f"{100 * mean:.2f}{spread}" + ("" if len(rows) >= 3 else f" (seeds: {len(rows)})")
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Relative errors in percent, mean ± standard deviation over seeds."""
+    """Relative errors in percent, a row a dataset and model."""
     errors = [f"{norm} {mode}" for norm in ("L2", "H1") for mode in MODES]
     lines = [
         f"| data | model | weights | {' | '.join(errors)} | published L2 / H1 |",
@@ -53,7 +55,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def streamed(rows: list[dict[str, Any]]) -> list[str]:
-    """How many samples the online trainings saw, beside the offline ones, and how long both took."""
+    """How many samples the online trainings saw, beside the offline ones, and how
+    long all steps took."""
     lines = [
         "| data | model | draws | distinct offline | distinct online | s offline | s online |",
         "|---|---|---|---|---|---|---|",
@@ -65,7 +68,7 @@ def streamed(rows: list[dict[str, Any]]) -> list[str]:
                 continue
             cells = [
                 f"{mean_and_std(part, key)[0]:.0f}" if part else "–"
-                for key in ("distinct", "seconds")
+                for key in ("distinct", "training_seconds")
                 for part in (chosen(mine, mode=mode) for mode in MODES)
             ]
             lines.append(f"| {data} | {NAMES[model]} | {mine[0]['draws']} | {' | '.join(cells)} |")
