@@ -35,7 +35,7 @@ def study_file(folder, **changes):
         model={"name": "fno", "modes": [4, 4], "hidden_channels": 16, "n_layers": 4},
         # Larger than two simulations: most of what has come is in there when the kill comes.
         buffer={"capacity": 100, "watermark": 10},
-        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 80},
+        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 200},
         validation={"simulations": HELD_OUT, "every": 1000, "rollout": 5},
         **changes,
     )
@@ -50,18 +50,18 @@ def once(tmp_path_factory):
 
     On a machine that others use, the kill may come before any did: then another run is killed.
     """
-    for _ in range(4):
+    for _ in range(10):
         run = killed_once(tmp_path_factory.mktemp("killed"))
         if later(run):
             return run
-    raise AssertionError("nothing came after the checkpoint in any of four runs")
+    raise AssertionError("nothing came after the checkpoint in any of ten runs")
 
 
 def killed_once(folder):
     run = folder / "run"
     process = start("run", study_file(folder), "--out", run, run=run)
-    wait_for_step(process, run, 85)
-    time.sleep(0.6)
+    wait_for_step(process, run, 205)
+    time.sleep(0.7)
     found = trainers(run)
     process.kill()
     for pid in found:
