@@ -35,7 +35,7 @@ def study_file(folder, **changes):
         model={"name": "fno", "modes": [4, 4], "hidden_channels": 16, "n_layers": 4},
         # Larger than two simulations: most of what has come is in there when the kill comes.
         buffer={"capacity": 100, "watermark": 10},
-        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 200},
+        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 80},
         validation={"simulations": HELD_OUT, "every": 1000, "rollout": 5},
         **changes,
     )
@@ -60,8 +60,8 @@ def once(tmp_path_factory):
 def killed_once(folder):
     run = folder / "run"
     process = start("run", study_file(folder), "--out", run, run=run)
-    wait_for_step(process, run, 205)
-    time.sleep(0.7)
+    wait_for_step(process, run, 85)
+    time.sleep(0.6)
     found = trainers(run)
     process.kill()
     for pid in found:
