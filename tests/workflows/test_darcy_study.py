@@ -31,13 +31,16 @@ def study(*arguments):
 
 @pytest.fixture
 def cases(monkeypatch):
-    """The study's own modules, whose folder is no package."""
+    """The study's own modules, whose folder is no package: tests may have modules of the same names."""
+    names = ("cases", "run", "table")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)  # put back at the end
     monkeypatch.syspath_prepend(STUDY)
     import cases
     import run
 
     yield cases, run
-    for name in ("cases", "run", "table"):
+    for name in names:
         sys.modules.pop(name, None)
 
 
