@@ -47,11 +47,16 @@ def step_of(run):
         return 0
 
 
-def wait_for_step(process, run, step):
+def wait_until(process, true):
+    """Until ``true()``, or the process has ended."""
     deadline = time.monotonic() + PATIENCE
-    while step_of(run) < step and process.poll() is None:
-        assert time.monotonic() < deadline, f"step {step} not reached"
+    while process.poll() is None and not true():
+        assert time.monotonic() < deadline, "did not come to it"
         time.sleep(0.02)
+
+
+def wait_for_step(process, run, step):
+    wait_until(process, lambda: step_of(run) >= step)
 
 
 class Killer:

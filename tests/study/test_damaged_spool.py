@@ -8,7 +8,7 @@ import time
 
 import pytest
 import yaml
-from killing import start, trainers, wait_for_step
+from killing import start, trainers, wait_until
 from small_study import one_line, sciml, small_study
 
 from sciml.samples import Task
@@ -35,7 +35,7 @@ def study_file(folder, **changes):
         model={"name": "fno", "modes": [4, 4], "hidden_channels": 16, "n_layers": 4},
         # Larger than two simulations: most of what has come is in there when the kill comes.
         buffer={"capacity": 100, "watermark": 10},
-        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 80},
+        training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 200},
         validation={"simulations": HELD_OUT, "every": 1000, "rollout": 5},
         **changes,
     )
@@ -48,20 +48,20 @@ def study_file(folder, **changes):
 def once(tmp_path_factory):
     """A run of which supervisor and trainer got a SIGKILL, with frames that came after its checkpoint.
 
-    On a machine that others use, the kill may come before any did: then another run is killed.
+    The trainer may write a checkpoint between the moment at which it is seen to hold such frames and
+    the kill: then another run is killed.
     """
-    for _ in range(10):
+    for _ in range(5):
         run = killed_once(tmp_path_factory.mktemp("killed"))
         if later(run):
             return run
-    raise AssertionError("nothing came after the checkpoint in any of ten runs")
+    raise AssertionError("each of five kills came after the next checkpoint")
 
 
 def killed_once(folder):
     run = folder / "run"
     process = start("run", study_file(folder), "--out", run, run=run)
-    wait_for_step(process, run, 85)
-    time.sleep(0.6)
+    wait_until(process, lambda: came_later(run) >= FRAMES // 2)
     found = trainers(run)
     process.kill()
     for pid in found:
@@ -71,6 +71,18 @@ def killed_once(folder):
         time.sleep(0.05)
     reap(RunDirectory.open(run))  # its solvers would wait for a trainer for ten minutes
     return run
+
+
+def came_later(run):
+    """Frames that came after the newest checkpoint, as the run's status has it; 0 without one."""
+    checkpoint = Checkpoints(run / "checkpoints").newest()
+    if checkpoint is None:
+        return 0
+    ledger = checkpoint.state["extra"]["ledger"]
+    spans = [span for entry in ledger["open"].values() for span in entry["entered"]]
+    entered = sum(high - low for low, high in spans)
+    entered += FRAMES * sum(high - low for low, high in ledger["finished"])
+    return json.loads((run / "status.json").read_text())["frames"]["received"] - entered
 
 
 def later(run):

@@ -70,7 +70,7 @@ def test_what_is_streamed_is_what_the_dataset_holds_and_none_of_its_samples(case
     for size in cases.SIZES:
         for data in cases.DATASETS:
             changes = run.changes(data, size, [])
-            recipe = load_recipe(data, size, changes)
+            recipe = load_recipe(data, cases.RECIPES[size], changes)
             seeds = {planned.seed for planned in planned_runs(recipe)}
             for seed in range(3):
                 case = cases.Case(data, "mgno", "online", seed, size)

@@ -8,18 +8,34 @@ from typing import Any
 DATASETS = ("darcy_rough", "darcy_fno", "darcy_multiscale")
 MODES = ("offline", "online")
 
-#: What *small* changes of the datasets' own recipes, so that a training takes half a minute on one
-#: core: coarser grids, other splits. As in the recipes, the grid solved on is finer than the one kept.
-SMALL_DATA = {
-    "darcy_rough": ["solver.options.shape=[65, 65]", "solver.options.modes=64"],
-    "darcy_fno": [
-        "solver.options.shape=[65, 65]",
-        "solver.options.modes=64",
-        "solver.send.coarsen=2",
-    ],
-    "darcy_multiscale": ["solver.options.shape=[129, 129]", "solver.send.coarsen=2"],
+#: What a size changes of the datasets' own recipes, and of which of their sizes. *small* trains in half
+#: a minute on one core; *medium* in an hour. As in the recipes, the grid solved on is finer than the
+#: one kept.
+RECIPES = {"small": "small", "medium": "small", "full": "full"}
+GRIDS = {
+    "small": {
+        "darcy_rough": ["solver.options.shape=[65, 65]", "solver.options.modes=64"],
+        "darcy_fno": [
+            "solver.options.shape=[65, 65]",
+            "solver.options.modes=64",
+            "solver.send.coarsen=2",
+        ],
+        "darcy_multiscale": ["solver.options.shape=[129, 129]", "solver.send.coarsen=2"],
+    },
+    "medium": {
+        "darcy_rough": ["solver.options.shape=[129, 129]", "solver.options.modes=128"],
+        "darcy_fno": [
+            "solver.options.shape=[129, 129]",
+            "solver.options.modes=128",
+            "solver.send.coarsen=2",
+        ],
+        "darcy_multiscale": ["solver.options.shape=[257, 257]", "solver.send.coarsen=2"],
+    },
 }
-SMALL_SPLITS = ["splits.train=256", "splits.validation=0", "splits.test=64"]
+SPLITS = {
+    "small": ["splits.train=256", "splits.validation=0", "splits.test=64"],
+    "medium": ["splits.train=1280", "splits.validation=0", "splits.test=112"],
+}
 
 #: Options of each model, and its largest learning rate.
 MODELS: dict[str, dict[str, tuple[dict[str, Any], float]]] = {
@@ -30,6 +46,15 @@ MODELS: dict[str, dict[str, tuple[dict[str, Any], float]]] = {
         "deeponet": (
             {"branch": [256, 256], "trunk": [128, 128, 128], "activation": "relu"},
             3e-3,
+        ),
+    },
+    "medium": {
+        "mgno": ({"width": 24, "n_layers": 4, "levels": 6, "boundary": "zeros"}, 2e-3),
+        "fno": ({"modes": 24, "hidden_channels": 32, "padding": 0.25}, 4e-3),
+        "unet": ({"width": 32}, 1e-3),
+        "deeponet": (
+            {"branch": [256, 256], "trunk": [128, 128, 128], "activation": "relu"},
+            1e-3,
         ),
     },
     "full": {
@@ -74,6 +99,9 @@ class Size:
 
 SIZES = {
     "small": Size({"darcy_rough": 8, "darcy_fno": 8, "darcy_multiscale": 4}, clip=1.0),
+    "medium": Size(
+        {"darcy_rough": 40, "darcy_fno": 40, "darcy_multiscale": 20}, capacity=1280, clip=1.0
+    ),
     "full": Size(
         {"darcy_rough": 500, "darcy_fno": 500, "darcy_multiscale": 300},
         capacity=1280,

@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from cases import DATASETS, MODELS, MODES, SIZES, SMALL_DATA, SMALL_SPLITS, Case
+from cases import DATASETS, GRIDS, MODELS, MODES, RECIPES, SIZES, SPLITS, Case
 from table import table
 
 RESULTS = "results.jsonl"
@@ -87,8 +87,8 @@ def arguments() -> argparse.Namespace:
 
 
 def changes(data: str, size: str, given: list[str]) -> list[str]:
-    """What differs from the dataset's own recipe: *small* is on coarser grids."""
-    return [*([*SMALL_DATA[data], *SMALL_SPLITS] if size == "small" else []), *given]
+    """What differs from the dataset's own recipe: all but *full* are on coarser grids."""
+    return [*GRIDS.get(size, {}).get(data, []), *SPLITS.get(size, []), *given]
 
 
 def dataset(out: Path, data: str, size: str, given: list[str]) -> Path:
@@ -97,7 +97,9 @@ def dataset(out: Path, data: str, size: str, given: list[str]) -> Path:
 
     file = out / f"{data}.nc"
     if not file.exists():
-        sciml.generate(data, file, size=size, overrides=changes(data, size, given), plain=True)
+        sciml.generate(
+            data, file, size=RECIPES[size], overrides=changes(data, size, given), plain=True
+        )
     return file
 
 
@@ -108,7 +110,7 @@ def study_of(case: Case, options: dict):
     from sciml.study.schema import Study
 
     size = SIZES[case.size]
-    made = load_recipe(case.data, case.size, changes(case.data, case.size, options["set"]))
+    made = load_recipe(case.data, RECIPES[case.size], changes(case.data, case.size, options["set"]))
     model, lr = MODELS[case.size][case.model]
     steps = case.steps(made.splits.train)
     return Study.model_validate(

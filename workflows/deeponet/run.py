@@ -90,7 +90,8 @@ def full() -> Iterator[Run]:
         yield Run("pendulum", 10000, 50000, seed)
         yield Run("diffusion_reaction", 500, 50000, seed)
     for functions in (100, 200, 500, 1000, 2000, 5000):
-        yield Run("antiderivative", functions, 50000, 0)
+        for seed in range(3):
+            yield Run("antiderivative", functions, 50000, seed, schedule="decayed")
 
 
 SIZES = {"small": small, "full": full}
