@@ -45,6 +45,8 @@ class Fourier:
         grid: periodic along all axes.
         modes: largest |m| for each axis; ``(n − 1) // 3`` by default. ``"all"`` keeps
             ``(n − 1) // 2``. The mode n / 2 of even n is never kept: its sine is zero at all points.
+        library: whose FFT: ``"numpy"``, or ``"fftw"`` (needs pyfftw), which is 1.4 times as fast at
+            256² and 2 to 5 times on small grids; the last bits differ.
 
     Attributes:
         keep: largest |m| for each axis.
@@ -57,13 +59,20 @@ class Fourier:
 
     Raises:
         InputError: an axis is not periodic; more modes than the points tell apart; more ranks than
-            rows of points or columns of modes.
+            rows of points or columns of modes; pyfftw is not installed.
 
     In one dimension on nodes of different kinds the last bits of a line may differ between ranks,
     and chaos tells them apart: use nodes of one kind.
     """
 
-    def __init__(self, comm: Any, grid: Grid, *, modes: Sequence[int] | str | None = None) -> None:
+    def __init__(
+        self,
+        comm: Any,
+        grid: Grid,
+        *,
+        modes: Sequence[int] | str | None = None,
+        library: str = "numpy",
+    ) -> None:
         if set(grid.boundary) != {"periodic"}:
             raise InputError(
                 f"Fourier series: boundary {', '.join(grid.boundary)}; expected a periodic grid"
@@ -83,9 +92,9 @@ class Fourier:
         self._sum = None if alone else Sum(comm)
         self._transform: LineTransform | SlabTransform
         if alone:
-            self._transform = LineTransform(grid.shape[0], self.keep[0])
+            self._transform = LineTransform(grid.shape[0], self.keep[0], library)
         else:
-            self._transform = SlabTransform(comm, grid.shape, self.keep, rows, columns)
+            self._transform = SlabTransform(comm, grid.shape, self.keep, rows, columns, library)
 
     def forward(self, u: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Coefficients of the kept modes of ``u``, shape ``(…, *work.shape)`` → ``(…, *shape)``.

@@ -35,6 +35,7 @@ class Program(ABC):
         parameters: physical numbers, flags of the command line.
         options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
             are there for every program.
+        common: options that a family of programs shares, such as all spectral ones.
         static: fields of :meth:`state` that do not change in time.
         steady: whether states are solutions of their own instead of a march in time: each :meth:`step`
             draws a new sample (:func:`sciml.solver.sample_seed`) and solves for it, and the time that
@@ -51,6 +52,7 @@ class Program(ABC):
     fields: ClassVar[tuple[Field, ...]]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
+    common: ClassVar[tuple[Option, ...]] = ()
     static: ClassVar[tuple[Field, ...]] = ()
     steady: ClassVar[bool] = False
     order_space: ClassVar[int | str | None]
@@ -95,7 +97,7 @@ def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:
     Raises:
         InputError: a name is there twice.
     """
-    flags = (*program.parameters, *program.options, *UNIVERSAL)
+    flags = (*program.parameters, *program.options, *program.common, *UNIVERSAL)
     names = [flag.name for flag in flags]
     for name in names:
         if names.count(name) > 1 or name == "describe":
@@ -133,7 +135,7 @@ def schema(program: type[Program]) -> dict[str, Any]:
                 "low": o.low,
                 "help": o.help,
             }
-            for o in (*program.options, *UNIVERSAL)
+            for o in (*program.options, *program.common, *UNIVERSAL)
         ],
         "order": {"space": program.order_space, "time": dict(program.order_time)},
         "steady": program.steady,

@@ -12,6 +12,7 @@ import numpy as np
 from sciml.domain import Block, Grid
 from sciml.errors import InputError
 from sciml.parallel import Fourier, rank_logger
+from sciml.parallel.line_fft import LIBRARIES
 from sciml.solver.declare import Option
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
@@ -25,6 +26,9 @@ LOOK = 16
 #: Radians that a wave may be carried in a step, by the order of the scheme: the stable part of the
 #: imaginary axis of Runge–Kutta methods; of second order it is empty, and a little damping is relied on.
 CARRY = {1: 0.5, 2: 1.0, 3: 1.7, 4: 2.8}
+
+
+FFT = Option("fft", "numpy", LIBRARIES, help="whose transforms; fftw is faster, and needs pyfftw")
 
 
 class SpectralProgram(Program):
@@ -44,6 +48,7 @@ class SpectralProgram(Program):
     """
 
     order_space = "spectral"
+    common = (FFT,)
     low: ClassVar[float] = 0.0
     units: ClassVar[str] = "1"
     modes: ClassVar[str | None] = None
@@ -76,10 +81,12 @@ class SpectralProgram(Program):
 
     @final
     def start(self, comm: Any) -> Block:
-        self.fourier = Fourier(comm, self.grid, modes=self.modes)
+        self.fourier = Fourier(comm, self.grid, modes=self.modes, library=self.given.fft)
         self.log = rank_logger(self.name, comm, self.given.log)
         self.watch, self._looked, self._steps = True, -LOOK, 0
-        self._at_points: np.ndarray | None = None
+        # The same memory for the points at each stage: what is fresh is not in the caches.
+        self._points = np.empty((len(self.fields), *self.fourier.work.shape))
+        self._known = False  # whether these are the values of ``u``
         self.speaks = comm.rank == 0
         values = self.initial(self.fourier.work)
         values = values.reshape(len(self.fields), *self.fourier.work.shape)
@@ -95,11 +102,12 @@ class SpectralProgram(Program):
     @final
     def state(self) -> Mapping[str, np.ndarray]:
         self._check_resolution()
-        if self._at_points is None:
-            self._at_points = self.fourier.inverse(self.u)
+        if not self._known:
+            self.fourier.inverse(self.u, self._points)
+            self._known = True
         return {
             field.name: self.fourier.owned(value)
-            for field, value in zip(self.fields, self._at_points, strict=True)
+            for field, value in zip(self.fields, self._points, strict=True)
         }
 
     @final
@@ -107,7 +115,7 @@ class SpectralProgram(Program):
         try:
             self.integrator.advance(n * self.dt, self.u)
         finally:
-            self._at_points = None
+            self._known = False
             self._steps += 1
         return (n + 1) * self.dt
 
@@ -118,11 +126,10 @@ class SpectralProgram(Program):
         The first stage of a step begins from the state that was last asked for, if any was: it is at
         the points already, and is taken from there instead of transformed once more.
         """
-        ready = self._at_points if u is self.u else None
-        if ready is None:
-            return self.fourier.inverse(u)
-        self._at_points = None
-        return ready
+        if not (self._known and u is self.u):
+            self.fourier.inverse(u, self._points)
+        self._known = False
+        return self._points
 
     def _check_step(self, comm: Any, linear: np.ndarray) -> None:
         """Refuse a step in which waves are carried too far, unless L damps them as fast.

@@ -1,7 +1,7 @@
 """How fast are the spectral programs, against exponax? Run by hand:
 
-    pip install exponax
-    python tests/benchmarks/bench_spectral.py [--rounds 7] [--json spectral.json]
+    pip install exponax pyfftw
+    python tests/benchmarks/bench_spectral.py [--rounds 7] [--fft fftw] [--json spectral.json]
 
 The same equation, grid, dealiasing, scheme (ETDRK4), step and float64 on both sides; one process, one
 core (pinned), rounds in turn. exponax is jit-compiled, steps in Fourier space under ``lax.scan`` and
@@ -97,8 +97,8 @@ CASES = [
 ]
 
 
-def measure(one: dict[str, Any], rounds: int) -> dict[str, Any]:
-    options, steps = one["options"], one["steps"]
+def measure(one: dict[str, Any], rounds: int, fft: str) -> dict[str, Any]:
+    options, steps = one["options"] | {"fft": fft}, one["steps"]
     program = started(one["name"], **options, steps=10**6)
     start = np.stack([program.state()[f.name] for f in program.fields])
     stepper = one["peer"]((program.given.length, program.grid.shape[0], program.dt))
@@ -140,13 +140,14 @@ def measure(one: dict[str, Any], rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--fft", default="numpy", choices=("numpy", "fftw"), help="of ours")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     keep_heap()  # as every solver program does first
     print(f"{'program':>22} {'grid':>10} {'ours ms':>8} {'exponax':>8}  ratio (range)       apart")
     figures = []
     for one in CASES:
-        found = measure(one, arguments.rounds)
+        found = measure(one, arguments.rounds, arguments.fft)
         figures.append(found)
         ratios = found["ratios"]
         print(

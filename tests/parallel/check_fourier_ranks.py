@@ -1,5 +1,6 @@
 """Run under mpirun by test_fourier.py: Fourier series are bitwise the same on any ranks."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sciml.parallel import Fourier
 
 COMM = MPI.COMM_WORLD
 ALONE = SimpleNamespace(rank=0, size=1)
+LIBRARY = sys.argv[1]
 
 
 def periodic(shape):
@@ -21,7 +23,7 @@ def periodic(shape):
 
 def check(shape, modes, components=()):
     grid = periodic(shape)
-    one, ours = Fourier(ALONE, grid, modes=modes), Fourier(COMM, grid, modes=modes)
+    one, ours = (Fourier(comm, grid, modes=modes, library=LIBRARY) for comm in (ALONE, COMM))
     u = np.random.default_rng(0).standard_normal((*components, *shape))
     expected = one.forward(u)
     columns = ours._columns

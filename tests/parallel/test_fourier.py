@@ -1,6 +1,7 @@
 """Fourier series against numpy, exact derivatives, products without aliasing, Parseval."""
 
 import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from sciml.domain import Grid
 from sciml.errors import DomainError, InputError
 from sciml.parallel import Fourier
+from sciml.parallel.line_fft import LIBRARIES
 from sciml.solver.mpirun import command, environment
 
 ALONE = SimpleNamespace(rank=0, size=1)
@@ -18,9 +20,13 @@ EXTENT = ((-1.0, 2.0), (0.0, 0.5), (0.0, 2 * np.pi))
 SHAPES = [(2,), (3,), (16,), (27,), (8, 8), (9, 12), (14, 5), (2, 30), (6, 7, 8), (9, 4, 5)]
 
 
-def series(shape, modes=None):
+BOTH = pytest.mark.parametrize("library", LIBRARIES)
+
+
+def series(shape, modes=None, library="numpy"):
     ndim = len(shape)
-    return Fourier(ALONE, Grid(shape, EXTENT[:ndim], ("periodic",) * ndim), modes=modes)
+    grid = Grid(shape, EXTENT[:ndim], ("periodic",) * ndim)
+    return Fourier(ALONE, grid, modes=modes, library=library)
 
 
 def numbers(f):
@@ -33,20 +39,22 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+@BOTH
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 7])
-def test_any_ranks_compute_the_same_bits(ranks):
+def test_any_ranks_compute_the_same_bits(ranks, library):
     program = Path(__file__).with_name("check_fourier_ranks.py")
     words = command(program, ranks)
-    words[-1:] = ["-m", "mpi4py", words[-1]]
+    words[-1:] = ["-m", "mpi4py", words[-1], library]
     done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=100)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fine") == ranks
 
 
+@BOTH
 @pytest.mark.parametrize("modes", [None, "all"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_coefficients_are_those_of_numpy(shape, modes):
-    f, u = series(shape, modes), noise((2, *shape))
+def test_coefficients_are_those_of_numpy(shape, modes, library):
+    f, u = series(shape, modes, library), noise((2, *shape))
     c = f.forward(u)
     for mine, one in zip(c, u, strict=True):
         np.testing.assert_allclose(
@@ -61,9 +69,12 @@ def test_coefficients_are_those_of_numpy(shape, modes):
         np.testing.assert_allclose(f.inverse(c), u, rtol=0, atol=1e-14)
 
 
-def test_out_is_filled_and_inputs_are_left_alone():
-    f, u = series((12, 10)), noise((2, 12, 10))
-    before, c, back = u.copy(), np.empty((2, *f.shape), complex), np.empty((12, 10))
+@BOTH
+@pytest.mark.parametrize("shape", [(12, 10), (5, 7), (15,), (6, 3, 5)])
+def test_out_is_filled_and_inputs_are_left_alone(shape, library):
+    # Of an odd number of points, the second field does not begin where vectors may.
+    f, u = series(shape, library=library), noise((2, *shape))
+    before, c, back = u.copy(), np.empty((2, *f.shape), complex), np.empty((3, *shape))[1]
     assert f.forward(u, c) is c
     kept = c.copy()
     assert f.inverse(c[1], back) is back
@@ -71,6 +82,21 @@ def test_out_is_filled_and_inputs_are_left_alone():
     np.testing.assert_array_equal(u, before)
     np.testing.assert_array_equal(back, f.inverse(c)[1])
     assert f.owned(u) is u
+
+
+def test_fields_that_do_not_begin_where_vectors_may_have_the_same_bits():
+    f, memory = series((16, 16), library="fftw"), np.empty(16 * 16 + 1)
+    u, odd = noise((16, 16)), memory[1:].reshape(16, 16)
+    odd[...] = u
+    c = f.forward(u)
+    np.testing.assert_array_equal(f.forward(odd), c)
+    np.testing.assert_array_equal(f.inverse(c, odd), f.inverse(c))
+
+
+def test_a_library_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyfftw", None)
+    with pytest.raises(InputError, match="pyfftw is not installed; pip install pyfftw"):
+        series((8, 8), library="fftw")
 
 
 @pytest.mark.parametrize("shape", [(32,), (31,), (24, 16), (15, 27), (12, 9, 16)])
