@@ -41,13 +41,14 @@ class Burgers(SpectralProgram):
     units = "m"
 
     def linear(self):
+        self.to_rate = -1j * self.fourier.k[0]
         return -self.given.nu * self.fourier.k2
 
     def nonlinear(self, t, u, out):
         """−½ ∂(u²)/∂x."""
         values = self.values(u)
         self.fourier.forward(burgers.flux(values), out=out)
-        out *= -1j * self.fourier.k[0]
+        out *= self.to_rate
 
     def speed(self):
         return np.abs(self.fourier.inverse(self.u)).max()

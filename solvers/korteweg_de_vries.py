@@ -38,6 +38,7 @@ class KortewegDeVries(SpectralProgram):
     order_time = orders(SCHEME)
 
     def linear(self):
+        self.to_rate = -3j * self.fourier.k[0]
         return 1j * self.fourier.k[0] ** 3
 
     def nonlinear(self, t, u, out):
@@ -45,7 +46,7 @@ class KortewegDeVries(SpectralProgram):
         values = self.values(u)
         np.multiply(values, values, out=values)
         self.fourier.forward(values, out=out)
-        out *= -3j * self.fourier.k[0]
+        out *= self.to_rate
 
     def speed(self):
         return 6.0 * np.abs(self.fourier.inverse(self.u)).max()

@@ -44,6 +44,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
         self.forcing = equation.Forcing.draw(given.seed, given.length, most=given.waves)
 
     def linear(self):
+        self.to_rate = -1j * self.fourier.k[0]
         k = self.fourier.k[0]
         return -self.given.beta * k**2 + 1j * self.given.gamma * k**3
 
@@ -51,7 +52,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
         """−α ∂(u²)/∂x + δ."""
         values = self.values(u)
         self.fourier.forward(equation.flux(values, self.given.alpha), out=out)
-        out *= -1j * self.fourier.k[0]
+        out *= self.to_rate
         angle = self.forcing.rate * t
         out += np.cos(angle) @ self.sines + np.sin(angle) @ self.cosines
 

@@ -37,6 +37,7 @@ class KuramotoSivashinsky(SpectralProgram):
     order_time = orders(SCHEME)
 
     def linear(self):
+        self.to_rate = -0.5j * self.fourier.k[0]
         return ks.growth_rate(self.fourier.k[0], self.given.nu)
 
     def nonlinear(self, t, u, out):
@@ -44,7 +45,7 @@ class KuramotoSivashinsky(SpectralProgram):
         values = self.values(u)
         np.multiply(values, values, out=values)
         self.fourier.forward(values, out=out)
-        out *= -0.5j * self.fourier.k[0]
+        out *= self.to_rate
 
     def speed(self):
         return np.abs(self.fourier.inverse(self.u)).max()

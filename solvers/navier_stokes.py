@@ -54,6 +54,8 @@ class NavierStokes(SpectralProgram):
         self.to_u, self.to_v = 1j * ky * per_k2, -1j * kx * per_k2
         self.of_uv, self.of_squares = (kx**2 - ky**2).astype(complex), (kx * ky).astype(complex)
         self.f = self.force()
+        self.work = np.empty((1, *f.shape), complex)
+        self.x, self.y, self.xy = (np.empty((1, *f.work.shape)) for _ in range(3))
         return -self.given.nu * f.k2
 
     def nonlinear(self, t, u, out):
@@ -61,13 +63,13 @@ class NavierStokes(SpectralProgram):
 
         C. Basdevant, J. Comput. Phys. 50 (1983) 209.
         """
-        f, work = self.fourier, np.empty_like(out)
-        x = f.inverse(np.multiply(self.to_u, u, out=work))
-        y = f.inverse(np.multiply(self.to_v, u, out=work))
+        f, x, y, work = self.fourier, self.x, self.y, self.work
+        f.inverse(np.multiply(self.to_u, u, out=work), x)
+        f.inverse(np.multiply(self.to_v, u, out=work), y)
         if self.given.drift:
             x += self.given.drift
             y += self.given.drift
-        f.forward(x * y, out=out)
+        f.forward(np.multiply(x, y, out=self.xy), out=out)
         np.multiply(out, self.of_uv, out=out)
         np.multiply(x, x, out=x)
         np.multiply(y, y, out=y)

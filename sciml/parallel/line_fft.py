@@ -85,19 +85,19 @@ class FftwLines(Lines):
         self._forward = plan(self._real, spectrum, axes=(-1,), flags=("FFTW_ESTIMATE",))
 
     def to_points(self, out: np.ndarray) -> None:
-        direct = _fits(out)
-        self._inverse.update_arrays(self.padded, out if direct else self._real)
-        self._inverse.execute()
-        if not direct:
+        if _put(self._inverse, self.padded, out):
+            self._inverse.execute()
+        else:
+            _put(self._inverse, self.padded, self._real)
+            self._inverse.execute()
             out[...] = self._real
         # FFTW is half as fast again where it must not overwrite what it reads.
         self.padded[..., self.kept :] = 0.0
 
     def to_modes(self, u: np.ndarray) -> None:
-        if not _fits(u):
+        if not _put(self._forward, u, self.spectrum):
             self._real[...] = u
-            u = self._real
-        self._forward.update_arrays(u, self.spectrum)
+            _put(self._forward, self._real, self.spectrum)
         self._forward.execute()
 
     @staticmethod
@@ -125,8 +125,13 @@ def _planner() -> Callable[..., Any]:
     return FFTW
 
 
-def _fits(array: np.ndarray) -> bool:
-    return array.flags.c_contiguous and array.__array_interface__["data"][0] % _ALIGNMENT == 0
+def _put(plan: Any, given: np.ndarray, result: np.ndarray) -> bool:
+    """Whether the plan takes these arrays: laid out, and aligned, as those that it was made for."""
+    try:
+        plan.update_arrays(given, result)
+    except ValueError:
+        return False
+    return True
 
 
 def _aligned(shape: Sequence[int]) -> np.ndarray:
