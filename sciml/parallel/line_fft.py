@@ -76,7 +76,7 @@ class FftwLines(Lines):
     def __init__(self, padded: np.ndarray, spectrum: np.ndarray, points: int, kept: int) -> None:
         super().__init__(padded, spectrum, points, kept)
         plan = _planner()
-        # Of plans for memory that is better aligned, arrays of others would be refused.
+        # Planned for the alignment that all arrays have: made for a better one, it refuses others.
         self._real = _aligned((*padded.shape[:-1], points))
         self._inverse = plan(
             padded, self._real, axes=(-1,), direction="FFTW_BACKWARD",
@@ -102,11 +102,9 @@ class FftwLines(Lines):
 
     @staticmethod
     def columns(array: np.ndarray, *, inverse: bool) -> Callable[[], Any]:
-        content = array.copy()
         direction = "FFTW_BACKWARD" if inverse else "FFTW_FORWARD"
-        planned = _planner()(array, array, axes=(0,), direction=direction, flags=("FFTW_ESTIMATE",))
-        array[...] = content  # planning may overwrite it
-        return planned.execute
+        plan = _planner()
+        return plan(array, array, axes=(0,), direction=direction, flags=("FFTW_ESTIMATE",)).execute
 
 
 def lines_of(library: str) -> type[Lines]:
