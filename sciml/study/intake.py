@@ -247,18 +247,20 @@ class Intake(threading.Thread):
 
     def _put_waiting(self) -> None:
         """Give the buffer what is on its way; waits where the buffer is full."""
-        for _, sample in self._on_the_way:
-            if not self._training:
-                break
+        while self._on_the_way and self._training:
             try:
-                self._buffer.put(sample)
+                self._buffer.put(self._on_the_way[0][1])
             except Stopped:
                 if self._training:
                     raise
                 break  # training ended while this one waited for room
-            self._put_count += 1
+            # A checkpoint that has the buffer's state from before this put still lists the sample.
+            with self.lock:
+                self._on_the_way = self._on_the_way[1:]
+                self._put_count += 1
             self._server.ledger.count("entered")
-        self._on_the_way = []
+        with self.lock:
+            self._on_the_way = []
 
     def _drop(self, simulation: int, reason: str) -> None:
         self._last.pop(simulation, None)
