@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sciml.domain.block import Block
 from sciml.samples import Frame, Simulation
 from sciml.stream.assembler import Assembler, Partial, Piece, detach
 from sciml.stream.credit import Credit
-from sciml.stream.events import EventQueue, Opened
+from sciml.stream.events import Deferred, EventQueue, Opened
 from sciml.stream.inspection import BadBlock, inspect
 from sciml.stream.journal import OPENED, Journal
 from sciml.stream.ledger import Ledger
@@ -72,8 +73,8 @@ class Reception:
             for header, _, values in fresh:
                 self._join(stream, session, header, values, whole)
             self._events.put_frames([frame for frame, _ in whole])
-            for _, partial in whole:
-                self._credit.settle(partial)
+            for _, parts in whole:
+                self._credit.settle(parts)
         if bad is not None:
             raise bad
 
@@ -83,13 +84,23 @@ class Reception:
         stream.opened = True  # only now: what cannot be written down has not happened
         stream.settle_overlap()
         self._events.put(Opened(stream.simulation, stream.attempt, continues))
+        names = [field.name for field in stream.simulation.fields]
+        for step in stream.early:
+            self._events.put(Deferred(partial(self._journal.frame, (number, step), names)))
+        stream.early.clear()
 
     def expect_overlap(self, stream: Stream, old: Simulation | None) -> None:
-        """Ask a re-run for one frame that is there already, if that may let windows continue."""
-        last = stream.delivered.leading() - 1
-        both = old is not None and old.deterministic and stream.simulation.deterministic
-        if both and last >= 0 and (stream.simulation.id, last) in self._journal:
-            stream.expect_overlap(last)
+        """Ask a re-run for one frame that is there already, if that may let windows continue.
+
+        The last one before the first gap; where the very first frames are missing, lost from a damaged
+        spool, the first one that is there.
+        """
+        there = stream.delivered
+        if old is None or not (there and old.deterministic and stream.simulation.deterministic):
+            return
+        step = there.leading() - 1 if 0 in there else there.ranges()[0][0]
+        if (stream.simulation.id, step) in self._journal:
+            stream.expect_overlap(step)
 
     def _join(
         self,
@@ -108,13 +119,18 @@ class Reception:
         complete = _add(stream.assembler, session, header, values)
         if not complete:
             return
-        frame, partial = stream.assembler.take(stream.simulation.id, stream.attempt, step)
+        frame, parts = stream.assembler.take(stream.simulation.id, stream.attempt, step)
         stream.delivered.add(step)
         self._ledger.receive(stream.simulation.id, step)
+        if not stream.opened and stream.overlap is not None and step < stream.overlap:
+            # Whether it may join what is there is not known yet; until then it lies in the spool.
+            stream.early.append(step)
+            self._credit.settle(parts)
+            return
         if not stream.opened:
             # A frame beyond the overlap is complete and the overlap is not: nothing was shown.
             self.open(stream, continues=False)
-        whole.append((frame, partial))
+        whole.append((frame, parts))
 
     def _compare(
         self, stream: Stream, session: Session, header: Header, values: np.ndarray
@@ -126,9 +142,9 @@ class Reception:
             return
         if not _add(probe, session, header, values):
             return
-        again, partial = probe.take(stream.simulation.id, stream.attempt, header.step)
+        again, parts = probe.take(stream.simulation.id, stream.attempt, header.step)
         self.open(stream, continues=self._agrees(stream, again))
-        self._credit.settle(partial)
+        self._credit.settle(parts)
 
     def _agrees(self, stream: Stream, again: Frame) -> bool:
         try:

@@ -301,6 +301,7 @@ class Registry:
             description=description,
         )
         if old is not None:
+            stream.early = old.early
             self._drop(number, "fenced: a newer attempt is streaming")
         self.streams[number] = stream
         self.reception.expect_overlap(stream, old.simulation if old else None)

@@ -84,6 +84,8 @@ class Stream:
     #: Step of the overlapping frame that decides whether windows continue; None if none will.
     overlap: int | None = None
     probe: Assembler | None = None
+    #: Steps before the overlap whose frames are complete: given to the trainer once that is decided.
+    early: list[int] = field(default_factory=list)
 
     @classmethod
     def begin(

@@ -56,6 +56,26 @@ def test_deterministic_rerun_that_agrees_continues(serve, grid_simulation, tools
     assert (counts["produced"], counts["received"], counts["doubled"]) == (10, 10, 0)
 
 
+def test_rerun_that_brings_the_first_frames_continues_too(serve, grid_simulation, tools):
+    """As after a damaged spool: they are held back until the rerun has shown that it agrees."""
+    server = serve()
+    simulation = grid_simulation()
+    killed(server, simulation, 1, range(3, 6), field)
+    assert tools.steps_of(tools.drain(server, arrived(3))) == [3, 4, 5]
+    begun = start(server, simulation, 2, range(1), field, close=False)
+    while server.ledger.frames()["received"] < 4:
+        time.sleep(0.01)
+    begun.abort()  # and another attempt has to go on
+    start(server, simulation, 3, range(9), field)
+    events = tools.drain(server, closed)
+    assert isinstance(events[0], Opened) and events[0].continues
+    assert tools.steps_of(events) == [0, 1, 2, 6, 7, 8]
+    for event in events[1:-1]:
+        np.testing.assert_array_equal(event.frame.fields["u"], field(event.frame.step))
+    counts = server.ledger.frames()
+    assert (counts["received"], counts["doubled"], counts["lost"]) == (9, 0, 0)
+
+
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_rerun_that_differs_cuts_windows(serve, grid_simulation, tools, deterministic):
     server = serve()
