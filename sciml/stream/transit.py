@@ -74,13 +74,17 @@ class Transit:
         Those with slots and those without do not share a message.
         """
         batch: list[Parcel] = []
-        size = 0
+        size = blocks = 0
         under_way = self._sent - (self._credit - self.window)
         while self._queue and (size < BATCH or not batch):
             parcel = self._queue[0]
             if under_way + size + parcel.nbytes > self.window and under_way + size > 0:
                 break
             if batch and (batch[0].span is None) != (parcel.span is None):
+                break
+            # Steps of a few bytes: the trainer refuses a message of more blocks than this.
+            blocks += len(parcel.headers)
+            if batch and blocks > m.BLOCKS_LIMIT:
                 break
             size += parcel.nbytes
             batch.append(self._queue.popleft())
