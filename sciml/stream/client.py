@@ -107,12 +107,13 @@ class Client:
         if step in self._steps:
             raise InputError(f"send: step {step} was sent before; expected each step once")
         arrays = self._packer.check(step, fields)
+        step = int(step)  # numpy's whole numbers would stay in the goodbye, which takes none
         self._steps.add(step)
         if self._finished or (step in self._held and step != self._overlap):
             self._listen()
             return
         slots = self._room(arrays)
-        self._transit.add(self._packer.pack(int(step), float(time), arrays, slots))
+        self._transit.add(self._packer.pack(step, float(time), arrays, slots))
         if not self._transit.may_wait:
             self._listen()
             self._pump()
@@ -376,9 +377,8 @@ def connect(
     if attempt is None:
         attempt = _number("SCIML_ATTEMPT", 1)
     kind = _dtype(dtype)
-    return Client(
-        simulation, block, rank, ranks, attempt, endpoint, timeout, patience, shared_memory, kind
-    )
+    numbers = (int(rank), int(ranks), int(attempt))
+    return Client(simulation, block, *numbers, endpoint, timeout, patience, shared_memory, kind)
 
 
 def _dtype(given: np.dtype | str | None) -> np.dtype | None:
