@@ -10,6 +10,7 @@ import contextlib
 import os
 import time as clock
 from collections.abc import Iterable, Mapping
+from math import ceil
 from types import TracebackType
 from typing import Any
 
@@ -69,7 +70,8 @@ class Client:
         self._held = Intervals()
         self._overlap: int | None = None
         self._ready = self._finished = self._left = self._closed = False
-        self._transit = Transit(ranks, self._forget)
+        own = 1.0 if block is None else block.size / simulation.domain.size
+        self._transit = Transit(max(ranks, ceil(1.0 / own)), self._forget)
         self._slots: Slots | None = None
         self._node = node() if shared_memory else ""
         self._waits = ""
