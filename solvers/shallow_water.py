@@ -5,7 +5,7 @@ import numpy as np
 from sciml.domain import Field, Grid
 from sciml.equations import shallow_water as equation
 from sciml.equations.cells import box_means
-from sciml.errors import DivergedError, InputError
+from sciml.errors import InputError
 from sciml.parallel import Decomposition, FiniteVolume, Ghosts, Halo, SmoothField
 from sciml.solver import Option, Parameter, Program, main
 from sciml.solver.integrators import Integrator
@@ -70,7 +70,7 @@ class ShallowWater(Program):
     def check_step(self, t, q):
         """Refuse a time step that is too long for the state at time t, and a dry bed."""
         if not q[0].min() > 0.0:
-            raise DivergedError(
+            raise InputError(
                 f"depth {q[0].min():.3g} m at t={t:.4g} s; expected a wet bed: raise --depth"
             )
         speeds = equation.fastest(q, self.given.gravity)

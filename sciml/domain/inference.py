@@ -146,7 +146,8 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
     if extent.shape == (2,) and extent.dtype.kind in "fiu":
         low, high = map(float, extent)
         expected = (high - low) / (size if boundary == "periodic" else size - 1)
-        if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=1e-6 * spacing):
+        # One point less, at either end, and the other end is a spacing off.
+        if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=TOLERANCE * spacing):
             return (low, high), boundary
         # A piece cut out of a larger domain keeps the attributes, yet no longer the boundaries.
         boundary = "open"

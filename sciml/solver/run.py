@@ -113,7 +113,8 @@ def _diverged(run: Program, block: Block, n: int, given: SimpleNamespace, comm: 
     for name, values in run.state().items():
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            place = tuple(int(i + o) for i, o in zip(bad[0], block.offset, strict=True))
+            # A global value has no index, a vector one more than the block.
+            place = tuple(int(i + o) for i, o in zip(bad[0], block.offset, strict=False))
             value = float(values[tuple(bad[0])])
             return (
                 f"rank {comm.rank} of {comm.size}: {name} is {value} at index {place} after step "

@@ -139,7 +139,11 @@ class SpectralProgram(Program):
                 |k| speed > −C Re L.
         """
         limit = CARRY[METHODS[self.given.scheme].order]
-        rate = np.sqrt(self.fourier.k2) * self.speed()
+        speed = self.speed()
+        if comm.size > 1:
+            # Where the field is fastest and which waves are shortest is for different ranks to say.
+            speed = max(comm.allgather(speed))
+        rate = np.sqrt(self.fourier.k2) * speed
         carried = np.where(rate > -limit * np.real(linear), rate, 0.0)
         fastest = float(carried.max())
         if comm.size > 1:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time as clock
 from collections.abc import Iterable, Mapping
+from math import ceil
 from types import TracebackType
 from typing import Any
 
@@ -69,7 +70,8 @@ class Client:
         self._held = Intervals()
         self._overlap: int | None = None
         self._ready = self._finished = self._left = self._closed = False
-        self._transit = Transit(ranks, self._forget)
+        own = 1.0 if block is None else block.size / simulation.domain.size
+        self._transit = Transit(max(ranks, ceil(1.0 / own)), self._forget)
         self._slots: Slots | None = None
         self._node = node() if shared_memory else ""
         self._waits = ""
@@ -107,12 +109,13 @@ class Client:
         if step in self._steps:
             raise InputError(f"send: step {step} was sent before; expected each step once")
         arrays = self._packer.check(step, fields)
+        step = int(step)  # numpy's whole numbers would stay in the goodbye, which takes none
         self._steps.add(step)
         if self._finished or (step in self._held and step != self._overlap):
             self._listen()
             return
         slots = self._room(arrays)
-        self._transit.add(self._packer.pack(int(step), float(time), arrays, slots))
+        self._transit.add(self._packer.pack(step, float(time), arrays, slots))
         if not self._transit.may_wait:
             self._listen()
             self._pump()
@@ -376,9 +379,8 @@ def connect(
     if attempt is None:
         attempt = _number("SCIML_ATTEMPT", 1)
     kind = _dtype(dtype)
-    return Client(
-        simulation, block, rank, ranks, attempt, endpoint, timeout, patience, shared_memory, kind
-    )
+    numbers = (int(rank), int(ranks), int(attempt))
+    return Client(simulation, block, *numbers, endpoint, timeout, patience, shared_memory, kind)
 
 
 def _dtype(given: np.dtype | str | None) -> np.dtype | None:

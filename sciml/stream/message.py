@@ -35,7 +35,7 @@ WELCOME, WAIT, ACK, UNKNOWN, REFUSED = "welcome", "wait", "ack", "unknown", "ref
 
 #: Largest part of a message, bytes: one block of one field.
 MESSAGE_LIMIT = 1 << 30
-#: Largest number of blocks in one message; the client packs far fewer.
+#: Largest number of blocks in one message.
 BLOCKS_LIMIT = 4096
 #: Largest envelope: a domain with its static fields.
 ENVELOPE_LIMIT = 256 << 20

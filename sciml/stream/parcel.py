@@ -87,8 +87,8 @@ class Packer:
         """The arrays to send, in the order of the fields.
 
         Raises:
-            InputError: a field is missing or unknown, or no step from 0; arrays of Python objects;
-                a block too large to send.
+            InputError: a field is missing or unknown, or no step from 0; arrays of Python objects,
+                or of what a cast would spoil; a block too large to send.
         """
         if not 0 <= step < WHOLE_LIMIT or int(step) != step:
             raise InputError(f"send: step {step}; expected a whole number from 0")
@@ -104,6 +104,12 @@ class Packer:
         for name, array in zip(self._fields, arrays, strict=True):
             if array.dtype.hasobject:
                 raise InputError(f"send: field '{name}' holds objects; expected numbers")
+            if self._dtype is not None and array.dtype.kind not in "fiub":
+                # The cast would drop the imaginary part.
+                raise InputError(
+                    f"send: field '{name}' is {array.dtype}; expected real numbers: make two fields "
+                    "of it"
+                )
             if self.nbytes(array) > self._limit:
                 raise InputError(
                     f"send: a block of field '{name}' has {self.nbytes(array)} bytes; expected at "

@@ -23,12 +23,12 @@ class Transit:
     """Parcels in order, and the credit by which they may leave.
 
     Args:
-        ranks: of how many this one is.
+        parts: blocks of this rank's size that make up a whole field, at least as many as ranks.
         forget: called with each parcel that nobody needs any more.
     """
 
-    def __init__(self, ranks: int, forget: Callable[[Parcel], None]) -> None:
-        self._ranks, self._forget = ranks, forget
+    def __init__(self, parts: int, forget: Callable[[Parcel], None]) -> None:
+        self._parts, self._forget = parts, forget
         self._queue: deque[Parcel] = deque()  # not sent since the last hello
         self._flight: deque[Parcel] = deque()  # sent, not durable
         self._queued = 0
@@ -64,7 +64,7 @@ class Transit:
         return (
             self._hurried
             and self._queued < BATCH
-            and self._queued * self._ranks < self.window // 4
+            and self._queued * self._parts < self.window // 4
             and clock.monotonic() - self._oldest < BATCH_AGE
         )
 
@@ -74,13 +74,17 @@ class Transit:
         Those with slots and those without do not share a message.
         """
         batch: list[Parcel] = []
-        size = 0
+        size = blocks = 0
         under_way = self._sent - (self._credit - self.window)
         while self._queue and (size < BATCH or not batch):
             parcel = self._queue[0]
             if under_way + size + parcel.nbytes > self.window and under_way + size > 0:
                 break
             if batch and (batch[0].span is None) != (parcel.span is None):
+                break
+            # Steps of a few bytes: the trainer refuses a message of more blocks than this.
+            blocks += len(parcel.headers)
+            if batch and blocks > m.BLOCKS_LIMIT:
                 break
             size += parcel.nbytes
             batch.append(self._queue.popleft())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from sciml.domain.inference import domain_of
@@ -68,8 +69,8 @@ def heldout_files(run_dir: Path) -> list[Path]:
 def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> None:
     """Rollouts from the first frames of every held-out simulation, with the truth beside them.
 
-    One file where all lie on one domain: dims ``(sample, time, …)``, ``u`` and ``u_true``. Else a
-    file a simulation, ``predictions-00003.nc``.
+    One file where all lie on one domain at the same times: dims ``(sample, time, …)``, ``u`` and
+    ``u_true``. Else a file a simulation, ``predictions-00003.nc``.
     """
     if not surrogate.task.autoregressive:
         return
@@ -77,7 +78,7 @@ def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> No
     for path in heldout_files(run.path):
         with xr.open_dataset(path) as ds:
             truths.append(ds.load())
-    if truths and all(_same_domain(truths[0], ds) for ds in truths):
+    if truths and all(_stand_together(truths[0], ds) for ds in truths):
         together = xr.concat(
             truths,
             SAMPLE,
@@ -97,8 +98,13 @@ def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> No
             _write(rolled, path)
 
 
-def _same_domain(one: xr.Dataset, other: xr.Dataset) -> bool:
-    return one.sizes == other.sizes and domain_of(one) == domain_of(other)
+def _stand_together(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether two simulations have one domain, and the same times: a file has one axis of each."""
+    return (
+        one.sizes == other.sizes
+        and np.array_equal(one[TIME], other[TIME])
+        and domain_of(one) == domain_of(other)
+    )
 
 
 def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:

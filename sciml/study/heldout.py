@@ -90,11 +90,14 @@ class HeldOut:
     def _read(self, number: int) -> tuple[Simulation, list[Frame]]:
         import xarray as xr
 
+        from sciml.domain.layout import layout_of
         from sciml.samples.dataset import simulations_of
 
         with xr.open_dataset(self._path(number)) as ds:
             names = [name for name in self._units if name in ds.coords]
-            [(simulation, frames)] = simulations_of(ds.load(), names)
+            space = layout_of(ds).space
+            static = [str(name) for name, array in ds.data_vars.items() if array.dims == space]
+            [(simulation, frames)] = simulations_of(ds.load(), names, static=static)
         return replace(simulation, id=number), [replace(f, simulation=number) for f in frames]
 
     def _write(self, simulation: Simulation, frames: list[Frame]) -> None:

@@ -65,7 +65,8 @@ class Intake(threading.Thread):
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
         self.dt: float | None = None
-        self._first_time: tuple[int, int, float] | None = None
+        # Of simulations that have given one frame: its step and time.
+        self._first_times: dict[int, tuple[int, float]] = {}
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
         self.opened: set[int] = set()
@@ -238,12 +239,12 @@ class Intake(threading.Thread):
 
     def _measure_dt(self, frame: Frame) -> None:
         """Physical time between frames, once two of one simulation have come."""
-        if self.dt is None and frame.step > 0 and self._first_time is not None:
-            number, step, time_ = self._first_time
-            if number == frame.simulation and frame.step != step:
-                self.dt = (frame.time - time_) / (frame.step - step)
-        if self._first_time is None or self._first_time[0] != frame.simulation:
-            self._first_time = (frame.simulation, frame.step, frame.time)
+        if self.dt is not None:
+            return
+        step, time_ = self._first_times.setdefault(frame.simulation, (frame.step, frame.time))
+        if frame.step != step:
+            self.dt = (frame.time - time_) / (frame.step - step)
+            self._first_times.clear()
 
     def _put_waiting(self) -> None:
         """Give the buffer what is on its way; waits where the buffer is full."""

@@ -270,6 +270,9 @@ class Study(Section):
             )
         if "out" in self.solver.options:
             raise ValueError("solver.options.out: a study streams; remove it")
+        if "every" in self.solver.options:
+            # Of the program it thins out the file alone: nothing would be sent less often.
+            raise ValueError("solver.options.every: a study streams; set solver.send.every")
         return self
 
 

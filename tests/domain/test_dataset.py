@@ -136,6 +136,17 @@ def test_a_piece_of_a_periodic_domain_is_open():
     assert domain_of(ds.isel(time=0)) == DOMAINS["plane"]
 
 
+@pytest.mark.parametrize("n", [50, 1000])
+def test_rounded_coordinates_keep_extent_and_boundary(n):
+    grid = Grid((n,), ((-1.0, 2.0),), ("periodic",))
+    ds = to_dataset(grid, [Field("u")], {"u": np.zeros((2, n))}, [0.0, 1.0])
+    notes = ds.x.attrs
+    ds = ds.assign_coords(x=ds.x.astype(np.float32).assign_attrs(notes))
+    assert domain_of(ds) == grid
+    for piece in (slice(0, n - 1), slice(1, n)):
+        assert domain_of(ds.isel(x=piece)).boundary == ("open",)
+
+
 def test_without_time():
     grid = DOMAINS["plane"]
     ds = to_dataset(grid, [Field("a"), Field("p")], {"a": np.ones((3, 4, 6))}, None)

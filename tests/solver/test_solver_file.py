@@ -124,3 +124,47 @@ def test_programs_that_do_not_describe_themselves(tmp_path, text, message):
     program.write_text(text)
     with pytest.raises(InputError, match=message):
         describe(program)
+
+
+GLOBAL = """
+import numpy as np
+from sciml.domain import Field, Grid
+from sciml.errors import DivergedError
+from sciml.parallel import Decomposition
+from sciml.solver import Program, main
+
+class Growing(Program):
+    name, equation = "growing", "e = exp(t)"
+    fields = (Field("e", on="global"), Field("u"))
+    order_space, order_time = 2, {}
+
+    def __init__(self, given):
+        self.grid = Grid((6,), ((0.0, 1.0),), ("open",))
+
+    def domain(self):
+        return self.grid
+
+    def start(self, comm):
+        block = Decomposition(self.grid, comm.size).block(comm.rank)
+        self.e, self.u = np.float64(1.0), np.zeros(block.shape)
+        return block
+
+    def state(self):
+        return {"e": self.e, "u": self.u}
+
+    def step(self, n):
+        self.e = np.float64(np.inf)
+        raise DivergedError("it grew")
+
+main(Growing)
+"""
+
+
+def test_a_global_value_that_diverges_is_named(tmp_path):
+    (tmp_path / "growing.py").write_text(GLOBAL)
+    done = subprocess.run(
+        [sys.executable, "growing.py", "--out", "f.nc"],
+        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert "growing: error: rank 0 of 1: e is inf at index () after step 1" in done.stderr

@@ -5,7 +5,8 @@ import pytest
 
 from sciml.equations import shallow_water as equation
 from sciml.equations.cells import cell_means
-from sciml.errors import DivergedError, InputError
+from sciml.errors import InputError, ScimlError
+from sciml.solver.simulate import simulate
 
 
 def dam(simulated, n, height=2.0, depth=1.0, **flags):
@@ -104,9 +105,9 @@ def test_what_is_refused(simulated):
         InputError, match=r"dt=0\.1 s exceeds 0\.0138\d* s, the stable limit at t=0"
     ):
         simulated("shallow_water", dt=0.1)
-    with pytest.raises(DivergedError, match="expected a wet bed"):
-        simulated(
-            "shallow_water",
+    with pytest.raises(ScimlError, match=r"expected a wet bed: raise --depth$"):
+        simulate(
+            "solvers/shallow_water.py",
             initial="vortex",
             strength=1.6,
             radius=0.5,

@@ -4,9 +4,10 @@ import subprocess
 
 import pytest
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
 from sciml.share import find
 from sciml.solver.mpirun import command, environment
+from sciml.solver.simulate import simulate
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,17 @@ def test_a_step_that_is_too_long_is_refused_with_the_limit(simulated, program, f
     limit = float(str(caught.value).split("lower --dt to ")[1].split()[0])
     # The limit named is one that is taken, and a run with it stays finite.
     simulated(program, **{**flags, "dt": 0.95 * limit}, steps=20)
+
+
+def test_the_limit_is_the_same_on_any_number_of_ranks():
+    """Also where the rank that has the shortest waves does not have the fastest flow."""
+    flags = {"shape": (24, 24), "nu": 1e-6, "amplitude": 30.0, "seed": 4, "dt": 1.0, "steps": 0}
+    said = []
+    for ranks in (1, 3):
+        with pytest.raises(ScimlError, match="lower --dt") as caught:
+            simulate("solvers/navier_stokes.py", ranks, **flags)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_damping_allows_longer_steps(simulated):

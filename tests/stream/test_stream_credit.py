@@ -1,7 +1,10 @@
 import threading
 import time
 
-from sciml.stream import Arrived, Closed
+import numpy as np
+
+from sciml.domain import Block
+from sciml.stream import Arrived, Closed, connect
 
 LIMIT = 1 << 20
 
@@ -87,3 +90,34 @@ def test_nothing_is_left_of_finished_simulations(serve, solve, grid_simulation, 
     assert server._spool.alive == 0 and not server._spool._places
     assert len(server.ledger.state_dict()["finished"]) == 1  # one range
     assert registry.closed.ranges() == [(0, 40)]
+
+
+def test_a_small_block_does_not_wait_where_a_large_one_needs_its_frame(
+    serve, grid_simulation, tools
+):
+    """Ranks that exchange halos go step by step: the small one must not hold back what returns the
+    credit of the other."""
+    server = serve()
+    points, small, steps = 100_000, 100, range(40)
+    simulation = grid_simulation(shape=(points,))
+    blocks = (Block((0,), (small,)), Block((small,), (points - small,)))
+    first, second = (
+        connect(simulation, block, rank, 2, endpoint=server.run_dir)
+        for rank, block in enumerate(blocks)
+    )
+
+    def march():
+        for step in steps:
+            second.send(step, 0.0, u=np.zeros(points - small))
+            first.send(step, 0.0, u=np.zeros(small))
+        closing = threading.Thread(target=first.close)
+        closing.start()
+        second.close()
+        closing.join()
+
+    ranks = threading.Thread(target=march, daemon=True)
+    ranks.start()
+    ranks.join(10.0)
+    assert not ranks.is_alive(), "the ranks wait for each other"
+    events = tools.drain(server, lambda e: isinstance(e, Closed))
+    assert sorted(tools.steps_of(events)) == list(steps)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sciml.errors import StreamError
+from sciml.errors import InputError, StreamError
 from sciml.stream import Arrived, Closed, Quarantined, connect
 
 
@@ -47,6 +47,15 @@ def test_bad_data_stops_its_simulation_and_no_other(serve, solve, grid_simulatio
     with pytest.raises(StreamError, match="quarantined"):
         connect(grid_simulation(0), endpoint=server.run_dir, attempt=2)
     assert server.ledger.frames()["lost"] == 0
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (64, 64)])
+def test_a_cast_drops_no_imaginary_part(serve, grid_simulation, shape):
+    server = serve()
+    client = connect(grid_simulation(shape=shape), endpoint=server.run_dir, dtype="float32")
+    with pytest.raises(InputError, match="field 'u' is complex128; expected real numbers"):
+        client.send(0, 0.0, u=np.full(shape, 1.0 + 2.0j))
+    client.abort()
 
 
 def test_index_of_a_bad_value_is_that_of_the_whole_field(serve, solve, grid_simulation, tools):

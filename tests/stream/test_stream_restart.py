@@ -11,6 +11,7 @@ import pytest
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
 from sciml.stream.endpoint import Endpoint
+from sciml.stream.message import BLOCKS_LIMIT
 from sciml.stream.transit import BATCH_PACE
 
 TRAINER = Path(__file__).with_name("lineage_trainer.py")
@@ -95,6 +96,20 @@ def test_trainer_killed_at_any_moment(solve, grid_simulation, tools, tmp_path):
         assert total == expected
     counts = json.loads((run_dir / "frames.json").read_text())
     assert (counts["lost"], counts["doubled"], counts["received"]) == (0, 0, 600)
+
+
+def test_thousands_of_tiny_steps_wait_for_the_trainer_and_come(serve, grid_simulation, tools):
+    """More blocks than a message may hold, in fewer bytes than fill one."""
+    simulation = grid_simulation(shape=(2, 2))
+    server, steps = serve(), range(BLOCKS_LIMIT + 1000)
+    client = connect(simulation, endpoint=server.run_dir, patience=10.0)
+    server.stop()
+    for step in steps:
+        client.send(step, 0.1 * step, u=tools.value(simulation, step, simulation.fields[0]))
+    server = serve()
+    client.close()
+    events = tools.drain(server, lambda e: isinstance(e, Closed))
+    assert sorted(tools.steps_of(events)) == list(steps)
 
 
 def test_what_was_queued_and_not_taken_comes_again(serve, solve, grid_simulation, tools):

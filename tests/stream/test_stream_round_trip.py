@@ -183,3 +183,13 @@ def test_a_client_that_is_forgotten_holds_nothing_up(serve, grid_simulation):
     assert (
         time.monotonic() - began < 20
     )  # the timeout of the test does not fail within a collection
+
+
+def test_steps_and_ranks_may_be_numbers_of_numpy(serve, grid_simulation, tools):
+    server, one = serve(), np.int64(1)
+    simulation = grid_simulation()
+    with connect(simulation, None, one - 1, one, endpoint=server.run_dir, attempt=one) as client:
+        for step in np.arange(3):
+            client.send(step, np.float32(step), u=np.zeros((16, 12), np.float32))
+    events = tools.drain(server, lambda e: isinstance(e, Closed))
+    assert tools.steps_of(events) == [0, 1, 2]

@@ -92,3 +92,39 @@ def test_a_sample_that_is_put_while_a_checkpoint_is_taken_is_part_of_it(tmp_path
     thread.join(10.0)
     assert put == 0 and waiting == [[3, 0, 0]]
     assert intake.state_dict()["on_the_way"] == []
+
+
+def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_path):
+    """Two that run side by side at one pace never give two frames in a row."""
+    grid = Grid((4, 4), ((0.0, 1.0), (0.0, 1.0)), ("periodic", "periodic"))
+    windower, buffer = Windower(Task(inputs=("u",), targets=("u",))), make("fifo", 10, 1, 0)
+    intake = Intake(_Server(), windower, buffer, HeldOut(tmp_path), {})
+    for number in (0, 1):
+        intake._take(Opened(Simulation(number, grid, (Field("u"),)), 1, False))
+    for step in range(2):
+        for number in (0, 1):
+            fields = {"u": np.zeros((4, 4), np.float32)}
+            intake._take(Arrived(Frame(number, step, 0.1 * step, fields)))
+    assert intake.dt == pytest.approx(0.1)
+
+
+def test_held_out_simulations_come_back_whole_from_their_files(tmp_path):
+    """With their static fields: the validation after a restart needs them as the one before."""
+    grid = Grid((5, 4), ((0.0, 1.0), (0.0, 1.0)), ("open", "periodic"))
+    fields = (Field("u"), Field("energy", on="global"))
+    static = {"c": np.arange(20.0).reshape(5, 4)}
+    before = HeldOut(tmp_path, {"kappa": "1"})
+    before.open(Simulation(3, grid, fields, {"kappa": 0.5}, static))
+    for step in range(3):
+        values = {"u": np.full((5, 4), step, np.float32), "energy": np.float32(step)}
+        before.push(Frame(3, step, 0.1 * step, values))
+    before.close(3)
+    after = HeldOut(tmp_path, {"kappa": "1"})
+    after.restore(before.state_dict(), {}, lambda number: None)
+    [(simulation, frames)] = after.trajectories()
+    assert simulation.id == 3 and simulation.domain == grid
+    assert simulation.parameters == {"kappa": 0.5}
+    assert {f.name: f.on for f in simulation.fields} == {"u": "point", "energy": "global"}
+    assert simulation.static.keys() == {"c"}
+    np.testing.assert_array_equal(simulation.static["c"], static["c"])
+    assert [f.fields["u"][0, 0] for f in frames] == [0.0, 1.0, 2.0]

@@ -158,15 +158,14 @@ def _copy(job: PartJob, raw: Any, part: Any) -> None:
         made.attrs.update(_plain(variable))
         points = tuple(keep[dim] for dim in dims if dim != TIME)
         if TIME not in dims:
-            made[...] = values = variable[points]
-            _check_finite(name, values)
+            made[...] = _cast(name, variable[...], dtype)[points]
             continue
         for place, values in slabs(variable):
-            _check_finite(name, values, place.start)
+            values = _cast(name, values, dtype, place.start)
             if job.last:
                 made[0] = values[-1][points]  # of the last slab, in the end
             else:
-                made[place] = values[(slice(None), *points)].astype(dtype)
+                made[place] = values[(slice(None), *points)]
 
 
 def _coarsen_attributes(job: PartJob, raw: Any, part: Any, axes: Sequence[str]) -> None:
@@ -191,6 +190,14 @@ def _coarsen_attributes(job: PartJob, raw: Any, part: Any, axes: Sequence[str]) 
 def _plain(variable: Any) -> dict[str, Any]:
     """Attributes that say something of the values, not of how they are stored."""
     return {k: v for k, v in variable.attrs.items() if k not in ("_FillValue", "coordinates")}
+
+
+def _cast(name: str, values: np.ndarray, dtype: np.dtype, first: int = 0) -> np.ndarray:
+    """Values as they are kept, which must be finite: a narrower type may not hold them."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype)
+    _check_finite(name, cast, first)
+    return cast
 
 
 def _check_finite(name: str, values: np.ndarray, first: int = 0) -> None:
