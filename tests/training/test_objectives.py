@@ -106,7 +106,7 @@ def test_an_output_of_another_shape_is_not_stretched_over_its_target(surrogate, 
     model, batch = surrogate(), source().next_batch()
     # One number a frame, which would be compared with every frame of the batch.
     total = replace(batch, targets={"u": batch.targets["u"].flatten(2).sum(2)})
-    with pytest.raises(InputError, match="in the shape .* that of the target"):
+    with pytest.raises(InputError, match=r"in the shape .* that of the target"):
         Supervised("mse")(model, total)
 
 
