@@ -244,7 +244,8 @@ def _evaluate(
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
-                    array = out.cpu().numpy()
+                    # numpy has no bfloat16.
+                    array = (out.float() if out.dtype == torch.bfloat16 else out).cpu().numpy()
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
                     pieces = _per_sample(array, len(chunk))

@@ -217,3 +217,8 @@ def test_predict_leaves_training_mode_and_gradients_alone(surrogate, heat_datase
     surrogate.predict(heat_dataset)
     assert surrogate.training
     assert torch.is_grad_enabled()
+
+
+def test_a_surrogate_in_bfloat16_predicts(heat_dataset, step_task):
+    surrogate = Surrogate(nn.Conv2d(2, 1, 1), step_task).bfloat16()
+    assert surrogate.predict(heat_dataset).u.dtype == np.float32
