@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -47,7 +48,7 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
         "dt": surrogate.dt,
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
     }
-    (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    (directory / CARD).write_text(json.dumps(card, indent=2, default=_plain) + "\n")
 
 
 def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) -> Surrogate:
@@ -115,6 +116,15 @@ def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
         surrogate.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{path}: weights do not fit the model {model}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Options that were given as numbers and arrays of numpy."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise InputError(
+        f"option of type {type(value).__name__} cannot be saved; expected plain numbers"
+    )
 
 
 def _bytes_to_text(value: Any) -> Any:

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sciml.domain import Grid
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.surrogates import MLP, Normalizer, Surrogate, collate
@@ -180,3 +182,10 @@ def test_mlp_names_unknown_activations_and_wrong_sizes():
         MLP(3, 2, activation="gelo")
     with pytest.raises(InputError, match="4 values a sample; it was built for 3"):
         MLP(3, 2)(torch.zeros(1, 4))
+
+
+def test_options_from_numpy_can_be_saved(tmp_path, step_task):
+    config = {"name": "fno", "modes": np.array([4, 4]), "hidden_channels": np.int64(4)}
+    grid = Grid((8, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
+    Surrogate.build(config, step_task, grid).save(tmp_path)
+    assert Surrogate.load(tmp_path).config == {"name": "fno", "modes": [4, 4], "hidden_channels": 4}
