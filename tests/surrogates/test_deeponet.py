@@ -383,3 +383,12 @@ def test_a_trunk_begins_with_its_bends_spread_over_the_box(make, periodic):
     torch.nn.init.zeros_(first.bias)
     before = points @ first.weight.T + first.bias
     assert periodic or not ((before > 0).any(0) & (before < 0).any(0)).all()
+
+
+def test_what_is_remembered_of_autocast_is_not_used_without():
+    net, u, y = DeepONet([5, 8], [1, 16, 8]).eval(), torch.randn(2, 5), torch.rand(7, 1)
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            net(u, y)
+        found = net(u, y)
+    torch.testing.assert_close(found, net(u, y).detach())
