@@ -392,3 +392,16 @@ def test_what_is_remembered_of_autocast_is_not_used_without():
             net(u, y)
         found = net(u, y)
     torch.testing.assert_close(found, net(u, y).detach())
+
+
+def test_a_foreign_file_need_not_say_that_an_axis_is_periodic():
+    grid = Grid((8,), ((0.0, 4.0),), ("periodic",))
+    values = {"u": np.random.default_rng(0).standard_normal((2, 1, 8))}
+    own = to_dataset(grid, (Field("u"),), values, [0.0]).isel(time=0, drop=True)
+    task = Task(("u",), ("u",), lead=0)
+    surrogate = Surrogate.build("deeponet", task, grid, normalizer=None)
+    foreign = own.assign_coords(x=("x", own.x.values))
+    at = {"x": [0.5, 1.25, 3.75]}
+    np.testing.assert_array_equal(
+        surrogate.predict(foreign, at=at).u, surrogate.predict(own, at=at).u
+    )
