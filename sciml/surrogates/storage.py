@@ -35,13 +35,15 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
     # Cloned: tied weights share memory, which safetensors refuses.
     state = surrogate.state_dict().items()
     save_file({n: t.detach().cpu().clone().contiguous() for n, t in state}, directory / WEIGHTS)
-    model, domain, averaged = surrogate.model, surrogate.domain, surrogate.symmetrization
+    model, averaged = surrogate.model, surrogate.symmetrization
+    domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
     card = {
         "schema_version": SCHEMA_VERSION,
         "model": surrogate.config,
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
         "task": asdict(surrogate.task),
         "domain": None if domain is None else _bytes_to_text(domain_to_wire(domain)),
+        "anywhere": surrogate.domain is None,
         "fields": fields_to_wire(surrogate.fields),
         "normalizer": surrogate.normalizer is not None,
         "increment": surrogate.increment,
@@ -76,6 +78,8 @@ def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) 
         config=card["model"],
         symmetrize=card.get("symmetrize"),
     )
+    if card.get("anywhere"):
+        surrogate.domain = None
     _fill(surrogate, directory / WEIGHTS, card["class"])
     return surrogate.eval()
 
