@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +70,17 @@ class Normalizer(nn.Module):
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("fixed", torch.zeros((), dtype=torch.bool))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalizer:
+        """Moves with the model, and stays in float64: squares of large fields are beyond float16, and
+        means lose digits in all others."""
+        kept = {name: self._buffers[name] for name in ("count", "mean", "squares")}
+        super()._apply(fn, recurse)
+        for name, buffer in kept.items():
+            moved = self._buffers[name]
+            if moved.dtype != buffer.dtype and moved.device.type != "mps":  # has no float64
+                self._buffers[name] = buffer.to(moved.device)
+        return self
 
     def update(self, samples: Iterable[Sample]) -> None:
         """Take samples into account; does nothing once fixed. One thread at a time."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sciml.domain import Domain, Field
+from sciml.domain import Domain, Field, Grid
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import Layout, layout_of, times_of, variable
 from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import simulations_of
+from sciml.surrogates import timing
 from sciml.surrogates.batch import collate
 from sciml.surrogates.query import Query
 from sciml.surrogates.registry import ANY_RESOLUTION
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from sciml.surrogates.surrogate import Surrogate
-
-#: Relative difference of time steps above which a dataset is taken for another one.
-STEP_TOLERANCE = 0.01
 
 
 def predict(
@@ -38,8 +36,10 @@ def predict(
 ) -> xr.Dataset:
     """See :meth:`Surrogate.predict`."""
     task = replace(surrogate.task, unroll=1)
+    ds, alone = timing.timed(surrogate, ds)
     layout = _layout(surrogate, ds)
-    times = _times(ds, layout)
+    timing.require_numbers(task, ds, layout)
+    times = timing.times(ds, layout)
     if task.history == 0:
         origins = list(range(len(times)))
         ahead = 0
@@ -51,12 +51,13 @@ def predict(
             f"dataset has {len(times)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
         )
-    step = _time_step(surrogate, ds, layout)
-    stamps = [_stamp(times, i + ahead, step) for i in origins]
+    step = timing.time_step(surrogate, ds, layout)
+    stamps = [timing.stamp(times, i + ahead, step) for i in origins]
     query = None if at is None else _query(surrogate, ds, layout, at)
     values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size, query)
     values = {n: v[:, :, 0] for n, v in values.items()}
-    return _dataset(surrogate, ds, layout, stamps, values, query)
+    out = _dataset(surrogate, ds, layout, stamps, values, query)
+    return out.isel({layout.time: 0}) if alone else out
 
 
 def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
@@ -69,8 +70,10 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"rollout: outputs {', '.join(task.targets)} cannot be fed back as inputs "
             f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
         )
+    ds, _ = timing.timed(surrogate, ds, always=True)
     layout = _layout(surrogate, ds)
-    times = _times(ds, layout)
+    timing.require_numbers(task, ds, layout)
+    times = timing.times(ds, layout)
     needed = (task.history - 1) * task.lead + 1
     if len(times) < needed:
         raise InputError(
@@ -78,8 +81,8 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"{task.lead} apart: give at least {needed}"
         )
     last = len(times) - 1
-    step = _time_step(surrogate, ds, layout)
-    stamps = [_stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
+    step = timing.time_step(surrogate, ds, layout)
+    stamps = [timing.stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
     values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
     return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
 
@@ -90,7 +93,20 @@ def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str
     if domain is None or domain.kind != "grid":
         kind = "no domain" if domain is None else f"a {domain.kind}"
         raise InputError(f"predict: at on {kind}; expected a grid")
-    return Query.of(at, domain, layout.space or domain.dims)
+    return Query.of(at, _closed(domain, surrogate.domain), layout.space or domain.dims)
+
+
+def _closed(given: Grid, trained: Domain | None) -> Grid:
+    """``given``, with the last interval of axes that were periodic in training: a file of foreign origin
+    does not say that they are."""
+    if trained is None or trained.kind != "grid":
+        return given
+    extent, boundary = list(given.extent), list(given.boundary)
+    for axis, ((a, b), kind) in enumerate(zip(trained.extent, trained.boundary, strict=True)):
+        if kind == "periodic" != boundary[axis]:
+            low = given.extent[axis][0]
+            extent[axis], boundary[axis] = (low, low + b - a), kind
+    return replace(given, extent=tuple(extent), boundary=tuple(boundary))
 
 
 def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
@@ -117,12 +133,12 @@ def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
         spans = {d for n in task.parameters for d in variable(ds, n).dims}
         time = TIME if TIME in ds.dims else layout_of(ds, task.parameters).time
         if task.time and time is None:
-            raise InputError(
-                f"dataset has no dimension '{TIME}'; the surrogate sees the time of its target: "
-                "add one with ds.assign_coords(time=('time', [...]))"
-            )
+            time = timing.target_time(ds)
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
     layout = layout_of(ds, (*task.inputs, *task.static))
+    if task.time and task.history == 0 and layout.time is None:
+        # Static fields have no time; that of the targets is what the dataset spans.
+        layout = replace(layout, time=timing.target_time(ds))
     given = domain_of(ds, (*task.inputs, *task.static))
     _same_kind(surrogate.domain, given)
     _resolution(surrogate, given)
@@ -164,41 +180,6 @@ def _resolution(surrogate: Surrogate, given: Domain) -> None:
             f"take any resolution: {', '.join(ANY_RESOLUTION)}; unet, cnn and vit do with "
             "operator: true. Set surrogate.domain = None to go on regardless"
         )
-
-
-def _times(ds: xr.Dataset, layout: Layout) -> np.ndarray:
-    """Values of the time coordinate as they are: numbers, dates, or counts where there is none."""
-    if layout.time is None:
-        return np.zeros(1)
-    if layout.time not in ds.coords:
-        return np.arange(ds.sizes[layout.time])
-    return ds.coords[layout.time].values
-
-
-def _time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Any:
-    """Interval of the dataset in the kind of its coordinate, checked against the training's.
-
-    Raises:
-        InputError: another interval than the surrogate was trained with.
-    """
-    times, numbers, dt = _times(ds, layout), times_of(ds, layout), surrogate.dt
-    if len(times) < 2:
-        if dt is None:
-            return 1
-        return np.timedelta64(round(dt * 1e9), "ns") if times.dtype.kind in "mM" else dt
-    step = float(np.median(np.diff(numbers)))
-    stepping = surrogate.task.lead > 0 and surrogate.task.history > 0
-    if stepping and dt is not None and abs(step - dt) > STEP_TOLERANCE * abs(dt):
-        raise InputError(
-            f"dataset has a time step of {step:g}; the surrogate was trained with {dt:g}: "
-            f"interpolate with ds.interp, or give single times, ds.isel({layout.time}=[-1])"
-        )
-    return times[-1] - times[-2]
-
-
-def _stamp(times: np.ndarray, index: int, step: Any) -> Any:
-    beyond = index - (len(times) - 1)
-    return times[index] if beyond <= 0 else times[-1] + beyond * step
 
 
 def _evaluate(
@@ -244,7 +225,8 @@ def _evaluate(
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
-                    array = out.cpu().numpy()
+                    # numpy has no bfloat16.
+                    array = (out.float() if out.dtype == torch.bfloat16 else out).cpu().numpy()
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
                     pieces = _per_sample(array, len(chunk))
@@ -316,6 +298,8 @@ def _dataset(
     out = ds.drop_vars([n for n in ds.variables if n in drop])
     if query is not None:
         out = query.dress(out)
+    elif not layout.space and surrogate.domain is not None:
+        out = _without_other_points(out, surrogate.domain)
     if layout.time is not None:
         notes = ds[layout.time].attrs if layout.time in ds.coords else {}
         time = xr.Variable(layout.time, np.asarray(stamps), notes)
@@ -334,6 +318,24 @@ def _dataset(
         data = xr.DataArray(array, dims=full, attrs=_notes(ds, field))
         out[name] = data.transpose(*_order(ds, surrogate.task, name, full))
     return out
+
+
+def _without_other_points(ds: xr.Dataset, domain: Domain) -> xr.Dataset:
+    """``ds`` without what lives on other points than those that the outputs come at."""
+    from sciml.domain.dataset import to_dataset
+
+    bare = to_dataset(domain, (), {}, None)
+    for dim in domain.dims:
+        if dim not in ds.dims:
+            continue
+        same = dim not in bare.sizes or ds.sizes[dim] == bare.sizes[dim]
+        if same and dim in ds.coords and dim in bare.coords:
+            places = ds[dim].values
+            near = 1e-3 * domain.spacing[domain.dims.index(dim)] if domain.kind == "grid" else 0.0
+            same = places.dtype.kind in "fiu" and np.allclose(places, bare[dim], rtol=0, atol=near)
+        if not same:
+            ds = ds.drop_dims(dim)
+    return ds
 
 
 def _dims(

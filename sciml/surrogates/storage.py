@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -34,20 +35,22 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
     # Cloned: tied weights share memory, which safetensors refuses.
     state = surrogate.state_dict().items()
     save_file({n: t.detach().cpu().clone().contiguous() for n, t in state}, directory / WEIGHTS)
-    model, domain, averaged = surrogate.model, surrogate.domain, surrogate.symmetrization
+    model, averaged = surrogate.model, surrogate.symmetrization
+    domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
     card = {
         "schema_version": SCHEMA_VERSION,
         "model": surrogate.config,
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
         "task": asdict(surrogate.task),
         "domain": None if domain is None else _bytes_to_text(domain_to_wire(domain)),
+        "anywhere": surrogate.domain is None,
         "fields": fields_to_wire(surrogate.fields),
         "normalizer": surrogate.normalizer is not None,
         "increment": surrogate.increment,
         "dt": surrogate.dt,
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
     }
-    (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    (directory / CARD).write_text(json.dumps(card, indent=2, default=_plain) + "\n")
 
 
 def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) -> Surrogate:
@@ -75,6 +78,8 @@ def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) 
         config=card["model"],
         symmetrize=card.get("symmetrize"),
     )
+    if card.get("anywhere"):
+        surrogate.domain = None
     _fill(surrogate, directory / WEIGHTS, card["class"])
     return surrogate.eval()
 
@@ -106,15 +111,24 @@ def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
-    dtypes = {
-        t.dtype for n, t in weights.items() if n.startswith("model.") and t.is_floating_point()
-    }
+    # Of parameters alone: buffers may have a dtype of their own.
+    trained = {f"model.{name}" for name, _ in surrogate.model.named_parameters()}
+    dtypes = {t.dtype for n, t in weights.items() if n in trained and t.is_floating_point()}
     if len(dtypes) == 1:
         surrogate.model.to(dtypes.pop())
     try:
         surrogate.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{path}: weights do not fit the model {model}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Options that were given as numbers and arrays of numpy."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise InputError(
+        f"option of type {type(value).__name__} cannot be saved; expected plain numbers"
+    )
 
 
 def _bytes_to_text(value: Any) -> Any:

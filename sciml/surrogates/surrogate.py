@@ -82,6 +82,8 @@ class Surrogate(nn.Module):
         self.task = task
         self.normalizer = normalizer
         self.domain = domain
+        #: What the model and its symmetries were made for; stays where ``domain`` is set to None.
+        self.built_on = domain
         self.increment = increment
         self.fields = tuple(fields)
         self.dt = dt

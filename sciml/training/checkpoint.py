@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,13 @@ class Checkpoints:
         return None
 
     def best(self) -> Path | None:
-        """The intact checkpoint with the smallest metric; the newest if none has one."""
+        """The intact checkpoint with the smallest metric; the newest if none has one, or none is finite:
+        a rollout that blows up ends in NaN, beside which nothing is smaller."""
         found = [p for p in map(self.path, self.steps()) if intact(p)]
-        rated = [p for p in found if _manifest(p)["metric"] is not None]
+        metrics = {p: _manifest(p)["metric"] for p in found}
+        rated = [p for p, m in metrics.items() if m is not None and isfinite(m)]
         if rated:
-            return min(rated, key=lambda p: _manifest(p)["metric"])
+            return min(rated, key=metrics.__getitem__)
         return found[-1] if found else None
 
     def _prune(self) -> None:

@@ -21,6 +21,7 @@ from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
+from sciml.surrogates.timing import require_numbers
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
@@ -132,6 +133,7 @@ def fit(
     if not trajectories:
         raise InputError("fit: a dataset without samples; expected at least one")
     require_fields(task, trajectories[0][0])
+    require_numbers(task, ds, layout_of(ds, task.targets))
     training, held_out = _split(trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:

@@ -34,7 +34,8 @@ class Supervised:
     Gives ``{name of the loss: value}``.
 
     Raises:
-        InputError: ``h1`` at points, which have no neighbors.
+        InputError: ``h1`` or ``h1_spectral`` at points, which have no neighbors; in use: an output of
+            another shape than its target.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Supervised:
         scaled: bool = False,
         points: int | None = None,
     ) -> None:
-        if points is not None and loss == "h1":
-            raise InputError("loss 'h1' at points, which have no neighbors; use relative_l2 or mse")
+        if points is not None and loss in ("h1", "h1_spectral"):
+            raise InputError(
+                f"loss '{loss}' at points, which have no neighbors; use relative_l2 or mse"
+            )
         self.name = loss if isinstance(loss, str) else getattr(loss, "__name__", "loss")
         self.loss = losses.loss(loss) if isinstance(loss, str) else loss
         self.scaled = scaled
@@ -57,6 +60,11 @@ class Supervised:
         values = []
         for name, target in batch.targets.items():
             output = outputs[name]
+            if output.shape != target.shape:  # torch would stretch one over the other
+                raise InputError(
+                    f"loss '{self.name}': the model gives '{name}' in the shape "
+                    f"{tuple(output.shape)}; expected {tuple(target.shape)}, that of the target"
+                )
             if self.scaled:
                 scale = _deviation(model, name, target)
                 output, target = output / scale, target / scale

@@ -174,8 +174,14 @@ def _onecycle(phase: Phase, step: int, steps: int | None) -> float:
 
 def _fusable(parameters: list[nn.Parameter]) -> bool | None:
     """Whether one kernel can update all parameters: the arithmetic is the same in one pass over each,
-    where torch's default on a CPU is a dozen operations a parameter. ``None``: torch decides."""
-    able = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+    where torch's default on a CPU is a dozen operations a parameter. ``None``: torch decides.
+
+    The kernel goes through memory without a look at strides: moments that come back from a checkpoint
+    are contiguous, and would be those of other entries of a parameter that is not."""
+    able = all(
+        p.is_floating_point() and p.is_contiguous() and p.device.type in ("cpu", "cuda")
+        for p in parameters
+    )
     return True if able else None
 
 

@@ -383,3 +383,25 @@ def test_a_trunk_begins_with_its_bends_spread_over_the_box(make, periodic):
     torch.nn.init.zeros_(first.bias)
     before = points @ first.weight.T + first.bias
     assert periodic or not ((before > 0).any(0) & (before < 0).any(0)).all()
+
+
+def test_what_is_remembered_of_autocast_is_not_used_without():
+    net, u, y = DeepONet([5, 8], [1, 16, 8]).eval(), torch.randn(2, 5), torch.rand(7, 1)
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            net(u, y)
+        found = net(u, y)
+    torch.testing.assert_close(found, net(u, y).detach())
+
+
+def test_a_foreign_file_need_not_say_that_an_axis_is_periodic():
+    grid = Grid((8,), ((0.0, 4.0),), ("periodic",))
+    values = {"u": np.random.default_rng(0).standard_normal((2, 1, 8))}
+    own = to_dataset(grid, (Field("u"),), values, [0.0]).isel(time=0, drop=True)
+    task = Task(("u",), ("u",), lead=0)
+    surrogate = Surrogate.build("deeponet", task, grid, normalizer=None)
+    foreign = own.assign_coords(x=("x", own.x.values))
+    at = {"x": [0.5, 1.25, 3.75]}
+    np.testing.assert_array_equal(
+        surrogate.predict(foreign, at=at).u, surrogate.predict(own, at=at).u
+    )

@@ -123,3 +123,16 @@ def test_a_large_offset_costs_no_digits():
     p = 101325.0 + torch.arange(-8, 9) / 128  # exact in float32
     wanted = torch.arange(-8, 9) / 12.8
     torch.testing.assert_close(normalizer.normalize("p", p), wanted, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_statistics_keep_their_digits_in_a_model_of_lower_precision(grid_samples, dtype):
+    normalizer = Normalizer(Task(("u",), ("u",)))
+    normalizer.update(grid_samples(normalizer.task))
+    normalizer.mean.mul_(1e6)
+    normalizer.squares.mul_(1e9)  # beyond float16, as are the counts of any real data
+    normalizer.count.mul_(1e5)
+    x = torch.ones(3)
+    before = normalizer.normalize("u", x)
+    normalizer.to(dtype)
+    torch.testing.assert_close(normalizer.normalize("u", x), before)

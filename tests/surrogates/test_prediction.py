@@ -217,3 +217,74 @@ def test_predict_leaves_training_mode_and_gradients_alone(surrogate, heat_datase
     surrogate.predict(heat_dataset)
     assert surrogate.training
     assert torch.is_grad_enabled()
+
+
+def test_a_surrogate_in_bfloat16_predicts(heat_dataset, step_task):
+    surrogate = Surrogate(nn.Conv2d(2, 1, 1), step_task).bfloat16()
+    assert surrogate.predict(heat_dataset).u.dtype == np.float32
+
+
+class Clock(nn.Module):
+    """The first channel and the last one, which is the time of the target."""
+
+    def forward(self, x):
+        return x[:, :1] + x[:, -1:]
+
+
+def test_a_scalar_time_is_seen_and_moves_on(heat_dataset):
+    task = Task(("u",), ("u",), time=True)
+    surrogate = Surrogate(Clock(), task, domain=domain_of(heat_dataset), dt=0.5)
+    every, one = surrogate.predict(heat_dataset), surrogate.predict(heat_dataset.isel(time=2))
+    xr.testing.assert_identical(one.u, every.u.isel(time=2))
+    assert float(one.time) == 1.5
+
+
+def test_a_rollout_from_a_single_state_has_all_its_steps(surrogate, heat_dataset):
+    given = heat_dataset.isel(time=[2])
+    wanted = surrogate.rollout(given, 3)
+    xr.testing.assert_identical(surrogate.rollout(given.isel(time=0), 3), wanted)
+    timeless = surrogate.rollout(given.isel(time=0, drop=True), 3)
+    assert timeless.u.dims == ("sample", "time", "y", "x")
+    np.testing.assert_array_equal(timeless.u, wanted.u)
+    np.testing.assert_allclose(timeless.time, [0.5, 1.0, 1.5])
+
+
+def test_static_fields_and_time_give_fields_at_each_time(heat_dataset):
+    task = Task((), ("u",), history=0, static=("k",), time=True)
+    surrogate = Surrogate(Clock(), task, domain=domain_of(heat_dataset))
+    ds = heat_dataset.assign(k=heat_dataset.u.isel(time=0, drop=True))
+    out = surrogate.predict(ds)
+    assert out.u.dims == ("sample", "time", "y", "x")
+    np.testing.assert_allclose(out.u, (ds.k + ds.time).transpose(*out.u.dims), rtol=1e-6)
+    with pytest.raises(InputError, match="no dimension 'time'"):
+        surrogate.predict(ds[["k"]].drop_vars("time", errors="ignore"))
+
+
+def test_dates_are_no_time_for_a_model_to_see(foreign):
+    task = Task(("t2m",), ("t2m",), time=True)
+    with pytest.raises(InputError, match="'time' holds dates"):
+        Surrogate(Clock(), task).predict(foreign)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ds: ds.isel(x=slice(None, None, -1)),
+        lambda ds: ds.isel(x=slice(2)),
+        lambda ds: ds.assign_coords(x=ds.x + 7),
+    ],
+)
+def test_fields_from_parameters_come_at_points_of_their_own(change):
+    grid = Grid((4,), ((0, 1),), ("periodic",))
+
+    class Ramp(nn.Module):
+        def forward(self, p):
+            return p[:, :, None] * torch.arange(4.0)
+
+    task = Task((), ("u",), history=0, parameters=("a",))
+    surrogate = Surrogate(Ramp(), task, domain=grid)
+    ds = xr.Dataset({"old": ("x", np.ones(4))}, {"x": grid.coordinates(0), "a": 2.0})
+    out = surrogate.predict(change(ds))
+    np.testing.assert_allclose(out.u, 8 * out.x)
+    assert "old" not in out
+    assert "old" in surrogate.predict(ds)

@@ -82,3 +82,12 @@ def test_a_coarser_grid_holds_no_shorter_waves():
 def test_too_small_a_grid_is_named():
     with pytest.raises(InputError, match=r"\(8, 6\) is too small for modes \(8, 8\)"):
         SpectralConv(1, 1, (8, 8))(torch.zeros(1, 1, 8, 6))
+
+
+def test_what_was_asked_in_inference_mode_first_can_be_trained():
+    layer, u = SpectralConv(1, 1, (4,)), torch.randn(1, 1, 21)
+    with torch.inference_mode():
+        layer(u)
+        layer.transform(u, (23,))
+    layer.transform(layer(u), (23,)).sum().backward()
+    assert layer.bias.grad is not None

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sciml.domain import Grid
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.surrogates import MLP, Normalizer, Surrogate, collate
@@ -180,3 +182,31 @@ def test_mlp_names_unknown_activations_and_wrong_sizes():
         MLP(3, 2, activation="gelo")
     with pytest.raises(InputError, match="4 values a sample; it was built for 3"):
         MLP(3, 2)(torch.zeros(1, 4))
+
+
+def test_options_from_numpy_can_be_saved(tmp_path, step_task):
+    config = {"name": "fno", "modes": np.array([4, 4]), "hidden_channels": np.int64(4)}
+    grid = Grid((8, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
+    Surrogate.build(config, step_task, grid).save(tmp_path)
+    assert Surrogate.load(tmp_path).config == {"name": "fno", "modes": [4, 4], "hidden_channels": 4}
+
+
+@pytest.mark.parametrize("name", ["deeponet", "fno"])
+def test_float64_survives_saving(tmp_path, step_task, name):
+    grid = Grid((8, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
+    torch.set_default_dtype(torch.float64)
+    try:
+        saved = Surrogate.build(name, step_task, grid)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    saved.save(tmp_path)
+    for a, b in zip(saved.parameters(), Surrogate.load(tmp_path).parameters(), strict=True):
+        assert torch.equal(a, b) and a.dtype == b.dtype == torch.float64
+
+
+def test_a_surrogate_that_goes_anywhere_can_be_saved(tmp_path, step_task):
+    grid = Grid((8, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
+    surrogate = Surrogate.build({"name": "fno", "symmetrize": "flips"}, step_task, grid)
+    surrogate.domain = None  # as errors of predict say
+    surrogate.save(tmp_path)
+    assert Surrogate.load(tmp_path).domain is None

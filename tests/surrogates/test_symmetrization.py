@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 import sciml
@@ -249,3 +250,13 @@ def test_meshes_have_none(mesh_sample):
     domain = mesh_sample(4).simulation.domain
     with pytest.raises(InputError, match="a surrogate on a mesh; expected one on a grid"):
         Surrogate(nn.Identity(), STEP, domain=domain, symmetrize="flips")
+
+
+def test_parameters_alone_give_fields_at_points_under_translations():
+    grid = Grid((8,), ((0.0, 1.0),), ("periodic",))
+    task = Task((), ("u",), history=0, parameters=("a",))
+    config = {"name": "deeponet", "symmetrize": ["flips", "translations"]}
+    surrogate = Surrogate.build(config, task, grid)
+    ds = xr.Dataset({"a": ("sample", [1.0, 2.0])})
+    found = surrogate.predict(ds, at={"x": [0.125, 0.5]}).u
+    np.testing.assert_allclose(found, surrogate.predict(ds).u.sel(x=found.x), atol=1e-6)

@@ -160,3 +160,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path, model):
     Checkpoints(tmp_path).save(1, model, {})
     with pytest.raises(InputError, match="weights do not fit"):
         Checkpoints(tmp_path).newest().load_weights(nn.Linear(3, 3))
+
+
+def test_what_blew_up_is_never_the_best(tmp_path, model):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for step, metric in ((1, float("nan")), (2, 0.5), (3, float("inf")), (4, 0.7)):
+        checkpoints.save(step, model, {}, metric)
+    assert checkpoints.best() == tmp_path / "step-00000002"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -98,3 +100,17 @@ def test_weights_multiply_and_unknown_ones_are_refused():
     assert weighted(found, {"b": 10.0}).item() == 32.0
     with pytest.raises(InputError, match="known: a, b"):
         weighted(found, {"c": 1.0})
+
+
+def test_an_output_of_another_shape_is_not_stretched_over_its_target(surrogate, source):
+    model, batch = surrogate(), source().next_batch()
+    # One number a frame, which would be compared with every frame of the batch.
+    total = replace(batch, targets={"u": batch.targets["u"].flatten(2).sum(2)})
+    with pytest.raises(InputError, match=r"in the shape .* that of the target"):
+        Supervised("mse")(model, total)
+
+
+@pytest.mark.parametrize("loss", ["h1", "h1_spectral"])
+def test_losses_with_derivatives_are_refused_at_points(loss):
+    with pytest.raises(InputError, match=f"'{loss}' at points"):
+        Supervised(loss, points=4)

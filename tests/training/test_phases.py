@@ -281,3 +281,20 @@ def test_a_checkpoint_of_many_kernels_goes_on_in_one():
     assert new.param_groups[0]["fused"] and new.param_groups[0]["weight_decay"] == 0.5
     new.step()
     assert all(state["step"] == 2 for state in new.state.values())
+
+
+def test_moments_from_a_checkpoint_stay_with_their_entries():
+    """Whatever the strides: checkpoints hold contiguous tensors."""
+    nets = [nn.Linear(3, 2, dtype=torch.float64) for _ in range(2)]
+    for net in nets:
+        net.weight = nn.Parameter(torch.arange(6.0, dtype=torch.float64).view(3, 2).T)
+    optimizers = [Phase("adam", lr=0.1).build(net) for net in nets]
+    for i in range(3):
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            net.weight.grad = (i + net.weight.detach()).sin()
+            optimizer.step()
+            if net is nets[0]:
+                state = optimizer.state_dict()
+                moments = {n: t.contiguous() for n, t in state["state"][0].items()}
+                _load(optimizer, {**state, "state": {**state["state"], 0: moments}})
+    torch.testing.assert_close(*(net.weight for net in nets))

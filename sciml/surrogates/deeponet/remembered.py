@@ -29,9 +29,12 @@ class Remembered:
         """``network(y)``; the tensor must not be changed."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or y.device.type != "cpu":
             return network(y)
+        if torch.is_autocast_enabled("cpu"):
+            return network(y)  # in another precision than its weights say
         given = [y, *weights]
-        if self._last is not None and _same(given, self._last[0]):
-            return self._last[1]
+        last = self._last  # read once: another thread may ask at other points meanwhile
+        if last is not None and _same(given, last[0]):
+            return last[1]
         found = network(y)
         small = found.numel() <= KEPT
         self._last = ([t.detach().clone() for t in given], found) if small else None

@@ -76,6 +76,7 @@ def _matrices(
 
 
 @lru_cache(maxsize=128)
+@torch.inference_mode(False)
 def _transforms(
     n: int, kept: int, real: bool, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -98,6 +99,7 @@ def _transforms(
 
 
 @lru_cache(maxsize=128)
+@torch.inference_mode(False)
 def _resampling(n: int, m: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(m, n): trigonometric interpolation from n points to m along one axis."""
     held = min(n, m)
@@ -113,5 +115,6 @@ def _resampling(n: int, m: int, dtype: torch.dtype, device: torch.device) -> Ten
 
 def _constant(build):
     """``build`` with its cache, or without while a graph is traced: tensors are not real ones then
-    and must not outlive the trace."""
+    and must not outlive the trace. Neither may those of ``torch.inference_mode``, with which nothing
+    could be trained, and no such mode is on in ``build``."""
     return build.__wrapped__ if torch.compiler.is_compiling() else build

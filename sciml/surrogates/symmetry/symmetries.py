@@ -185,8 +185,18 @@ class Symmetries:
             found[name] = values if sign > 0 else -values
         return found
 
-    def batch(self, element: Element, batch: Batch, periodic: Sequence[bool]) -> Batch:
+    def batch(
+        self,
+        element: Element,
+        batch: Batch,
+        periodic: Sequence[bool],
+        space: Sequence[int] | None = None,
+    ) -> Batch:
         """Inputs, targets, static fields, geometry and points of a batch under one element.
+
+        Args:
+            periodic: whether each old axis is.
+            space: points along each old axis; ``None``: as the fields of the batch have.
 
         Raises:
             InputError: a component of a vector is not there.
@@ -198,7 +208,7 @@ class Symmetries:
             geometry["periodic"] = geometry["periodic"][order]
         asked = "at" in geometry
         if asked:
-            geometry["at"] = _points(geometry["at"], element, batch, periodic)
+            geometry["at"] = _points(geometry["at"], element, batch, periodic, space)
         return replace(
             batch,
             inputs=self.fields(element, batch.inputs, periodic, 2),
@@ -252,9 +262,17 @@ def space_of(batch: Batch, ndim: int) -> tuple[int, ...]:
     raise InputError("symmetries: no field on the grid among inputs, targets and static fields")
 
 
-def _points(at: Tensor, element: Element, batch: Batch, periodic: Sequence[bool]) -> Tensor:
+def _points(
+    at: Tensor,
+    element: Element,
+    batch: Batch,
+    periodic: Sequence[bool],
+    space: Sequence[int] | None,
+) -> Tensor:
     """Places ``(…, P, d)``, from 0 to 1 along each axis, under one element."""
-    lengths = space_of(batch, len(periodic)) if any(element.shifts) else (1,) * len(periodic)
+    lengths = space or (1,) * len(periodic)
+    if space is None and any(element.shifts):
+        lengths = space_of(batch, len(periodic))
     columns = []
     for p, sign, shift in zip(element.order, element.signs, element.shifts, strict=True):
         y = at[..., p] if sign > 0 else 1.0 - at[..., p]

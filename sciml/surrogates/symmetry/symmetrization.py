@@ -83,7 +83,7 @@ class Symmetrization:
         elements = group.elements(shape, periodic)
         total: dict[str, Tensor] = {}
         for element in elements:
-            outputs = step(group.batch(element, batch, periodic))
+            outputs = step(group.batch(element, batch, periodic, shape))
             turned = [periodic[p] for p in element.order]
             back = group.fields(element.inverse, outputs, turned, 1, "at" in batch.geometry)
             total = {n: total[n] + back[n] if total else back[n] for n in back}
