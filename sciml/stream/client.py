@@ -376,8 +376,7 @@ def connect(
             static or {},
             deterministic,
         )
-    if attempt is None:
-        attempt = _number("SCIML_ATTEMPT", 1)
+    attempt = _number("SCIML_ATTEMPT", 1) if attempt is None else attempt
     kind = _dtype(dtype)
     numbers = (int(rank), int(ranks), int(attempt))
     return Client(simulation, block, *numbers, endpoint, timeout, patience, shared_memory, kind)
