@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-import json, os, sys, threading
+import json, os, sys, threading, time
 import numpy as np
 from pathlib import Path
 from sciml.buffer import make
@@ -32,6 +32,7 @@ intake.start()
 
 def draw():
     while buffer.get_batch(4):
+        time.sleep(0.002)  # as a trainer that computes: it leaves the interpreter to the others
         if server.wants_commit:
             state = intake.state_dict()
             keep = {f.key for s in buffer.samples() for f in s.frames}
