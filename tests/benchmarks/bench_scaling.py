@@ -31,6 +31,8 @@ CASES: dict[str, tuple[str, str, int, bool]] = {
     "heat, explicit": ("heat", "--kappa 1e-3 --dt 1e-5", 300, False),
     "navier-stokes": ("navier_stokes", "--nu 1e-4 --dt 1e-4 --modes 16", 20, True),
     "gray-scott": ("gray_scott", "", 15, True),
+    "navier-stokes, fftw": ("navier_stokes", "--nu 1e-4 --dt 1e-4 --modes 16 --fft fftw", 20, True),
+    "gray-scott, fftw": ("gray_scott", "--fft fftw", 15, True),
 }
 
 # Prints what a rank holds after its imports, and at most, in MB.
@@ -70,7 +72,7 @@ def run(program: str, flags: str, n: int, steps: int, ranks: int) -> tuple[float
 
 def show_ranks(rounds: int) -> list[dict[str, Any]]:
     figures = []
-    print(f"{'512², ranks':>16} {'1: ms a step':>12} {'2: ms':>8}  efficiency (range)")
+    print(f"{'512², ranks':>25} {'1: ms a step':>12} {'2: ms':>8}  efficiency (range)")
     for name, (program, flags, steps, _) in CASES.items():
         one, two = [], []
         for _ in range(rounds):
@@ -79,7 +81,7 @@ def show_ranks(rounds: int) -> list[dict[str, Any]]:
         found = [a / (2.0 * b) for a, b in zip(one, two, strict=True)]
         figures.append({"case": name, "one": one, "two": two, "efficiency": found})
         print(
-            f"{name:>16} {1e3 * statistics.median(one):12.2f} {1e3 * statistics.median(two):8.2f}  "
+            f"{name:>25} {1e3 * statistics.median(one):12.2f} {1e3 * statistics.median(two):8.2f}  "
             f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})",
             flush=True,
         )
@@ -89,7 +91,7 @@ def show_ranks(rounds: int) -> list[dict[str, Any]]:
 def show_points() -> list[dict[str, Any]]:
     figures = []
     sizes = (64, 128, 256, 512, 1024)
-    print(f"\n{'ns a point':>16} " + " ".join(f"{f'{n}²':>8}" for n in sizes))
+    print(f"\n{'ns a point':>25} " + " ".join(f"{f'{n}²':>8}" for n in sizes))
     for name, (program, flags, _, transforms) in CASES.items():
         costs = []
         for n in sizes:
@@ -98,17 +100,17 @@ def show_points() -> list[dict[str, Any]]:
             costs.append(1e9 * seconds / n**2 / (math.log2(n * n) if transforms else 1.0))
         figures.append({"case": name, "sizes": sizes, "nanoseconds": costs})
         label = f"{name}/log₂N" if transforms else name
-        print(f"{label:>16} " + " ".join(f"{c:8.2f}" for c in costs), flush=True)
+        print(f"{label:>25} " + " ".join(f"{c:8.2f}" for c in costs), flush=True)
     return figures
 
 
 def show_memory() -> list[dict[str, Any]]:
     figures = []
-    print(f"\n{'1024², MB a rank':>16} " + " ".join(f"{r:>8}" for r in (1, 2, 4)))
+    print(f"\n{'1024², MB a rank':>25} " + " ".join(f"{r:>8}" for r in (1, 2, 4)))
     for name, (program, flags, _, _) in CASES.items():
         held = [max(run(program, flags, 1024, 2, ranks)[1]) for ranks in (1, 2, 4)]
         figures.append({"case": name, "megabytes": held})
-        print(f"{name:>16} " + " ".join(f"{m:8.1f}" for m in held), flush=True)
+        print(f"{name:>25} " + " ".join(f"{m:8.1f}" for m in held), flush=True)
     return figures
 
 

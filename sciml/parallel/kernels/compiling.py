@@ -11,7 +11,7 @@ from typing import Any
 import numba
 
 
-def compiled(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: the function as machine code for arguments of this ``signature``, and no others.
 
     The code is kept beside the source, or, where that is read-only, in the user's cache folder (or
@@ -28,7 +28,7 @@ def compiled(signature: str) -> Callable[[Callable[..., None]], Callable[..., No
     are not noticed.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         options = {"error_model": "numpy", "nogil": True}
         try:
             kernel = numba.njit(cache=True, **options)(function)

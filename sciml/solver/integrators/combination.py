@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sciml.parallel.reduce import inner
 from sciml.solver.integrators.rows import Coefficient, Row
 
 #: Numbers that numpy combines at a time: a few arrays of them fit the cache together.
@@ -19,9 +20,11 @@ class PartByPart:
         row: of the method; stages of equal weight are added first, one product for all of them.
         dt: time step.
         rates: N_j, ``(stages, *shape)``.
+        look: whether to look for what is not finite.
     """
 
-    def __init__(self, row: Row, dt: float, rates: np.ndarray) -> None:
+    def __init__(self, row: Row, dt: float, rates: np.ndarray, look: bool) -> None:
+        self._look = look
         # A real number times a complex one is a product of reals, if both parts are seen as two.
         coefficients = (row.factor, *row.weights)
         self._split = np.iscomplexobj(rates) and not any(map(np.iscomplexobj, coefficients))
@@ -36,8 +39,8 @@ class PartByPart:
         self._parts = [slice(i, min(i + _PART, size)) for i in range(0, size, _PART)]
         self._term = np.empty(min(_PART, size), self._numbers(rates[0]).dtype)
 
-    def __call__(self, u: np.ndarray, out: np.ndarray) -> None:
-        """``out`` may be u; both are C-contiguous."""
+    def __call__(self, u: np.ndarray, out: np.ndarray) -> bool:
+        """Whether all of ``out``, if it is looked at, is finite; it may be u, both are C-contiguous."""
         u, out = self._numbers(u), self._numbers(out)
         for part in self._parts:
             old, new, term = u[part], out[part], self._term[: part.stop - part.start]
@@ -51,6 +54,8 @@ class PartByPart:
                     rates = np.add(rates, other[part], out=term)
                 np.multiply(_cut(weight, part), rates, out=term)
                 np.add(new, term, out=new)
+        # One pass, and a sum that cannot overflow by itself unless the state nearly has.
+        return not self._look or bool(np.isfinite(inner(out, out)))
 
     def _numbers(self, array: np.ndarray) -> np.ndarray:
         """A flat view."""
@@ -70,10 +75,10 @@ class InOnePass:
     For complex states with real coefficients; see :class:`PartByPart` for the arguments.
     """
 
-    def __init__(self, row: Row, dt: float, rates: np.ndarray) -> None:
+    def __init__(self, row: Row, dt: float, rates: np.ndarray, look: bool) -> None:
         from sciml.parallel.kernels.combine import combine
 
-        self._kernel, shape = combine, rates.shape[1:]
+        self._kernel, self._look, shape = combine, look, rates.shape[1:]
         # The kernel adds two stages of equal weight at most; more become terms of their own.
         terms = [
             (weight, stages[i : i + 2])
@@ -91,10 +96,11 @@ class InOnePass:
         coefficients = (c for row in rows for c in (row.factor, *row.weights))
         return u.dtype == complex and not any(map(np.iscomplexobj, coefficients))
 
-    def __call__(self, u: np.ndarray, out: np.ndarray) -> None:
-        self._kernel(
+    def __call__(self, u: np.ndarray, out: np.ndarray) -> bool:
+        new = _reals(out)
+        return self._kernel(
             self._factor, _reals(u), self._weights, self._first, self._second, self._rates,
-            _reals(out),
+            new, new.view(np.int64), self._look,
         )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from sciml.errors import DivergedError, InputError, nearest
-from sciml.parallel.reduce import inner
 from sciml.solver.integrators.combination import InOnePass, PartByPart
 from sciml.solver.integrators.methods import METHODS
 
@@ -75,10 +74,9 @@ class Integrator:
         for row, rates, combine in zip(self._rows, self._rates, self._combinations, strict=True):
             self._rate(time, stage, rates)
             stage = u if row is last else self._stage
-            combine(u, stage)
+            finite = combine(u, stage)
             time = t + row.time * self.dt
-        # One pass, and a sum that cannot overflow by itself unless the state nearly has.
-        if not np.isfinite(inner(u, u)):
+        if not finite:
             raise DivergedError(f"the state is not finite at t={t + self.dt:g}")
 
     def _rate(self, t: float, u: np.ndarray, out: np.ndarray) -> None:
@@ -94,4 +92,7 @@ class Integrator:
         self._term = np.empty(u.shape, u.dtype) if self._linear is not None else None
         self.compiled = self._work >= WORTH_COMPILING and InOnePass.possible(self._rows, u)
         kind = InOnePass if self.compiled else PartByPart
-        self._combinations = [kind(row, self.dt, self._rates) for row in self._rows]
+        last = self._rows[-1]
+        self._combinations = [
+            kind(row, self.dt, self._rates, look=row is last) for row in self._rows
+        ]

@@ -116,6 +116,25 @@ def test_stages_that_nothing_reads_are_left_out():
     assert [len(METHODS[m].rows(-1.0)) for m in ("cn-euler", "cn-heun", "ars-443")] == [1, 2, 4]
 
 
+@pytest.mark.parametrize("work", [0.0, 1e12])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, complex(0.0, np.inf)])
+@pytest.mark.parametrize("place", [0, 700, 1299])
+def test_one_number_that_is_not_finite_is_told(work, value, place):
+    """By numpy, and by the compiled combination, which looks for itself."""
+
+    def rates(t, u, out):
+        out[...] = 0.0
+        if t > 0.0:
+            out.flat[place] = value
+
+    u = np.full((2, 650), 1.0 + 1.0j)
+    stepper = Integrator("etdrk4", rates, 0.25, linear=np.full((2, 650), -1.0), work=work)
+    stepper.advance(-1.0, u)
+    with np.errstate(all="ignore"), pytest.raises(DivergedError, match="not finite at t=0.25"):
+        stepper.advance(0.0, u)
+    assert stepper.compiled == bool(work)
+
+
 def test_blow_up_is_told():
     u = np.array([1.0])
     stepper = Integrator("rk4", lambda t, u, out: np.multiply(u, u, out=out), 0.25)
