@@ -28,7 +28,8 @@ def evaluate(
 
     Args:
         run_dir: run directory or saved surrogate.
-        files: netCDF files; default: the held-out simulations of the run.
+        files: netCDF files; default: the held-out simulations of the run. Of files with a coordinate
+            ``split``, the samples for testing; where there are none, those for validation.
         rollout: steps to roll out; default: as many as there are.
 
     Raises:
@@ -54,12 +55,25 @@ def evaluate(
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
         try:
-            trajectories += simulations_of(ds, task.parameters, fields=names, static=task.static)
+            trajectories += simulations_of(
+                _set_aside(ds), task.parameters, fields=names, static=task.static
+            )
         except (InputError, DomainError) as error:
             raise InputError(f"{path}: {error}") from error
     longest = max(len(frames) for _, frames in trajectories)
     found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
     return {"simulations": len(trajectories), **found}
+
+
+def _set_aside(ds: xr.Dataset) -> xr.Dataset:
+    """What no training has seen, where the file says so."""
+    if "split" not in ds.coords or ds["split"].ndim != 1:
+        return ds
+    [dim], names = ds["split"].dims, ds["split"].values.astype(str)
+    for wanted in ("test", "validation"):
+        if (names == wanted).any():
+            return ds.isel({dim: names == wanted})
+    return ds
 
 
 def heldout_files(run_dir: Path) -> list[Path]:

@@ -308,6 +308,10 @@ def test_a_surrogate_is_evaluated_on_what_it_was_trained_for(recorded, study, tm
     with pytest.raises(InputError, match=r"other\.nc: dataset has no variable 'u'"):
         evaluate(run.path, [tmp_path / "other.nc"])
     assert evaluate(run.path, [tmp_path / "good.nc"])["simulations"] == 5
+    for names, count in ((["train"] * 3 + ["test"] * 2, 2), (["train"] * 4 + ["validation"], 1)):
+        path = tmp_path / f"{count}.nc"
+        ds.assign_coords(split=("sample", names)).to_netcdf(path, engine="h5netcdf")
+        assert evaluate(run.path, [path])["simulations"] == count
 
 
 def test_nothing_left_to_train_on(recorded, study):
