@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from sciml.domain.layout import layout_of
 from sciml.errors import DomainError, InputError
 from sciml.record import index
 from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import simulations_of
+from sciml.samples.times import require_times
 from sciml.share import share_root
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Foreign(Trajectories):
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
             with ds, _naming(file):
                 found = simulations_of(ds, task.parameters, fields=names, static=task.static)
+                require_times(task, ds, layout_of(ds, names))
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
                 splits = _splits(ds, len(found))
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)

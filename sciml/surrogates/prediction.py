@@ -16,6 +16,7 @@ from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import simulations_of
+from sciml.samples.times import require_times
 from sciml.surrogates import timing
 from sciml.surrogates.batch import collate
 from sciml.surrogates.query import Query
@@ -38,7 +39,7 @@ def predict(
     task = replace(surrogate.task, unroll=1)
     ds, alone = timing.timed(surrogate, ds)
     layout = _layout(surrogate, ds)
-    timing.require_numbers(task, ds, layout)
+    require_times(task, ds, layout)
     times = timing.times(ds, layout)
     if task.history == 0:
         origins = list(range(len(times)))
@@ -72,7 +73,7 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
         )
     ds, _ = timing.timed(surrogate, ds, always=True)
     layout = _layout(surrogate, ds)
-    timing.require_numbers(task, ds, layout)
+    require_times(task, ds, layout)
     times = timing.times(ds, layout)
     needed = (task.history - 1) * task.lead + 1
     if len(times) < needed:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml.domain.layout import Layout, axis_of, is_date, layout_of, times_of
+from sciml.domain.layout import Layout, axis_of, layout_of, times_of
 from sciml.domain.names import TIME
 from sciml.errors import InputError
-from sciml.samples import Task
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,22 +62,6 @@ def target_time(ds: xr.Dataset) -> str:
             "add one with ds.assign_coords(time=('time', [...]))"
         )
     return found[0]
-
-
-def require_numbers(task: Task, ds: xr.Dataset, layout: Layout) -> None:
-    """Refuse dates to a task that sees the time: they are counted from the first one, so that a part of
-    a dataset would have other times than the whole.
-
-    Raises:
-        InputError: with how to make numbers of them.
-    """
-    time = layout.time
-    if task.time and time in ds.coords and ds[time].dtype.kind != "m" and is_date(ds[time]):
-        raise InputError(
-            f"'{time}' holds dates, and the task sees the time, which has to be a number; expected one "
-            f"since a date of your choice: ds.assign_coords({time}=(ds.{time} - "
-            "np.datetime64('2000-01-01')) / np.timedelta64(1, 'h'))"
-        )
 
 
 def times(ds: xr.Dataset, layout: Layout) -> np.ndarray:

@@ -17,11 +17,11 @@ from sciml.domain.layout import layout_of, times_of
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task, Windower
 from sciml.samples.dataset import simulations_of
+from sciml.samples.times import require_times
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
-from sciml.surrogates.timing import require_numbers
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
@@ -133,7 +133,7 @@ def fit(
     if not trajectories:
         raise InputError("fit: a dataset without samples; expected at least one")
     require_fields(task, trajectories[0][0])
-    require_numbers(task, ds, layout_of(ds, task.targets))
+    require_times(task, ds, layout_of(ds, task.targets))
     training, held_out = _split(trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
