@@ -5,6 +5,8 @@ TIME = "time"
 NODE = "node"
 PARTICLE = "particle"
 SPACE = "space"
+#: Coordinate of samples: ``train``, ``validation`` or ``test``.
+SPLIT = "split"
 
 #: Grid axes, slowest first; a grid of dimension d uses the last d of them.
 GRID_AXES = ("z", "y", "x")

@@ -38,7 +38,7 @@ class Lines(ABC):
 
     @abstractmethod
     def to_points(self, out: np.ndarray) -> None:
-        """``out``, ``(…, points)``, from ``padded``, whose kept modes are lost."""
+        """``out``, ``(…, points)``, from ``padded``, whose kept modes may be lost."""
 
     @abstractmethod
     def to_modes(self, u: np.ndarray) -> None:

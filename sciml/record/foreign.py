@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from sciml.domain.layout import layout_of
+from sciml.domain.names import SPLIT
 from sciml.errors import DomainError, InputError
 from sciml.record import index
 from sciml.record.recording import open_recording
@@ -154,6 +155,6 @@ def _naming(file: Path) -> Iterator[None]:
 
 def _splits(ds: xr.Dataset, simulations: int) -> list[str]:
     """The split of each simulation of a file, none where it does not say."""
-    values = ds["split"].values.ravel() if "split" in ds.coords else np.empty(0)
+    values = ds[SPLIT].values.ravel() if SPLIT in ds.coords else np.empty(0)
     names = [str(value) for value in values]
     return names if len(names) == simulations and {*names} <= SPLITS else []

@@ -16,6 +16,7 @@ from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.sample import Sample
 from sciml.samples.task import Task
+from sciml.samples.times import require_times
 from sciml.samples.windower import Windower
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def samples_of(ds: xr.Dataset, task: Task) -> list[Sample]:
 
     Raises:
         InputError: the task names what the dataset does not have, or wants more frames than any
-            simulation holds; NaN inside a simulation.
+            simulation holds; NaN inside a simulation; times that the task cannot do with.
     """
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     simulations = simulations_of(ds, task.parameters, fields=names, static=task.static)
+    require_times(task, ds, layout_of(ds, names))
     windower = Windower(task)
     samples: list[Sample] = []
     for simulation, frames in simulations:

@@ -11,9 +11,11 @@ import numpy as np
 import xarray as xr
 
 from sciml.domain.inference import domain_of
-from sciml.domain.names import SAMPLE, TIME
+from sciml.domain.layout import layout_of
+from sciml.domain.names import SAMPLE, SPLIT, TIME
 from sciml.errors import DomainError, InputError
 from sciml.samples.dataset import simulations_of
+from sciml.samples.times import require_times
 from sciml.study.api import load
 from sciml.study.rundir import RunDirectory
 
@@ -55,9 +57,9 @@ def evaluate(
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
         try:
-            trajectories += simulations_of(
-                _set_aside(ds), task.parameters, fields=names, static=task.static
-            )
+            ds = _set_aside(ds)
+            trajectories += simulations_of(ds, task.parameters, fields=names, static=task.static)
+            require_times(task, ds, layout_of(ds, names))
         except (InputError, DomainError) as error:
             raise InputError(f"{path}: {error}") from error
     longest = max(len(frames) for _, frames in trajectories)
@@ -67,9 +69,9 @@ def evaluate(
 
 def _set_aside(ds: xr.Dataset) -> xr.Dataset:
     """What no training has seen, where the file says so."""
-    if "split" not in ds.coords or ds["split"].ndim != 1:
+    if SPLIT not in ds.coords or ds[SPLIT].ndim != 1:
         return ds
-    [dim], names = ds["split"].dims, ds["split"].values.astype(str)
+    [dim], names = ds[SPLIT].dims, ds[SPLIT].values.astype(str)
     for wanted in ("test", "validation"):
         if (names == wanted).any():
             return ds.isel({dim: names == wanted})

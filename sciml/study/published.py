@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from sciml.domain.names import SAMPLE, SPLIT
 from sciml.errors import InputError, nearest
 from sciml.share import share_root
 from sciml.study.complaint import complaint
@@ -132,8 +133,8 @@ def load_dataset(
         data[variable] = (tuple(entry.dims), values, notes)
         sizes |= dict(zip(entry.dims, values.shape, strict=True))
     coords: dict[str, Any] = {
-        "sample": ("sample", np.arange(sum(counts)), {"long_name": "sample"}),
-        "split": ("sample", np.repeat([f.split for f in chosen], counts)),
+        SAMPLE: (SAMPLE, np.arange(sum(counts)), {"long_name": "sample"}),
+        SPLIT: (SAMPLE, np.repeat([f.split for f in chosen], counts)),
     }
     coords |= {dim: axis.coordinate(dim, sizes[dim]) for dim, axis in about.axes.items()}
     for parameter, entry in about.parameters.items():

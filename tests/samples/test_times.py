@@ -11,7 +11,9 @@ import sciml
 from sciml.domain.layout import layout_of
 from sciml.errors import InputError
 from sciml.samples import Task
+from sciml.samples.dataset import samples_of
 from sciml.samples.times import require_times
+from sciml.study.evaluation import evaluate
 
 TASK = Task(("u",), ("u",))
 
@@ -54,4 +56,10 @@ def test_training_prediction_and_studies_refuse_alike(tmp_path):
     for ask in (surrogate.predict, lambda ds: surrogate.rollout(ds, 2)):
         with pytest.raises(InputError, match=r"goes from 0\.3 to 0\.7"):
             ask(gap)
+    with pytest.raises(InputError, match=r"goes from 0\.3 to 0\.7"):
+        samples_of(gap, TASK)
+    surrogate.save(tmp_path / "surrogate")
+    gap.to_netcdf(tmp_path / "gap.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"gap\.nc: 'time' goes from 0\.3 to 0\.7"):
+        evaluate(tmp_path / "surrogate", [tmp_path / "gap.nc"])
     assert surrogate.rollout(gap.isel(time=[3]), 2).sizes["time"] == 2

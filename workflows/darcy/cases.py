@@ -8,9 +8,9 @@ from typing import Any
 DATASETS = ("darcy_rough", "darcy_fno", "darcy_multiscale")
 MODES = ("offline", "online")
 
-#: What a size changes of the datasets' own recipes, and of which of their sizes. *small* trains in half
-#: a minute on one core; *medium* in an hour. As in the recipes, the grid solved on is finer than the
-#: one kept.
+#: What a size changes of the datasets' own recipes, and of which of their sizes. On one core *small*
+#: trains in half a minute, *medium* in half an hour. As in the recipes, the grid solved on is finer
+#: than the one kept.
 RECIPES = {"small": "small", "medium": "small", "full": "full"}
 GRIDS = {
     "small": {
@@ -37,39 +37,27 @@ SPLITS = {
     "medium": ["splits.train=1280", "splits.validation=0", "splits.test=112"],
 }
 
+DEEPONET = {"branch": [256, 256], "trunk": [128, 128, 128], "activation": "relu"}
+
 #: Options of each model, and its largest learning rate.
 MODELS: dict[str, dict[str, tuple[dict[str, Any], float]]] = {
     "small": {
         "mgno": ({"width": 16, "n_layers": 4}, 4e-3),
         "fno": ({"modes": 16, "hidden_channels": 24, "padding": 0.25}, 1e-2),
         "unet": ({"width": 16}, 2e-3),
-        "deeponet": (
-            {"branch": [256, 256], "trunk": [128, 128, 128], "activation": "relu"},
-            3e-3,
-        ),
+        "deeponet": (DEEPONET, 3e-3),
     },
     "medium": {
         "mgno": ({"width": 24, "n_layers": 4, "levels": 6, "boundary": "zeros"}, 2e-3),
         "fno": ({"modes": 24, "hidden_channels": 32, "padding": 0.25}, 4e-3),
         "unet": ({"width": 32}, 1e-3),
-        "deeponet": (
-            {"branch": [256, 256], "trunk": [128, 128, 128], "activation": "relu"},
-            1e-3,
-        ),
+        "deeponet": (DEEPONET, 1e-3),
     },
     "full": {
         "mgno": ({"width": 24, "n_layers": 4, "levels": 6, "boundary": "zeros"}, 5e-4),
         "fno": ({"modes": 24, "hidden_channels": 32}, 1e-3),
         "unet": ({"width": 32, "levels": 5}, 1e-3),
-        "deeponet": (
-            {
-                "branch": [256, 256],
-                "trunk": [128, 128, 128],
-                "activation": "relu",
-                "sensors": 65,
-            },
-            1e-3,
-        ),
+        "deeponet": ({**DEEPONET, "sensors": 65}, 1e-3),
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from cases import DATASETS, MODELS, MODES, PUBLISHED
@@ -22,6 +23,15 @@ def chosen(rows: list[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
+def groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Each dataset and model that there are rows of, with these."""
+    for data in DATASETS:
+        for model in MODELS["small"]:
+            mine = chosen(rows, data=data, model=model)
+            if mine:
+                yield data, model, mine
+
+
 def percent(rows: list[dict[str, Any]], key: str) -> str:
     """Mean ± standard deviation in percent, and how many seeds there are if less than three."""
     if not rows:
@@ -38,19 +48,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"| data | model | weights | {' | '.join(errors)} | published L2 / H1 |",
         "|---|---|---|" + "---|" * (len(errors) + 1),
     ]
-    for data in DATASETS:
-        for model in MODELS["small"]:
-            mine = chosen(rows, data=data, model=model)
-            if not mine:
-                continue
-            cells = [
-                percent(chosen(mine, mode=mode), key) for key in ("l2", "h1") for mode in MODES
-            ]
-            published = PUBLISHED.get((data, model), "–")
-            lines.append(
-                f"| {data} | {NAMES[model]} | {mine[0]['weights']:,} | {' | '.join(cells)} "
-                f"| {published} |"
-            )
+    for data, model, mine in groups(rows):
+        cells = [percent(chosen(mine, mode=mode), key) for key in ("l2", "h1") for mode in MODES]
+        published = PUBLISHED.get((data, model), "–")
+        lines.append(
+            f"| {data} | {NAMES[model]} | {mine[0]['weights']:,} | {' | '.join(cells)} "
+            f"| {published} |"
+        )
     return "\n".join([*lines, "", *streamed(rows)]) + "\n"
 
 
@@ -61,15 +65,11 @@ def streamed(rows: list[dict[str, Any]]) -> list[str]:
         "| data | model | draws | distinct offline | distinct online | s offline | s online |",
         "|---|---|---|---|---|---|---|",
     ]
-    for data in DATASETS:
-        for model in MODELS["small"]:
-            mine = chosen(rows, data=data, model=model)
-            if not mine:
-                continue
-            cells = [
-                f"{mean_and_std(part, key)[0]:.0f}" if part else "–"
-                for key in ("distinct", "training_seconds")
-                for part in (chosen(mine, mode=mode) for mode in MODES)
-            ]
-            lines.append(f"| {data} | {NAMES[model]} | {mine[0]['draws']} | {' | '.join(cells)} |")
+    for data, model, mine in groups(rows):
+        cells = [
+            f"{mean_and_std(part, key)[0]:.0f}" if part else "–"
+            for key in ("distinct", "training_seconds")
+            for part in (chosen(mine, mode=mode) for mode in MODES)
+        ]
+        lines.append(f"| {data} | {NAMES[model]} | {mine[0]['draws']} | {' | '.join(cells)} |")
     return lines

@@ -12,7 +12,7 @@ import h5netcdf
 import h5py
 import numpy as np
 
-from sciml.domain.names import SAMPLE, TIME
+from sciml.domain.names import SAMPLE, SPLIT, TIME
 from sciml.errors import InputError, ScimlError
 from sciml.installation import version
 from sciml.solver.describe import Description
@@ -20,7 +20,7 @@ from sciml.study.generate.part import even, rows_of, slabs
 from sciml.study.generate.plan import PlannedRun
 from sciml.study.generate.recipe import Recipe
 
-SPLIT, POINT, FRAME, SEED = "split", "point", "frame", "seed"
+POINT, FRAME, SEED = "point", "frame", "seed"
 _NOTES = {
     SAMPLE: "sample",
     SPLIT: "split that the sample belongs to",
