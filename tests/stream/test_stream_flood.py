@@ -25,7 +25,7 @@ GROWTH = 16 << 20
 
 
 def resident():
-    """Bytes in use: what is free goes back first, else it is the allocator's habits that are measured."""
+    """Bytes in use. What is free goes back first, else it is the allocator's habits that count."""
     gc.collect()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
