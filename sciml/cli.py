@@ -195,12 +195,15 @@ def evaluate(
     rollout: Annotated[
         int | None, typer.Option(min=1, help="rollout steps; default: all there are")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="of a saved surrogate: the file of a model of your own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
     from sciml.study.evaluation import evaluate as measure
 
-    figures = measure(run_dir, data or None, rollout)
+    figures = measure(run_dir, data or None, rollout, model)
     if as_json:
         print(json.dumps(figures, indent=1))
         return

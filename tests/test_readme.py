@@ -11,6 +11,7 @@ import torch
 import typer
 import xarray as xr
 
+import sciml
 from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
@@ -125,10 +126,16 @@ def test_record_and_replay(tmp_path, monkeypatch):
 
 def test_your_own_model(foreign_file):
     """In the script of the section on data: it says ``sciml`` and ``ds`` without making them."""
-    [code] = blocks("Your own model")
+    code, file = blocks("Your own model")
     names = execute("import sciml, xarray as xr\nds = xr.open_dataset('my_simulations.nc')", {})
     surrogate = execute(code, names)["surrogate"]
     assert one_step_error(foreign_file, surrogate.predict(foreign_file)) < 0.7
+    Path("my_net.py").write_text(file)
+    model = {"name": "my_net.py", "width": 64}
+    surrogate = sciml.fit(model, names["ds"], targets=["u"])
+    assert one_step_error(foreign_file, surrogate.predict(foreign_file)) < 0.7
+    surrogate.save("saved")
+    assert sciml.load("saved", model="my_net.py").model[0].out_channels == 64
     names["ds"].close()
 
 

@@ -83,8 +83,8 @@ class Run:
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
 
     def surrogate(self) -> Surrogate:
-        """The trained surrogate."""
-        return load(self.path)
+        """The trained surrogate; a file that the study names as its model is run for it."""
+        return load(self.path, self.study.model.file)
 
 
 def run(
@@ -278,12 +278,13 @@ def open_run(path: str | Path) -> Run:
     return Run(RunDirectory.open(path))
 
 
-def load(path: str | Path, model: nn.Module | None = None) -> Surrogate:
+def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
     """The surrogate of a run directory, or one that :meth:`Surrogate.save` wrote.
 
     Args:
         path: of either.
-        model: an instance built alike, where the model is one of your own.
+        model: where it is one of your own: an instance built alike, or the file of its ``build``, which
+            is run.
 
     Raises:
         InputError: there is neither.

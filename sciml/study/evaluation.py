@@ -16,7 +16,7 @@ from sciml.domain.names import SAMPLE, SPLIT, TIME
 from sciml.errors import DomainError, InputError
 from sciml.samples.dataset import simulations_of
 from sciml.samples.times import require_times
-from sciml.study.api import load
+from sciml.study.api import load, open_run
 from sciml.study.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run_dir: Path, files: Sequence[Path] | None = None, rollout: int | None = None
+    run_dir: Path,
+    files: Sequence[Path] | None = None,
+    rollout: int | None = None,
+    model: Path | None = None,
 ) -> dict[str, Any]:
     """One-step and rollout errors of a run's surrogate.
 
@@ -33,13 +36,18 @@ def evaluate(
         files: netCDF files; default: the held-out simulations of the run. Of files with a coordinate
             ``split``, the samples for testing; where there are none, those for validation.
         rollout: steps to roll out; default: as many as there are.
+        model: the file that builds it, where a saved surrogate's is not one known by name. Of a run
+            the study says so.
 
     Raises:
         InputError: no surrogate, no data, or data that do not fit it.
     """
     from sciml.training.validation import Validation
 
-    surrogate = load(run_dir)
+    if model is None and RunDirectory(Path(run_dir)).study.is_file():
+        surrogate = open_run(run_dir).surrogate()
+    else:
+        surrogate = load(run_dir, model)
     paths = list(files or heldout_files(Path(run_dir)))
     if not paths:
         raise InputError(

@@ -98,8 +98,8 @@ class TaskSection(Section):
 
 
 class Model(Section):
-    """``name`` in the registry of surrogates; every further key but ``symmetrize`` goes to the model.
-    ``model: fno`` is short for ``{name: fno}``.
+    """``name`` in the registry of surrogates, or the path of a Python file with ``build``; every further
+    key but ``symmetrize`` goes to the model. ``model: fno`` is short for ``{name: fno}``.
 
     With ``symmetrize`` the surrogate is averaged over symmetries of its grid where it is used: see
     :class:`sciml.surrogates.symmetry.symmetrization.Symmetrization`."""
@@ -117,6 +117,11 @@ class Model(Section):
     @property
     def config(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    @property
+    def file(self) -> str | None:
+        """The file of a model of the user's own; ``None`` for those known by name."""
+        return self.name if self.name.endswith(".py") else None
 
     @property
     def surrogate(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _HOME = {
     "UNO": "sciml.surrogates.grid.uno",
     "UNet": "sciml.surrogates.grid.unet",
     "ViT": "sciml.surrogates.grid.vit",
+    "channels": "sciml.surrogates.calling",
     "collate": "sciml.surrogates.batch",
     "to_operator": "sciml.surrogates.grid.operator.conversion",
 }

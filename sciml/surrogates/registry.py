@@ -11,6 +11,7 @@ from torch import nn
 from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.samples import Task
+from sciml.surrogates import own_model
 from sciml.surrogates.option_types import fits, wanted_types, words
 
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
@@ -35,25 +36,34 @@ ANY_RESOLUTION = ("fno", "tfno", "uno")
 
 
 def names() -> list[str]:
-    """Names of all models."""
-    return sorted(MODELS)
+    """Names of all models, those that installed packages declare among them."""
+    return sorted({*MODELS, *own_model.declared()})
 
 
 def builder(name: str) -> Callable[..., nn.Module]:
-    """The function that builds the model called ``name``.
+    """The function that builds the model called ``name``: one of :data:`MODELS`, one that an
+    installed package declares, or the path of a Python file with ``build``.
 
     Raises:
-        InputError: unknown name; the nearest one and the list are given.
+        InputError: unknown name; the nearest one and the list are given. A file or package that
+            cannot be imported.
     """
-    if name not in MODELS:
-        raise InputError(f"unknown model '{name}'; {nearest(name, MODELS)}")
-    return import_module(MODELS[name]).build
+    if name in MODELS:
+        return import_module(MODELS[name]).build
+    if own_model.is_file(name):
+        return own_model.from_file(name)
+    if name in own_model.declared():
+        return own_model.from_package(name)
+    raise InputError(
+        f"unknown model '{name}'; {nearest(name, names())}; or the path of your own, my_net.py"
+    )
 
 
 def options(name: str) -> dict[str, object]:
     """Keys that the model called ``name`` takes, with their defaults."""
-    parameters = inspect.signature(builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    _, _, *parameters = inspect.signature(builder(name)).parameters.values()
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {p.name: p.default for p in parameters if p.kind in named}
 
 
 def check(name: str, config: dict[str, object]) -> None:
@@ -80,7 +90,7 @@ def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.
     """Build a model with plain-tensor ``forward``.
 
     Args:
-        name: one of :data:`MODELS`.
+        name: as in :func:`builder`.
         task: gives the numbers of channels.
         domain: gives dimension, shape and boundaries.
         config: options of the model.
@@ -91,7 +101,7 @@ def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.
     """
     check(name, config)
     try:
-        return builder(name)(task, domain, **config)
+        model = builder(name)(task, domain, **config)
     except ScimlError:
         raise
     except _REASONS as error:
@@ -101,6 +111,11 @@ def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.
         raise InputError(
             f"model '{name}' with {given or 'its defaults'} cannot be built: {error}"
         ) from error
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"model '{name}': build returned {type(model).__name__}; expected a torch.nn.Module"
+        )
+    return model
 
 
 #: What layers raise at sizes that cannot be: negative, not divisible, larger than the memory.

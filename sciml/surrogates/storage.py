@@ -16,7 +16,7 @@ from torch import nn
 from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates import registry
+from sciml.surrogates import own_model, registry
 from sciml.surrogates.normalizer import Normalizer
 
 if TYPE_CHECKING:
@@ -53,20 +53,17 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
     (directory / CARD).write_text(json.dumps(card, indent=2, default=_plain) + "\n")
 
 
-def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) -> Surrogate:
+def load(
+    kind: type[Surrogate], directory: str | Path, model: nn.Module | str | Path | None
+) -> Surrogate:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.load`."""
     directory = Path(directory)
     card = _read(directory)
     task, wire = Task(**card["task"]), card["domain"]
     domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
-    if model is None:
-        if card["model"] is None:
-            raise InputError(
-                f"{directory}: the model {card['class']} is not registered; "
-                "pass an instance: Surrogate.load(directory, model=...)"
-            )
-        options = {k: v for k, v in card["model"].items() if k != "name"}
-        model = registry.build(card["model"]["name"], task, domain, **options)
+    if not isinstance(model, nn.Module):
+        name, options = _named(directory, card, model)
+        model = registry.build(name, task, domain, **options)
     surrogate = kind(
         model,
         task,
@@ -82,6 +79,23 @@ def load(kind: type[Surrogate], directory: str | Path, model: nn.Module | None) 
         surrogate.domain = None
     _fill(surrogate, directory / WEIGHTS, card["class"])
     return surrogate.eval()
+
+
+def _named(directory: Path, card: dict[str, Any], file: str | Path | None) -> tuple[str, dict]:
+    """Name and options of the model of a card. A card does not make us run a file: the caller does."""
+    if card["model"] is None:
+        raise InputError(
+            f"{directory}: the model {card['class']} is not registered; "
+            "pass an instance: Surrogate.load(directory, model=...)"
+        )
+    options = dict(card["model"])
+    name = options.pop("name")
+    if own_model.is_file(name) and file is None:
+        raise InputError(
+            f"{directory}: the model is built by the file {name}, which would be run; to say that it "
+            f"may be, pass it: load(directory, model='{name}')"
+        )
+    return name if file is None else str(file), options
 
 
 def _read(directory: Path) -> dict[str, Any]:

@@ -207,12 +207,13 @@ class Surrogate(nn.Module):
         storage.save(self, directory)
 
     @classmethod
-    def load(cls, directory: str | Path, model: nn.Module | None = None) -> Surrogate:
+    def load(cls, directory: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
         """Read what :meth:`save` wrote.
 
         Args:
             directory: of :meth:`save`, or any checkpoint.
-            model: needed where the model was not one of the registry: an instance built alike.
+            model: needed where the model was not one of the registry: an instance built alike, or the
+                file of its ``build``, which is run.
 
         Raises:
             InputError: no surrogate there, a model that is not registered, weights that do not fit.

@@ -9,8 +9,10 @@ import torch
 import xarray as xr
 import yaml
 from killing import CHECKPOINT, Killer
-from small_study import sciml, small_study
+from small_study import one_line, sciml, small_study
 
+from sciml import load, open_run
+from sciml.errors import InputError
 from sciml.study import learning, load_study
 from sciml.surrogates import Surrogate
 from sciml.training import EMA, Augmentation, Noise, Pushforward
@@ -42,8 +44,6 @@ def killed_once(folder, study):
 
 def predicted(run, **kwargs):
     """Held-out simulations as :func:`sciml.load` predicts them, and the truth."""
-    from sciml import load
-
     with xr.open_dataset(next((run / "validation").glob("*.nc"))) as ds:
         truth = ds.load()
     found = load(run).predict(truth, **kwargs)
@@ -156,3 +156,25 @@ def _write(folder, study):
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study))
     return path
+
+
+def test_a_model_of_ones_own_through_a_kill(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text(
+        "from torch import nn\n\n\n"
+        "def build(task, domain, *, width=4):\n"
+        "    return nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.Conv2d(width, 1, 1))\n"
+    )
+    study = small_study(
+        model={"name": str(file), "width": 3},
+        training={"batch_size": 4, "phases": [{"lr": 1e-3, "steps": 40}], "checkpoint_every": 4},
+        buffer={"capacity": 64, "watermark": 8, "draws": 4},
+    )
+    run, _ = killed_once(tmp_path, study)
+    assert open_run(run).surrogate().model[0].out_channels == 3
+    with pytest.raises(InputError, match="built by the file"):
+        load(run)  # a surrogate, wherever it came from
+    done = sciml("evaluate", run, "--json")
+    assert json.loads(done.stdout)["one_step"] > 0, done.stderr
+    done = sciml("evaluate", run / "surrogate", "--data", next((run / "validation").glob("*.nc")))
+    assert f"load(directory, model='{file}')" in one_line(done)
