@@ -229,15 +229,18 @@ def list_() -> None:
 
 @app.command()
 def describe(
-    solver: Annotated[str, typer.Argument(help="a solver program, such as solvers/heat.py")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print the program's JSON schema")
-    ] = False,
+    what: Annotated[
+        str, typer.Argument(help="a solver program, such as solvers/heat.py, or a model: fno")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
 ) -> None:
-    """Equation, fields, parameters and options of a solver program."""
+    """Equation, fields, parameters and options of a solver program; options of a model."""
     from sciml.solver.describe import describe as ask
 
-    description = ask(solver)
+    if not what.endswith(".py"):
+        _describe_model(what, as_json)
+        return
+    description = ask(what)
     if as_json:
         print(json.dumps(description.schema, indent=1))
         return
@@ -278,6 +281,19 @@ def status(
     )
     if training.get("error") is not None:
         print(f"{'validation':>12}  {training['error']:.3e} one step ahead")
+
+
+def _describe_model(name: str, as_json: bool) -> None:
+    from sciml.surrogates import registry
+
+    options = registry.described(name)
+    if as_json:
+        print(json.dumps({"name": name, "options": options}, indent=1, default=str))
+        return
+    print(f"{name}: {registry.page(name)}\n\noptions, as keys of `model:` in a study")
+    for key, option in options.items():
+        default = json.dumps(option["default"], default=str)
+        print(f"  {key:<24} default {default:<14} {option['type']}")
 
 
 def _dry_run(study) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from importlib import import_module
 
@@ -35,6 +36,10 @@ MODELS: dict[str, str] = {
 ANY_RESOLUTION = ("fno", "tfno", "uno")
 
 
+#: A reference in a docstring, and the last part of what it names.
+_ROLE = re.compile(r":\w+:`~?(?:\w+\.)*(\w+)`")
+
+
 def names() -> list[str]:
     """Names of all models, those that installed packages declare among them."""
     return sorted({*MODELS, *own_model.declared()})
@@ -64,6 +69,28 @@ def options(name: str) -> dict[str, object]:
     _, _, *parameters = inspect.signature(builder(name)).parameters.values()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {p.name: p.default for p in parameters if p.kind in named}
+
+
+def described(name: str) -> dict[str, dict[str, object]]:
+    """Options of a model by name: the ``type`` in words, and the ``default``.
+
+    Raises:
+        InputError: as :func:`builder`.
+    """
+    wanted = wanted_types(builder(name))
+    return {
+        key: {"type": words(wanted[key]) if key in wanted else "anything", "default": default}
+        for key, default in options(name).items()
+    }
+
+
+def page(name: str) -> str:
+    """What the model called ``name`` says of itself: its equation, shapes, arguments, source."""
+    build = builder(name)
+    for value in vars(inspect.getmodule(build)).values():
+        if inspect.isclass(value) and value.__name__.lower() == name.replace("_", ""):
+            build = value
+    return _ROLE.sub(r"\1", inspect.getdoc(build) or "")
 
 
 def check(name: str, config: dict[str, object]) -> None:

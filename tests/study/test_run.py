@@ -130,6 +130,10 @@ def test_list_and_describe(command):
     assert "kappa" in described and "m2 s-1" in described
     schema = json.loads(command("describe", "solvers/heat.py", "--json").stdout)
     assert schema["name"] == "heat"
+    model = command("describe", "mgno").stdout
+    assert "arXiv 2310.19809" in model and 'restriction              default "f"' in model
+    options = json.loads(command("describe", "mgno", "--json").stdout)["options"]
+    assert options["width"]["default"] == 24 and "whole number" in options["width"]["type"]
 
 
 def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study, tmp_path):

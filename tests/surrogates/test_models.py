@@ -226,6 +226,12 @@ def test_numbers_may_come_in_any_sequence(grid_samples, step_task):
     )
 
 
+def test_each_says_what_it_is_and_takes(name):
+    page, options = registry.page(name), registry.described(name)
+    assert "Shapes:" in page and "Source:" in page and ":class:" not in page
+    assert {key: option["default"] for key, option in options.items()} == registry.options(name)
+
+
 def test_unknown_models_are_listed(step_task):
     known = ", ".join(sorted(registry.MODELS))
     with pytest.raises(InputError, match=rf"did you mean 'fno'.*known: {known}"):
