@@ -31,7 +31,7 @@ class Run:
     """A run on disk, finished or not.
 
     >>> run = sciml.open_run("runs/quickstart")        # doctest: +SKIP
-    >>> run.predictions["u"].sel(sample=0).plot(col="time")   # doctest: +SKIP
+    >>> run.predictions["u"].isel(sample=0).plot(col="time")   # doctest: +SKIP
     """
 
     directory: RunDirectory

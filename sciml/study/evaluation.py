@@ -93,19 +93,21 @@ def heldout_files(run_dir: Path) -> list[Path]:
 def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> None:
     """Rollouts from the first frames of every held-out simulation, with the truth beside them.
 
-    One file where all lie on one domain at the same times: dims ``(sample, time, …)``, ``u`` and
-    ``u_true``. Else a file a simulation, ``predictions-00003.nc``.
+    One file where all lie on one domain at the same times: dims ``(sample, time, …)``, ``sample`` the
+    numbers of the simulations, ``u`` and ``u_true``. Else a file a simulation,
+    ``predictions-00003.nc``.
     """
     if not surrogate.task.autoregressive:
         return
-    truths = []
+    truths, numbers = [], []
     for path in heldout_files(run.path):
         with xr.open_dataset(path) as ds:
             truths.append(ds.load())
+        numbers.append(int(path.stem.rpartition("-")[2]))
     if truths and all(_stand_together(truths[0], ds) for ds in truths):
         together = xr.concat(
             truths,
-            SAMPLE,
+            xr.DataArray(numbers, dims=SAMPLE, name=SAMPLE, attrs={"long_name": "simulation"}),
             data_vars="all",
             coords="different",
             compat="equals",
@@ -113,7 +115,7 @@ def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> No
             combine_attrs="drop_conflicts",
         )
         truths = [together]
-    for number, truth in enumerate(truths):
+    for number, truth in zip(numbers, truths, strict=False):  # one dataset of them all, or each
         path = run.predictions
         if len(truths) > 1:
             path = path.with_stem(f"{path.stem}-{number:05d}")

@@ -32,5 +32,6 @@ def test_simulations_with_times_of_their_own_keep_them(tmp_path):
         heldout.close(number)
     write_predictions(_Persistence(), run, 2)
     files = sorted(run.path.glob("predictions*.nc"))
+    assert [f.name for f in files] == ["predictions-00001.nc", "predictions-00002.nc"]
     times = [xr.load_dataset(file).time.values for file in files]
     np.testing.assert_allclose(times, [[0.0, 0.1, 0.2], [0.0, 0.2, 0.4]])

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from small_study import one_line
@@ -19,7 +22,7 @@ def finished(tmp_path_factory):
     from small_study import sciml, small_study
 
     folder = tmp_path_factory.mktemp("study")
-    study = small_study()
+    study = small_study(record=True)
     study["training"]["phases"][0]["steps"] = 100_000  # the stream ends before
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     process = sciml("run", folder / "study.yaml", "--out", folder / "run")
@@ -53,9 +56,35 @@ def test_predictions_open_with_plain_xarray(finished):
         assert ds["u"].dims == ("sample", "time", "y", "x")
         assert ds["u"].attrs["units"] == ds["u_true"].attrs["units"] == "K"
         assert ds["x"].attrs["axis"] == "X"
+        planned = json.loads((run / "simulations.json").read_text())
+        held = [p for p in planned if p["role"] == "validation"]
+        assert ds["sample"].values.tolist() == [p["id"] for p in held]
+        assert np.atleast_1d(ds["kappa"]).tolist() == [p["parameters"]["kappa"] for p in held]
         whole = ds["u"].values
     with xr.open_dataset(run / "predictions.nc", chunks={"time": 2}) as ds:
         assert (ds["u"].compute().values == whole).all()
+
+
+def test_the_page_on_analysis_is_true(finished, tmp_path, monkeypatch):
+    """Its blocks one after the other, as in a notebook."""
+    page = (Path(__file__).parents[2] / "docs/analysis.md").read_text()
+    (tmp_path / "runs").mkdir()
+    for name in ("quickstart", "wider"):
+        (tmp_path / "runs" / name).symlink_to(finished[0])
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S):
+        exec(compile(code, "analysis.md", "exec"), names)
+    ds, error = names["ds"], names["error"]
+    assert error.dims == ("run", "sample", "time") and float(error.isel(time=0).max()) < 1e-6
+    assert float(error.isel(time=-1).min()) > 0 and names["useful"].dims == ("time",)
+    assert len(names["hard"]) == ds.sizes["sample"]
+    assert names["kept"].dims == ("time", "wave")
+    np.testing.assert_allclose(names["kept"].isel(time=0), 1.0, rtol=1e-3)
+    assert names["learned"].index[-1] == names["run"].summary["steps"]
+    assert names["slower"].sizes == {"sample": 3} and names["fan"].sizes["time"] == 5
+    assert names["spread"].dims == ("time",)
+    assert float(xr.corr(names["left"], names["frames"].kappa, "sample")) < -0.5
 
 
 def test_held_out_simulations_are_whole_and_were_not_trained_on(finished):
