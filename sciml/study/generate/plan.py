@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,15 +51,17 @@ def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[Planned
     """All runs, split after split.
 
     Each split has draws and seeds of its own: it does not change with the size of another, and its
-    first samples are the same in a quick try and in the whole dataset. A grid is for training; the
-    other splits are then drawn at random, off its points.
+    first samples are the same in a quick try and in the whole dataset. So has each named point: every
+    second set of a Sobol sequence lies in one half of the ranges. A grid is for training; the other
+    splits are then drawn at random, off its points.
 
     Args:
         recipe: of one size.
         simulations: as many samples in all, shared out among the splits, in place of the recipe's.
 
     Raises:
-        InputError: more simulations than the recipe has, or none; a grid that cannot be.
+        InputError: more simulations than the recipe has, or none; a grid that cannot be; runs that
+            would be the same, which a split may not have twice, nor two splits share.
     """
     wanted = recipe.counts if simulations is None else _share(recipe.counts, simulations)
     design, planned = recipe.parameters, []
@@ -68,20 +71,40 @@ def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[Planned
         draws, seeds = stream.spawn(2)
         kind = "random" if design.design == "grid" and split != "train" else design.design
         runs = -(-recipe.counts[split] // recipe.per_run)
-        drawn = draw(kind, design.ranges, runs, draws)
+        turns = range(max(len(names), 1))
+        drawn = [
+            draw(kind, design.ranges, len(range(turn, runs, len(turns))), own)
+            for turn, own in zip(turns, draws.spawn(len(names)) or [draws], strict=True)
+        ]
         for index in range(-(-wanted[split] // recipe.per_run)):
-            point = names[index % len(names)] if names else None
+            turn, place = index % len(turns), index // len(turns)
+            point = names[turn] if names else None
             planned.append(
                 PlannedRun(
                     id=len(planned),
                     split=split,
                     samples=min(recipe.per_run, wanted[split] - index * recipe.per_run),
                     point=point,
-                    parameters={**(design.points[point] if point else {}), **drawn[index]},
+                    parameters={**(design.points[point] if point else {}), **drawn[turn][place]},
                     seed=seed_of(seeds, index) if design.seed else None,
                 )
             )
+    if not design.seed:
+        _refuse_twins(planned)
     return planned
+
+
+def _refuse_twins(planned: Sequence[PlannedRun]) -> None:
+    """Raises :class:`InputError` where two runs without seeds of their own have the same parameters."""
+    seen: dict[str, PlannedRun] = {}
+    for run in planned:
+        first = seen.setdefault(repr(sorted(run.parameters.items())), run)
+        if first is not run:
+            raise InputError(
+                f"runs {first.id} ({first.split}) and {run.id} ({run.split}) would be the same, since "
+                "parameters.seed is false; expected ranges that tell them apart, fewer simulations, or "
+                "seed: true"
+            )
 
 
 def _share(counts: dict[str, int], n: int) -> dict[str, int]:
