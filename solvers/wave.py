@@ -6,9 +6,10 @@ import numpy as np
 
 from sciml.domain import Field, Grid
 from sciml.equations import wave as equation
+from sciml.equations.advection_diffusion import gaussian
 from sciml.errors import InputError
 from sciml.parallel import Decomposition, Halo, SmoothField, Transport, face_means, free_points
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, main, sample_seed
 from sciml.solver.integrators import Integrator
 
 
@@ -91,7 +92,7 @@ class Wave(Program):
         """Wave speed on the block."""
         given = self.given
         if given.medium == "smooth":
-            f = self.random(given.seed + 1, "periodic", block)
+            f = self.random(sample_seed(given.seed, 1), "periodic", block)
         else:
             upper = self.grid.coordinates(0)[block.slices[0]] >= 0.5 * given.length
             f = np.zeros(block.shape) + (upper & (given.medium == "layers"))[:, None]
@@ -108,8 +109,9 @@ class Wave(Program):
             sides, kind = (given.length,) * 2, {"periodic": self.periodic}
             u, _ = equation.standing((y, x), 0.0, given.mode, sides, given.speed, **kind)
             return u, box / max(1, *map(abs, given.mode))
-        square = (y - given.y0) ** 2 + (x - given.x0) ** 2
-        return np.exp(-square / (2.0 * given.width**2)), 2.0 * np.pi * given.width
+        sides = (given.length,) * 2 if self.periodic else None
+        pulse = gaussian((y, x), 0.0, (given.y0, given.x0), given.width, 0.0, sides)
+        return pulse, 2.0 * np.pi * given.width
 
     def random(self, seed, basis, block):
         slope, modes = self.given.slope, self.given.modes

@@ -52,7 +52,7 @@ def test_a_mode_swings_at_its_frequency(simulated, scheme, boundary):
 @pytest.mark.parametrize("medium", ["constant", "layers", "smooth"])
 def test_energy_is_bounded_in_any_medium(simulated, medium, boundary):
     flags = {
-        "shape": (32, 35), "medium": medium, "boundary": boundary, "contrast": 0.5, "width": 0.1,
+        "shape": (32, 35), "medium": medium, "boundary": boundary, "contrast": 0.4, "width": 0.1,
         "x0": 0.4, "seed": 2,
     }  # fmt: skip
     held = []
@@ -106,6 +106,24 @@ def test_a_faster_layer_sends_part_of_a_pulse_back(simulated):
     assert on[np.abs(on).argmax()] == pytest.approx(2 / 3, rel=0.02)
     assert abs(y[np.abs(back).argmax(), 0] - (0.25 - 0.15)) < 0.01
     assert abs(y[400 + np.abs(on).argmax(), 0] - (0.25 + 0.3)) < 0.01
+
+
+def test_the_medium_is_drawn_for_itself(simulated):
+    """With seed + 1 it would be the initial field of the next run."""
+    flags = {"shape": (32, 32), "dt": 1e-3, "steps": 0, "medium": "smooth", "initial": "smooth"}
+    runs = [simulated("wave", seed=seed, **flags)[0][0] for seed in (4, 5)]
+    fields = [f.ravel() for run in runs for f in (np.log(run["c"]), run["u"])]
+    apart = np.corrcoef(fields) - np.eye(4)
+    assert np.abs(apart).max() < 0.5
+
+
+@pytest.mark.parametrize("place", [0.05, 1.0, -3.95])
+def test_a_pulse_goes_round_a_periodic_box(simulated, place):
+    """Wherever it is, it is the pulse in the middle, moved."""
+    flags = {"shape": (40, 40), "dt": 1e-3, "steps": 0}
+    [there], [middle] = (simulated("wave", **flags | {"x0": x0})[0] for x0 in (place, 0.5))
+    moved = np.roll(middle["u"], round((place - 0.5) * 40), axis=1)
+    np.testing.assert_allclose(there["u"], moved, atol=1e-12)
 
 
 def test_unstable_steps_are_refused_and_the_limit_is_one(simulated):
