@@ -65,6 +65,8 @@ class BurgersInviscid(Program):
         given = self.given
         match given.initial:
             case "riemann":
+                # The first cell of a periodic line reaches back over its end.
+                x = x % given.length
                 return np.where(x < given.step_at * given.length, given.left, given.right)
             case "wave":
                 variation = np.sin(2 * np.pi * x / given.length)

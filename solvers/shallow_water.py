@@ -111,6 +111,9 @@ class ShallowWater(Program):
 
         def state(y, x):
             y, x = y - given.y0, x - given.x0
+            if given.boundary == "periodic":
+                # From the nearest image of the center.
+                y, x = (p - given.length * np.round(p / given.length) for p in (y, x))
             match given.initial:
                 case "radial":
                     inside = x * x + y * y < given.radius**2

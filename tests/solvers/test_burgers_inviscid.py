@@ -41,6 +41,15 @@ def test_shocks_and_fans(simulated, left, right):
     assert apart[1] < 0.5 * apart[0] and apart[1] < 0.003, apart
 
 
+@pytest.mark.parametrize("points", [8, 50])
+def test_both_jumps_of_a_periodic_line_are_where_they_should_be(simulated, points):
+    """The first cell lies on both sides of the end: the mean does not depend on the grid."""
+    flags = {"initial": "riemann", "boundary": "periodic", "step_at": 0.5, "steps": 0, "dt": 1e-3}
+    [state], _, _ = simulated("burgers_inviscid", points=points, left=2.0, right=1.0, **flags)
+    assert state["u"].mean() == pytest.approx(1.5, abs=1e-12)
+    assert 1.0 < state["u"][0] < 2.0
+
+
 def test_mass_is_conserved_and_variation_does_not_grow(simulated):
     states, _, _ = simulated("burgers_inviscid", points=128, steps=800, dt=1.5e-3, mean=0.4, seed=2)
     u = np.array([state["u"] for state in states])

@@ -74,6 +74,24 @@ def test_water_is_kept(simulated, boundary):
         assert abs(momentum) < 1e-11 * water[0]
 
 
+@pytest.mark.parametrize("initial", ["radial", "dam", "vortex"])
+def test_the_start_goes_round_a_periodic_square(simulated, initial):
+    """Wherever its center is, it is the one in the middle, moved."""
+    flags = {
+        "shape": (20, 20),
+        "initial": initial,
+        "boundary": "periodic",
+        "radius": 0.3,
+        "steps": 0,
+    }
+    [there], [middle] = (
+        simulated("shallow_water", **flags, x0=x0, y0=y0)[0] for x0, y0 in ((2.25, -2.0), (0, 0))
+    )
+    for name in "huv":
+        moved = np.roll(middle[name], (-8, 9), (0, 1))
+        np.testing.assert_allclose(there[name], moved, atol=1e-12)
+
+
 @pytest.mark.parametrize("boundary", ["periodic", "wall", "open"])
 def test_a_lake_at_rest_stays(simulated, boundary):
     states, _, _ = simulated(
