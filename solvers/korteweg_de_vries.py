@@ -4,6 +4,7 @@ import numpy as np
 
 from sciml.domain import Field
 from sciml.equations import korteweg_de_vries as kdv
+from sciml.errors import InputError
 from sciml.parallel import SmoothField
 from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
 
@@ -36,6 +37,22 @@ class KortewegDeVries(SpectralProgram):
         Option("modes", 4, low=1, help="shortest wave, in waves along the line (smooth)"),
     )
     order_time = orders(SCHEME)
+
+    def __init__(self, given):
+        super().__init__(given)
+        if given.initial != "solitons":
+            return
+        if given.speed == given.slower:
+            raise InputError(
+                f"speed={given.speed:g} and slower={given.slower:g}; expected two speeds"
+            )
+        fastest = max(given.speed, given.slower)
+        if fastest * given.before > 0.5 * given.length:
+            raise InputError(
+                f"before={given.before:g}: a soliton of speed {fastest:g} starts "
+                f"{fastest * given.before:g} behind the middle of a line of {given.length:g}; expected "
+                f"--before {0.5 * given.length / fastest:.3g} or less, or a longer line"
+            )
 
     def linear(self):
         self.to_rate = -3j * self.fourier.k[0]

@@ -39,10 +39,12 @@ def two_solitons(x: Any, time: Any, speeds: tuple[float, float]) -> Any:
     Source: R. Hirota, Phys. Rev. Lett. 27 (1971) 1192.
     """
     k1, k2 = (sqrt(c) for c in speeds)
-    exp = namespace(x).exp
-    e1, e2 = exp(k1 * x - k1**3 * time), exp(k2 * x - k2**3 * time)
-    both = ((k1 - k2) / (k1 + k2)) ** 2 * e1 * e2
-    tau = 1.0 + e1 + e2 + both
+    lib, a, b = namespace(x), k1 * x - k1**3 * time, k2 * x - k2**3 * time
+    # All over the largest of the four, for e^{θ₁+θ₂} is soon too large a number.
+    largest = lib.clip(a, 0.0, None) + lib.clip(b, 0.0, None)
+    e1, e2 = lib.exp(a - largest), lib.exp(b - largest)
+    both = ((k1 - k2) / (k1 + k2)) ** 2 * lib.exp(a + b - largest)
+    tau = lib.exp(-largest) + e1 + e2 + both
     first = (k1 * e1 + k2 * e2 + (k1 + k2) * both) / tau
     second = (k1**2 * e1 + k2**2 * e2 + (k1 + k2) ** 2 * both) / tau
     return 2.0 * (second - first**2)

@@ -1,10 +1,12 @@
 """KdV against its solitons, Kuramoto–Sivashinsky against its growth rates and energy budget."""
 
 import numpy as np
-from programs import march, rates
+import pytest
+from programs import made, march, rates
 
 from sciml.equations import korteweg_de_vries as kdv
 from sciml.equations import kuramoto_sivashinsky as ks
+from sciml.errors import InputError
 
 
 def test_a_soliton_travels_unchanged():
@@ -32,6 +34,33 @@ def test_solitons_solve_the_equation():
         u_x = (u(h, 0) - u(-h, 0)) / (2 * h)
         u_xxx = (u(2 * h, 0) - 2 * u(h, 0) + 2 * u(-h, 0) - u(-2 * h, 0)) / (2 * h**3)
         assert np.abs(u_t + 6 * u(0, 0) * u_x + u_xxx).max() < 1e-2 * np.abs(u_t).max()
+
+
+def test_fast_solitons_far_apart_are_two_and_finite():
+    """Their exponentials alone are larger than any number."""
+    x = np.linspace(-300.0, 300.0, 12001)
+    with np.errstate(all="raise", under="ignore"):
+        u = kdv.two_solitons(x, -2.0, (100.0, 1.0))
+    assert u.max() == pytest.approx(50.0, rel=1e-3)
+    # Each has moved by 2 √c but for what the encounter shifts.
+    assert x[u.argmax()] == pytest.approx(-200.0, abs=0.1)
+    assert u[np.abs(x + 2.0) < 3.0].max() == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"speed": 36.0}, r"starts 36 behind the middle of a line of 40; expected --before 0\.556"),
+        ({"slower": 36.0}, "a soliton of speed 36 starts 36 behind"),
+        ({"slower": 4.0}, "speed=4 and slower=4; expected two speeds"),
+    ],
+)
+def test_solitons_that_are_not_two_on_the_line_are_refused(flags, line):
+    with pytest.raises(InputError, match=line):
+        made("korteweg_de_vries", initial="solitons", **flags)
+    made("korteweg_de_vries", initial="soliton", **flags)
+    longer = {"before": 0.5, "length": 100.0, "slower": 1.0}
+    made("korteweg_de_vries", initial="solitons", **longer | {"speed": 36.0})
 
 
 def test_mass_momentum_and_hamiltonian_are_conserved():
