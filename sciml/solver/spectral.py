@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from sciml.domain import Block, Grid
-from sciml.errors import InputError
+from sciml.errors import DivergedError, InputError
 from sciml.parallel import Fourier, rank_logger
 from sciml.parallel.line_fft import LIBRARIES
 from sciml.solver.declare import Option
@@ -114,9 +114,11 @@ class SpectralProgram(Program):
     def step(self, n: int) -> float:
         try:
             self.integrator.advance(n * self.dt, self.u)
-        finally:
-            self._known = False
-            self._steps += 1
+        except DivergedError:
+            self._leave()
+            raise
+        self._known = False
+        self._steps += 1
         return (n + 1) * self.dt
 
     @final
@@ -130,6 +132,14 @@ class SpectralProgram(Program):
             self.fourier.inverse(u, self._points)
         self._known = False
         return self._points
+
+    def _leave(self) -> None:
+        """Let :meth:`state` say what is not finite without the other ranks, which may be well, and
+        ahead or done already: one such coefficient leaves no point finite."""
+        finite = np.isfinite(self.u.reshape(len(self.u), -1)).all(axis=1)
+        for values, well in zip(self._points, finite, strict=True):
+            values[...] = 0.0 if well else np.nan
+        self._known, self.watch = True, False
 
     def _check_step(self, comm: Any, linear: np.ndarray) -> None:
         """Refuse a step in which waves are carried too far, unless L damps them as fast.

@@ -61,3 +61,37 @@ def test_blow_up_names_rank_field_index_and_step(tmp_path, ranks):
     assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
     assert f"of {ranks}: " in lines[0] and "after step" in lines[0] and "--dt (now 0.5)" in lines[0]
     assert not out.exists() and not list(tmp_path.iterdir())
+
+
+ALONE = """
+import runpy
+import numpy as np
+
+names = runpy.run_path({path!r})
+
+class Alone(names["NavierStokes"]):
+    def nonlinear(self, t, u, out):
+        super().nonlinear(t, u, out)
+        if self.fourier.block.offset[0] and t > {last} * self.dt - 1e-9:
+            out[0, 0, 0] = np.inf
+
+names["main"](Alone)
+"""
+
+
+@pytest.mark.parametrize("last", [20, 40])
+def test_a_rank_that_blows_up_alone_ends_all(tmp_path, last):
+    """In the last stage of a step that is not written: the others go on, or are done already."""
+    (tmp_path / "alone.py").write_text(
+        ALONE.format(path=str(find("solvers/navier_stokes.py")), last=last)
+    )
+    flags = f"--shape 16 16 --steps 40 --every 50 --out {tmp_path / 'out.nc'}"
+    done = subprocess.run(
+        command(tmp_path / "alone.py", 2, flags.split()),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"rank 1 of 2: w is nan at index (8, 0) after step {last}" in done.stderr
