@@ -37,6 +37,7 @@ class ForcedBurgers(Program):
     )
     order_space = 5
     order_time = {"ssp-rk3": 3}
+    time_units = "1"
 
     def __init__(self, given):
         self.given, self.dt = given, given.dt

@@ -36,6 +36,7 @@ class GrayScott(SpectralProgram):
         Option("width", 0.05, low=1e-6, help="of a spot"),
     )
     order_time = orders(SCHEME)
+    time_units = "1"
     low, modes = -1.0, "all"
 
     def linear(self):

@@ -37,6 +37,7 @@ class KortewegDeVries(SpectralProgram):
         Option("modes", 4, low=1, help="shortest wave, in waves along the line (smooth)"),
     )
     order_time = orders(SCHEME)
+    time_units = "1"
 
     def __init__(self, given):
         super().__init__(given)

@@ -36,6 +36,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
         Option("waves", 3, low=1, help="shortest wave of the forcing, in waves on the line"),
     )
     order_time = orders(SCHEME)
+    time_units = "1"
 
     def __init__(self, given):
         super().__init__(given)

@@ -35,6 +35,7 @@ class KuramotoSivashinsky(SpectralProgram):
         Option("mode", 1, low=1, help="waves along the line (wave)"),
     )
     order_time = orders(SCHEME)
+    time_units = "1"
 
     def linear(self):
         self.to_rate = -0.5j * self.fourier.k[0]

@@ -57,6 +57,7 @@ class Lorenz(Program):
     )
     order_space = None
     order_time = orders(SCHEME)
+    time_units = "1"
 
     def __init__(self, given):
         self.given, self.dt = given, given.dt

@@ -119,7 +119,13 @@ class FileSink:
         times = given.steps // given.every + 1
         file.dimensions = {TIME: times, **dict(zip(grid.dims, grid.shape, strict=True))}
         file.create_variable(TIME, (TIME,), "f8")
-        file.variables[TIME].attrs.update({"axis": "T", "long_name": "time", "units": "s"})
+        file.variables[TIME].attrs.update(
+            {
+                "axis": "T",
+                "long_name": "number of the sample" if program.steady else "time",
+                "units": "1" if program.steady else program.time_units,
+            }
+        )
         for axis, dim in enumerate(grid.dims):
             variable = file.create_variable(dim, (dim,), data=grid.coordinates(axis))
             variable.attrs.update(

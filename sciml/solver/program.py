@@ -41,6 +41,8 @@ class Program(ABC):
             draws a new sample (:func:`sciml.solver.sample_seed`) and solves for it, and the time that
             it returns is the sample's number. A run of ``steps`` n gives n + 1 samples; a task on
             them has ``lead: 0``.
+        time_units: of the time that :meth:`step` returns, ``"1"`` if non-dimensional; a sample's number
+            has none.
         order_space: order of the error in the spacing, or ``"spectral"``: faster than any power;
             ``None`` where there is no space.
         order_time: order of the error in the time step, by name of the scheme.
@@ -55,6 +57,7 @@ class Program(ABC):
     common: ClassVar[tuple[Option, ...]] = ()
     static: ClassVar[tuple[Field, ...]] = ()
     steady: ClassVar[bool] = False
+    time_units: ClassVar[str] = "s"
     order_space: ClassVar[int | str | None]
     order_time: ClassVar[Mapping[str, int]]
     deterministic: ClassVar[bool] = True

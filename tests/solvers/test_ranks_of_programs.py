@@ -1,11 +1,13 @@
 """Every program gives the same fields on 1, 2, 3 and 4 ranks."""
 
+import re
 import subprocess
 
 import numpy as np
 import pytest
 import xarray as xr
 from cases import CASES, TOLERANCE, TOLERANCES
+from programs import load
 
 from sciml.share import find
 from sciml.solver.mpirun import command, environment
@@ -73,6 +75,15 @@ def test_a_case_shows_something(runs, case):
         if "time" in field.dims
     ]
     assert any(moved)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_time_is_in_seconds_where_fields_and_parameters_are(runs, case):
+    one = runs[case, 1]
+    rest = [v.attrs["units"].split() for n, v in one.variables.items() if n not in one.dims]
+    seconds = any(re.fullmatch(r"s(-?\d)?", word) for words in rest for word in words)
+    steady = load(CASES[case][0]).steady
+    assert one.time.attrs["units"] == ("s" if seconds and not steady else "1")
 
 
 def test_every_program_has_a_case():
