@@ -12,10 +12,9 @@ from sciml.parallel import (
     GaussianField,
     LaplacianPower,
     Multigrid,
-    SquaredExponential,
     Sum,
 )
-from sciml.solver import Option, Parameter, Program, main, sample_seed
+from sciml.solver import Option, Parameter, Program, main, sample_seed, stationary_field
 
 #: What ``rough`` fixes, and the largest ratio of two phases that is solved in a few iterations.
 ROUGH = {"high": 12.0, "low": 2.0, "tau": 5.0, "alpha": 2.0}
@@ -133,17 +132,13 @@ class Darcy(Program):
             octave = 2.0 ** np.arange(OCTAVES)
             frequencies = np.random.default_rng(seed).uniform(octave, 1.5 * octave)
             return darcy.multiscale(x, y, frequencies)
+        if given.coefficient == "smooth":
+            g = stationary_field(seed, 2, given.length, modes=given.modes)
+            return np.exp(given.contrast * g.on(self.grid, self.block))
         # With its mean, every eighth sample would have one phase alone; published ones have both.
-        smooth, kind = given.coefficient == "smooth", {"modes": given.modes, "boundary": "neumann"}
-        if smooth:
-            covariance = SquaredExponential(1.0, given.length)
-        else:
-            covariance = LaplacianPower(1.0, given.tau, given.alpha)
-        field = GaussianField(seed, 2, covariance, drop_mean=not smooth, **kind)
-        g = field.on(self.grid, self.block)
-        if smooth:
-            return np.exp(given.contrast * g)
-        return darcy.two_phase(g, given.high, given.low)
+        kind = {"modes": given.modes, "boundary": "neumann", "drop_mean": True}
+        g = GaussianField(seed, 2, LaplacianPower(1.0, given.tau, given.alpha), **kind)
+        return darcy.two_phase(g.on(self.grid, self.block), given.high, given.low)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from sciml.solver.declare import Option, Parameter
 from sciml.solver.driven import DrivenProgram
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
-from sciml.solver.random_input import RandomInput, input_parameters
+from sciml.solver.random_input import RandomInput, input_parameters, stationary_field
 from sciml.solver.run import main
 from sciml.solver.sampling import sample_seed
 from sciml.solver.spectral import SpectralProgram, orders, scheme_option
@@ -25,5 +25,6 @@ __all__ = [
     "orders",
     "sample_seed",
     "scheme_option",
+    "stationary_field",
     "trajectory_options",
 ]

@@ -1,4 +1,4 @@
-"""Random input functions of one variable, for samples of an operator."""
+"""Stationary random fields, and random input functions of one variable, for samples of an operator."""
 
 from __future__ import annotations
 
@@ -36,13 +36,42 @@ def input_parameters(units: str, along: str) -> tuple[Parameter, ...]:
     )
 
 
+def stationary_field(
+    seed: int, ndim: int, length: float, *, side: float = 1.0, modes: int = MOST
+) -> GaussianField:
+    """g ~ N(0, exp(−|x − x'|² / 2 length²)) on a part of all of space: a box without conditions at its
+    walls. Between Neumann walls its variance would be twice as large there, four times at corners.
+
+    A Fourier series with all modes that double precision can show, on a box so long that its ends do not
+    feel each other; the same function for a seed at any resolution.
+
+    Args:
+        seed: whole number ≥ 0.
+        ndim: 1 to 3.
+        length: correlation length, in the unit of ``side``.
+        side: of the box, along each axis.
+        modes: shortest wave in half waves along a side, if longer ones shall do.
+    """
+    period, enough = _series(length, side)
+    return GaussianField(
+        seed, ndim, SquaredExponential(1.0, length), modes=min(enough, -(-modes * period // 2)),
+        boundary="open", sides=side, period=period,
+    )  # fmt: skip
+
+
+def _series(length: float, side: float) -> tuple[int, int]:
+    """Sides after which the series repeats, and its modes: a power of two wastes no draws."""
+    period = 1 + ceil(APART * length / side)
+    modes = ceil(SHORTEST / length * period * side / (2.0 * pi))
+    return period, 1 << (modes - 1).bit_length()
+
+
 class RandomInput:
     """u = mean + amplitude · g, with g ~ N(0, exp(−|t − t'|² / 2 length²)) and open ends.
 
     The default, amplitude 1 and length 0.2 on [0, 1], is the Gaussian random field (RBF kernel) of
-    DeepONet's data. g is a Fourier series (:class:`sciml.parallel.GaussianField`) with all modes that
-    double precision can show, on a box so long that its two ends do not feel each other; it is known
-    at every point, and the same function for a seed at any resolution.
+    DeepONet's data. g is a :func:`stationary_field`: it is known at every point, and the same function
+    for a seed at any resolution.
 
     Args:
         given: ``amplitude``, ``mean`` and ``length``; see :func:`input_parameters`.
@@ -58,23 +87,17 @@ class RandomInput:
         self._grid, self._mean, self._amplitude = grid, given.mean, given.amplitude
         ((low, high),) = grid.extent
         self._side = high - low
-        self._covariance = SquaredExponential(1.0, given.length)
-        self._period = 1 + ceil(APART * given.length / self._side)
-        # A power of two wastes no draws.
-        modes = ceil(SHORTEST / given.length * self._period * self._side / (2.0 * pi))
-        self._modes = 1 << (modes - 1).bit_length()
-        if self._modes > MOST:
+        self._length = given.length
+        _, modes = _series(given.length, self._side)
+        if modes > MOST:
             raise InputError(
-                f"length={given.length:g} on a span of {self._side:g} needs {self._modes} modes; "
-                f"expected {MOST} at most: raise --length or shorten the span"
+                f"length={given.length:g} on a span of {self._side:g} needs {modes} modes; expected "
+                f"{MOST} at most: raise --length or shorten the span"
             )
 
     def __call__(self, seed: int) -> np.ndarray:
         """The function of one seed at the points of the grid."""
         if self._amplitude == 0.0:
             return np.full(self._grid.shape, self._mean)
-        g = GaussianField(
-            seed, 1, self._covariance, modes=self._modes, boundary="open",
-            sides=self._side, period=self._period,
-        ).on(self._grid)  # fmt: skip
+        g = stationary_field(seed, 1, self._length, side=self._side).on(self._grid)
         return self._mean + self._amplitude * g

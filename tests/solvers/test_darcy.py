@@ -60,6 +60,23 @@ def test_both_phases_are_in_every_sample():
     assert 0.04 < shares.std() < 0.08 and shares.min() > 0.2 and shares.max() < 0.8
 
 
+@pytest.mark.parametrize("length", [0.2, 0.5])
+def test_the_smooth_coefficient_has_its_covariance_everywhere(length):
+    """At walls and corners too: between Neumann walls the variance would be 2 and 4 there."""
+    run = started("darcy", f"--shape 9 9 --coefficient smooth --contrast 0.5 --length {length}")
+    g = np.array([np.log(run.coefficient(n)) / 0.5 for n in range(400)])
+    places = np.array([(0, 0), (0, 4), (8, 8), (4, 0), (4, 4), (1, 1)])
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1) / 8.0
+    wanted = np.exp(-(apart**2) / (2.0 * length**2))
+    np.testing.assert_allclose(np.cov(g[:, places[:, 0], places[:, 1]].T), wanted, atol=0.25)
+    few, many = (
+        started("darcy", f"--shape 9 9 --coefficient smooth --length {length} --modes {modes}")
+        for modes in (4, 128)
+    )
+    rough = [np.abs(np.diff(np.log(run.coefficient(0)), axis=0)).mean() for run in (few, many)]
+    assert rough[0] < rough[1] or length == 0.5
+
+
 @pytest.mark.parametrize("coefficient", ["smooth", "thresholded", "rough", "multiscale"])
 def test_frames_are_samples_of_their_own(coefficient):
     words = f"--shape 40 36 --coefficient {coefficient} --seed 4"
