@@ -315,6 +315,10 @@ def test_a_scheduler_runs_them_too(write, tmp_path):
             "heat has no field 'w'",
         ),
         (
+            ["recipe.yaml", "--out", "f.nc", "--set", "solver.send.coarsen=3"],
+            "coarsen=3 does not divide a periodic axis of 16 points",
+        ),
+        (
             ["recipe.yaml", "--out", "f.nc", "--set", "solver.options.dt=1.0"],
             "solver at kappa=0.05: heat ended with code 2: heat: error: dt=1 s exceeds",
         ),

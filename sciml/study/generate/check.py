@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sciml.domain.dataset import domain_of
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
+from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulate
 from sciml.study.generate.recipe import Recipe
 
@@ -44,7 +46,10 @@ def check(recipe: Recipe) -> Description:
             )
     for values in _corners(recipe):
         try:
-            simulate(description.path, **recipe.solver.options | values | {"steps": 0})
+            start = simulate(description.path, **recipe.solver.options | values | {"steps": 0})
+            if recipe.solver.send.coarsen > 1:
+                kept = SendPolicy(coarsen=recipe.solver.send.coarsen)
+                kept.domain(domain_of(start, [field.name for field in description.fields]))
         except ScimlError as error:
             at = ", ".join(f"{name}={value}" for name, value in values.items())
             raise InputError(f"solver at {at or 'its options'}: {error}") from error
