@@ -42,6 +42,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
         super().__init__(given)
         if given.alpha > 0.0 and given.beta == given.gamma == 0.0:
             raise InputError("beta=0 and gamma=0 make shocks; take forced_burgers.py for them")
+        self.check_waves("waves", given.waves)
         self.forcing = equation.Forcing.draw(given.seed, given.length, most=given.waves)
 
     def linear(self):

@@ -37,6 +37,11 @@ class KuramotoSivashinsky(SpectralProgram):
     order_time = orders(SCHEME)
     time_units = "1"
 
+    def __init__(self, given):
+        super().__init__(given)
+        if given.initial == "wave":
+            self.check_waves("mode", given.mode)
+
     def linear(self):
         self.to_rate = -0.5j * self.fourier.k[0]
         return ks.growth_rate(self.fourier.k[0], self.given.nu)

@@ -46,6 +46,13 @@ class NavierStokes(SpectralProgram):
     order_time = orders(SCHEME)
     units = "m"
 
+    def __init__(self, given):
+        super().__init__(given)
+        if given.initial == "vortices":
+            self.check_waves("waves", given.waves)
+        elif given.forcing == "kolmogorov":
+            self.check_waves("waves", given.waves, 0)
+
     def linear(self):
         f = self.fourier
         ky, kx = f.k

@@ -76,6 +76,26 @@ class SpectralProgram(Program):
         """Largest speed at which N carries anything at the start, on this rank; 0 if nothing."""
 
     @final
+    def check_waves(self, name: str, waves: int, *axes: int) -> None:
+        """Refuse a field of so many waves along a side that none of the modes kept holds it.
+
+        Args:
+            name: of the option that says how many.
+            waves: along each side.
+            axes: along which they go; all by default.
+
+        Raises:
+            InputError: more waves than modes along one of them.
+        """
+        part = 2 if self.modes == "all" else 3
+        points = min(self.grid.shape[axis] for axis in axes or range(self.grid.ndim))
+        if waves > (most := (points - 1) // part):
+            raise InputError(
+                f"{name}={waves}: {points} points along a side carry {most} waves; lower --{name}, or "
+                f"take {part * waves + 1} points or more"
+            )
+
+    @final
     def domain(self) -> Grid:
         return self.grid
 

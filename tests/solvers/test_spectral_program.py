@@ -26,6 +26,23 @@ def test_a_step_that_is_too_long_is_refused_with_the_limit(simulated, program, f
     simulated(program, **{**flags, "dt": 0.95 * limit}, steps=20)
 
 
+@pytest.mark.parametrize(
+    ("program", "flags", "name", "most"),
+    [
+        ("kuramoto_sivashinsky", {"shape": (64,), "initial": "wave"}, "mode", 21),
+        ("korteweg_de_vries_burgers", {"shape": (20,)}, "waves", 6),
+        ("navier_stokes", {"shape": (30, 12), "initial": "vortices", "dt": 1e-3}, "waves", 3),
+        ("navier_stokes", {"shape": (30, 12), "forcing": "kolmogorov"}, "waves", 9),
+    ],
+)
+def test_waves_that_the_grid_does_not_carry_are_refused(simulated, program, flags, name, most):
+    """Truncated, they would leave a field of rounding errors, or no force."""
+    with pytest.raises(InputError, match=rf"{name}={most + 1}: .* carry {most} waves"):
+        simulated(program, **flags, **{name: most + 1}, steps=0)
+    _, _, run = simulated(program, **flags, **{name: most}, steps=0)
+    assert abs(run.u).max() > 1e-3
+
+
 def test_the_limit_is_the_same_on_any_number_of_ranks():
     """Also where the rank that has the shortest waves does not have the fastest flow."""
     flags = {"shape": (24, 24), "nu": 1e-6, "amplitude": 30.0, "seed": 4, "dt": 1.0, "steps": 0}
