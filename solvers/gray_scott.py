@@ -14,8 +14,8 @@ class GrayScott(SpectralProgram):
     ∂u/∂t = δ_u ∇²u − u v² + F (1 − u), ∂v/∂t = δ_v ∇²v + u v² − (F + k) v. Fields: u, v (y, x).
     Starts from (u, v) = (1, 0) with Gaussian spots in which v reacts. Defaults as in The Well, on
     [−1, 1]². Six patterns (F, k): gliders .014 .054, bubbles .098 .057, maze .029 .057, worms .058
-    .065, spirals .018 .051, spots .030 .062; they take some thousand units of time to form. The
-    product is cubic: the 2/3 rule leaves a little aliasing, unseen where fronts are resolved.
+    .065, spirals .018 .051, spots .030 .062; they take some thousand units of time to form. All modes
+    are kept: the product leaves a little aliasing, unseen where fronts are resolved.
     """
 
     name = "gray-scott"

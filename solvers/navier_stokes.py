@@ -18,7 +18,7 @@ class NavierStokes(SpectralProgram):
     the authors' generator of the published data (their paper prints 7^{3/2}, which is its σ).
     Decaying turbulence: ``forcing=none`` with τ of 2π times the wave number that holds most energy
     and α = 4 or so. ``initial=vortices`` are those of Taylor and Green. The step is limited by
-    advection: about dt < 1.5 h / max|u| with etdrk4.
+    advection: about dt < 0.95 h / max|u| with etdrk4.
     """
 
     name = "navier-stokes"

@@ -26,7 +26,8 @@ class LaplacianPower:
     """C = σ² (−Δ + τ²)^(−α), eigenvalues S(κ) = σ² (κ² + τ²)^(−α).
 
     The inputs of the Fourier neural operator's studies are, on the unit box: Burgers σ² = 625, τ = 5,
-    α = 2; Navier–Stokes σ² = 7^(3/2), τ = 7, α = 5/2; Darcy flow σ² = 1, τ = 3, α = 2 (Neumann).
+    α = 2; Navier–Stokes σ² = 7³ (7^(3/2) in the paper), τ = 7, α = 5/2; Darcy flow σ² = 1, τ = 3, α = 2
+    (Neumann).
 
     Args:
         variance: σ², factor of the operator; it is not the variance of the field.
