@@ -124,6 +124,7 @@ def test_first_and_last_state_or_the_last_alone(write, tmp_path, keep, shape, ti
     recipe = write(keep=keep, solver=solver, splits={"train": 2})
     with xr.open_dataset(sciml.generate(recipe, tmp_path / "f.nc")) as ds:
         assert ds.u.shape == shape
+        assert list(ds.data_vars) == ["u"] and ds.time.attrs["units"] == "s"
         np.testing.assert_allclose(ds.time, times)
         alone = sciml.simulate(
             "solvers/heat.py",

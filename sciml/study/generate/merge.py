@@ -147,10 +147,11 @@ class _Writer:
         scalars = [n for n, v in part.variables.items() if not v.dimensions]
         self._scalars = {name: [] for name in scalars}
         self._notes = {name: dict(part.variables[name].attrs) for name in scalars}
-        if recipe.keep == "last":
+        alone = [TIME] if recipe.keep == "last" else []
+        if alone:
             self._add_end(part)
         columns = self._columns()
-        coordinates = " ".join([*(c for c in columns if c != SAMPLE), *scalars])
+        coordinates = " ".join([*(c for c in columns if c != SAMPLE), *scalars, *alone])
         for name, values in columns.items():
             text = isinstance(values[0], str)
             made = file.create_variable(
