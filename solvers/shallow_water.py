@@ -106,7 +106,7 @@ class ShallowWater(Program):
         given = self.given
         if given.initial == "smooth":
             f = SmoothField(given.seed, 2, slope=given.slope, modes=given.modes)
-            h = given.depth * (1.0 + given.amplitude * f.on(self.grid, block))
+            h = given.depth * (1.0 + given.amplitude * f.on(self.grid, block, cells=True))
             return np.stack([h, 0.0 * h, 0.0 * h])
 
         def state(y, x):

@@ -69,13 +69,21 @@ class SmoothField:
             for at in found
         }
 
-    def on(self, grid: Grid, block: Block | None = None) -> np.ndarray:
-        """Values on a block of a grid (the whole grid without one); shape ``block.shape``."""
+    def on(self, grid: Grid, block: Block | None = None, *, cells: bool = False) -> np.ndarray:
+        """Values on a block of a grid (the whole grid without one); shape ``block.shape``.
+
+        Args:
+            grid, block: where.
+            cells: whether points are centers of cells that fill the box, and values means over them:
+                the outermost centers of an axis that is not periodic then lie inside of the box.
+        """
         values = self._coefficients
         k = np.arange(-self._modes, self._modes + 1)
-        for axis, x in enumerate(_fractions(grid, block)):
+        for axis, x in enumerate(_fractions(grid, block, cells)):
             angles = np.outer(x, k) * pi
             waves = np.exp(2j * angles) if self._periodic else np.sin(angles)
+            if cells:
+                waves *= np.sinc((1.0 if self._periodic else 0.5) * k / grid.shape[axis])
             values = np.moveaxis(np.tensordot(waves, values, (1, axis)), 0, axis)
         return np.ascontiguousarray(values.real)
 
@@ -162,11 +170,15 @@ _INSIDE: dict[str, Callable[[list[np.ndarray], np.ndarray], np.ndarray]] = {
 }
 
 
-def _fractions(grid: Grid, block: Block | None) -> list[np.ndarray]:
+def _fractions(grid: Grid, block: Block | None, cells: bool = False) -> list[np.ndarray]:
     """Positions of a block along each axis, 0 to 1, cut from those of the grid: bitwise the same
     on any number of ranks."""
     slices = block.slices if block is not None else (slice(None),) * grid.ndim
-    return [
-        ((grid.coordinates(axis) - low) / (high - low))[slices[axis]]
-        for axis, (low, high) in enumerate(grid.extent)
-    ]
+    fractions = []
+    for axis, (n, (low, high)) in enumerate(zip(grid.shape, grid.extent, strict=True)):
+        if cells and grid.boundary[axis] != "periodic":
+            whole = (np.arange(n) + 0.5) / n
+        else:
+            whole = (grid.coordinates(axis) - low) / (high - low)
+        fractions.append(whole[slices[axis]])
+    return fractions

@@ -35,6 +35,17 @@ def test_any_ranks_and_any_resolution_see_one_field(kind, ndim):
     assert np.abs(FIELDS[kind](4, ndim).on(fine) - whole).max() > 0.1
 
 
+@pytest.mark.parametrize("basis", ["periodic", "sine"])
+def test_means_over_cells_are_those_of_finer_cells(basis):
+    field = SmoothField(3, 2, basis=basis)
+    fine, coarse = (field.on(grid(n, boundary="open"), cells=True) for n in (48, 12))
+    np.testing.assert_allclose(fine.reshape(12, 4, 12, 4).mean((1, 3)), coarse, atol=1e-13)
+    # Points of a periodic axis are centers of cells as they are.
+    many = SmoothField(3, 1).on(grid(4000, 1)).reshape(8, 500)
+    around = np.roll(many.ravel(), 250).reshape(8, 500).mean(1)
+    np.testing.assert_allclose(SmoothField(3, 1).on(grid(8, 1), cells=True), around, atol=0.02)
+
+
 def test_smooth_fields_have_unit_size():
     f = SmoothField(0, 2).on(grid(64))
     assert abs(f.mean()) < 1e-13 and np.sqrt((f**2).mean()) == pytest.approx(1.0)

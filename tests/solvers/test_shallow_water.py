@@ -92,6 +92,19 @@ def test_the_start_goes_round_a_periodic_square(simulated, initial):
         np.testing.assert_allclose(there[name], moved, atol=1e-12)
 
 
+@pytest.mark.parametrize("boundary", ["wall", "open"])
+def test_a_smooth_start_is_the_same_water_on_any_grid(simulated, boundary):
+    """Depths are means over cells that fill the square: those of four cells are that of one twice as
+    large."""
+    flags = {"initial": "smooth", "boundary": boundary, "steps": 0, "seed": 3}
+    [fine], [coarse] = (
+        simulated("shallow_water", shape=shape, **flags)[0] for shape in ((24, 32), (12, 16))
+    )
+    means = fine["h"].reshape(12, 2, 16, 2).mean((1, 3))
+    np.testing.assert_allclose(means, coarse["h"], rtol=1e-13)
+    assert np.ptp(coarse["h"]) > 0.2
+
+
 @pytest.mark.parametrize("boundary", ["periodic", "wall", "open"])
 def test_a_lake_at_rest_stays(simulated, boundary):
     states, _, _ = simulated(
