@@ -1,7 +1,14 @@
-"""Programs marched on one rank without MPI."""
+"""Programs marched on one rank without MPI; how examples are drawn."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 from programs import run_program
+
+# No property depends on how fast the machine is, and the same examples come each time: those of
+# pytest --hypothesis-profile=search are new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

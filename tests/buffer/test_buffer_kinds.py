@@ -71,7 +71,7 @@ def play(buffer, n, history):
 
 @KIND
 @given(histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_lost_nothing_doubled_capacity_kept(kind, case):
     capacity, watermark, n, history = case
     buffer = make(kind, capacity, watermark, seed=1)
@@ -102,7 +102,7 @@ def test_nothing_lost_nothing_doubled_capacity_kept(kind, case):
 
 @KIND
 @given(histories(), st.integers(0, 80))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_resumed_buffer_draws_the_same(kind, case, cut):
     capacity, watermark, n, history = case
     first = make(kind, capacity, watermark, seed=3)

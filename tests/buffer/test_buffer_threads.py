@@ -40,7 +40,7 @@ def join(*threads):
     st.floats(0, 1),
     st.lists(st.integers(0, 40), min_size=1, max_size=3),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_deadlock_and_nothing_lost(kind, capacity, watermark, batch, lengths):
     """Any sizes, any number of producers; they may all end before the watermark is reached."""
     watermark, batch = (1 + round(part * (capacity - 1)) for part in (watermark, batch))

@@ -46,7 +46,7 @@ def test_fields_round_trip():
         lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, min_side=0))
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_array_round_trip(array):
     for given_ in (array, array.T):
         back = unpack_array(through_msgpack(pack_array(given_)))

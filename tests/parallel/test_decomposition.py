@@ -14,7 +14,7 @@ def grid(shape, boundary="periodic"):
     return Grid(shape, ((0.0, 1.0),) * len(shape), (boundary,) * len(shape))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.lists(st.integers(8, 20), min_size=1, max_size=3).map(tuple),
     ranks=st.integers(1, 8),

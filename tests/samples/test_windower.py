@@ -49,7 +49,7 @@ def origins(task, n):
 
 
 @given(tasks(), st.integers(0, 14).flatmap(lambda n: st.permutations(range(n))))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_each_window_once_in_any_order(task, order):
     windower = Windower(task)
     windower.open(simulation())
@@ -72,7 +72,7 @@ def test_each_window_once_in_any_order(task, order):
 
 
 @given(tasks())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_memory_stays_bounded_in_order(task):
     windower = Windower(task)
     windower.open(simulation())
@@ -101,7 +101,7 @@ def test_storage_goes_with_the_last_window():
     st.permutations(range(12)),
     st.integers(0, 12),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_cut_keeps_attempts_apart(task, order, at):
     """Windows join frames from one side of the cut only, and nothing waits for the other side."""
     windower = Windower(task)
@@ -126,7 +126,7 @@ def test_a_cut_keeps_attempts_apart(task, order, at):
 
 
 @given(tasks(), st.permutations(range(12)), st.integers(0, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_resumed_windower_cuts_the_rest(task, order, at):
     first = Windower(task)
     first.open(simulation())

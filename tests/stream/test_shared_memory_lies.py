@@ -198,7 +198,7 @@ def test_offers_that_lie_are_declined(peer, tmp_path):
         os.close(fd)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.binary(max_size=40)

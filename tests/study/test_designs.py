@@ -55,7 +55,7 @@ def test_inside_the_ranges_and_repeatable(design):
 
 @pytest.mark.parametrize("design", SEQUENCES)
 @given(st.integers(0, 40), st.integers(0, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_first_draws_stay_when_the_study_grows(design, few, more):
     few, more = sorted((few, more))
     assert draw(design, RANGES, more, seed=3)[:few] == draw(design, RANGES, few, seed=3)
@@ -124,7 +124,7 @@ def test_a_grid_that_does_not_come_out_even_is_refused(fixed, n, nearest):
 
 
 @given(st.integers(1, 60), st.integers(0, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_validation_is_spread_and_training_comes_first(train, validation):
     planned = plan(study(train, validation))
     assert [p.id for p in planned] == list(range(train + validation))
