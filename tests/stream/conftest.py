@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE, wait_until
 
 from sciml.domain import Field, Grid
 from sciml.domain.block import Block
@@ -35,7 +36,7 @@ class Solver(threading.Thread):
                 low, high = edges[self.rank], edges[self.rank + 1]
                 block = Block((low, *[0] * (len(shape) - 1)), (high - low, *shape[1:]))
             where = block.slices if block else ...
-            options = {"timeout": 15.0, "patience": 20.0, **self.options}
+            options = {"timeout": PATIENCE, "patience": PATIENCE, **self.options}
             with connect(
                 self.simulation, block, self.rank, self.ranks, endpoint=self.run_dir, **options
             ) as client:
@@ -70,7 +71,7 @@ def check(simulation, frame):
         np.testing.assert_array_equal(array, value(simulation, frame.step, field))
 
 
-def drain(server, until, timeout=15.0):
+def drain(server, until, timeout=PATIENCE):
     """Events up to the one for which ``until`` holds."""
     events = []
     deadline = time.monotonic() + timeout
@@ -135,7 +136,7 @@ def solve(tmp_path):
     return start
 
 
-def finish(threads, timeout=15.0):
+def finish(threads, timeout=PATIENCE):
     """Join ranks and pass on what they raised."""
     for thread in threads:
         thread.join(timeout)
@@ -178,8 +179,5 @@ def mapped_slots():
 def no_slots_stay():
     before, shm = len(slot_files()), set(os.listdir("/dev/shm"))
     yield
-    deadline = time.monotonic() + 5.0
-    while (len(slot_files()) > before or mapped_slots()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(slot_files()) <= before and not mapped_slots()
+    wait_until(lambda: len(slot_files()) <= before and not mapped_slots())
     assert not [name for name in set(os.listdir("/dev/shm")) - shm if "sciml-slots" in name]

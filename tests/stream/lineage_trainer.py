@@ -39,7 +39,8 @@ def main(run_dir: Path, simulations: int) -> None:
                 save()
         elif isinstance(event, Closed):
             closed.add(event.simulation_id)
-    server.events.get(timeout=0.0)
+    # The last rank hears that it may go before a kill can come that leaves nobody to say so.
+    server.events.get(timeout=0.2)
     save()
     (run_dir / "frames.json").write_text(json.dumps(server.ledger.frames()))
     server.stop()

@@ -19,13 +19,15 @@ SHAPE = (128, 128)
 def main(run_dir: str, steps: int, attempt: int, pause: float, hang: int = -1) -> None:
     domain = Grid(SHAPE, ((0.0, 1.0),) * 2, ("periodic",) * 2)
     simulation = Simulation(0, domain, (Field("u"),), {"kappa": 1.0})
-    with connect(simulation, endpoint=run_dir, attempt=attempt, patience=20.0) as client:
+    with connect(
+        simulation, endpoint=run_dir, attempt=attempt, timeout=100.0, patience=100.0
+    ) as client:
         for step in range(steps):
             u = np.full(SHAPE, step, np.float32)
             if step == hang:
                 assert client._slots.accepted and client._slots.fill([u]) is not None
                 print("hangs", flush=True)
-                time.sleep(60.0)
+                time.sleep(600.0)
             client.send(step, 0.1 * step, u=u)
             time.sleep(pause)
 

@@ -2,6 +2,7 @@ import json
 import stat
 
 import pytest
+from patience import PATIENCE
 
 from sciml.errors import InputError, StreamError
 from sciml.stream import ControlClient, Server, connect
@@ -72,7 +73,7 @@ def test_wrong_client_key_is_let_in_nowhere(serve, grid_simulation, tmp_path):
         tmp_path / "mixed"
     )
     with pytest.raises(StreamError, match="does not know the key"):
-        connect(grid_simulation(), endpoint=tmp_path / "mixed", timeout=5.0)
+        connect(grid_simulation(), endpoint=tmp_path / "mixed", timeout=PATIENCE)
     assert server.status()["refused_keys"] >= 1
 
 
@@ -92,11 +93,11 @@ def test_control_is_seen_once_and_answered(serve):
     server.set_status({"state": "training", "step": 3})
     client = ControlClient(server.run_dir)
     for _ in range(3):
-        assert client.exchange({"done": False})["step"] == 3
-    assert server.events.get(timeout=5.0).message == {"done": False}
+        assert client.exchange({"done": False}, PATIENCE)["step"] == 3
+    assert server.events.get(timeout=PATIENCE).message == {"done": False}
     assert server.events.get(timeout=0.0) is None
-    client.exchange({"done": True})
-    assert server.events.get(timeout=5.0).message == {"done": True}
+    client.exchange({"done": True}, PATIENCE)
+    assert server.events.get(timeout=PATIENCE).message == {"done": True}
     server.stop()
     with pytest.raises(StreamError, match="no answer"):
         client.exchange({"done": True}, timeout=0.3)

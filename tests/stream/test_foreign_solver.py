@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from patience import PATIENCE
 
 from sciml.stream import Arrived, Closed
 
@@ -19,7 +20,7 @@ def test_the_example_streams_with_three_calls(serve, tools):
         text=True,
     )
     events = tools.drain(server, lambda e: isinstance(e, Closed))
-    assert run.wait(10) == 0, run.stderr.read()
+    assert run.wait(PATIENCE) == 0, run.stderr.read()
     run.stderr.close()
     assert events[0].simulation.id == 7 and events[0].simulation.parameters == {"speed": 0.5}
     fields = [e.frame.fields["u"] for e in events if isinstance(e, Arrived)]

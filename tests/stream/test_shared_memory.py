@@ -4,11 +4,11 @@ import errno
 import os
 import random
 import threading
-import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from patience import standing, wait_until
 
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
@@ -164,8 +164,8 @@ def test_a_slow_trainer_slows_a_rank_with_slots(serve, solve, grid_simulation, t
     server = serve(queue_limit=limit)
     simulation = grid_simulation(shape=(128, 128))
     threads = solve(simulation, range(200))
-    time.sleep(0.5)
-    assert threads[0].sent * (64 << 10) <= 3 * limit + 2 * (512 << 10)
+    wait_until(lambda: server.status()["ranks_waiting"] == 1)
+    assert standing(lambda: threads[0].sent) * (64 << 10) <= 3 * limit + 2 * (512 << 10)
     assert server.status()["ranks_waiting"] == 1
     events = tools.drain(server, until_closed(1))
     tools.finish(threads)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE, wait_until
 
 from sciml.domain import Field
 from sciml.stream import Arrived, Closed
@@ -58,13 +59,11 @@ def test_rank_killed_with_a_slot_in_its_hand(serve, start, tools):
     assert server.status()["slot_ranks"] == 1
     rank.kill()
     rank.wait()
-    deadline = time.monotonic() + 8.0
-    while server.status()["slot_ranks"]:  # the memory of the dead is let go of
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # The memory of the dead is let go of.
+    wait_until(lambda: server.status()["slot_ranks"] == 0)
     again = start(RANK, server.run_dir, 60, 2, 0.0)
     events = tools.drain(server, until_closed(1))
-    assert again.wait(10.0) == 0
+    assert again.wait(PATIENCE) == 0
     frames = [e.frame for e in events if isinstance(e, Arrived)]
     assert [f.step for f in frames] == list(range(60))
     assert all((f.fields["u"] == f.step).all() for f in frames)
@@ -79,15 +78,13 @@ def test_ranks_killed_at_any_moment(serve, start, tools):
     server = serve()
     for attempt in range(1, 4):
         rank = start(RANK, server.run_dir, 400, attempt, 0.002)
-        deadline = time.monotonic() + 10.0
-        while server.status()["slot_ranks"] == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda r=rank: server.status()["slot_ranks"] or r.poll() is not None)
         time.sleep(0.3 * draw.random())
         rank.kill()
         rank.wait()
     rank = start(RANK, server.run_dir, 400, 4, 0.0)
     events = tools.drain(server, until_closed(1))
-    assert rank.wait(10.0) == 0
+    assert rank.wait(PATIENCE) == 0
     assert sorted(tools.steps_of(events)) == list(range(400))
     counts = server.ledger.frames()
     assert counts["lost"] == counts["doubled"] == 0 and server.status()["slot_blocks"] >= 400
@@ -100,10 +97,7 @@ def test_trainer_killed_and_back_reads_the_slots_again(
     run_dir.mkdir()
 
     trainer = start(TRAINER, run_dir, 1)
-    deadline = time.monotonic() + 10.0
-    while not (run_dir / "endpoint.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((run_dir / "endpoint.json").exists)
     simulation = grid_simulation(0, SHAPE)
     threads = solve(simulation, range(300), ranks=2, pause=0.003)
     for _ in range(2):
@@ -111,7 +105,7 @@ def test_trainer_killed_and_back_reads_the_slots_again(
         trainer.kill()
         trainer.wait()
         trainer = start(TRAINER, run_dir, 1)
-    assert trainer.wait(timeout=20.0) == 0
+    assert trainer.wait(PATIENCE) == 0
     tools.finish(threads)
     model = json.loads((run_dir / "checkpoint.json").read_text())["model"]
     assert sorted(step for _, step, _ in model) == list(range(300))
@@ -125,10 +119,7 @@ def test_both_killed_leave_nothing(start, tmp_path):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     trainer = start(TRAINER, run_dir, 1)
-    deadline = time.monotonic() + 60.0
-    while not (run_dir / "endpoint.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((run_dir / "endpoint.json").exists)
     rank = start(RANK, run_dir, 60, 1, 0.0, 25)
     assert rank.stdout.readline() == "hangs\n"
     assert any("sciml-slots" in os.readlink(p) for p in Path(f"/proc/{rank.pid}/fd").iterdir())

@@ -2,6 +2,7 @@ import threading
 import time
 
 import numpy as np
+from patience import PATIENCE, standing, wait_until
 
 from sciml.domain import Block
 from sciml.stream import Arrived, Closed, connect
@@ -13,17 +14,17 @@ def test_a_slow_trainer_slows_the_solver_and_memory_stays(serve, solve, grid_sim
     server = serve(queue_limit=LIMIT)
     simulation = grid_simulation(shape=(128, 128))  # 64 kB a frame
     threads = solve(simulation, range(200))
-    time.sleep(0.7)
     # Nobody takes events: the queue fills, then credit runs out, then the solver waits.
-    status = server.status()
+    wait_until(lambda: server.status()["ranks_waiting"] == 1)
     frame = 128 * 128 * 4
+    assert standing(lambda: threads[0].sent) * frame <= 3 * LIMIT + 2 * (512 << 10)
+    status = server.status()
     assert LIMIT <= status["queue_bytes"] <= 2 * LIMIT + frame
-    assert threads[0].sent * frame <= 3 * LIMIT + 2 * (512 << 10)
     assert status["ranks_waiting"] == 1 and threads[0].is_alive()
     most = 0
     events = []
     while not (events and isinstance(events[-1], Closed)):
-        event = server.events.get(timeout=10.0)
+        event = server.events.get(timeout=PATIENCE)
         assert event is not None, "credit did not come back"
         events.append(event)
         most = max(most, server.events.bytes)
@@ -46,12 +47,12 @@ def test_a_rank_cannot_run_far_ahead_of_the_others(serve, solve, grid_simulation
 
     def values(simulation, step, field):
         if threading.current_thread().rank == 1 and step == 1:
-            late.wait(15.0)
+            late.wait(PATIENCE)
         return tools.value(simulation, step, field)
 
     threads = solve(simulation, range(100), ranks=2, values=values)
-    time.sleep(0.5)
-    ahead = threads[0].sent
+    wait_until(lambda: threads[0].sent > 0)
+    ahead = standing(lambda: threads[0].sent)
     late.set()
     events = tools.drain(server, lambda e: isinstance(e, Closed))
     tools.finish(threads)
@@ -64,7 +65,7 @@ def test_full_spool_holds_solvers_until_a_commit(serve, solve, grid_simulation, 
     server = serve(spool_limit=20 * frame)
     threads = solve(grid_simulation(shape=(128, 128)), range(1000))
     seen = []
-    deadline = time.monotonic() + 15.0
+    deadline = time.monotonic() + PATIENCE
     while not (seen and isinstance(seen[-1], Closed)) and time.monotonic() < deadline:
         event = server.events.get(timeout=0.05)
         if event is not None:
@@ -117,7 +118,7 @@ def test_a_small_block_does_not_wait_where_a_large_one_needs_its_frame(
 
     ranks = threading.Thread(target=march, daemon=True)
     ranks.start()
-    ranks.join(10.0)
+    ranks.join(PATIENCE)
     assert not ranks.is_alive(), "the ranks wait for each other"
     events = tools.drain(server, lambda e: isinstance(e, Closed))
     assert sorted(tools.steps_of(events)) == list(steps)

@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import PATIENCE, wait_until
 
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
@@ -13,7 +14,7 @@ def closed(event):
 
 
 def start(server, simulation, attempt, steps, values, close=True):
-    client = connect(simulation, endpoint=server.run_dir, attempt=attempt, patience=10.0)
+    client = connect(simulation, endpoint=server.run_dir, attempt=attempt, patience=PATIENCE)
     for step in steps:
         client.send(step, 0.1 * step, u=values(step))
     if close:
@@ -27,8 +28,7 @@ def killed(server, simulation, attempt, steps, values):
         for step in steps:
             client.send(step, 0.1 * step, u=values(step))
             time.sleep(1.2 * BATCH_PACE)  # as a solver that computes: no step waits for another
-        while server.ledger.frames()["received"] < len(steps):
-            time.sleep(0.01)
+        wait_until(lambda: server.ledger.frames()["received"] >= len(steps))
         raise InterruptedError
 
 
@@ -63,8 +63,7 @@ def test_rerun_that_brings_the_first_frames_continues_too(serve, grid_simulation
     killed(server, simulation, 1, range(3, 6), field)
     assert tools.steps_of(tools.drain(server, arrived(3))) == [3, 4, 5]
     begun = start(server, simulation, 2, range(1), field, close=False)
-    while server.ledger.frames()["received"] < 4:
-        time.sleep(0.01)
+    wait_until(lambda: server.ledger.frames()["received"] >= 4)
     begun.abort()  # and another attempt has to go on
     start(server, simulation, 3, range(9), field)
     events = tools.drain(server, closed)
@@ -108,8 +107,7 @@ def test_blocks_of_two_attempts_never_make_one_frame(serve, solve, grid_simulati
     halves = [Block((0, 0), (8, 12)), Block((8, 0), (8, 12))]
     first = connect(simulation, halves[0], 0, 2, endpoint=server.run_dir, attempt=1)
     first.send(0, 0.0, u=np.full((8, 12), -1.0))
-    while server.status()["frames_incomplete"] == 0:
-        pass
+    wait_until(lambda: server.status()["frames_incomplete"] > 0)
     threads = solve(simulation, range(3), ranks=2, attempt=2)
     events = tools.drain(server, closed)
     tools.finish(threads)

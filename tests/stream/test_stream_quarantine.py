@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from sciml.errors import InputError, StreamError
 from sciml.stream import Arrived, Closed, Quarantined, connect
@@ -31,7 +32,7 @@ def test_bad_data_stops_its_simulation_and_no_other(serve, solve, grid_simulatio
     change, reason = CASES[case]
     server = serve()
     others = solve(grid_simulation(1), range(20), pause=0.002)
-    client = connect(grid_simulation(0), endpoint=server.run_dir, patience=5.0)
+    client = connect(grid_simulation(0), endpoint=server.run_dir, patience=PATIENCE)
     good = np.zeros((16, 12), np.float32)
     with pytest.raises(StreamError, match=reason):
         for step in range(100):
@@ -69,7 +70,7 @@ def test_index_of_a_bad_value_is_that_of_the_whole_field(serve, solve, grid_simu
     threads = solve(grid_simulation(), range(3), ranks=2, values=values)
     seen = tools.drain(server, lambda e: isinstance(e, Quarantined))
     for thread in threads:
-        thread.join(15.0)
+        thread.join(PATIENCE)
     assert "index (10, 4)" in str(threads[1].error)  # rank 0 may have been done before
     assert not [e for e in seen if isinstance(e, Arrived)]
 

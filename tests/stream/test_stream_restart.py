@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE, wait_until
 
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
@@ -17,7 +18,7 @@ from sciml.stream.transit import BATCH_PACE
 TRAINER = Path(__file__).with_name("lineage_trainer.py")
 
 
-def take(server, n, timeout=15.0):
+def take(server, n, timeout=PATIENCE):
     """The next n frames; events before them are checked for order by the caller."""
     events = []
     deadline = time.monotonic() + timeout
@@ -74,10 +75,7 @@ def test_trainer_killed_at_any_moment(solve, grid_simulation, tools, tmp_path):
         return subprocess.Popen([sys.executable, str(TRAINER), str(run_dir), "2"])
 
     trainer = start()
-    deadline = time.monotonic() + 10.0
-    while not (run_dir / "endpoint.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((run_dir / "endpoint.json").exists)
     simulations = [grid_simulation(i, shape=(48, 32)) for i in range(2)]
     threads = [t for s in simulations for t in solve(s, range(300), ranks=2, pause=0.003)]
     for _ in range(3):
@@ -85,7 +83,7 @@ def test_trainer_killed_at_any_moment(solve, grid_simulation, tools, tmp_path):
         trainer.kill()
         trainer.wait()
         trainer = start()
-    assert trainer.wait(timeout=20.0) == 0
+    assert trainer.wait(PATIENCE) == 0
     tools.finish(threads)
     model = json.loads((run_dir / "checkpoint.json").read_text())["model"]
     keys = sorted((simulation, step) for simulation, step, _ in model)
@@ -102,7 +100,7 @@ def test_thousands_of_tiny_steps_wait_for_the_trainer_and_come(serve, grid_simul
     """More blocks than a message may hold, in fewer bytes than fill one."""
     simulation = grid_simulation(shape=(2, 2))
     server, steps = serve(), range(BLOCKS_LIMIT + 1000)
-    client = connect(simulation, endpoint=server.run_dir, patience=10.0)
+    client = connect(simulation, endpoint=server.run_dir, patience=PATIENCE)
     server.stop()
     for step in steps:
         client.send(step, 0.1 * step, u=tools.value(simulation, step, simulation.fields[0]))
@@ -166,12 +164,11 @@ def test_corrupted_record_is_asked_for_again(serve, grid_simulation, tools):
     """By the next attempt: the rank that sent it may have forgotten it, since it was durable."""
     server = serve(spool_limit=1 << 23)
     array = np.zeros((16, 12), np.float32)
-    client = connect(grid_simulation(), endpoint=server.run_dir, patience=10.0)
+    client = connect(grid_simulation(), endpoint=server.run_dir, patience=PATIENCE)
     for step in range(10):
         client.send(step, 0.0, u=array + step)
         time.sleep(1.2 * BATCH_PACE)
-    while server.ledger.frames()["received"] < 10:
-        time.sleep(0.01)
+    wait_until(lambda: server.ledger.frames()["received"] >= 10)
     server.stop()
     (path,) = (server.run_dir / "spool").glob("*.segment")
     data = bytearray(path.read_bytes())
@@ -182,7 +179,7 @@ def test_corrupted_record_is_asked_for_again(serve, grid_simulation, tools):
     assert server.status()["spool_damaged"] == 1
     with pytest.raises(StreamError, match=r"1 frames of simulation 0 are incomplete.*attempt 2"):
         client.close()
-    with connect(grid_simulation(), endpoint=server.run_dir, attempt=2, patience=10.0) as again:
+    with connect(grid_simulation(), endpoint=server.run_dir, attempt=2, patience=PATIENCE) as again:
         for step in range(10):
             again.send(step, 0.0, u=array + step)
     events = tools.drain(server, lambda e: isinstance(e, Closed))
@@ -206,9 +203,9 @@ def test_a_client_follows_a_trainer_that_moves(serve, solve, grid_simulation, to
 
 def test_a_trainer_that_never_returns_is_given_up(serve, solve, grid_simulation):
     server = serve()
-    threads = solve(grid_simulation(shape=(512, 512)), range(500), patience=1.0)
+    threads = solve(grid_simulation(shape=(512, 512)), range(500), patience=3.0)
     take(server, 2)
     server.stop()
-    threads[0].join(10.0)
+    threads[0].join(PATIENCE)
     assert isinstance(threads[0].error, StreamError)
     assert "no sign of the trainer" in str(threads[0].error)

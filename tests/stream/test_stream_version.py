@@ -58,7 +58,7 @@ def test_another_version_is_refused_in_one_line(serve, tools, grid_simulation, v
     program = (
         "import sys; from sciml.stream import connect, message as m; from sciml.domain import Grid\n"
         f"m.VERSION = {version}\n"
-        "try: connect(domain=Grid((4,), ((0, 1),), ('open',)), fields='u', timeout=20)\n"
+        "try: connect(domain=Grid((4,), ((0, 1),), ('open',)), fields='u', timeout=100)\n"
         "except Exception as error: sys.exit(f'{type(error).__name__} {error}')"
     )
     environment = {**os.environ, "SCIML_ENDPOINT": str(server.endpoint)}
