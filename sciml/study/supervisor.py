@@ -27,8 +27,9 @@ from sciml.study.snapshot import Snapshot
 POLL = 0.1
 EXCHANGE_EVERY = 0.25
 TRAINER_START = 120.0
-#: Seconds to wait for a snapshot of the trainer that is newer than a failure.
-FRESH = 3.0
+#: Seconds to wait for a snapshot of the trainer that is newer than a failure: while it imports the
+#: family of its model on a busy machine, it answers nobody.
+FRESH = 20.0
 #: Exit codes of `sciml run`.
 FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
@@ -71,6 +72,7 @@ class Supervisor:
         self._quarantined: dict[int, str] = {}
         self._reply: dict[str, Any] = {}
         self._training = training
+        self._trainer: subprocess.Popen[bytes] | None = None
         self._control: ControlClient | None = None
         self._room = RoomWatch(run.path, study.stream.patience)
         self._farewell = ""
@@ -147,6 +149,7 @@ class Supervisor:
             self._run.pids / "trainer.json",
             {"session": trainer.pid, "began": start_time(trainer.pid)},
         )
+        self._trainer = trainer
         return trainer
 
     def _connect(self, trainer: subprocess.Popen[bytes]) -> bool:
@@ -229,19 +232,27 @@ class Supervisor:
         """
         failed, deadline = time.time(), time.monotonic() + FRESH
         while self._reply.get("time", 0.0) <= failed and time.monotonic() < deadline:
+            if self._trainer.poll() is not None or self._stop_signal is not None:
+                break
             self._exchange()
             time.sleep(POLL / 2)
         return simulation not in self._quarantined
 
     def _end_silent(self) -> None:
-        """A job that makes no progress for too long counts as failed."""
+        """A job that makes no progress for too long counts as failed.
+
+        What an attempt before this one gave last says nothing of this one.
+        """
         timeout = self._study.cluster.simulation_timeout
         if timeout is None or self._room.full:
             return
         heard = self._reply.get("heard") or {}
         for simulation in self._launcher.running:
-            silence = heard.get(str(simulation), silent_since_start(self._run, simulation))
-            if silence is not None and silence > timeout:
+            since_start = silent_since_start(self._run, simulation)
+            if since_start is None:
+                continue
+            silence = min(since_start, heard.get(str(simulation), since_start))
+            if silence > timeout:
                 self._display.say(
                     f"warning: simulation {simulation} gave nothing for {silence:.0f} s "
                     f"(cluster.simulation_timeout is {timeout:g}); it is ended"

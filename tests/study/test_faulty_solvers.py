@@ -1,17 +1,23 @@
 """Solvers that die or send what cannot be trusted: that simulation is lost, the study is not."""
 
 import json
+import os
+import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from small_study import sciml, small_study
 
 from sciml.record import open_recording
+from sciml.study import supervisor
+from sciml.study.rundir import RunDirectory, write_json
+from sciml.study.supervisor import Supervisor
 
 #: A program in one piece: describes itself, then streams 8×8 fields. FAULTS says what goes wrong
 #: in which simulation.
 PROGRAM = """
-import json, os, sys
+import json, os, sys, time
 import numpy as np
 
 if "--describe" in sys.argv:
@@ -33,6 +39,13 @@ a = float(sys.argv[sys.argv.index("--a") + 1])
 grid = Grid((8, 8), ((0.0, 1.0), (0.0, 1.0)), ("periodic", "periodic"))
 if fault == "dies":
     sys.exit("could not open the input deck")
+if fault == "hangs":
+    # As if it had been started an hour ago.
+    record = os.path.dirname(os.environ["SCIML_ENDPOINT"]) + f"/pids/simulation-{number:05d}.json"
+    while True:
+        if os.path.exists(record):
+            os.utime(record, (time.time() - 3600.0,) * 2)
+        time.sleep(0.1)
 client = connect(Simulation(number, grid, (Field("u"),), {"a": a}))
 for step in range(10):
     u = np.random.default_rng(step).normal(size=(8, 8)) * a + step
@@ -47,9 +60,6 @@ for step in range(10):
             u = u.astype(">f8")
         elif fault == "raises":
             raise RuntimeError("the pressure solve did not converge")
-        elif fault == "hangs":
-            import time
-            time.sleep(600)
     client.send(step, 0.1 * step, u=u)
 client.close()
 """
@@ -84,7 +94,7 @@ def faulty_study(folder, faults, **changes):
 def finished(tmp_path_factory):
     """One study in which seven simulations of ten go wrong, each in its own way."""
     folder = tmp_path_factory.mktemp("faulty")
-    cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1, "simulation_timeout": 4.0}
+    cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1, "simulation_timeout": 600.0}
     study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
     out = folder / "out"
     process = sciml("run", study, "--out", out)
@@ -128,6 +138,50 @@ def test_a_failing_simulation_is_given_up_with_its_last_line(finished, number, w
 def test_a_simulation_that_hangs_is_ended_after_its_time(finished):
     assert "simulation_timeout" in line_of(finished[0], 8, "gave nothing")
     assert "2 attempts" in line_of(finished[0], 8, "given up")
+
+
+@pytest.mark.parametrize(
+    ("started", "heard", "ended"),
+    [
+        (50.0, {}, True),
+        (50.0, {"8": 20.0}, True),
+        (50.0, {"8": 1.0}, False),
+        (1.0, {}, False),
+        (1.0, {"8": 50.0}, False),  # that was the attempt before
+        (None, {"8": 50.0}, False),  # and this one has not begun
+    ],
+)
+def test_silence_is_that_of_the_attempt_that_runs(tmp_path, started, heard, ended):
+    run, kicked = RunDirectory.create(tmp_path / "run"), []
+    record = run.pids / "simulation-00008.json"
+    write_json(record, {"attempt": 2, "session": None if started is None else 1, "began": 1})
+    os.utime(record, (time.time() - (started or 0.0),) * 2)
+    one = object.__new__(Supervisor)
+    one._study = SimpleNamespace(cluster=SimpleNamespace(simulation_timeout=10.0))
+    one._room, one._run = SimpleNamespace(full=False), run
+    one._reply, one._display = {"heard": heard}, SimpleNamespace(say=lambda line: None)
+    one._launcher = SimpleNamespace(running=[8], kick=kicked.append)
+    one._end_silent()
+    assert kicked == [8] * ended
+
+
+@pytest.mark.parametrize(("died", "again"), [(False, False), (True, True)])
+def test_a_busy_trainer_is_asked_until_it_says_what_it_refused(monkeypatch, died, again):
+    """Ten seconds long; one that is gone is not waited for."""
+    clock = SimpleNamespace(now=100.0)
+    clock.time = clock.monotonic = lambda: clock.now
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(supervisor, "time", clock)
+    one = object.__new__(Supervisor)
+    one._reply, one._quarantined, one._stop_signal = {"time": 99.0}, {}, None
+    one._trainer = SimpleNamespace(poll=lambda: 1 if died else None)
+
+    def exchange():
+        if clock.now > 110.0:
+            one._reply, one._quarantined = {"time": clock.now}, {3: "nan"}
+
+    one._exchange = exchange
+    assert one._may_retry(3) == again and (clock.now == 100.0) == died
 
 
 def test_the_rest_trains(finished):
