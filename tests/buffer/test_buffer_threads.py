@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE, wait_until
 
 from sciml.buffer import KINDS, Reservoir, Stopped, make
 from sciml.domain import Field, Grid
@@ -14,7 +15,6 @@ from sciml.samples import Sample, Simulation
 
 GRID = Grid((2,), ((0, 1),), ("periodic",))
 KIND = pytest.mark.parametrize("kind", KINDS)
-PATIENCE = 10  # seconds after which a thread counts as stuck
 
 
 def sample(simulation, origin):
@@ -78,6 +78,7 @@ def test_put_waits_for_room_and_is_let_in_after_close(kind):
     for origin in range(2):
         buffer.put(sample(0, origin))
     late = start(buffer.put, sample(0, 2))
+    wait_until(lambda: buffer._waiting == 1)  # else it comes too late
     time.sleep(0.05)
     assert late.is_alive() and len(buffer) == 2
     buffer.close()

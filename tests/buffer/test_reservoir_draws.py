@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
+from patience import PATIENCE
 
 from sciml.buffer import make
 from sciml.domain import Field, Grid
@@ -29,7 +30,7 @@ def drawn(draws, samples=200, capacity=20, batch=4):
     while batch_of := buffer.get_batch(batch):
         counts.update(sample.origin for sample in batch_of)
         steps += 1
-    producer.join(timeout=10)
+    producer.join(PATIENCE)
     return counts, steps, buffer
 
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from torch import nn
 
 from sciml.buffer import FIFO, Reservoir, Stopped
@@ -267,7 +268,7 @@ def test_a_mix_of_stream_and_residual():
         Phase(lr=0.1, schedule="cosine", steps=STEPS, weights={"physics.heat": 10.0}),
     )
     buffer.stop()
-    producer.join(5)
+    producer.join(PATIENCE)
     assert set(history.steps[0].losses) == {"stream.mse", "physics.heat"}
     after = objective(surrogate, fixed)
     assert before["stream.mse"] / after["stream.mse"] > 1.5
@@ -291,6 +292,6 @@ def test_a_stream_alone_is_trained_to_its_end(capacity):
     surrogate = with_statistics(nn.Conv2d(2, 1, 1), task, samples, increment=True)
     producer.start()
     history = train(surrogate, StreamSource(buffer, task, 4), Supervised(), Phase(lr=1e-3))
-    producer.join(5)
+    producer.join(PATIENCE)
     assert history.ended == "source"
     assert history.samples >= len(samples)

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from patience import PATIENCE, wait_until
 from small_study import one_line
 
 import sciml
@@ -78,13 +78,6 @@ def start(*arguments):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-
-def wait_for(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_one_file_comes_out(write, tmp_path, capsys):
@@ -187,17 +180,17 @@ def test_a_kill_costs_only_what_was_under_way(write, tmp_path):
     )
     out, parts = tmp_path / "f.nc", PartsDirectory(tmp_path / "f.nc.parts")
     process = start(recipe, "--out", out, "--at-once", 1)
-    wait_for(lambda: parts.part(0).exists())
+    wait_until(lambda: parts.part(0).exists())
     process.kill()
     process.wait()
     assert not out.exists()
     first = parts.part(0).stat().st_mtime_ns
     parts.part(1).write_bytes(b"torn")  # as a full disk or a bad one leaves it
     again = start(recipe, "--out", out, "--at-once", 1)
-    wait_for(lambda: parts.part(2).exists() or again.poll() is not None)
+    wait_until(lambda: parts.part(2).exists() or again.poll() is not None)
     if parts.part(0).exists():
         assert parts.part(0).stat().st_mtime_ns == first
-    said, _ = again.communicate(timeout=120)
+    said, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, said
     assert "part 1 is of no use" in said and "runs were finished before" in said
     with xr.open_dataset(out) as ds:
@@ -213,9 +206,9 @@ def test_ctrl_c_keeps_what_is_finished(write, tmp_path):
     )
     out, parts = tmp_path / "f.nc", PartsDirectory(tmp_path / "f.nc.parts")
     process = start(recipe, "--out", out, "--at-once", 1)
-    wait_for(lambda: parts.part(0).exists())
+    wait_until(lambda: parts.part(0).exists())
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "the same command goes on" in said and "Traceback" not in said
     assert not out.exists() and parts.part(0).exists()

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from sciml.buffer import make
 from sciml.domain import Field, Grid
@@ -48,7 +49,7 @@ class _Slow:
 
     def put(self, sample):
         self.asked.set()
-        assert self.room.wait(10.0)
+        assert self.room.wait(PATIENCE)
         self.buffer.put(sample)
         self.came.set()
 
@@ -82,14 +83,14 @@ def test_a_sample_that_is_put_while_a_checkpoint_is_taken_is_part_of_it(tmp_path
 
     thread = threading.Thread(target=arrive)
     thread.start()
-    assert slow.asked.wait(10.0)
+    assert slow.asked.wait(PATIENCE)
     with intake.lock:
         put = slow.buffer.state_dict()["counts"][0]
         slow.room.set()
-        assert slow.came.wait(10.0)
+        assert slow.came.wait(PATIENCE)
         time.sleep(0.1)  # the thread goes on as far as it can
         waiting = intake.state_dict()["on_the_way"]
-    thread.join(10.0)
+    thread.join(PATIENCE)
     assert put == 0 and waiting == [[3, 0, 0]]
     assert intake.state_dict()["on_the_way"] == []
 

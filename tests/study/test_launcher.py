@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from patience import PATIENCE, wait_until
 
 from sciml.study.launch import (
     Job,
@@ -35,13 +36,6 @@ def job(run, simulation, source):
     return Job(simulation, [sys.executable, "-c", source], dict(os.environ), str(run.path))
 
 
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def test_a_job_gets_the_next_attempt_number_each_time(run):
     source = "import os; print('attempt', os.environ['SCIML_ATTEMPT'])"
     outcomes = [run_job(job(run, 3, source)) for _ in range(3)]
@@ -63,7 +57,9 @@ def test_a_job_has_a_scratch_folder_of_its_own_that_goes_with_it(run):
 
 
 def test_a_new_attempt_ends_what_the_last_one_left_alive(run):
-    forgotten = threading.Thread(target=run_job, args=(job(run, 1, "import time; time.sleep(60)"),))
+    forgotten = threading.Thread(
+        target=run_job, args=(job(run, 1, "import time; time.sleep(600)"),)
+    )
     forgotten.start()
     record = run.pids / "simulation-00001.json"
     wait_until(record.exists)
@@ -79,8 +75,8 @@ def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "subprocess.Popen([sys.executable, '-c', 'import signal, time;"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'])\n"
-        "time.sleep(60)"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)'])\n"
+        "time.sleep(600)"
     )
     outcomes = []
     thread = threading.Thread(target=lambda: outcomes.append(run_job(job(run, 0, source))))
@@ -98,13 +94,13 @@ def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
 
 def test_a_job_that_its_worker_could_not_write_down_ends_before_the_next_attempt(run):
     """The worker is killed between the start of the job and its record."""
-    source = "import os, time; print(os.environ['TMPDIR'], flush=True); time.sleep(60)"
+    source = "import os, time; print(os.environ['TMPDIR'], flush=True); time.sleep(600)"
     worker = multiprocessing.get_context("spawn").Process(
         target=run_job, args=(job(run, 2, source),)
     )
     worker.start()
     log = run.logs / "simulation-00002.attempt-1.log"
-    wait_until(lambda: log.exists() and log.read_text().endswith("\n"), 30)
+    wait_until(lambda: log.exists() and log.read_text().endswith("\n"))
     record = run.pids / "simulation-00002.json"
     wait_until(record.exists)
     session, scratch = read_json(record)["session"], log.read_text().strip()
@@ -149,12 +145,12 @@ def test_a_cluster_whose_worker_is_killed_as_it_starts_is_started_again():
         killer.join()
         assert len(cluster.workers) == 1 and killed
         with Client(cluster, set_as_default=False) as client:
-            assert client.submit(os.getpid, resources={"sim": 1}).result(20) not in killed
+            assert client.submit(os.getpid, resources={"sim": 1}).result(PATIENCE) not in killed
 
 
 def test_a_used_pid_is_not_mistaken_for_a_job(run):
     bystander = os.spawnv(
-        os.P_NOWAIT, sys.executable, [sys.executable, "-c", "import time; time.sleep(30)"]
+        os.P_NOWAIT, sys.executable, [sys.executable, "-c", "import time; time.sleep(600)"]
     )
     write_json(
         run.pids / "simulation-00007.json",
@@ -200,7 +196,7 @@ def test_launcher_retries_gives_up_and_goes_on(run):
     with local_cluster(2) as cluster:
         launcher = Launcher(cluster, run, jobs, at_once=2, retries=2)
         given_up = []
-        wait_until(lambda: given_up.extend(launcher.poll()) or launcher.done, 40)
+        wait_until(lambda: given_up.extend(launcher.poll()) or launcher.done)
         launcher.close()
     assert sorted(launcher.finished) == [0, 1, 3]
     assert [f.simulation for f in given_up] == [2]
@@ -218,7 +214,7 @@ def test_launcher_does_not_retry_what_is_quarantined(run):
             retries=5,
             may_retry=lambda simulation: False,
         )
-        wait_until(lambda: bool(launcher.poll()) or launcher.done, 20)
+        wait_until(lambda: bool(launcher.poll()) or launcher.done)
         launcher.close()
     assert launcher.restarts == 0 and len(launcher.failures) == 1
 
@@ -226,7 +222,7 @@ def test_launcher_does_not_retry_what_is_quarantined(run):
 def test_stop_ends_running_jobs(run):
     with local_cluster(1) as cluster:
         launcher = Launcher(
-            cluster, run, [job(run, 0, "import time; time.sleep(60)")], at_once=1, retries=0
+            cluster, run, [job(run, 0, "import time; time.sleep(600)")], at_once=1, retries=0
         )
         launcher.poll()
         record = run.pids / "simulation-00000.json"

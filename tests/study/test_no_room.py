@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from patience import PATIENCE
 
 from sciml.errors import InputError, no_room
 from sciml.record import RecordingError
@@ -189,5 +190,5 @@ def test_intake_that_cannot_write_ends_training_with_a_checkpoint():
     stop = threading.Event()
     intake = Intake(Quiet(), None, Quiet(), None, {}, stop=stop)
     intake.start()
-    intake.join(5.0)
+    intake.join(PATIENCE)
     assert stop.is_set() and no_room(intake.error) and intake.first.is_set()

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-import time
+
+from patience import PATIENCE, wait_until
 
 from sciml.study.processes import sessions_with, start_time
 from sciml.study.rundir import RunDirectory, write_json
@@ -14,16 +15,13 @@ STOPPED = 75
 def test_a_process_that_has_ended_and_is_not_reaped_is_gone():
     """The supervisor of a run may be killed by one who never waits for it."""
     process = subprocess.Popen([sys.executable, "-c", ""])
-    deadline = time.monotonic() + 10
-    while start_time(process.pid) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: start_time(process.pid) is None)
     assert os.path.exists(f"/proc/{process.pid}")
     process.wait()
 
 
 def test_sessions_are_found_by_what_they_were_started_with():
-    source = "import time; print('there', flush=True); time.sleep(30)"
+    source = "import time; print('there', flush=True); time.sleep(600)"
     process = subprocess.Popen(
         [sys.executable, "-c", source],
         env={**os.environ, "SCIML_TEST_MARK": "here-17"},
@@ -44,7 +42,7 @@ def test_a_trainer_whose_supervisor_died_before_it_could_ask_to_be_told_ends(tmp
     done = subprocess.run(
         [sys.executable, "-m", "sciml.study.trainer", str(run.path)],
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == STOPPED, done.stderr
     assert not run.endpoint.exists()

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 import torch
@@ -130,20 +129,39 @@ def test_validation_does_not_change_the_training(surrogate, source, trajectories
     assert same(plain, watched)
 
 
-def test_the_history_says_what_limits(surrogate, source):
-    class Slow:
-        def __init__(self, inner):
-            self.inner = inner
+def test_the_history_says_what_limits(surrogate, source, monkeypatch):
+    class Clock:
+        """Goes on when it is told to."""
+
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+        def __call__(self, seconds):
+            self.now += seconds
+
+    class Takes:
+        def __init__(self, seconds):
+            self.inner, self.seconds = source(), seconds
 
         def next_batch(self):
-            time.sleep(0.05)
+            clock(self.seconds)
             return self.inner.next_batch()
 
-    fast = train(surrogate(), source(), Supervised(), Phase(steps=4))
-    slow = train(surrogate(), Slow(source()), Supervised(), Phase(steps=4))
+    class Objective(Supervised):
+        def __call__(self, model, batch):
+            clock(1.0)
+            return super().__call__(model, batch)
+
+    clock = Clock()
+    monkeypatch.setattr("sciml.training.loop.time", clock)
+    fast = train(surrogate(), Takes(0.5), Objective(), Phase(steps=4))
+    slow = train(surrogate(), Takes(2.0), Objective(), Phase(steps=4))
     assert fast.limit() == "training"
     assert slow.limit() == "data"
-    assert slow.wait > 0.2
+    assert (fast.wait, slow.wait) == (2.0, 8.0)
+    assert fast.compute == slow.compute == 4.0
     assert fast.samples == 16
 
 
