@@ -5,6 +5,8 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from patience import PATIENCE
+
 from sciml.share import find
 from sciml.solver.mpirun import environment
 
@@ -12,6 +14,7 @@ HEAVY = ("torch", "xarray", "pydantic", "pandas", "scipy", "dask", "distributed"
 
 MEASURE = """
 import json, sys, time
+began = time.process_time()
 import numpy
 from mpi4py import MPI
 
@@ -19,6 +22,7 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096 / 2**20
 
+theirs = time.process_time() - began
 before, began = resident(), time.process_time()
 import runpy
 runpy.run_path(sys.argv[1], run_name="rank")
@@ -26,22 +30,29 @@ for name in sys.argv[2:]:
     __import__(name)
 # Processor time: wall time on a shared machine says nothing of us.
 took, grown = time.process_time() - began, resident() - before
-print(json.dumps({"seconds": took, "megabytes": grown, "modules": list(sys.modules)}))
+found = {"seconds": took, "theirs": theirs, "megabytes": grown, "modules": list(sys.modules)}
+print(json.dumps(found))
 """
 
 
 def test_a_rank_is_light():
     extra = ["sciml.stream.client"] if find_spec("sciml.stream.client") else []
+    # 0.3 s where numpy and mpi4py take 0.13 s, as on a free core; a core shared with another thread
+    # is slower for both. One measurement in seven is half as much again as the others.
     runs = []
-    for _ in range(3):
+    while not runs or (len(runs) < 8 and not _quick(runs[-1])):
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, str(find("solvers/heat.py")), *extra],
-            capture_output=True, text=True, env=environment(), check=True, timeout=60,
+            capture_output=True, text=True, env=environment(), check=True, timeout=PATIENCE,
         )  # fmt: skip
         runs.append(json.loads(done.stdout))
     assert not set(HEAVY) & set(runs[0]["modules"])
-    assert min(run["seconds"] for run in runs) < 0.3, runs
-    assert min(run["megabytes"] for run in runs) < 30, runs
+    assert _quick(runs[-1]), [(run["seconds"], run["theirs"]) for run in runs]
+    assert min(run["megabytes"] for run in runs) < 30, [run["megabytes"] for run in runs]
+
+
+def _quick(run):
+    return run["seconds"] < max(0.3, 2.3 * run["theirs"])
 
 
 def test_describe_imports_no_mpi():
@@ -52,7 +63,7 @@ def test_describe_imports_no_mpi():
         f"{['mpi4py', *HEAVY]!r}), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert done.stderr.strip() == "[]"
     schema = json.loads(done.stdout)

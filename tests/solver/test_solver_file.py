@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from patience import PATIENCE
 
 from sciml.errors import InputError, ScimlError
 from sciml.share import find
@@ -17,7 +18,7 @@ from sciml.solver.simulate import simulate
 def run_heat(folder, *words):
     return subprocess.run(
         [sys.executable, str(find("solvers/heat.py")), *words],
-        capture_output=True, text=True, env=environment(), cwd=folder, timeout=60,
+        capture_output=True, text=True, env=environment(), cwd=folder, timeout=PATIENCE,
     )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def test_a_global_value_that_diverges_is_named(tmp_path):
     (tmp_path / "growing.py").write_text(GLOBAL)
     done = subprocess.run(
         [sys.executable, "growing.py", "--out", "f.nc"],
-        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=60,
+        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert "growing: error: rank 0 of 1: e is inf at index () after step 1" in done.stderr

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 from sciml.errors import InputError
 from sciml.share import find
@@ -84,7 +85,7 @@ def test_one_line_and_exit_code_2(tmp_path, words):
     (tmp_path / "there.nc").write_text("mine")
     done = subprocess.run(
         [sys.executable, str(find("solvers/heat.py")), *words.split()],
-        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=60,
+        capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith(REFUSED[words]) and done.stderr.count("\n") == 1
@@ -96,7 +97,7 @@ def test_rank_0_alone_speaks(tmp_path):
     for words in ("--kappa 11 --out x.nc", "--shape 3 3 --out x.nc"):
         done = subprocess.run(
             command(find("solvers/heat.py"), 4 if "kappa" in words else 5, words.split()),
-            capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=60,
+            capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 2
         # The second one is found out later, when the grid is cut.

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from sciml.share import find
 from sciml.solver.mpirun import command, environment
@@ -33,7 +34,7 @@ def job(server, words, simulation=0, **send):
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=env)
 
 
-def listen(server, job, timeout=60.0):
+def listen(server, job, timeout=PATIENCE):
     opened, frames, deadline = None, {}, time.monotonic() + timeout
     while time.monotonic() < deadline:
         match server.events.get(timeout=0.2):
@@ -45,7 +46,7 @@ def listen(server, job, timeout=60.0):
                 break
             case None if job.poll() not in (None, 0):
                 break
-    _, stderr = job.communicate(timeout=30)
+    _, stderr = job.communicate(timeout=PATIENCE)
     return opened, frames, stderr
 
 
@@ -73,7 +74,7 @@ def test_no_trainer_ends_with_code_3(server):
     _, frames, _ = listen(server, first)
     assert first.returncode == 0 and len(frames) == 4
     env = {**environment(), "SCIML_ENDPOINT": str(server.run_dir / "nowhere.json")}
-    lost = subprocess.run(heat, env=env, capture_output=True, text=True, timeout=60)
+    lost = subprocess.run(heat, env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert lost.returncode == 3 and lost.stderr.startswith("heat: error: ")
     assert lost.stderr.count("\n") == 1, lost.stderr
 
@@ -92,7 +93,7 @@ def test_a_bad_environment_is_one_line(tmp_path, variable, text, message):
     env = {**environment(), "SCIML_ENDPOINT": str(tmp_path / "none.json"), variable: text}
     done = subprocess.run(
         [sys.executable, str(find("solvers/heat.py")), "--steps", "1"],
-        capture_output=True, text=True, env=env, timeout=60,
+        capture_output=True, text=True, env=env, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2 and done.stderr.startswith(f"heat: error: {message}")
     assert done.stderr.count("\n") == 1 and os.listdir(tmp_path) == []

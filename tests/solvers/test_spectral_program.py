@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from patience import PATIENCE
 
 from sciml.errors import InputError, ScimlError
 from sciml.share import find
@@ -71,7 +72,7 @@ def test_blow_up_names_rank_field_index_and_step(tmp_path, ranks):
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]
