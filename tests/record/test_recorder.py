@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from made_up import FIELDS, GRID, frame, mesh, simulation
+from resident import resident
 
 from sciml.domain import Field, Grid, Particles
 from sciml.domain.dataset import domain_of
@@ -237,10 +238,10 @@ def test_memory_is_bounded_while_a_long_simulation_is_written(tmp_path):
     first = frame(sim, 0, "float64")
     recorder.push(first)
     tracemalloc.start()
-    before = _resident()
+    before = resident()
     for step in range(1, 240):
         recorder.push(Frame(0, step, 0.1 * step, first.fields))
-    grown, (_, peak) = _resident() - before, tracemalloc.get_traced_memory()
+    grown, (_, peak) = resident() - before, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     recorder.close(0)
     assert peak < 5e6 and grown < 15e6, (peak, grown)
@@ -260,11 +261,6 @@ def test_an_index_of_another_version_is_refused(record):
     (folder / "index.jsonl").write_text("\n".join(lines))
     with pytest.raises(InputError, match="schema_version 2; this version reads 1"):
         open_recording(folder)
-
-
-def _resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_attempt_after_one_that_brought_nothing_cuts_nothing(tmp_path):

@@ -1,8 +1,5 @@
 """Ten thousand bad frames while true solvers stream: the server stands, memory stays, none is lost."""
 
-import ctypes
-import gc
-import os
 import random
 import socket
 import threading
@@ -12,6 +9,7 @@ import msgpack
 import numpy as np
 import zmq
 from patience import PATIENCE, wait_until
+from resident import resident
 
 from sciml.stream import Closed, Control, connect
 from sciml.stream import message as m
@@ -23,16 +21,6 @@ STEPS = 400
 #: Bytes by which the process, server and true solvers in it, may grow from a tenth of the flood on.
 #: What comes meanwhile is 34 MB.
 GROWTH = 16 << 20
-
-
-def resident():
-    """Bytes in use. What is free goes back first, else it is the allocator's habits that count."""
-    gc.collect()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def heard(line):
