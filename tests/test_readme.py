@@ -152,7 +152,7 @@ def test_your_own_solver(tmp_path, monkeypatch):
         execute(code, {"grid": grid, "kappa": 0.3, "steps": 3, "dt": 0.1, "u": u})
         events = []
         while not events or not isinstance(events[-1], Closed):
-            events.append(server.events.get(timeout=20.0))
+            events.append(server.events.get(timeout=100.0))
     finally:
         server.stop()
     assert events[0].simulation.parameters == {"kappa": 0.3}

@@ -95,7 +95,7 @@ def installed(tmp_path):
 
 
 def said(process):
-    out, errors = process.communicate(timeout=100)
+    out, errors = process.communicate(timeout=250)
     assert process.returncode == 0, errors
     return out.split()
 

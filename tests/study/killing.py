@@ -26,7 +26,8 @@ MARK = "SCIML_TEST_RUN"
 #: Places where a trainer can be hit, and the kind of process that a kill counts as.
 CHECKPOINT, VALIDATION, END = "trainer in checkpoint", "trainer in validation", "trainer at the end"
 KINDS = ("rank", "job", "trainer", "worker", "supervisor")
-PATIENCE = 120.0
+#: Seconds for what a run does at its own pace, kills and resumes among it.
+PATIENCE = 240.0
 
 
 def start(*arguments, run):
@@ -100,11 +101,11 @@ class Killer:
         self._wait_for(lambda: self._hit(kind, hit.get(kind, lambda: True)), f"a {kind} to kill")
         self.hits[kind] += 1
         if kind == "supervisor":
-            self._collect(60)
+            self._collect(PATIENCE)
             time.sleep(self.random.random())
             self.process = start("resume", self.run, run=self.run)
 
-    def finish(self, timeout=240):
+    def finish(self, timeout=2 * PATIENCE):
         """Wait for the end of the run; returns all that was said."""
         self._collect(timeout)
         said = "\n".join(self.lines)
@@ -116,7 +117,7 @@ class Killer:
 
     def left(self):
         """Processes and shared or scratch files that are still there: (pids, paths)."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60.0
         while (pids := marked(self.run)) and time.monotonic() < deadline:
             time.sleep(0.1)
         prefix = scratch_prefix(RunDirectory(self.run))
@@ -268,7 +269,7 @@ def _stopped(pid):
     """Stop a process; False if it ends before it stands still."""
     if not _signal(pid, signal.SIGSTOP):
         return False
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 60.0
     while (state := _state(pid)) not in "TZX" and time.monotonic() < deadline:
         time.sleep(0.0005)
     return state == "T"

@@ -34,7 +34,7 @@ def small_study(**changes):
     return study
 
 
-def sciml(*arguments, cwd=None, timeout=240):
+def sciml(*arguments, cwd=None, timeout=480):
     """Run the command as a user would; returns the finished process."""
     return subprocess.run(
         [sys.executable, "-m", "sciml.cli", *map(str, arguments)],

@@ -5,10 +5,11 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 import yaml
-from killing import start, trainers, wait_until
+from killing import PATIENCE, start, trainers, wait_until
 from small_study import one_line, sciml, small_study
 
 from sciml.samples import Task
@@ -62,11 +63,13 @@ def killed_once(folder):
     run = folder / "run"
     process = start("run", study_file(folder), "--out", run, run=run)
     wait_until(process, lambda: came_later(run) >= FRAMES // 2)
-    found = trainers(run)
+    # Stopped first: it neither starts the trainer again nor, gone, lets it write a checkpoint.
+    process.send_signal(signal.SIGSTOP)
+    for pid in trainers(run):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.kill()
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     while trainers(run):
         time.sleep(0.05)
     reap(RunDirectory.open(run))  # its solvers would wait for a trainer for ten minutes

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from killing import CHECKPOINT, END, KINDS, VALIDATION, Killer, marked, start, wait_for_step
+from killing import (
+    CHECKPOINT,
+    END,
+    KINDS,
+    PATIENCE,
+    VALIDATION,
+    Killer,
+    marked,
+    start,
+    wait_for_step,
+)
 from small_study import sciml, small_study
 
 from sciml.record import open_recording
@@ -166,7 +176,7 @@ def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     process = start("run", study, "--out", run, run=run)
     wait_for_step(process, run, 10)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 75, said
     assert "sciml resume" in said
     assert not marked(run)

@@ -22,7 +22,7 @@ from sciml.training.checkpoint import CheckpointError, Checkpoints
 CLI = [sys.executable, "-m", "sciml.cli"]
 
 
-def with_room(size, *arguments, timeout=240):
+def with_room(size, *arguments, timeout=480):
     """Run the command where no file may grow beyond ``size`` bytes: to it the disk is full."""
     return subprocess.run(
         [*CLI, *map(str, arguments)],

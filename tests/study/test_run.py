@@ -6,12 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from killing import PATIENCE, wait_for_step
 from small_study import one_line
 
 
@@ -179,15 +179,10 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         process_group=0,
     )
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        status = out / "status.json"
-        if status.exists() and (json.loads(status.read_text())["training"]["step"] or 0) > 5:
-            break
-        time.sleep(0.1)
+    wait_for_step(process, out, 6)
     # A terminal sends it to the whole group: dask's workers get it, too.
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert list((out / "checkpoints").glob("step-*/model.safetensors"))

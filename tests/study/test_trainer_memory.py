@@ -73,7 +73,7 @@ def test_memory_is_flat_while_the_simulations_grow_tenfold(tmp_path):
         [sys.executable, "-c", SCRIPT, str(tmp_path), "40", "400"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert process.returncode == 0, process.stderr
