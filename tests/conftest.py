@@ -1,5 +1,8 @@
 """Programs marched on one rank without MPI; how examples are drawn."""
 
+import sys
+
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from programs import run_program
@@ -15,3 +18,11 @@ settings.load_profile("same")
 def simulated():
     """``simulated("heat", shape=…, steps=…)``: see :func:`run_program`."""
     return run_program
+
+
+@pytest.fixture(autouse=True)
+def _same_draws():
+    """What a test draws from the generators of the process does not depend on the tests before it."""
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

@@ -21,7 +21,7 @@ def test_halos_sums_and_solves(ranks):
     # A failed assertion leaves the other ranks waiting: mpi4py's runner aborts them.
     words = command(program, ranks)
     words[-1:] = ["-m", "mpi4py", words[-1]]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=250)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fine") == ranks
 

@@ -45,7 +45,7 @@ def test_any_ranks_compute_the_same_bits(ranks, library):
     program = Path(__file__).with_name("check_fourier_ranks.py")
     words = command(program, ranks)
     words[-1:] = ["-m", "mpi4py", words[-1], library]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=250)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fine") == ranks
 

@@ -95,7 +95,7 @@ def installed(tmp_path):
 
 
 def said(process):
-    out, errors = process.communicate(timeout=250)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return out.split()
 

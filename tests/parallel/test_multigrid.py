@@ -181,7 +181,7 @@ def solutions(tmp_path_factory):
         words = command(Path(__file__).with_name("check_multigrid.py"), ranks, [str(out)])
         words[-2:] = ["-m", "mpi4py", *words[-2:]]
         done = subprocess.run(
-            words, capture_output=True, text=True, env=environment(), timeout=250, check=False
+            words, capture_output=True, text=True, env=environment(), timeout=600, check=False
         )
         assert done.returncode == 0, done.stderr
         found[ranks] = dict(np.load(out))

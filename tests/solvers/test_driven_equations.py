@@ -123,7 +123,7 @@ def test_a_file_says_what_its_axis_is(tmp_path):
     path = find("solvers/antiderivative.py")
     words = f"--shape 23 --steps 70 --every 7 --seed 3 --out {out}".split()
     done = subprocess.run(
-        command(path, 1, words), env=environment(), capture_output=True, text=True, timeout=250
+        command(path, 1, words), env=environment(), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     run = march("antiderivative", shape=(23,), steps=70, every=7, seed=3)

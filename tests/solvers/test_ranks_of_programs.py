@@ -44,7 +44,7 @@ def runs(tmp_path_factory):
             )
         )
         words = command(folder / "driver.py", ranks, [str(folder / "cases")])
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=250)
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         for name in CASES:
             with xr.open_dataset(folder / f"{name}.nc") as ds:

@@ -21,16 +21,21 @@ def test_a_process_that_has_ended_and_is_not_reaped_is_gone():
 
 
 def test_sessions_are_found_by_what_they_were_started_with():
+    mark = f"here-{os.getpid()}-"  # other runs of the tests may be on the machine
     source = "import time; print('there', flush=True); time.sleep(600)"
     process = subprocess.Popen(
         [sys.executable, "-c", source],
-        env={**os.environ, "SCIML_TEST_MARK": "here-17"},
+        env={**os.environ, "SCIML_TEST_MARK": f"{mark}17"},
         start_new_session=True,
         stdout=subprocess.PIPE,
     )
     process.stdout.readline()
-    assert sessions_with("SCIML_TEST_MARK", "here-") == {process.pid}
-    assert sessions_with("TEST_MARK", "here-") == sessions_with("SCIML_TEST_MARK", "her ") == set()
+    assert sessions_with("SCIML_TEST_MARK", mark) == {process.pid}
+    assert (
+        sessions_with("TEST_MARK", mark)
+        == sessions_with("SCIML_TEST_MARK", mark[:-1] + " ")
+        == set()
+    )
     process.kill()
     process.communicate()
 
