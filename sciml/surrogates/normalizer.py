@@ -198,7 +198,10 @@ class Normalizer(nn.Module):
         ]
         for n in task.targets:
             if n in task.inputs:
-                change = target.fields[n] - sample.inputs[-1].fields[n]
+                # In float64: whole numbers without sign wrap around, and booleans have no difference.
+                change = np.subtract(
+                    target.fields[n], sample.inputs[-1].fields[n], dtype=np.float64
+                )
                 found.append((("increment", n), change, n not in vectors))
         return found
 

@@ -39,6 +39,19 @@ def test_a_large_offset_does_not_drown_the_variance(grid_samples):
     assert float(normalizer.std("u")) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
+def test_changes_of_whole_numbers_do_not_wrap_around(grid_samples, dtype):
+    task = Task(("u",), ("u",))
+    [sample] = grid_samples(task, count=1, dtype=np.float64)
+    before, after = sample.inputs[0].fields, sample.targets[0].fields
+    for fields in (before, after):
+        fields["u"] = (40 * fields["u"]).clip(0, 127).astype(dtype)
+    normalizer = Normalizer(task)
+    normalizer.update([sample])
+    change = after["u"].astype(float) - before["u"].astype(float)
+    assert float(normalizer.std("u", "increment")) == pytest.approx(change.std())
+
+
 def test_there_and_back(grid_samples):
     task = Task(("u",), ("u",))
     normalizer = Normalizer(task)
