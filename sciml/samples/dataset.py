@@ -90,7 +90,7 @@ def simulations_of(
             index,
             domain,
             found,
-            {name: _parameter(one, name) for name in parameters},
+            {name: parameter_of(one, name) for name in parameters},
             {name: _array(one, name, layout) for name in static},
         )
         arrays = {name: _array(one, name, layout) for name in names}
@@ -98,7 +98,7 @@ def simulations_of(
         frames = []
         for step, time in enumerate(times):
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
-            if _filled(frame, index, step):
+            if _filled(frame, moving or set(names), index, step):
                 frames.append(Frame(index, step, float(time), frame))
         if frames:
             _complete(simulation)
@@ -126,7 +126,12 @@ def _array(ds: xr.Dataset, name: str, layout: Layout) -> np.ndarray:
     return view
 
 
-def _parameter(ds: xr.Dataset, name: str) -> float:
+def parameter_of(ds: xr.Dataset, name: str) -> float:
+    """The value of a parameter in one simulation.
+
+    Raises:
+        InputError: it spans something.
+    """
     array = ds[name]
     if array.ndim:
         raise InputError(
@@ -136,22 +141,28 @@ def _parameter(ds: xr.Dataset, name: str) -> float:
     return float(array.values)
 
 
-def _filled(frame: dict[str, np.ndarray], sample: int, step: int) -> bool:
-    """Whether a frame holds values; False for the fill behind the end of a shorter simulation."""
+def _filled(frame: dict[str, np.ndarray], moving: set[str], sample: int, step: int) -> bool:
+    """Whether a frame holds values; False for the fill behind the end of a shorter simulation, which is
+    in all fields that move."""
+    empty = []
     for name, array in frame.items():
-        if array.dtype.kind != "f":
+        if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
-        finite = np.isfinite(array)
-        if finite.all():
-            continue
-        if np.isnan(array).all():
-            return False
+        if not np.isnan(array).all():
+            raise InputError(
+                f"field '{name}' has {_words(array)} in sample {sample}, frame {step}; "
+                "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
+                "without"
+            )
+        empty.append(name)
+    held = [n for n, a in frame.items() if n in moving and a.dtype.kind == "f" and n not in empty]
+    if empty and held:
         raise InputError(
-            f"field '{name}' has {_words(array)} in sample {sample}, frame {step}; "
-            "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
-            "without"
+            f"field '{empty[0]}' is NaN throughout sample {sample}, frame {step}, where '{held[0]}' has "
+            "values; expected numbers in both: fill them (ds.fillna) or leave that part out, with "
+            "ds.isel(sample=...) or ds.isel(time=...)"
         )
-    return True
+    return not empty
 
 
 def _complete(simulation: Simulation) -> None:

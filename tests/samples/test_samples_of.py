@@ -109,6 +109,17 @@ def test_nan_inside_is_refused():
         simulations_of(ds)
 
 
+def test_a_field_that_is_missing_beside_others_is_named():
+    ds = dataset()
+    whole = ds.assign(v=2 * ds.u)
+    task = Task(("u", "v"), ("u", "v"))
+    ended = whole.where((ds["sample"] != 1) | (ds.time < 1)).assign_coords(ds.coords)
+    assert len(samples_of(ended[["u", "v"]], task)) == 9
+    absent = whole.assign(v=whole.v.where(ds["sample"] != 1))
+    with pytest.raises(InputError, match="'v' is NaN throughout sample 1, frame 0, where 'u' has"):
+        samples_of(absent, task)
+
+
 @pytest.mark.parametrize(
     ("dtype", "message"),
     [
