@@ -15,7 +15,7 @@ from sciml.domain.layout import Layout, layout_of, times_of, variable
 from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.samples.dataset import simulations_of
+from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import require_times
 from sciml.surrogates import timing
 from sciml.surrogates.batch import collate
@@ -260,7 +260,8 @@ def _windows(
 ) -> Iterator[tuple[int, Sample]]:
     """Samples whose target frames hold times alone, with the row of their origin."""
     if task.history == 0 and not task.static:
-        parameters = {n: float(np.ravel(ds[n].values)[0]) for n in task.parameters}
+        one = ds.isel({layout.sample: 0}) if layout.sample else ds
+        parameters = {n: parameter_of(one, n) for n in task.parameters}
         if not all(np.isfinite(v) for v in parameters.values()):
             raise InputError(f"parameters {parameters}: NaN; expected numbers")
         simulation = Simulation(0, surrogate.domain, surrogate.fields, parameters)

@@ -132,6 +132,9 @@ def test_parameters_and_time_give_fields(rng):
     np.testing.assert_allclose(out.u[:, :, 0, 0], [[1, 6, 11], [2, 7, 12]])
     np.testing.assert_allclose(out.x, grid.coordinates(1))
     assert out.u.attrs["units"] == "K"
+    moving = ds.assign(a=(("sample", "time"), np.ones((2, 3))))
+    with pytest.raises(InputError, match=r"parameter 'a' spans \('time',\) within one simulation"):
+        surrogate.predict(moving)
 
 
 def test_ended_simulations_stay_empty(surrogate, heat_dataset):
