@@ -125,8 +125,9 @@ def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
-    # Of parameters alone: buffers may have a dtype of their own.
-    trained = {f"model.{name}" for name, _ in surrogate.model.named_parameters()}
+    # Of parameters alone: buffers may have a dtype of their own. By the names that files have.
+    named = surrogate.model.state_dict(keep_vars=True).items()
+    trained = {f"model.{name}" for name, held in named if isinstance(held, nn.Parameter)}
     dtypes = {t.dtype for n, t in weights.items() if n in trained and t.is_floating_point()}
     if len(dtypes) == 1:
         surrogate.model.to(dtypes.pop())

@@ -191,12 +191,14 @@ def test_options_from_numpy_can_be_saved(tmp_path, step_task):
     assert Surrogate.load(tmp_path).config == {"name": "fno", "modes": [4, 4], "hidden_channels": 4}
 
 
-@pytest.mark.parametrize("name", ["deeponet", "fno"])
-def test_float64_survives_saving(tmp_path, step_task, name):
+@pytest.mark.parametrize(
+    "config", ["deeponet", "fno", {"name": "unet", "levels": 2, "width": 4, "operator": True}]
+)
+def test_float64_survives_saving(tmp_path, step_task, config):
     grid = Grid((8, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
     torch.set_default_dtype(torch.float64)
     try:
-        saved = Surrogate.build(name, step_task, grid)
+        saved = Surrogate.build(config, step_task, grid)
     finally:
         torch.set_default_dtype(torch.float32)
     saved.save(tmp_path)
