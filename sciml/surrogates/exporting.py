@@ -24,9 +24,12 @@ def export(surrogate: Surrogate, path: str | Path, batch: Batch) -> None:
     samples = torch.export.Dim("samples", min=1)
     args = (example.inputs, example.parameters, example.time, example.static)
     shapes = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
-    program = torch.export.export(
-        _Plain(surrogate.eval()), args, dynamic_shapes=shapes, strict=False
-    )
+    training = surrogate.training
+    try:
+        plain = _Plain(surrogate).eval()
+        program = torch.export.export(plain, args, dynamic_shapes=shapes, strict=False)
+    finally:
+        surrogate.train(training)
     torch.export.save(program, path)
 
 

@@ -138,6 +138,7 @@ def test_the_exported_program_gives_the_same(tmp_path, name, grid_samples, step_
     prepare(surrogate, samples)
     batch = collate(samples, step_task)
     surrogate.export(tmp_path / "model.pt2", collate(samples[:1], step_task))
+    assert surrogate.training
     program = torch.export.load(tmp_path / "model.pt2").module()
     out = program(batch.inputs, batch.parameters, batch.time, batch.static)
     torch.testing.assert_close(out["u"], surrogate(batch)["u"], atol=1e-5, rtol=1e-4)
