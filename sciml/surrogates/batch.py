@@ -9,7 +9,7 @@ from functools import singledispatch
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.errors import DomainError
@@ -90,6 +90,14 @@ class Batch:
             t.device == device and (dtype is None or t.dtype == dtype or not t.is_floating_point())
             for t in tensors
         )
+
+
+def dtype_for(model: nn.Module) -> torch.dtype | None:
+    """That of the values of batches for a model: of its weights, yet float32 at least, since a field
+    around a large mean is gone once it is rounded to bfloat16; ``None`` where there are no weights."""
+    dtypes = (p.dtype for p in model.parameters() if p.is_floating_point())
+    own = next(dtypes, None)
+    return None if own is None else torch.promote_types(own, torch.float32)
 
 
 def collate(samples: Sequence[Sample], task: Task) -> Batch:

@@ -18,7 +18,7 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import require_times
 from sciml.surrogates import timing
-from sciml.surrogates.batch import collate
+from sciml.surrogates.batch import collate, dtype_for
 from sciml.surrogates.query import Query
 from sciml.surrogates.registry import ANY_RESOLUTION
 
@@ -214,7 +214,11 @@ def _evaluate(
                 )
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
-                batch = collate([w for _, w in chunk], task).to(weight.device, weight.dtype)
+                values = collate([w for _, w in chunk], task)
+                batch = values.to(weight.device, dtype_for(surrogate))
+                # Values are scaled before they are rounded to what the weights are; places are not.
+                places = batch.to(weight.device, weight.dtype).geometry
+                batch = replace(batch, geometry=places)
                 if query is not None:
                     batch = replace(
                         batch,
@@ -226,8 +230,7 @@ def _evaluate(
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
-                    # numpy has no bfloat16.
-                    array = (out.float() if out.dtype == torch.bfloat16 else out).cpu().numpy()
+                    array = out.cpu().numpy()
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
                     pieces = _per_sample(array, len(chunk))

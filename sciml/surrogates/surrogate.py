@@ -235,18 +235,31 @@ class Surrogate(nn.Module):
 
     def _step(self, batch: Batch, k: int) -> dict[str, Tensor]:
         """Targets ``k`` in physical units, without an axis of time."""
-        units, raw = self._units(batch), batch.inputs
+        short = self._short()
+        units, raw = None if short else self._units(batch), batch.inputs
         scale = self._scale if units is None else _as_it_is
+
+        def rounded(values: Tensor) -> Tensor:
+            return values if short is None else values.to(short)
+
         window = Window(
-            inputs={n: scale(n, f) for n, f in raw.items()},
-            raw=raw,
-            static={n: scale(n, f) for n, f in batch.static.items()},
-            scalars=self._scalars(batch, k),
+            inputs={n: rounded(scale(n, f)) for n, f in raw.items()},
+            raw={n: rounded(f) for n, f in raw.items()},
+            static={n: rounded(scale(n, f)) for n, f in batch.static.items()},
+            scalars=rounded(self._scalars(batch, k)),
             batch=batch,
             units=units,
         )
         outputs = call(self.model, self.task, window)
+        if short is not None:
+            outputs = {n: out.to(batch.time.dtype) for n, out in outputs.items()}
         return {n: self._physical(n, out, raw, units is None) for n, out in outputs.items()}
+
+    def _short(self) -> torch.dtype | None:
+        """dtype of weights of 16 bits, to which values are rounded once they are scaled: it has too few
+        digits for physical ones."""
+        weight = next(self.model.parameters(), None)
+        return weight.dtype if weight is not None and weight.dtype.itemsize == 2 else None
 
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)

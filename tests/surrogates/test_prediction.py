@@ -8,6 +8,7 @@ from sciml.domain import Field, Grid
 from sciml.domain.dataset import domain_of, to_dataset
 from sciml.errors import InputError
 from sciml.samples import Task
+from sciml.samples.dataset import samples_of
 from sciml.surrogates import Surrogate
 
 
@@ -222,9 +223,16 @@ def test_predict_leaves_training_mode_and_gradients_alone(surrogate, heat_datase
     assert torch.is_grad_enabled()
 
 
-def test_a_surrogate_in_bfloat16_predicts(heat_dataset, step_task):
-    surrogate = Surrogate(nn.Conv2d(2, 1, 1), step_task).bfloat16()
-    assert surrogate.predict(heat_dataset).u.dtype == np.float32
+@pytest.mark.parametrize("config", ["mlp", "deeponet"])
+def test_a_surrogate_in_bfloat16_keeps_the_digits_of_fields(heat_dataset, step_task, config):
+    ds = heat_dataset.assign(u=1000 + 0.1 * heat_dataset.u)  # bfloat16 has steps of 4 there
+    surrogate = Surrogate.build(config, step_task, domain_of(ds), increment=True)
+    surrogate.normalizer.update(samples_of(ds, step_task))
+    exact = surrogate.predict(ds).u
+    rough = surrogate.bfloat16().predict(ds).u
+    assert rough.dtype == np.float32
+    np.testing.assert_allclose(rough, exact, rtol=0, atol=0.02)
+    assert surrogate.rollout(ds, 2).u.dtype == np.float32
 
 
 class Clock(nn.Module):
