@@ -19,8 +19,8 @@ def each(batches: Batches, do: Callable[[Batch], Batch]) -> Batches:
     return do(batches)
 
 
-def moved(batches: Batches, device: torch.device) -> Batches:
-    return each(batches, lambda batch: batch.to(device))
+def moved(batches: Batches, device: torch.device, dtype: torch.dtype | None = None) -> Batches:
+    return each(batches, lambda batch: batch.to(device, dtype))
 
 
 def size_of(batches: Batches) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sciml.heap import keep_heap
+from sciml.surrogates.batch import dtype_for
 from sciml.training.accumulation import Draws
 from sciml.training.batches import from_plain, moved, size_of, to_plain
 from sciml.training.checkpoint import Checkpoint, CheckpointError
@@ -35,6 +36,7 @@ class _Run:
     objective: Objective
     draws: Draws
     device: torch.device
+    dtype: torch.dtype | None
     hooks: Hooks
     options: Options
     execution: Execution
@@ -100,6 +102,7 @@ def train(
         objective,
         Draws(source, options.accumulate),
         device,
+        dtype_for(model),
         hooks or Hooks(),
         options,
         Execution(model, device, options.autocast, options.compile),
@@ -199,7 +202,7 @@ def _draw(run: _Run, phase: Phase) -> bool:
     run.exhausted = run.draws.ended and not run.hooks.stop.is_set()
     if not batches:
         return run.exhausted and phase.frozen and bool(run.batches)
-    run.batches = [moved(batch, run.device) for batch in batches]
+    run.batches = [moved(batch, run.device, run.dtype) for batch in batches]
     run.drawn = True
     return True
 
@@ -280,7 +283,7 @@ def _restore(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     run.draws.load_state_dict({"source": state["source"], "drawn": state["drawn"]})
     run.step, run.phase, run.phase_step = state["step"], state["phase"], state["phase_step"]
     run.exhausted = state["exhausted"]
-    run.batches = [moved(from_plain(batch), run.device) for batch in state["batches"]]
+    run.batches = [moved(from_plain(batch), run.device, run.dtype) for batch in state["batches"]]
     run.saved = run.step
     set_random_state(state["random"])
     return state

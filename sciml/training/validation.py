@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.batch import Batch, collate, dtype_for
 from sciml.training.losses import TINY, norms
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
@@ -65,7 +65,7 @@ class Validation:
         return found
 
     def _one_step(self, surrogate: nn.Module, device: torch.device) -> dict[str, float]:
-        task = replace(surrogate.task, unroll=1)
+        task, dtype = replace(surrogate.task, unroll=1), dtype_for(surrogate)
         stays = bool(task.history and task.lead and set(task.targets) & set(task.inputs))
         windows = [w for t in self.trajectories for w in self._spread(_windows(t, task))]
         if not windows:
@@ -75,7 +75,7 @@ class Validation:
             )
         errors, persistence = [], []
         for begin in range(0, len(windows), self.batch_size):
-            batch = collate(windows[begin : begin + self.batch_size], task).to(device)
+            batch = collate(windows[begin : begin + self.batch_size], task).to(device, dtype)
             errors.append(_relative(surrogate(batch), batch))
             if stays:
                 last = {n: batch.inputs[n][:, -1:] for n in task.targets if n in task.inputs}
@@ -91,11 +91,11 @@ class Validation:
         steps = min(self.rollout, (shortest - 1) // task.lead - (task.history - 1))
         if steps < 1:
             return {}
-        task = replace(task, unroll=steps)
+        task, dtype = replace(task, unroll=steps), dtype_for(surrogate)
         starts = [_windows(t, task)[0] for t in self.trajectories]
         errors, left = [], []
         for begin in range(0, len(starts), self.batch_size):
-            batch = collate(starts[begin : begin + self.batch_size], task).to(device)
+            batch = collate(starts[begin : begin + self.batch_size], task).to(device, dtype)
             errors.append(_relative(surrogate(batch), batch))
             ends = [
                 norms(batch.targets[n][:, -1:], batch) / norms(batch.inputs[n][:, :1], batch)

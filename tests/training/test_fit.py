@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from torch import nn
 
@@ -66,6 +67,15 @@ def test_steady_problems_and_own_modules():
     assert surrogate.task.lead == 0
     assert not surrogate.increment
     np.testing.assert_allclose(surrogate.predict(ds).p, ds.p, atol=0.1)
+
+
+def test_a_module_in_float64_is_trained_as_it_is():
+    rng = np.random.default_rng(0)
+    ds = xr.Dataset({n: (("sample", "y", "x"), rng.normal(size=(4, 6, 6))) for n in "au"})
+    given = {"inputs": ["a"], "targets": ["u"], "epochs": 2, "device": "cpu"}
+    surrogate = fit(nn.Conv2d(1, 1, 3, padding=1).double(), ds, **given)
+    assert surrogate.model.weight.dtype == torch.float64
+    assert surrogate.history.validations
 
 
 def test_held_out_samples_never_reach_the_normalizer(ocean):
