@@ -37,7 +37,7 @@ class MLP(nn.Module):
         activation: ``relu``, ``gelu``, ``silu`` or ``tanh``.
 
     Raises:
-        InputError: an unknown activation.
+        InputError: an unknown activation, a layer without a unit.
 
     Fails where: resolution is fixed, and the last layer holds ``hidden[-1]`` weights a grid point:
     fields of more than about 10⁵ points want another family.
@@ -59,6 +59,8 @@ class MLP(nn.Module):
             raise InputError(
                 f"MLP: unknown activation '{activation}'; {nearest(activation, ACTIVATIONS)}"
             )
+        if any(size < 1 for size in hidden):
+            raise InputError(f"MLP: hidden={tuple(hidden)}; expected widths of 1 or more")
         self.out_shape = (out_shape,) if isinstance(out_shape, int) else tuple(out_shape)
         self.in_features = in_features
         layers: list[nn.Module] = []

@@ -233,6 +233,27 @@ def test_each_says_what_it_is_and_takes(name):
     assert {key: option["default"] for key, option in options.items()} == registry.options(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("cnn", "blocks", 0),
+        ("cnn", "dilations", []),
+        ("fno", "n_layers", 0),
+        ("fno", "padding", -0.5),
+        ("mgno", "n_layers", 0),
+        ("mlp", "hidden", [0]),
+        ("tfno", "n_layers", 0),
+        ("unet", "width", 0),
+        ("uno", "hidden_channels", 0),
+        ("vit", "layers", 0),
+    ],
+)
+def test_models_without_a_layer_are_refused(name, option, value, grid_samples, step_task):
+    domain = grid_samples(step_task, boundary=("open", "open"))[0].simulation.domain
+    with pytest.raises(InputError, match=r"expected (a part|1 or more|widths of 1)"):
+        registry.build(name, step_task, domain, **{**SMALL[name], option: value})
+
+
 def test_unknown_models_are_listed(step_task):
     known = ", ".join(sorted(registry.MODELS))
     with pytest.raises(InputError, match=rf"did you mean 'fno'.*known: {known}"):

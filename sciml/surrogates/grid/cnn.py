@@ -12,7 +12,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import checked, convolution, paddings
-from sciml.surrogates.grid.geometry import field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
 
 DILATIONS = (1, 2, 4, 8, 4, 2, 1)
@@ -38,7 +38,8 @@ class CNN(nn.Module):
             not periodic.
 
     Raises:
-        InputError: in use: another number of channels, or a grid too small.
+        InputError: no blocks, channels or dilations; in use: another number of channels, or a grid too
+            small.
 
     Good values: width 48, 4 blocks. Fails where: a point sees 22 · blocks + 2 points on each side
     and no more, and on another resolution that is another distance, unless it is made an operator
@@ -61,6 +62,8 @@ class CNN(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.dilations = in_channels, tuple(dilations)
+        least = min(self.dilations, default=0)
+        expect_sizes("CNN", width=width, blocks=blocks, **{"smallest of the dilations": least})
         self.periodic = tuple(b == "periodic" for b in boundary)
         self.positions = (not all(self.periodic)) if positions is None else positions
         modes = paddings(boundary)
@@ -86,7 +89,7 @@ class CNN(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
-        least = max(self.dilations, default=1) + 1
+        least = max(self.dilations) + 1
         checked(
             "CNN", x, self.in_channels, len(self.periodic), least, f"dilations {self.dilations}"
         )

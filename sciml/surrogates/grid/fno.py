@@ -15,7 +15,9 @@ from sciml.surrogates.grid.geometry import (
     closed,
     cropped,
     expect_channels,
+    expect_padding,
     expect_points,
+    expect_sizes,
     field_to_field,
     modes_on,
     with_coordinates,
@@ -49,8 +51,8 @@ class FNO(nn.Module):
         neuralop: further arguments of ``neuralop.models.FNO``.
 
     Raises:
-        InputError: modes and periodic of different lengths; a grid smaller than the modes; another
-            number of channels.
+        InputError: modes and periodic of different lengths; no layers or channels; a negative
+            padding; a grid smaller than the modes; another number of channels.
 
     Good values: 4 layers, width 24–64, modes more than twice the largest wave number that matters.
     Fails where waves beyond that matter: at shocks, or on data rougher than the modes. Random heat,
@@ -83,6 +85,8 @@ class FNO(nn.Module):
                 f"FNO: modes {self.modes} and periodic {self.periodic}; "
                 "expected one entry of each for every axis, 1 to 3 axes"
             )
+        expect_sizes("FNO", hidden_channels=hidden_channels, n_layers=n_layers)
+        expect_padding("FNO", padding)
         self.padding = padding
         self.positions = (not all(self.periodic)) if positions is None else positions
         neuralop.setdefault("conv_module", SpectralConv)

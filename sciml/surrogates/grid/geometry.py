@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -104,6 +105,30 @@ def expect_points(name: str, space: Sequence[int], modes: Sequence[int]) -> None
         raise InputError(
             f"{name}: grid {tuple(space)} is too small for modes {tuple(modes)}; every axis "
             "needs at least as many points as modes: lower the modes or refine the grid"
+        )
+
+
+def expect_sizes(name: str, **sizes: float) -> None:
+    """Refuse sizes of which a model would have nothing: no layers, no channels.
+
+    Raises:
+        InputError: one below 1.
+    """
+    for key, size in sizes.items():
+        if not size >= 1:
+            raise InputError(f"{name}: {key}={size}; expected 1 or more")
+
+
+def expect_padding(name: str, padding: float) -> None:
+    """Refuse what is no part of a length.
+
+    Raises:
+        InputError: below zero, or not finite.
+    """
+    if not 0 <= padding < math.inf:
+        raise InputError(
+            f"{name}: padding={padding}; expected a part of the length of an axis, 0 or more, such as "
+            "0.125"
         )
 
 

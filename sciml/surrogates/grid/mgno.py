@@ -14,7 +14,12 @@ from sciml.samples import Task
 from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import CONVOLUTIONS
 from sciml.surrogates.grid.channels_last import channels_last, convolve
-from sciml.surrogates.grid.geometry import expect_channels, field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import (
+    expect_channels,
+    expect_sizes,
+    field_to_field,
+    with_coordinates,
+)
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
 
@@ -99,6 +104,7 @@ class MgNO(nn.Module):
             raise InputError(
                 f"MgNO: unknown restriction '{restriction}'; {nearest(restriction, RESTRICTIONS)}"
             )
+        expect_sizes("MgNO", n_layers=n_layers)
         if norm and shape is None:
             raise InputError("MgNO: norm without shape; its weights are those of one grid: give it")
         self.in_channels = in_channels

@@ -13,7 +13,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import checked, convolution, paddings
-from sciml.surrogates.grid.geometry import field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
 
 
@@ -37,7 +37,7 @@ class UNet(nn.Module):
             not periodic.
 
     Raises:
-        InputError: fewer than 1 level; in use: another number of channels, or a grid too small.
+        InputError: no levels or channels; in use: another number of channels, or a grid too small.
 
     Good values: width 32–64, 4 levels. Fails where: its kernels have a fixed number of points, so
     that on another resolution it is another function; with
@@ -61,8 +61,7 @@ class UNet(nn.Module):
         positions: bool | None = None,
     ) -> None:
         super().__init__()
-        if levels < 1:
-            raise InputError(f"UNet: levels={levels}; expected 1 or more")
+        expect_sizes("UNet", levels=levels, width=width)
         self.in_channels, self.levels = in_channels, levels
         self.periodic = tuple(b == "periodic" for b in boundary)
         self.positions = (not all(self.periodic)) if positions is None else positions

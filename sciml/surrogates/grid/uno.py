@@ -17,7 +17,9 @@ from sciml.surrogates.grid.geometry import (
     closed,
     cropped,
     expect_channels,
+    expect_padding,
     expect_points,
+    expect_sizes,
     field_to_field,
     modes_on,
     with_coordinates,
@@ -88,9 +90,11 @@ class UNO(nn.Module):
             )
         if levels < 1:
             raise InputError(f"UNO: levels={levels}; expected at least 1, or take model 'fno'")
+        expect_padding("UNO", padding)
         self.padding = padding
         self.positions = (not all(self.periodic)) if positions is None else positions
         width = [round(hidden_channels * growth**level) for level in range(levels + 1)]
+        expect_sizes("UNO", **{f"channels of level {k}": n for k, n in enumerate(width)})
         kept = [self.modes]
         for _ in range(levels):
             kept.append(_halved(kept[-1]))

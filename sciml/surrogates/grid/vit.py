@@ -12,7 +12,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import CONVOLUTIONS, PadToMultiple, checked
-from sciml.surrogates.grid.geometry import field_to_field
+from sciml.surrogates.grid.geometry import expect_sizes, field_to_field
 from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.grid.operator.positions import PositionalFunction
 
@@ -39,8 +39,8 @@ class ViT(nn.Module):
         expansion: hidden width of M in widths.
 
     Raises:
-        InputError: a width that the heads do not divide; in use: another number of channels, or a
-            grid smaller than a patch.
+        InputError: no layers or heads, a width that these do not divide; in use: another number
+            of channels, or a grid smaller than a patch.
 
     Good values: patch 4, width 64–256, 4–8 layers; work grows with the square of the number of
     patches. Fails where: on another resolution its patches have another size, unless it is made an
@@ -65,6 +65,7 @@ class ViT(nn.Module):
         expansion: float = 2.0,
     ) -> None:
         super().__init__()
+        expect_sizes("ViT", patch=patch, width=width, layers=layers, heads=heads)
         if width % heads:
             raise InputError(f"ViT: width={width} and heads={heads}; the heads must divide it")
         self.in_channels, self.patch = in_channels, patch
