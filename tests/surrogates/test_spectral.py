@@ -73,6 +73,18 @@ def test_waves_go_to_another_grid_exactly(shape, other):
     torch.testing.assert_close(layer(wave(shape), other), layer(wave(other)))
 
 
+@pytest.mark.parametrize("n", [8, 9, 16])
+@pytest.mark.parametrize("m", [8, 11, 16])
+def test_the_shortest_wave_of_an_even_grid_is_the_same_on_all(n, m):
+    def wave(points):
+        x = torch.arange(points, dtype=torch.float64) / points
+        return torch.cos(2 * torch.pi * 4 * x)[None, None]
+
+    layer = SpectralConv(1, 1, (8,)).double()
+    torch.testing.assert_close(resample(wave(n), (m,)), wave(m))
+    torch.testing.assert_close(layer(wave(n), (m,))[..., 0], layer(wave(8))[..., 0])
+
+
 def test_a_coarser_grid_holds_no_shorter_waves():
     x = torch.arange(12, dtype=torch.float64) / 12
     u = (1 + torch.sin(2 * torch.pi * 5 * x))[None, None]

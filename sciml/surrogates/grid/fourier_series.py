@@ -15,7 +15,8 @@ def analysis(u: Tensor, modes: Sequence[int]) -> Tensor:
     """û_k = 1/N Σ_x u(x) e^{−2πi k·x} of the lowest modes.
 
     Shapes: u ``(B, C, *space)`` → ``(B, C, *modes[:-1], 2·(modes[-1]//2+1))``, along the last axis
-    real parts before imaginary ones.
+    real parts before imaginary ones. The shortest wave that an even last axis holds is its own
+    conjugate: half of it is û_k, as it would be on any finer grid.
 
     For the 8 to 32 modes of a neural operator that is faster than an FFT of the whole grid and,
     unlike it, works in every real dtype, on grids of any size and under ``torch.export``; no tensor
@@ -89,9 +90,10 @@ def _transforms(
     angle = 2 * math.pi * (torch.outer(k, torch.arange(n)) % n).to(torch.float64) / n
     cos, sin = angle.cos(), angle.sin()
     if real:
-        # Each kept mode stands for its conjugate too, except the mean and the Nyquist mode.
-        twice = torch.where((k == 0) | (2 * k == n), 1.0, 2.0).to(torch.float64)[:, None]
-        pair = torch.cat([cos, -sin]).T / n, torch.cat([twice * cos, -twice * sin])
+        # Each kept mode stands for its conjugate too, except the mean.
+        twice = torch.where(k == 0, 1.0, 2.0).to(torch.float64)[:, None]
+        part = torch.where(2 * k == n, 0.5, 1.0).to(torch.float64)[:, None] / n
+        pair = torch.cat([part * cos, -part * sin]).T, torch.cat([twice * cos, -twice * sin])
     else:
         pair = torch.cat([cos, sin]) / n, torch.cat([cos, sin]).T
     forward, backward = (m.to(dtype=dtype, device=device).contiguous() for m in pair)
@@ -104,8 +106,8 @@ def _resampling(n: int, m: int, dtype: torch.dtype, device: torch.device) -> Ten
     """(m, n): trigonometric interpolation from n points to m along one axis."""
     held = min(n, m)
     k = torch.arange(held // 2 + 1)
-    # The highest wave of an even grid is a cosine alone.
-    weight = torch.where((k == 0) | (2 * k == held), 1.0, 2.0).to(torch.float64)
+    # Half of what the sums make of the shortest wave of an even grid is that of its conjugate.
+    weight = torch.where((k == 0) | (2 * k == n), 1.0, 2.0).to(torch.float64)
     here = 2 * math.pi * (torch.outer(k, torch.arange(n)) % n).to(torch.float64) / n
     there = 2 * math.pi * (torch.outer(k, torch.arange(m)) % m).to(torch.float64) / m
     cosines = (there.cos() * weight[:, None]).T @ here.cos()
