@@ -201,6 +201,7 @@ def _evaluate(
         step = float(numbers[-1] - numbers[-2])
     weight = next(surrogate.parameters(), torch.empty(0))
     found: dict[str, np.ndarray] = {}
+    overall = {f.name for f in surrogate.fields if f.on == "global"}
     training = surrogate.training
     surrogate.eval()
     try:
@@ -233,7 +234,8 @@ def _evaluate(
                     array = out.cpu().numpy()
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
-                    pieces = _per_sample(array, len(chunk))
+                    apart = "owner" not in batch.geometry or name in overall
+                    pieces = array if apart else _per_sample(array, len(chunk))
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
                         found[name] = np.full(shape, np.nan, dtype=array.dtype)
@@ -245,9 +247,7 @@ def _evaluate(
 
 
 def _per_sample(array: np.ndarray, samples: int) -> np.ndarray:
-    """(B, U, …): points of the samples, all of one size here, lie one after the other."""
-    if len(array) == samples:
-        return array
+    """(B, U, N, …) of points that lie one sample after the other, all of one size here."""
     return np.moveaxis(array.reshape(samples, -1, *array.shape[1:]), 2, 1)
 
 

@@ -4,7 +4,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from sciml.domain import Field, Grid
+from sciml.domain import Field, Grid, Particles
 from sciml.domain.dataset import domain_of, to_dataset
 from sciml.errors import InputError
 from sciml.samples import Task
@@ -233,6 +233,26 @@ def test_a_surrogate_in_bfloat16_keeps_the_digits_of_fields(heat_dataset, step_t
     assert rough.dtype == np.float32
     np.testing.assert_allclose(rough, exact, rtol=0, atol=0.02)
     assert surrogate.rollout(ds, 2).u.dtype == np.float32
+
+
+@pytest.mark.parametrize("atoms", [1, 3])
+def test_particles_may_be_one(rng, atoms):
+    class Twice(nn.Module):
+        def forward(self, positions, *, owner, ptr, **rest):
+            energy = torch.zeros(len(ptr) - 1).index_add(0, owner, positions.sum(1))
+            return {"positions": 2 * positions, "energy": energy}
+
+    names, fields = (
+        ("positions", "energy"),
+        (Field("positions", space=3), Field("energy", on="global")),
+    )
+    values = {"positions": rng.normal(size=(2, 4, atoms, 3)), "energy": np.zeros((2, 4))}
+    ds = to_dataset(Particles(np.arange(atoms) + 1), fields, values, np.arange(4.0))
+    task = Task(names[:1], names)
+    out = Surrogate(Twice(), task, domain=domain_of(ds), fields=fields).predict(ds, batch_size=3)
+    assert out.positions.dims == ds.positions.dims
+    np.testing.assert_allclose(out.positions, 2 * ds.positions, rtol=1e-6)
+    np.testing.assert_allclose(out.energy, ds.positions.sum(("particle", "space")), atol=1e-5)
 
 
 class Clock(nn.Module):
