@@ -108,7 +108,8 @@ def collate(samples: Sequence[Sample], task: Task) -> Batch:
         task: the one that cut them.
 
     Raises:
-        DomainError: no samples, different kinds of domains, or grids of different shapes.
+        DomainError: no samples, different kinds of domains, or grids of different shapes or with
+            other periodic axes.
     """
     if not samples:
         raise DomainError("collate: no samples; expected at least one")
@@ -138,6 +139,11 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
                 f"collate: grids of shape {domain.shape} and {other.shape} in one batch; "
                 "bring them to one shape (send: coarsen) or train on one of them"
             )
+        if _periodic(other) != _periodic(domain):
+            raise DomainError(
+                f"collate: grids with boundaries {', '.join(domain.boundary)} and "
+                f"{', '.join(other.boundary)} in one batch; train on one of them"
+            )
     return Batch(
         inputs={n: _stack(samples, n, _inputs) for n in task.inputs},
         targets={n: _stack(samples, n, _targets) for n in _known(samples, task)},
@@ -146,10 +152,14 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
         },
         geometry={
             "spacing": _tensor(np.array([s.simulation.domain.spacing for s in samples])),
-            "periodic": torch.tensor([b == "periodic" for b in domain.boundary]),
+            "periodic": torch.tensor(_periodic(domain)),
         },
         **_common(samples, task),
     )
+
+
+def _periodic(domain: Grid) -> list[bool]:
+    return [kind == "periodic" for kind in domain.boundary]
 
 
 @_collate.register

@@ -62,6 +62,15 @@ def test_grids_of_two_shapes_are_refused(grid_samples):
         collate(samples, task)
 
 
+def test_grids_that_close_in_other_ways_are_refused(grid_samples):
+    task = Task(("u",), ("u",))
+    samples = grid_samples(task, count=1) + grid_samples(
+        task, count=1, boundary=("periodic", "open")
+    )
+    with pytest.raises(DomainError, match="boundaries periodic, periodic and periodic, open"):
+        collate(samples, task)
+
+
 def test_two_kinds_of_domain_are_refused(grid_samples, mesh_sample):
     task = Task(("u",), ("u",))
     with pytest.raises(DomainError, match="a mesh and a grid"):
