@@ -134,7 +134,9 @@ def fit(
         raise InputError("fit: a dataset without samples; expected at least one")
     require_fields(task, trajectories[0][0])
     require_times(task, ds, layout_of(ds, task.targets))
-    training, held_out = _split(trajectories, task, validation, seed)
+    # One that ended before its first window can neither be learned from nor validated on.
+    whole = [t for t in trajectories if _cut(t, task)]
+    training, held_out = _split(whole or trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
         raise InputError(

@@ -86,6 +86,14 @@ def test_held_out_samples_never_reach_the_normalizer(ocean):
     assert surrogate.normalizer.std("sst") < 10
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_ended_before_its_first_window_is_not_held_out(ocean, seed):
+    ds = ocean.copy(deep=True)
+    ds.sst[1:, 2] = np.nan
+    surrogate = fit({"name": "mlp", "hidden": [4]}, ds, epochs=1, seed=seed)
+    assert np.isfinite(surrogate.history.validations[-1]["one_step"])
+
+
 def test_a_single_simulation_is_split_in_time(ocean):
     surrogate = fit(TINY, ocean.isel(member=0), epochs=1, batch_size=4)
     assert surrogate.history.validations
