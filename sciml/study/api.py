@@ -354,9 +354,10 @@ def figures(summary: dict[str, Any]) -> str:
         )
     if summary.get("rollout") is not None:
         lines.append(
-            f"rollout: {summary['rollout']:.2e} mean over {summary['rollout_steps']} steps; "
-            f"{summary['norm_left']:.0%} of the norm left at the end"
+            f"rollout: {summary['rollout']:.2e} mean over {summary['rollout_steps']} steps"
         )
+        if summary.get("norm_left") is not None:
+            lines[-1] += f"; {summary['norm_left']:.0%} of the norm left at the end"
     first = summary.get("first_step") or {}
     if first:
         lines.append(

@@ -25,7 +25,7 @@ class Validation:
     * ``rollout``: mean over ``steps`` leads and simulations of ‖e(t)‖ / ‖u(t)‖, all started from
       the first frames and fed with their own outputs; ``rollout_last``: at the last of them;
     * ``norm_left``: mean of ‖u(end of rollout)‖ / ‖u(0)‖, which says whether anything was left to
-      predict.
+      predict; without fields that begin at zero.
 
     Fields are taken together as the mean over targets. Entries that a task does not have (no
     rollout without feeding back, no persistence without inputs) are left out.
@@ -101,14 +101,16 @@ class Validation:
                 norms(batch.targets[n][:, -1:], batch) / norms(batch.inputs[n][:, :1], batch)
                 for n in task.inputs
             ]
-            left.append(torch.stack(ends).mean(0))
-        error = torch.cat(errors)
-        return {
+            left += ends
+        error, parts = torch.cat(errors), torch.cat(left)
+        found = {
             "rollout": float(error.mean()),
             "rollout_last": float(error[:, -1].mean()),
             "rollout_steps": steps,
-            "norm_left": float(torch.cat(left).mean()),
         }
+        if (begun := parts.isfinite()).any():
+            found["norm_left"] = float(parts[begun].mean())
+        return found
 
     def _spread(self, windows: list[Sample]) -> list[Sample]:
         if self.windows is None or len(windows) <= self.windows:

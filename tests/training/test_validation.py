@@ -39,6 +39,15 @@ def test_errors_are_those_computed_by_hand(trajectories, task):
     assert found["rollout_steps"] == 5
 
 
+def test_fields_that_begin_at_zero_have_no_part_left(trajectories, task):
+    held_out = trajectories(3)
+    wanted = Validation(held_out[1:], rollout=4)(Surrogate(Keep(), task))
+    held_out[0][1][0].fields["u"][:] = 0.0
+    found = Validation(held_out, rollout=4)(Surrogate(Keep(), task))
+    assert found["norm_left"] == pytest.approx(wanted["norm_left"])
+    assert "norm_left" not in Validation(held_out[:1], rollout=4)(Surrogate(Keep(), task))
+
+
 def test_batches_of_any_size_give_the_same(trajectories, task):
     held_out = trajectories(5)
     model = Surrogate(Keep(), task)
