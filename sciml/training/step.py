@@ -26,7 +26,8 @@ Found = list[tuple[Tensor, Losses]]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What one step makes smaller: Σ over its batches of (samples in it / samples in all) · loss.
+    """What one step makes smaller: Σ over its batches of (samples in it / samples in all) · loss; of a
+    mix of sources each loss has the samples of its own.
 
     Args:
         model, objective: named losses of a model on a batch.
@@ -43,13 +44,14 @@ class Problem:
 
     def gradient(self) -> Found:
         """Add the gradient to that of the parameters; the losses of each batch."""
-        sizes = [size_of(batch) for batch in self.batches]
         found = []
-        for batch, size in zip(self.batches, sizes, strict=True):
+        for batch in self.batches:
             losses = self.objective(self.model, batch)
-            loss = weighted(losses, self.weights)
-            if len(sizes) > 1:
-                loss = size / sum(sizes) * loss
+            if len(self.batches) == 1:
+                loss = weighted(losses, self.weights)
+            else:
+                parts = {n: self._part(batch, n) * loss for n, loss in losses.items()}
+                loss = weighted(parts, self.weights)
             loss.backward()
             found.append(
                 (loss.detach(), {n: torch.as_tensor(v).detach() for n, v in losses.items()})
@@ -67,18 +69,28 @@ class Problem:
         """
         names = [list(losses) for _, losses in found]
         values = _fetch([v for loss, losses in found for v in (loss, *losses.values())])
-        sizes = [size_of(batch) for batch in self.batches]
         total, sums = 0.0, dict.fromkeys(name for of in names for name in of)
         position = 0
-        for batch, size, of in zip(self.batches, sizes, names, strict=True):
+        for batch, of in zip(self.batches, names, strict=True):
             loss, *parts = values[position : position + 1 + len(of)]
             position += 1 + len(of)
             if not math.isfinite(loss):
                 self._refuse(loss, dict(zip(of, parts, strict=True)), batch)
             total += loss
             for name, part in zip(of, parts, strict=True):
-                sums[name] = (sums[name] or 0.0) + part * (size / sum(sizes))
+                sums[name] = (sums[name] or 0.0) + part * self._part(batch, name)
         return total, sums
+
+    def _part(self, batch: Batches, loss: str) -> float:
+        """Of the samples of the step that a loss is over, those in a batch: of a mix, the samples of the
+        source that the loss is named after, see :class:`~sciml.training.objective.Sum`."""
+        source = loss.partition(".")[0]
+
+        def size(one: Batches) -> int:
+            mixed = isinstance(one, Mapping) and source in one
+            return one[source].size if mixed else size_of(one)
+
+        return size(batch) / sum(map(size, self.batches))
 
     def _refuse(self, value: float, losses: dict[str, float], batch: Batches) -> None:
         bad = {n: v for n, v in losses.items() if not math.isfinite(v)}

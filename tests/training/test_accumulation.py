@@ -9,7 +9,9 @@ from sciml.training import (
     CollocationSource,
     DatasetSource,
     Hooks,
+    Mix,
     Phase,
+    Sum,
     Supervised,
     train,
 )
@@ -78,6 +80,14 @@ def test_batches_count_by_their_samples():
     source = Given([1.0], [4.0, 4.0, 4.0])
     train(model, source, distance, Phase("sgd", lr=0.5, steps=1), options={"accumulate": 2})
     assert model.x.item() == pytest.approx(13 / 4)  # half a step of the gradient: the mean
+
+
+def test_losses_of_a_mix_count_by_the_samples_of_their_source():
+    model, loss = Shift(), Sum({"few": distance, "many": distance})
+    mix = Mix({"few": Given([1.0], [4.0, 4.0, 4.0]), "many": Given([2.0] * 50, [2.0] * 50)})
+    history = train(model, mix, loss, Phase("sgd", lr=0.25, steps=1), options={"accumulate": 2})
+    assert model.x.item() == pytest.approx((13 / 4 + 2) / 2)
+    assert history.steps[0].losses == pytest.approx({"few.distance": 49 / 4, "many.distance": 4})
 
 
 def test_the_end_of_a_source_takes_what_is_left():
