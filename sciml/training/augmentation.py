@@ -32,7 +32,8 @@ class Augmentation:
         symmetries, vectors, pseudoscalars: of those symmetries.
 
     Raises:
-        InputError: unknown names; fields off a grid, a grid of another dimension, axes that differ.
+        InputError: unknown names, of fields too; fields off a grid, a grid of another dimension, axes
+            that differ.
 
     Source: Brandstetter, Welling, Worrall, ICML 2022, arXiv 2202.07643.
     """
@@ -62,6 +63,7 @@ class Augmentation:
         d = len(periodic)
         shape = space_of(batch, d)
         group.require_grid(shape, periodic, batch.geometry["spacing"])
+        group.require_fields((batch.inputs, batch.targets, batch.static), d)
         order = tuple(torch.randperm(d).tolist()) if group.swaps else tuple(range(d))
         signs = tuple((1 - 2 * torch.randint(0, 2, (d,))).tolist()) if group.flips else (1,) * d
         shifts = tuple(

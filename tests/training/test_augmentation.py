@@ -175,6 +175,10 @@ def test_values_of_no_point_stay():
             "axes of the grid are x",
         ),
         (
+            lambda: Augmentation("flips", [{"x": "uu"}]).draw(batch((4,), u=0)),
+            "no field 'uu' in the task; did you mean 'u'",
+        ),
+        (
             lambda: Augmentation("flips")(None, Batch(inputs={}, size=1, kind="mesh"), 0),
             "kind 'mesh'; expected a grid",
         ),
