@@ -57,16 +57,20 @@ class Window:
 
 
 def require_fields(task: Task, simulation: Simulation) -> None:
-    """That what goes into a model on a grid is fields; numbers are its parameters.
+    """That what goes into a model as channels is fields; numbers are its parameters.
 
     Raises:
-        InputError: an input without an axis in space.
+        InputError: an input without an axis in space; particles alone may have some.
     """
+    if simulation.domain.kind == "particles":
+        return
     for field in simulation.fields:
-        if field.on == "global" and field.name in task.inputs and simulation.domain.kind == "grid":
+        if field.on == "global" and field.name in task.inputs:
+            others = [f.name for f in simulation.fields if f.on == "point"]
             raise InputError(
-                f"fit: input '{field.name}' has no axis in space; numbers of a simulation go in as "
-                f"parameters: parameters=['{field.name}']"
+                f"fit: input '{field.name}' has no axis in space; expected fields, inputs={others}; a "
+                "number that stays the same throughout a simulation goes in as a parameter: "
+                f"parameters=['{field.name}']"
             )
 
 

@@ -6,6 +6,8 @@ import torch
 import xarray as xr
 from torch import nn
 
+from sciml.domain import Field, Mesh
+from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError, ScimlError
 from sciml.surrogates import MLP, Surrogate
 from sciml.training import fit
@@ -164,6 +166,15 @@ def test_what_cannot_be_trained_is_refused(ocean, given, said):
         fit(TINY, ocean.assign(k=("member", np.arange(4.0))), **given)
     with pytest.raises(InputError, match="without samples"):
         fit(TINY, ocean.isel(member=slice(0)))
+
+
+def test_numbers_are_no_fields_of_a_mesh():
+    strip = Mesh(np.array([[0.0, 0], [1, 0], [0, 1]]), np.array([[0, 1, 2]]))
+    fields = (Field("u"), Field("energy", on="global"))
+    values = {"u": np.ones((2, 4, 3)), "energy": np.ones((2, 4))}
+    ds = to_dataset(strip, fields, values, np.arange(4.0))
+    with pytest.raises(InputError, match=r"'energy' has no axis in space.*inputs=\['u'\]"):
+        fit(nn.Linear(2, 1), ds)
 
 
 def test_bad_input_is_named(ocean, tmp_path):
