@@ -137,6 +137,10 @@ def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
             time = timing.target_time(ds)
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
     layout = layout_of(ds, (*task.inputs, *task.static))
+    if task.history == 0 and layout.sample is None:
+        # Static fields may be the same in all samples, which then differ in their parameters.
+        spans = dict.fromkeys(d for n in task.parameters for d in ds[n].dims)
+        layout = replace(layout, sample=next((str(d) for d in spans if d != layout.time), None))
     if task.time and task.history == 0 and layout.time is None:
         # Static fields have no time; that of the targets is what the dataset spans.
         layout = replace(layout, time=timing.target_time(ds))
@@ -193,7 +197,13 @@ def _evaluate(
     batch_size: int,
     query: Query | None = None,
 ) -> dict[str, np.ndarray]:
-    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
+    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
+
+    Raises:
+        InputError: all have; a batch of none.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}; expected 1 or more")
     count = ds.sizes[layout.sample] if layout.sample else 1
     step = float(surrogate.dt or 1.0)
     numbers = times_of(ds, layout)
@@ -219,15 +229,9 @@ def _evaluate(
                 batch = values.to(weight.device, dtype_for(surrogate))
                 # Values are scaled before they are rounded to what the weights are; places are not.
                 places = batch.to(weight.device, weight.dtype).geometry
-                batch = replace(batch, geometry=places)
                 if query is not None:
-                    batch = replace(
-                        batch,
-                        geometry={
-                            **batch.geometry,
-                            "at": query.points.to(weight.device, weight.dtype),
-                        },
-                    )
+                    places = {**places, "at": query.points.to(weight.device, weight.dtype)}
+                batch = replace(batch, geometry=places)
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
@@ -243,6 +247,11 @@ def _evaluate(
                         found[name][sample, row] = piece
     finally:
         surrogate.train(training)
+    if not found:
+        raise InputError(
+            f"dataset holds nothing to predict from: none of its {count} samples has numbers at all the "
+            "times that the surrogate sees"
+        )
     return found
 
 
@@ -262,9 +271,10 @@ def _windows(
     step: float,
 ) -> Iterator[tuple[int, Sample]]:
     """Samples whose target frames hold times alone, with the row of their origin."""
+    if layout.sample:
+        ds = ds.isel({layout.sample: 0})
     if task.history == 0 and not task.static:
-        one = ds.isel({layout.sample: 0}) if layout.sample else ds
-        parameters = {n: parameter_of(one, n) for n in task.parameters}
+        parameters = {n: parameter_of(ds, n) for n in task.parameters}
         if not all(np.isfinite(v) for v in parameters.values()):
             raise InputError(f"parameters {parameters}: NaN; expected numbers")
         simulation = Simulation(0, surrogate.domain, surrogate.fields, parameters)

@@ -148,6 +148,15 @@ def test_ended_simulations_stay_empty(surrogate, heat_dataset):
         surrogate.rollout(ds, 1)
 
 
+def test_nothing_to_predict_from_is_said(surrogate, heat_dataset):
+    empty = heat_dataset.assign(u=heat_dataset.u.where(False))
+    for ds, count in ((empty, 2), (heat_dataset.isel(sample=[]), 0)):
+        with pytest.raises(InputError, match=f"none of its {count} samples has numbers"):
+            surrogate.predict(ds)
+    with pytest.raises(InputError, match="batch_size=0; expected 1 or more"):
+        surrogate.predict(heat_dataset, batch_size=0)
+
+
 def test_dask_chunks_give_the_same(surrogate, heat_dataset):
     xr.testing.assert_identical(
         surrogate.predict(heat_dataset.chunk(time=2, sample=1)), surrogate.predict(heat_dataset)
@@ -289,6 +298,16 @@ def test_static_fields_and_time_give_fields_at_each_time(heat_dataset):
     np.testing.assert_allclose(out.u, (ds.k + ds.time).transpose(*out.u.dims), rtol=1e-6)
     with pytest.raises(InputError, match="no dimension 'time'"):
         surrogate.predict(ds[["k"]].drop_vars("time", errors="ignore"))
+
+
+def test_parameters_differ_where_static_fields_are_shared(heat_dataset):
+    task = Task((), ("u",), history=0, static=("k",), parameters=("kappa",))
+    surrogate = Surrogate(Clock(), task, domain=domain_of(heat_dataset))
+    ds = heat_dataset.assign(k=heat_dataset.u.isel(time=0, sample=0, drop=True))[["k"]]
+    ds = ds.assign_coords(kappa=heat_dataset.kappa)
+    out = surrogate.predict(ds)
+    assert out.u.dims == ("sample", "y", "x")
+    np.testing.assert_allclose(out.u, (ds.kappa + ds.k), rtol=1e-6)
 
 
 def test_dates_are_no_time_for_a_model_to_see(foreign):
