@@ -122,6 +122,13 @@ def test_sensors_are_found_on_finer_grids_or_named():
         sensors.measure(torch.zeros(1, 2, 9, 8))
 
 
+def test_points_have_the_digits_of_the_dtype():
+    sensors = Sensors((7,), (True,)).bfloat16().double()
+    exact = torch.arange(7, dtype=torch.float64)[:, None] / 7
+    for places in (sensors.points, sensors.asked(torch.zeros(1, 1, 7))[0]):
+        assert torch.equal(places, exact)
+
+
 def test_sensors_stay_with_the_weights(tmp_path, grid_samples, step_task):
     samples = grid_samples(step_task, (9, 8), 2)
     domain = samples[0].simulation.domain

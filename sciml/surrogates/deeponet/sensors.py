@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -73,7 +73,16 @@ class Sensors(nn.Module):
         mesh = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
         self.register_buffer("sensors", torch.as_tensor(mesh.reshape(-1, len(self.shape))).float())
         self.register_buffer("index", self.index_on(self.shape), persistent=False)
-        self.register_buffer("points", self.points_of(self.shape), persistent=False)
+        points = self.points_of(self.shape).to(torch.get_default_dtype())
+        self.register_buffer("points", points, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Sensors:
+        """Points are computed anew in another dtype: converted ones keep the digits of the shortest."""
+        before = self.points.dtype
+        super()._apply(fn, recurse)
+        if self.points.dtype != before:
+            self.points = self.points_of(self.shape).to(self.points)
+        return self
 
     @property
     def count(self) -> int:
@@ -113,8 +122,8 @@ class Sensors(nn.Module):
         return torch.from_numpy(np.ascontiguousarray(flat.ravel()))
 
     def points_of(self, space: Sequence[int]) -> Float[Tensor, "point axis"]:
-        """Coordinates of all points of a grid of shape ``space``."""
-        like = torch.zeros((), dtype=torch.get_default_dtype())
+        """Coordinates of all points of a grid of shape ``space``, in float64."""
+        like = torch.zeros((), dtype=torch.float64)
         return coordinates(space, self.periodic, like).flatten(1).T.contiguous()
 
     def measure(self, u: Float[Tensor, "batch channel *space"]) -> tuple[Tensor, Tensor]:
