@@ -40,7 +40,8 @@ def plan(study: Study) -> list[PlannedSimulation]:
     first one always being for training. For a grid they are drawn at random, off its points.
 
     Raises:
-        InputError: a grid that cannot have that many simulations.
+        InputError: a grid that cannot have that many simulations; held-out simulations that would be the
+            same as others.
     """
     parameters, held_out = study.parameters, study.validation.simulations
     root = np.random.SeedSequence(study.seed)
@@ -55,6 +56,14 @@ def plan(study: Study) -> list[PlannedSimulation]:
     for id_, (role, index) in enumerate(_interleave(parameters.simulations, held_out)):
         seed = seed_of(streams[role], index) if parameters.seed else None
         planned.append(PlannedSimulation(id_, role, drawn[role][index], seed))
+    if not parameters.seed:
+        twins = [values for values in drawn["validation"] if values in drawn["train"]]
+        if twins:
+            raise InputError(
+                f"validation.simulations: {len(twins)} of {held_out} would be simulations that train "
+                f"too (such as {twins[0]}), since parameters.seed is false; expected ranges that tell "
+                "them apart, or seed: true"
+            )
     return planned
 
 

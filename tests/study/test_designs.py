@@ -167,6 +167,17 @@ def test_seeds_alone_may_vary():
     assert all(p.parameters == {} for p in planned) and len({p.seed for p in planned}) == 4
 
 
+def test_held_out_simulations_are_not_trained_on_without_seeds():
+    """Of a few values, without a seed for each, the held-out ones would be drawn for training too."""
+    values = {"kappa": {"values": [0.1, 0.2, 0.3]}}
+    with pytest.raises(
+        InputError, match=r"2 of 2 would be simulations that train too .*seed: true"
+    ):
+        plan(study(6, 2, seeds=False, ranges=values))
+    assert len(plan(study(6, 2, ranges=values))) == 8
+    assert len(plan(study(6, 0, seeds=False, ranges=values))) == 6
+
+
 def test_unknown_design():
     with pytest.raises(InputError, match="did you mean 'sobol'"):
         draw("sobbol", RANGES, 3)
