@@ -60,6 +60,8 @@ class NavierStokes(SpectralProgram):
         # Of ψ = ω / k², the velocity; and of products, the curl of their divergence.
         self.to_u, self.to_v = 1j * ky * per_k2, -1j * kx * per_k2
         self.of_uv, self.of_squares = (kx**2 - ky**2).astype(complex), (kx * ky).astype(complex)
+        # Waves that look like a mean on these points: in a periodic flow there is none.
+        self.u[:, f.k2 == 0.0] = 0.0
         self.f = self.force()
         self.work = np.empty((1, *f.shape), complex)
         self.x, self.y, self.xy = (np.empty((1, *f.work.shape)) for _ in range(3))

@@ -44,6 +44,21 @@ def test_waves_that_the_grid_does_not_carry_are_refused(simulated, program, flag
     assert abs(run.u).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        ("burgers", {"shape": (32,), "mean": "zero", "modes": 256}),
+        ("navier_stokes", {"shape": (18, 30), "modes": 64, "dt": 1e-3, "forcing": "none"}),
+    ],
+)
+def test_coarse_grids_see_no_mean_where_there_is_none(simulated, program, flags):
+    """Waves of n along n points look like a constant."""
+    states, _, _ = simulated(program, **flags, steps=3)
+    for state in states:
+        [field] = state.values()
+        assert abs(field.mean()) < 1e-14 * abs(field).max()
+
+
 def test_the_limit_is_the_same_on_any_number_of_ranks():
     """Also where the rank that has the shortest waves does not have the fastest flow."""
     flags = {"shape": (24, 24), "nu": 1e-6, "amplitude": 30.0, "seed": 4, "dt": 1.0, "steps": 0}
