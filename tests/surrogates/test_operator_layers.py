@@ -154,6 +154,16 @@ def test_attention_does_not_see_the_discretization():
     assert (result(401, True, False) - exact).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_places_have_more_digits_than_bfloat16(ratio):
+    short, like = (torch.zeros((), dtype=d) for d in (torch.bfloat16, torch.float32))
+    weights = refined(200, ratio, False, like)
+    torch.testing.assert_close(refined(200, ratio, False, short), weights.bfloat16())
+    line = torch.sin(torch.arange(200, dtype=torch.float32))[None, None]
+    exact, found = (interpolate(x, (301,), (False,)) for x in (line, line.bfloat16()))
+    torch.testing.assert_close(found.float(), exact, atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize(("resample", "order"), [("linear", 1.9), ("cubic", 2.9)])
 @pytest.mark.parametrize("periodic", [True, False])
 def test_interpolation_has_its_order(resample, order, periodic):

@@ -30,11 +30,15 @@ def refined(n0: int, ratio: int, periodic: bool, like: Tensor) -> Tensor:
         n = n0 * ratio
         return torch.full((n,), 1.0 / n, dtype=like.dtype, device=like.device)
     n = ratio * (n0 - 1) + 1
-    points = torch.arange(n, dtype=like.dtype, device=like.device) / ratio
-    base = torch.arange(n0, dtype=like.dtype, device=like.device)
+    # In bfloat16 points of a fine grid would lie beside the hats that they are under.
+    exact = torch.zeros(
+        (), dtype=torch.promote_types(like.dtype, torch.float32), device=like.device
+    )
+    points = torch.arange(n, dtype=exact.dtype, device=like.device) / ratio
+    base = torch.arange(n0, dtype=exact.dtype, device=like.device)
     hats = (1.0 - (points - base[:, None]).abs()).clamp(min=0.0)  # (n0, n)
-    hats = hats * trapezoidal(n, False, like)
-    return (hats / hats.sum(1, keepdim=True)).mean(0)
+    hats = hats * trapezoidal(n, False, exact)
+    return (hats / hats.sum(1, keepdim=True)).mean(0).to(like.dtype)
 
 
 def grid_weights(space: Sequence[int], refinement: Refinement, like: Tensor) -> Tensor | None:

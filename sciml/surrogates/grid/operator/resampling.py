@@ -13,10 +13,13 @@ from sciml.surrogates.grid.boundary import extend
 
 
 def positions(n: int, wanted: int, periodic: bool, like: Tensor) -> Tensor:
-    """Where ``wanted`` points lie between ``n`` points of the same axis, in spacings of those."""
+    """Where ``wanted`` points lie between ``n`` points of the same axis, in spacings of those.
+
+    In float64: places on a fine grid have more digits than bfloat16.
+    """
     steps = torch.arange(wanted, dtype=torch.float64, device=like.device)
     ratio = n / wanted if periodic else (n - 1) / max(1, wanted - 1)
-    return (steps * ratio).to(like.dtype)
+    return steps * ratio
 
 
 def interpolate_at(
@@ -38,7 +41,7 @@ def interpolate_at(
     if not periodic:
         where = where.clamp(0, n - 1)
     low = where.floor()
-    part = where - low
+    part = (where - low).to(x.dtype)
     # Ghost points: one before the first, two after the last.
     if periodic:
         x = extend(x, axis, 1, 2, "circular")
