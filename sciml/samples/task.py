@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from sciml.errors import InputError, nearest
@@ -66,6 +67,16 @@ class Task:
             given = getattr(self, name)
             # A string is a sequence of letters, which nobody means.
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+            self._require_names(name)
+        for name in ("lead", "history", "unroll"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool):
+                raise InputError(f"task: {name}={value!r}; expected a whole number")
+        for name in self.static:
+            if name in (*self.inputs, *self.targets):
+                raise InputError(
+                    f"task: '{name}' is static, and an input or a target; expected one of these"
+                )
         if not self.targets:
             raise InputError("task: no targets; name at least one field to predict")
         if self.lead < 0 or self.history < 0 or self.unroll < 1:
@@ -84,6 +95,12 @@ class Task:
                 f"task: lead=0 needs history ≤ 1 and unroll=1, got history={self.history} and "
                 f"unroll={self.unroll}: all is in one frame; raise lead to advance in time"
             )
+
+    def _require_names(self, which: str) -> None:
+        names = getattr(self, which)
+        for name in names:
+            if not isinstance(name, str) or names.count(name) > 1:
+                raise InputError(f"task: {which} {names}; expected names, each of them once")
 
     def input_steps(self, origin: int) -> range:
         """Steps of the input frames of the window at ``origin``, oldest first."""

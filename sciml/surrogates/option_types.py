@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+from sciml.errors import InputError
+
 #: What a type is called in front of a user.
 _WORDS = {
     int: "a whole number",
@@ -49,6 +51,18 @@ def fits(value: Any, wanted: Any) -> bool:
     if wanted is float:
         return isinstance(value, Real)
     return isinstance(value, wanted) if wanted in _WORDS else True
+
+
+def require_types(what: str, options: object) -> None:
+    """Refuse a dataclass of options with a value of another type than it says.
+
+    Raises:
+        InputError: with what was expected.
+    """
+    for key, wanted in wanted_types(type(options)).items():
+        value = getattr(options, key)
+        if not fits(value, wanted):
+            raise InputError(f"{what}: {key}={value!r}; expected {words(wanted)}")
 
 
 def words(wanted: Any) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
+from sciml.surrogates.option_types import require_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class EMA:
     warmup: bool = True
 
     def __post_init__(self) -> None:
+        require_types("ema", self)
         if not 0 <= self.decay < 1:
             raise InputError(f"ema: decay={self.decay}; expected 0 to below 1, such as 0.999")
 

@@ -118,7 +118,9 @@ def fit(
         InputError: names that the data does not have, NaN, nothing left to train on.
     """
     options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
-    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout)
+    whole = {"epochs": epochs, "unroll": unroll, "points": points}
+    given = {name: value for name, value in whole.items() if value is not None}
+    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout, **given)
     if isinstance(model, type):
         raise InputError(
             f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"
@@ -155,7 +157,10 @@ def fit(
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)
     elif epochs is not None:
         raise InputError("fit: epochs and phases; give one of them")
-    for phase in phases_of(phases):
+    phases = phases_of(phases)
+    if not phases:
+        raise InputError("fit: no phases; give one or more, or epochs")
+    for phase in phases:
         if phase.steps is phase.epochs is phase.until is None:
             raise InputError(
                 "fit: a phase without an end, on data that have none; give steps or epochs"
@@ -274,7 +279,7 @@ def _task(
         inputs,
         targets,
         lead=0 if steady else 1,
-        unroll=unroll or 1,
+        unroll=1 if unroll is None else unroll,
         parameters=tuple(parameters or ()),
     )
 

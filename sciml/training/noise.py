@@ -9,6 +9,7 @@ from torch import nn
 
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.option_types import require_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Noise:
     std: float
 
     def __post_init__(self) -> None:
+        require_types("noise", self)
         if not self.std > 0:
             raise InputError(f"noise: std={self.std}; expected more than 0, such as 0.01")
 

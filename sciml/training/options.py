@@ -10,6 +10,7 @@ from torch import nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.option_types import require_types
 from sciml.training.augmentation import Augmentation
 from sciml.training.batches import each
 from sciml.training.ema import EMA
@@ -49,6 +50,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, (kind, short) in SHORT.items():
             object.__setattr__(self, name, _made(name, kind, short, getattr(self, name)))
+        require_types("options", self)
         if self.autocast is not None:
             dtype_of(self.autocast)
         if self.accumulate < 1:

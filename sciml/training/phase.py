@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sciml.errors import InputError, nearest
+from sciml.surrogates.option_types import require_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Phase:
     redraw: int = 0
 
     def __post_init__(self) -> None:
+        require_types("phase", self)
         if self.optimizer not in OPTIMIZERS:
             raise InputError(
                 f"unknown optimizer '{self.optimizer}'; {nearest(self.optimizer, OPTIMIZERS)}"
@@ -76,11 +78,13 @@ class Phase:
             raise InputError(f"phase: steps={self.steps} and epochs={self.epochs}; give one")
         for name in ("steps", "epochs", "lr", "every", "iterations", "clip"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise InputError(f"phase: {name}={value}; expected more than 0")
         for name in ("warmup", "weight_decay", "final", "redraw"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise InputError(f"phase: {name}={getattr(self, name)}; expected 0 or more")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"phase: momentum={self.momentum}; expected 0 to below 1")
         for name in ("start", "rise"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"phase: {name}={getattr(self, name)}; expected above 0, up to 1")

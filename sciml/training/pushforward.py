@@ -9,6 +9,7 @@ from torch import nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.option_types import require_types
 
 DRAWS = ("random", "last")
 
@@ -43,6 +44,7 @@ class Pushforward:
     grow: int = 0
 
     def __post_init__(self) -> None:
+        require_types("pushforward", self)
         if self.steps < 1:
             raise InputError(f"pushforward: steps={self.steps}; expected 1 or more")
         if self.draw not in DRAWS:
