@@ -361,6 +361,18 @@ def test_a_quick_try_has_some_of_each_split(write, n, counts):
     assert [sum(r.split == s for r in runs) for s in ("train", "validation", "test")] == counts
 
 
+def test_a_folder_that_was_not_made_to_its_end_is_gone_on_with(tmp_path):
+    """Killed, or out of room, before the identity was there."""
+    parts = PartsDirectory.of(tmp_path / "f.nc")
+    parts.run.pids.mkdir(parents=True)
+    (parts.path / ".identity.json.a1b2").write_text("{")
+    assert not parts.prepare({"size": "small"}) and parts.prepare({"size": "small"})
+    parts.identity.unlink()
+    parts.part(0).touch()
+    with pytest.raises(InputError, match="holds no parts of a dataset"):
+        parts.prepare({"size": "small"})
+
+
 def test_differences_name_keys_that_came_and_went():
     old, new = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [1, 3], "d": 2}}
     assert differences(old, new) == ["a.b: 1 → none", "a.c: [1, 2] → [1, 3]", "a.d: none → 2"]

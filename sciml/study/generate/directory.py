@@ -80,15 +80,21 @@ class PartsDirectory:
                     f"{self.path} to start anew"
                 )
             return True
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(map(self._is_strange, self.path.iterdir())):
             raise InputError(f"{self.path} exists and holds no parts of a dataset; remove it")
         try:
             for folder in (self.path, self.run.pids, self.run.logs):
                 folder.mkdir(exist_ok=True)
+            write_json(self.identity, identity)
         except OSError as error:
             raise InputError(f"{self.path} cannot be made: {error.strerror}") from error
-        write_json(self.identity, identity)
         return False
+
+    def _is_strange(self, found: Path) -> bool:
+        """Whether it is not what a life leaves that was killed while it made the folder."""
+        if found in (self.run.pids, self.run.logs):
+            return any(found.iterdir())
+        return not found.name.startswith(f".{self.identity.name}.")
 
 
 def identity_of(
