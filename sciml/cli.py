@@ -106,7 +106,7 @@ def train(
         raise InputError("expected a study and --from DATA, or --resume RUN")
     else:
         _, code = train_offline(
-            load_study(study, set_ or []),
+            load_study(study, set_ or [], solver=False),
             data,
             out,
             stream=stream,
@@ -190,7 +190,10 @@ def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="netCDF files to evaluate on; default: the run's held-out simulations"),
+        typer.Option(
+            help="netCDF file, or folder of them, to evaluate on; may be given again for more; "
+            "default: the run's held-out simulations"
+        ),
     ] = None,
     rollout: Annotated[
         int | None, typer.Option(min=1, help="rollout steps; default: all there are")

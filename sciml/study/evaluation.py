@@ -33,8 +33,9 @@ def evaluate(
 
     Args:
         run_dir: run directory or saved surrogate.
-        files: netCDF files; default: the held-out simulations of the run. Of files with a coordinate
-            ``split``, the samples for testing; where there are none, those for validation.
+        files: netCDF files, or folders of them; default: the held-out simulations of the run. Of files
+            with a coordinate ``split``, the samples for testing; where there are none, those for
+            validation.
         rollout: steps to roll out; default: as many as there are.
         model: the file that builds it, where a saved surrogate's is not one known by name. Of a run
             the study says so.
@@ -42,13 +43,14 @@ def evaluate(
     Raises:
         InputError: no surrogate, no data, or data that do not fit it.
     """
+    from sciml.surrogates.matching import require_match
     from sciml.training.validation import Validation
 
     if model is None and RunDirectory(Path(run_dir)).study.is_file():
         surrogate = open_run(run_dir).surrogate()
     else:
         surrogate = load(run_dir, model)
-    paths = list(files or heldout_files(Path(run_dir)))
+    paths = _unfolded(files) if files else heldout_files(Path(run_dir))
     if not paths:
         raise InputError(
             f"{run_dir} holds no validation simulations; name netCDF files with --data"
@@ -68,11 +70,24 @@ def evaluate(
             ds = _set_aside(ds)
             trajectories += simulations_of(ds, task.parameters, fields=names, static=task.static)
             require_times(task, ds, layout_of(ds, names))
+            if files:
+                require_match(surrogate, ds)
         except (InputError, DomainError) as error:
             raise InputError(f"{path}: {error}") from error
     longest = max(len(frames) for _, frames in trajectories)
     found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
     return {"simulations": len(trajectories), **found}
+
+
+def _unfolded(paths: Sequence[Path]) -> list[Path]:
+    """Files, with the netCDF files of a folder in its place."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path} holds no netCDF files (*.nc); name another folder, or files")
+        found += inside
+    return found
 
 
 def _set_aside(ds: xr.Dataset) -> xr.Dataset:
@@ -139,7 +154,12 @@ def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Datas
     length = min(steps, (truth.sizes[TIME] - 1 - first) // task.lead)
     if length < 1:
         return None
-    guess = surrogate.rollout(truth.isel({TIME: slice(0, first + 1)}), length)
+    # Several times say their step, which is that of this simulation and not of all.
+    usual, surrogate.dt = surrogate.dt, None if first else surrogate.dt
+    try:
+        guess = surrogate.rollout(truth.isel({TIME: slice(0, first + 1)}), length)
+    finally:
+        surrogate.dt = usual
     leads = slice(first, first + length * task.lead + 1, task.lead)
     return _beside(truth.isel({TIME: leads}), guess, task.targets)
 

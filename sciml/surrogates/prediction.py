@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +12,15 @@ import torch
 
 from sciml.domain import Domain, Field, Grid
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout, layout_of, times_of, variable
-from sciml.domain.names import TIME
-from sciml.errors import InputError, nearest
+from sciml.domain.layout import Layout, times_of
+from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import require_times
 from sciml.surrogates import timing
 from sciml.surrogates.batch import collate, dtype_for
+from sciml.surrogates.matching import layout_for
 from sciml.surrogates.query import Query
-from sciml.surrogates.registry import ANY_RESOLUTION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,9 +36,10 @@ def predict(
     at: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """See :meth:`Surrogate.predict`."""
+    _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
     ds, alone = timing.timed(surrogate, ds)
-    layout = _layout(surrogate, ds)
+    layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     times = timing.times(ds, layout)
     if task.history == 0:
@@ -64,15 +65,14 @@ def predict(
 def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
     """See :meth:`Surrogate.rollout`."""
     task = surrogate.task
-    if steps < 1:
-        raise InputError(f"rollout: steps={steps}; expected at least 1")
+    _require_whole("rollout", steps=steps, batch_size=batch_size)
     if not task.autoregressive:
         raise InputError(
             f"rollout: outputs {', '.join(task.targets)} cannot be fed back as inputs "
             f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
         )
     ds, _ = timing.timed(surrogate, ds, always=True)
-    layout = _layout(surrogate, ds)
+    layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     times = timing.times(ds, layout)
     needed = (task.history - 1) * task.lead + 1
@@ -86,6 +86,12 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
     stamps = [timing.stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
     values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
     return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+
+
+def _require_whole(what: str, **given: Any) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise InputError(f"{what}: {name}={value!r}; expected a whole number, at least 1")
 
 
 def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:
@@ -108,83 +114,6 @@ def _closed(given: Grid, trained: Domain | None) -> Grid:
             low = given.extent[axis][0]
             extent[axis], boundary[axis] = (low, low + b - a), kind
     return replace(given, extent=tuple(extent), boundary=tuple(boundary))
-
-
-def _layout(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
-    """Layout of the dataset, after a look at all that the surrogate wants of it.
-
-    Raises:
-        InputError: variables missing, or a domain of another kind than that of the training.
-    """
-    task = surrogate.task
-    if not hasattr(ds, "data_vars"):
-        raise InputError(
-            f"got a {type(ds).__name__}; expected a dataset: an array becomes one by "
-            f"array.to_dataset(name='{next(iter(task.inputs), 'name')}')"
-        )
-    for name in (*task.inputs, *task.static, *task.parameters):
-        if name not in ds.variables:
-            known = [str(v) for v in ds.variables if v not in ds.dims]
-            raise InputError(
-                f"dataset has no variable '{name}', which the surrogate sees; "
-                f"{nearest(name, known) if known else 'it has none'}"
-            )
-    if task.history == 0 and not task.static:
-        # Nothing spans space: the sample is whatever the parameters span.
-        spans = {d for n in task.parameters for d in variable(ds, n).dims}
-        time = TIME if TIME in ds.dims else layout_of(ds, task.parameters).time
-        if task.time and time is None:
-            time = timing.target_time(ds)
-        return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
-    layout = layout_of(ds, (*task.inputs, *task.static))
-    if task.history == 0 and layout.sample is None:
-        # Static fields may be the same in all samples, which then differ in their parameters.
-        spans = dict.fromkeys(d for n in task.parameters for d in ds[n].dims)
-        layout = replace(layout, sample=next((str(d) for d in spans if d != layout.time), None))
-    if task.time and task.history == 0 and layout.time is None:
-        # Static fields have no time; that of the targets is what the dataset spans.
-        layout = replace(layout, time=timing.target_time(ds))
-    given = domain_of(ds, (*task.inputs, *task.static))
-    _same_kind(surrogate.domain, given)
-    _resolution(surrogate, given)
-    return layout
-
-
-def _same_kind(trained: Domain | None, given: Domain) -> None:
-    if trained is None:
-        return
-    if trained.kind != given.kind:
-        raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
-    if trained.kind != "grid":
-        return
-    if trained.ndim != given.ndim:
-        raise InputError(
-            f"dataset has {given.ndim} axes in space {given.shape}; "
-            f"the surrogate was trained on {trained.ndim}: {trained.shape}"
-        )
-    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
-    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
-        # A periodic axis in a file of foreign origin lacks its last interval.
-        slack = 1.01 * max(coarse, fine)
-        if abs(a - c) > slack or abs(b - d) > slack:
-            raise InputError(
-                f"dataset spans [{c:g}, {d:g}] along axis {given.dims[axis]}; the surrogate was "
-                f"trained on [{a:g}, {b:g}]. Resolution may differ, the box may not: select or "
-                "interpolate, or set surrogate.domain = None to go on regardless"
-            )
-
-
-def _resolution(surrogate: Surrogate, given: Domain) -> None:
-    trained, model = surrogate.domain, surrogate.model
-    if trained is None or given.kind != "grid" or given.shape == trained.shape:
-        return
-    if getattr(model, "any_resolution", None) is False:
-        raise InputError(
-            f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
-            f"it was trained on alone: interpolate with ds.interp, or train one of the models that "
-            f"take any resolution: {', '.join(ANY_RESOLUTION)}; unet, cnn and vit do with "
-            "operator: true. Set surrogate.domain = None to go on regardless"
-        )
 
 
 def _evaluate(

@@ -43,6 +43,8 @@ class Query:
             InputError: a dimension that is no axis, coordinates that are no line of numbers or lie
                 outside the box.
         """
+        if not isinstance(at, Mapping):
+            raise InputError(f"at: {at!r}; expected coordinates by axis, {{'{dims[-1]}': [...]}}")
         for name in at:
             if name not in dims:
                 raise InputError(f"at: no axis '{name}'; {nearest(name, list(dims))}")
@@ -51,7 +53,7 @@ class Query:
             low, high = grid.extent[axis]
             places = grid.coordinates(axis)
             if dim in at:
-                places = np.asarray(at[dim], dtype=np.float64)
+                places = _numbers(dim, at[dim])
                 if places.ndim != 1 or not places.size or not np.isfinite(places).all():
                     raise InputError(
                         f"at: '{dim}' of shape {places.shape}; expected a line of finite numbers"
@@ -80,3 +82,10 @@ class Query:
         return ds.drop_vars(gone).assign_coords(
             {dim: (dim, places, notes[dim]) for dim, places in self.axes.items()}
         )
+
+
+def _numbers(dim: str, given: Any) -> np.ndarray:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"at: '{dim}' is {given!r}; expected a line of finite numbers") from error

@@ -89,9 +89,13 @@ def time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Any:
     step = float(np.median(np.diff(numbers)))
     stepping = surrogate.task.lead > 0 and surrogate.task.history > 0
     if stepping and dt is not None and abs(step - dt) > STEP_TOLERANCE * abs(dt):
+        counted, remedy = "", "interpolate with ds.interp"
+        if layout.time not in ds.coords:
+            counted = f" (it has no coordinate '{layout.time}', so times are counted)"
+            remedy = f"ds.assign_coords({layout.time}=...)"
         raise InputError(
-            f"dataset has a time step of {step:g}; the surrogate was trained with {dt:g}: "
-            f"interpolate with ds.interp, or give single times, ds.isel({layout.time}=[-1])"
+            f"dataset has a time step of {step:g}{counted}; the surrogate was trained with {dt:g}: "
+            f"{remedy}, or give single times, ds.isel({layout.time}=[-1])"
         )
     return own[-1] - own[-2]
 

@@ -1,0 +1,142 @@
+"""Whether a dataset is one that a surrogate can be used on: variables, place, points, steps, units."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from sciml.domain import Domain, Grid
+from sciml.domain.inference import domain_of
+from sciml.domain.layout import Layout, layout_of, variable
+from sciml.domain.names import TIME
+from sciml.errors import InputError, nearest
+from sciml.surrogates import timing
+from sciml.surrogates.registry import ANY_RESOLUTION
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from sciml.surrogates.surrogate import Surrogate
+
+#: Units that say nothing.
+UNKNOWN = ("", "1")
+
+
+def require_match(surrogate: Surrogate, ds: xr.Dataset) -> None:
+    """That errors on ``ds`` are errors of the surrogate, not of data that it was not made for.
+
+    Raises:
+        InputError: as :meth:`Surrogate.predict`.
+    """
+    timing.time_step(surrogate, ds, layout_for(surrogate, ds))
+
+
+def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
+    """Layout of the dataset, after a look at all that the surrogate wants of it; other units than those
+    of the training are warned of.
+
+    Raises:
+        InputError: variables missing, or a domain of another kind than that of the training.
+    """
+    task = surrogate.task
+    if not hasattr(ds, "data_vars"):
+        name = next(iter(task.inputs), "name")
+        remedy = f"an array becomes one by array.to_dataset(name='{name}')"
+        if isinstance(ds, str | PathLike):
+            remedy = "open a file with xr.open_dataset(path)"
+        raise InputError(f"got a {type(ds).__name__}; expected a dataset: {remedy}")
+    for name in (*task.inputs, *task.static, *task.parameters):
+        if name not in ds.variables:
+            known = [str(v) for v in ds.variables if v not in ds.dims]
+            raise InputError(
+                f"dataset has no variable '{name}', which the surrogate sees; "
+                f"{nearest(name, known) if known else 'it has none'}"
+            )
+    _compare_units(surrogate, ds)
+    if task.history == 0 and not task.static:
+        # Nothing spans space: the sample is whatever the parameters span.
+        spans = {d for n in task.parameters for d in variable(ds, n).dims}
+        time = TIME if TIME in ds.dims else layout_of(ds, task.parameters).time
+        if task.time and time is None:
+            time = timing.target_time(ds)
+        return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
+    layout = layout_of(ds, (*task.inputs, *task.static))
+    if task.history == 0 and layout.sample is None:
+        # Static fields may be the same in all samples, which then differ in their parameters.
+        spans = dict.fromkeys(d for n in task.parameters for d in ds[n].dims)
+        layout = replace(layout, sample=next((str(d) for d in spans if d != layout.time), None))
+    if task.time and task.history == 0 and layout.time is None:
+        # Static fields have no time; that of the targets is what the dataset spans.
+        layout = replace(layout, time=timing.target_time(ds))
+    given = domain_of(ds, (*task.inputs, *task.static))
+    _same_kind(surrogate.domain, given, layout, ds)
+    _resolution(surrogate, given)
+    return layout
+
+
+def box_difference(trained: Grid, given: Grid) -> int | None:
+    """The first axis along which two grids span different intervals, ``None`` if there is none."""
+    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
+    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
+        # A periodic axis in a file of foreign origin lacks its last interval.
+        slack = 1.01 * max(coarse, fine)
+        if abs(a - c) > slack or abs(b - d) > slack:
+            return axis
+    return None
+
+
+def _compare_units(surrogate: Surrogate, ds: xr.Dataset) -> None:
+    for field in surrogate.fields:
+        if field.name not in surrogate.task.inputs or field.name not in ds.variables:
+            continue
+        units = " ".join(str(ds[field.name].attrs.get("units", "")).split())
+        if field.units not in UNKNOWN and units not in UNKNOWN and units != field.units:
+            warnings.warn(
+                f"'{field.name}' is in {units}; the surrogate was trained on {field.units}: convert it, "
+                f"or, where both mean the same, set ds['{field.name}'].attrs['units'] = "
+                f"'{field.units}'",
+                stacklevel=5,
+            )
+
+
+def _same_kind(trained: Domain | None, given: Domain, layout: Layout, ds: xr.Dataset) -> None:
+    if trained is None:
+        return
+    if trained.kind != given.kind:
+        raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
+    if trained.kind != "grid":
+        return
+    if trained.ndim != given.ndim:
+        more = given.ndim > trained.ndim
+        raise InputError(
+            f"dataset has {given.ndim} axes in space, {', '.join(layout.space)} of {given.shape}; the "
+            f"surrogate was trained on {trained.ndim}: {trained.shape}"
+            + (f"; select one entry of an axis, ds.isel({layout.space[0]}=0)" if more else "")
+        )
+    axis = box_difference(trained, given)
+    if axis is not None:
+        (a, b), (c, d), dim = trained.extent[axis], given.extent[axis], layout.space[axis]
+        counted = (
+            "" if dim in ds.coords else f" (it has no coordinate '{dim}', so points are counted)"
+        )
+        remedy = f"ds.assign_coords({dim}=...)" if counted else "select or interpolate"
+        raise InputError(
+            f"dataset spans [{c:g}, {d:g}] along axis {dim}{counted}; the surrogate was trained on "
+            f"[{a:g}, {b:g}]. Resolution may differ, the box may not: {remedy}, or set "
+            "surrogate.domain = None to go on regardless"
+        )
+
+
+def _resolution(surrogate: Surrogate, given: Domain) -> None:
+    trained, model = surrogate.domain, surrogate.model
+    if trained is None or given.kind != "grid" or given.shape == trained.shape:
+        return
+    if getattr(model, "any_resolution", None) is False:
+        raise InputError(
+            f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
+            f"it was trained on alone: interpolate with ds.interp, or train one of the models that "
+            f"take any resolution: {', '.join(ANY_RESOLUTION)}; unet, cnn and vit do with "
+            "operator: true. Set surrogate.domain = None to go on regardless"
+        )
