@@ -96,6 +96,10 @@ def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
     output = arrange(model, task, window)
     if isinstance(output, Mapping):
         return {name: output[name] for name in task.targets if name in output}
+    if not isinstance(output, Tensor):
+        raise DomainError(
+            f"model gave a {type(output).__name__}; expected a tensor, or a dict by field name"
+        )
     return pick(output, task)
 
 

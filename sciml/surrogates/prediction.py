@@ -129,10 +129,8 @@ def _evaluate(
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
 
     Raises:
-        InputError: all have; a batch of none.
+        InputError: all have.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}; expected 1 or more")
     count = ds.sizes[layout.sample] if layout.sample else 1
     step = float(surrogate.dt or 1.0)
     numbers = times_of(ds, layout)

@@ -61,6 +61,11 @@ def load(
     card = _read(directory)
     task, wire = Task(**card["task"]), card["domain"]
     domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
+    if isinstance(model, type):
+        raise InputError(
+            f"{directory}: model is the class {model.__name__}; expected an instance: "
+            f"{model.__name__}(...)"
+        )
     if not isinstance(model, nn.Module):
         name, options = _named(directory, card, model)
         model = registry.build(name, task, domain, **options)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.surrogates import exporting, prediction, registry, storage
 from sciml.surrogates.batch import Batch
@@ -298,7 +298,16 @@ class Surrogate(nn.Module):
     ) -> Tensor:
         if scaled and self.normalizer is not None:
             output = self.normalizer.denormalize(name, output, self._kind(name))
-        return raw[name][:, -1] + output if self._kind(name) == "increment" else output
+        if self._kind(name) != "increment":
+            return output
+        last = raw[name][:, -1]
+        if output.shape != last.shape:
+            raise DomainError(
+                f"model gave '{name}' in the shape {tuple(output.shape[1:])}; expected that of the "
+                f"field that it changes, {tuple(last.shape[1:])}: pad convolutions, as in "
+                "torch.nn.Conv2d(..., padding='same')"
+            )
+        return last + output
 
 
 def _as_it_is(name: str, values: Tensor) -> Tensor:

@@ -125,6 +125,11 @@ def fit(
         raise InputError(
             f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"
         )
+    if not isinstance(model, str | Mapping | nn.Module):
+        raise InputError(
+            f"fit: model of type {type(model).__name__}; expected a name such as 'fno', a name with "
+            "options, or a torch module"
+        )
     device = _device(device)
     ds = _open(data)
     if unroll is None and options.pushforward is not None and task is None:
@@ -143,7 +148,8 @@ def fit(
     if not samples:
         raise InputError(
             f"no window of the task (lead={task.lead}, history={task.history}, "
-            f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames"
+            f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
+            "give more times"
         )
     torch.manual_seed(seed)
     surrogate = _surrogate(model, task, trajectories[0], ds, increment)
@@ -233,7 +239,7 @@ def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
     if not isinstance(data, str | Path):
         raise InputError(
             f"fit: data of type {type(data).__name__}; expected an xarray dataset, or the path of a "
-            "netCDF file"
+            "netCDF file; several become one by xr.concat(datasets, 'sample')"
         )
     if not Path(data).exists():
         raise InputError(f"no file {data}; expected a netCDF file, or a dataset")
@@ -266,6 +272,9 @@ def _task(
         if name not in known:
             raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
     all_names = tuple(f.name for f in fields_of(ds))
+    if not (all_names or inputs or targets):
+        found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
+        raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
     timed = layout_of(ds, inputs or targets or all_names or None).time is not None
     inputs = tuple(inputs or targets or all_names)
     if not timed and targets is None:

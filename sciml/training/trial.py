@@ -38,6 +38,11 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
         ) from error
     finally:
         surrogate.train()
+    if missing := [target for target in task.targets if target not in outputs]:
+        raise InputError(
+            f"model {name} gives a dict without {', '.join(missing)}; expected one with each target, "
+            f"{', '.join(task.targets)}"
+        )
     for target, found in outputs.items():
         wanted = batch.targets[target].shape[2:]
         if found.shape[2:] != wanted:

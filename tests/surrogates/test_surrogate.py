@@ -120,6 +120,8 @@ def test_a_custom_model_is_loaded_with_an_instance(tmp_path, grid_samples, step_
     assert Surrogate.load(tmp_path, Sum()).model.factor.item() == 2.5
     with pytest.raises(InputError, match="weights do not fit"):
         Surrogate.load(tmp_path, nn.Linear(2, 2))
+    with pytest.raises(InputError, match=r"the class Sum; expected an instance: Sum\(\.\.\.\)"):
+        Surrogate.load(tmp_path, Sum)
 
 
 def test_tied_weights_can_be_saved(tmp_path, step_task):

@@ -131,6 +131,17 @@ def test_options_reach_the_training(ocean, same):
         fit(TINY, ocean, {"inputs": ["sst"], "targets": ["sst"]}, unroll=2)
 
 
+class Wrapped(nn.Module):
+    """One convolution, and what becomes of its output."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.wrap, self.layer = wrap, nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        return self.wrap(self.layer(x))
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [
@@ -142,6 +153,8 @@ def test_options_reach_the_training(ocean, same):
         (nn.Conv2d(1, 1, 3), r"gives 'u' in the shape \(4, 4\); expected \(6, 6\)"),
         (nn.Bilinear(1, 1, 1), "in this order: a; it says: .*missing"),
         (nn.Conv2d, r"the class Conv2d; expected an instance"),
+        (Wrapped(lambda y: (y,)), "gave a tuple; expected a tensor, or a dict by field name"),
+        (Wrapped(lambda y: {"v": y[:, 0]}), r"Wrapped gives a dict without u"),
     ],
 )
 def test_a_module_of_another_shape_is_refused_before_the_first_step(model, said):
@@ -149,6 +162,14 @@ def test_a_module_of_another_shape_is_refused_before_the_first_step(model, said)
     ds = xr.Dataset({n: (("sample", "y", "x"), rng.normal(size=(4, 6, 6))) for n in "au"})
     with pytest.raises(ScimlError, match=said):
         fit(model, ds, inputs=["a"], targets=["u"], epochs=1)
+
+
+def test_a_change_has_the_shape_of_its_field(ocean):
+    """Else torch would stretch one over the other."""
+    with pytest.raises(ScimlError, match=r"gave 'sst' in the shape \(7, 14\);.*changes, \(9, 16\)"):
+        fit(nn.Conv2d(1, 1, 3), ocean, epochs=1)
+    with pytest.raises(ScimlError, match=r"gave 'sst' in the shape \(9, 1\)"):
+        fit(Wrapped(lambda y: y.mean(-1, keepdim=True)), ocean, epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +187,7 @@ def test_a_module_of_another_shape_is_refused_before_the_first_step(model, said)
         ({"noise": "a"}, "noise: std='a'; expected a number"),
         ({"pushforward": "a"}, "steps='a'; expected a whole number"),
         ({"accumulate": 1.5}, r"accumulate=1\.5; expected a whole number"),
+        ({"unroll": 20}, r"unroll=20\) fits into 12 frames; shorten it or give more times"),
         ({"inputs": ["sst", "k"], "targets": ["sst"]}, r"'k' has no axis.*parameters=\['k'\]"),
     ],
 )
@@ -195,6 +217,10 @@ def test_bad_input_is_named(ocean, tmp_path):
         fit("fno", tmp_path / "junk.nc")
     with pytest.raises(InputError, match="expected an xarray dataset"):
         fit("fno", 3)
+    with pytest.raises(InputError, match="model of type NoneType; expected a name"):
+        fit(None, ocean)
+    with pytest.raises(InputError, match=r"no fields.*it has sst \(bool\)"):
+        fit("fno", ocean > 15)
     with pytest.raises(InputError, match="no variable 'temp'"):
         fit("fno", ocean, targets="temp")
     with pytest.raises(InputError, match="epochs=0"):
