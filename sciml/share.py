@@ -35,8 +35,17 @@ def find(path: str | os.PathLike[str]) -> Path:
             return candidate.resolve()
     if wanted.is_absolute():
         raise InputError(f"no file '{wanted}'; {_existing(wanted)}")
+    if aliases := _named(wanted.name):
+        raise InputError(f"no '{wanted}'; did you mean '{aliases[0]}'?")
     looked = " nor in ".join(dict.fromkeys(str(place) for place in places))
     raise InputError(f"no '{wanted}' in {looked}; {_existing(*(p / wanted for p in places))}")
+
+
+def _named(name: str) -> list[Path]:
+    """Programs and studies of the share that go by a bare name."""
+    root = share_root()
+    there = [Path("solvers") / f"{name}.py", Path("workflows") / name / "study.yaml"]
+    return [path for path in there if (root / path).is_file()]
 
 
 def _existing(*candidates: Path) -> str:

@@ -54,6 +54,14 @@ def test_missing_file_names_both_places_and_the_nearest(tmp_path, monkeypatch):
         share.find(root / "solvers" / "heaat.py")
 
 
+def test_a_bare_name_of_a_program_or_study_is_understood(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"did you mean 'solvers/heat\.py'"):
+        share.find("heat")
+    with pytest.raises(InputError, match=r"did you mean 'workflows/quickstart/study\.yaml'"):
+        share.find("quickstart")
+
+
 def test_import_is_light():
     heavy = "torch,xarray,pydantic,scipy,pandas,dask,numpy,importlib.metadata"
     code = (
