@@ -80,6 +80,8 @@ class Supervisor:
         self._said: set[str] = set()
         #: Life of the trainer, and simulations that had ended well when it began.
         self._life, self._ended_before = 0, set(finished)
+        #: When a job was first seen to have ended well.
+        self._ended: dict[int, float] = {}
         self._launcher = Launcher(
             cluster,
             run,
@@ -203,6 +205,7 @@ class Supervisor:
                 self._display.say(f"warning: {warning}")
         self._said.update(notices)
         self._run_again()
+        self._tell_unclosed()
         if self._room.spent:
             self._end_for_room()
         if self._reply.get("training_over"):
@@ -223,6 +226,23 @@ class Supervisor:
                     f"warning: simulation {simulation} is not whole any more; it is run again"
                 )
                 self._launcher.again(self._jobs[simulation])
+
+    def _tell_unclosed(self) -> None:
+        """Programs that ended well and never said so: what they had not sent yet is lost, and a held-out
+        one is waited for."""
+        settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
+        useless = self._training if self._reply.get("training_over") else ()
+        for simulation in {*self._launcher.finished} - self._ended_before - {*useless}:
+            ended = self._ended.setdefault(simulation, time.time())
+            warning = (
+                f"simulation {simulation} ended with exit code 0 and without close(): frames that it "
+                "had not sent are lost; call client.close() last, or stream in `with connect(...) as "
+                "client:`"
+            )
+            late = self._reply.get("time", 0.0) > ended + FRESH
+            if late and simulation not in settled and warning not in self._said:
+                self._said.add(warning)
+                self._display.say(f"warning: {warning}")
 
     def _may_retry(self, simulation: int) -> bool:
         """A job that failed because its data were refused would be refused again.

@@ -61,10 +61,13 @@ for step in range(10):
         elif fault == "raises":
             raise RuntimeError("the pressure solve did not converge")
     client.send(step, 0.1 * step, u=u)
-client.close()
+if fault != "forgets":
+    client.close()
 """
 
-FAULTS = {1: "nan", 2: "dtype", 3: "shape", 4: "order", 6: "dies", 7: "raises", 8: "hangs"}
+FAULTS = {
+    1: "nan", 2: "dtype", 3: "shape", 4: "order", 5: "forgets", 6: "dies", 7: "raises", 8: "hangs",
+}  # fmt: skip
 SIMULATIONS = 10
 
 
@@ -92,7 +95,7 @@ def faulty_study(folder, faults, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One study in which seven simulations of ten go wrong, each in its own way."""
+    """One study in which eight simulations of ten go wrong, each in its own way."""
     folder = tmp_path_factory.mktemp("faulty")
     cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1, "simulation_timeout": 600.0}
     study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
@@ -184,6 +187,12 @@ def test_a_busy_trainer_is_asked_until_it_says_what_it_refused(monkeypatch, died
     assert one._may_retry(3) == again and (clock.now == 100.0) == died
 
 
+def test_a_simulation_that_forgets_to_close_is_named(finished):
+    line = line_of(finished[0], 5, "without close()")
+    assert "client.close()" in line
+    assert finished[0].count("without close()") == 1
+
+
 def test_the_rest_trains(finished):
     _, status, _ = finished
     simulations = status["simulations"]
@@ -191,7 +200,7 @@ def test_the_rest_trains(finished):
     assert simulations["given_up"] == 3
     # Those that died, raised and hung were tried once more; refused data would be refused again.
     assert simulations["restarted"] == 3
-    assert simulations["done"] == SIMULATIONS - len(FAULTS)
+    assert simulations["done"] == SIMULATIONS - len(FAULTS) + 1  # that which forgot to say so
     assert status["frames"]["doubled"] == 0
     # What was sound before the fault, and all of the others: 9 windows of 10 frames.
     assert status["samples"]["entered"] >= 9 * (SIMULATIONS - len(FAULTS))
