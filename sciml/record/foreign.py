@@ -24,6 +24,8 @@ from sciml.share import share_root
 if TYPE_CHECKING:
     import xarray as xr
 
+#: Relative difference of time steps above which files are refused: months differ by a tenth.
+STEP_TOLERANCE = 0.2
 #: Values of a coordinate ``split`` that are understood.
 SPLITS = {"train", "validation", "test"}
 
@@ -89,15 +91,17 @@ class Foreign(Trajectories):
         self._held: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._units: dict[str, str] = {}
         self._roles: dict[int, str] = {}
+        agreement = _Agreement(task)
         crc = 0
         for file in files:
             try:
-                ds = xr.open_dataset(file, engine="h5netcdf")
+                ds = xr.open_dataset(file)
             except (OSError, ValueError) as error:
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
             with ds, _naming(file):
                 found = simulations_of(ds, task.parameters, fields=names, static=task.static)
                 require_times(task, ds, layout_of(ds, names))
+                agreement.require(file, found)
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
                 splits = _splits(ds, len(found))
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
@@ -142,6 +146,40 @@ class Foreign(Trajectories):
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
+
+
+class _Agreement:
+    """That several files measure alike: a task has one unit a field, and one time step.
+
+    Raises:
+        InputError: a file that differs from the first that says it.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._steps = task.lead > 0 and task.history > 0 and not task.time
+        self._units: dict[str, tuple[str, str]] = {}
+        self._step: tuple[float, str] | None = None
+
+    def require(self, file: Path, found: Sequence[tuple[Simulation, Sequence[Frame]]]) -> None:
+        for simulation, frames in found:
+            for field in simulation.fields:
+                if field.units == "1":  # nothing was said, mostly
+                    continue
+                units, first = self._units.setdefault(field.name, (field.units, file.name))
+                if units != field.units:
+                    raise InputError(
+                        f"'{field.name}' is in {field.units}, in {first} in {units}; convert one, or, "
+                        "where both mean the same, set the attribute units alike"
+                    )
+            if not self._steps or len(frames) < 2:
+                continue
+            step = float(np.median(np.diff([frame.time for frame in frames])))
+            usual, first = self._step = self._step or (step, file.name)
+            if abs(step - usual) > STEP_TOLERANCE * abs(usual):
+                raise InputError(
+                    f"a time step of {step:g}, in {first} of {usual:g}; expected one in all: "
+                    "take a part, or interpolate, ds.interp"
+                )
 
 
 @contextmanager

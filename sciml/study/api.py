@@ -128,7 +128,8 @@ def train(
     """Train a study on data that are there, without its solver; a run directory comes out.
 
     Args:
-        study, out, overrides, plain: as for :func:`run`.
+        study, out, overrides, plain: as for :func:`run`; the sections ``solver`` and ``parameters`` of
+            the study may be left out.
         data: a recording, a run that recorded, a netCDF file, or a folder of netCDF files; where it
             has a coordinate ``split``, that is respected.
         stream: replay once, in order of arrival, through the study's buffer; else epochs.
@@ -140,7 +141,7 @@ def train(
     """
     from sciml.study.offline import train_offline
 
-    loaded = study if isinstance(study, Study) else load_study(study, list(overrides))
+    loaded = study if isinstance(study, Study) else load_study(study, list(overrides), solver=False)
     directory, code = train_offline(loaded, data, out, stream=stream, epochs=epochs, plain=plain)
     if code != 0:
         raise KeyboardInterrupt

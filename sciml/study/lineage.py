@@ -62,7 +62,8 @@ def propose(
         InputError: it differs and ``force`` is not given, or it differs in what makes the run.
     """
     old = current(run)
-    new = load_study(run.study if study is None else study, overrides)
+    offline = run.replay.is_file()
+    new = load_study(run.study if study is None else study, overrides, solver=not offline)
     found = changes(old, new)
     if not found:
         return old, []

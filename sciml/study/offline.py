@@ -115,7 +115,10 @@ def train_offline(
 
 
 def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
-    """Where the fields live; grids stand in one batch, so that all must have the shape of the first."""
+    """Where the fields live; grids stand in one batch, so that all must have the shape of the first, and
+    a surrogate knows one box."""
+    from sciml.surrogates.matching import box_difference
+
     domains = {number: trajectories.simulation(number).domain for number in roles}
     first = domains[_of(roles, "train")[0]]
     for number, domain in domains.items():
@@ -126,6 +129,14 @@ def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
                 f"simulation {number} lives on a {domain.kind} of {domain.point_shape} points, others "
                 f"on a {first.kind} of {first.point_shape}; expected one shape in all: train on one "
                 "of them, or interpolate with ds.interp"
+            )
+        axis = box_difference(first, domain) if first.kind == "grid" else None
+        if axis is not None:
+            (a, b), (c, d) = first.extent[axis], domain.extent[axis]
+            raise InputError(
+                f"simulation {number} spans [{c:g}, {d:g}] along {domain.dims[axis]}, others "
+                f"[{a:g}, {b:g}]; expected one box in all: train on one of them, or scale coordinates "
+                "and equation to one length"
             )
     return first
 

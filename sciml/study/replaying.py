@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
@@ -56,6 +58,7 @@ class Replaying:
         self.task = study.task.build()
         seed_everything(study)
         self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
+        self.surrogate.dt = time_step(trajectories, self.training)
         self.statistics = Statistics(self.surrogate, study.seed)
         self.device = device_of(study)
         self.surrogate.to(self.device)
@@ -151,6 +154,16 @@ class Replaying:
             measure=self.statistics.update,
         )
         return Watermarked(source, self.statistics.fix)
+
+
+def time_step(trajectories: Trajectories, numbers: Sequence[int]) -> float | None:
+    """Physical time from one frame to the next in the first simulation that has two."""
+    for number in numbers:
+        steps = trajectories.order(number).steps
+        if len(steps) > 1:
+            times = [frame.time for frame in trajectories.frames(number)]
+            return float(np.median(np.diff(times) / np.diff(steps)))
+    return None
 
 
 def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:

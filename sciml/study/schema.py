@@ -281,12 +281,15 @@ class Study(Section):
         return self
 
 
-def load_study(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Study:
+def load_study(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, solver: bool = True
+) -> Study:
     """Read and check a study file.
 
     Args:
         path: looked up in the working directory, then in what ships with the package.
         overrides: ``"training.batch_size=8"``, values read as YAML.
+        solver: whether one is to run; else the sections ``solver`` and ``parameters`` may be left out.
 
     Raises:
         InputError: one line that names the key, what came and what was expected.
@@ -296,11 +299,15 @@ def load_study(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> S
         raise InputError(f"{path} is a folder; expected a study file, such as {path}/study.yaml")
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} cannot be read as text; expected a study file (YAML)") from error
+    except OSError as error:
         raise InputError(f"{file} cannot be read: {error}") from error
     tree = parse(text, file.name)
     if not isinstance(tree, dict):
         raise InputError(f"{file.name}: got {tree!r}; expected sections such as solver, task")
+    if not solver:
+        tree = {"solver": {"program": "none"}, "parameters": {"simulations": 1}, **tree}
     override(tree, overrides)
     try:
         return Study.model_validate(tree)
