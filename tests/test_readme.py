@@ -14,6 +14,7 @@ import xarray as xr
 import sciml
 from sciml.cli import app
 from sciml.domain import Field, Grid
+from sciml.domain.inference import domain_of
 from sciml.errors import InputError
 from sciml.record import Recorder
 from sciml.samples import Frame, Simulation, Task
@@ -122,6 +123,20 @@ def test_record_and_replay(tmp_path, monkeypatch):
     (tmp_path / "runs/a/recording/simulation-00000.nc").unlink()
     with pytest.raises(InputError, match=r"simulation-00000\.nc is missing"):
         execute(code, {})
+
+
+def test_a_study_for_data(tmp_path):
+    [text] = blocks("Datasets", "yaml")
+    (tmp_path / "study.yaml").write_text(text)
+    study = load_study(tmp_path / "study.yaml", solver=False)
+    assert study.task.targets == study.task.inputs == ["u"] and study.training.steps == 2000
+
+
+def test_an_axis_is_periodic_where_it_says_so(foreign_file):
+    [code] = re.findall(r"`(ds\.lon\.attrs.*?)`", README)
+    ds = execute(code, {"ds": foreign_file.copy()})["ds"]
+    grid = domain_of(ds)
+    assert grid.boundary == ("open", "periodic") and grid.extent[1] == (0.0, 360.0)
 
 
 def test_your_own_model(foreign_file):
