@@ -79,6 +79,10 @@ class Recording(Trajectories):
         self._domains: dict[str, Domain] = {}
         self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
 
+    def __repr__(self) -> str:
+        gone = f", {len(self._absent)} absent" if self._absent else ""
+        return f"Recording({str(self.folder)!r}: {len(self._entries)} simulations{gone})"
+
     @property
     def ids(self) -> tuple[int, ...]:
         return tuple(self._entries)

@@ -44,6 +44,11 @@ def simulate(
     for name in ("out", "log"):
         if name in parameters:
             raise InputError(f"simulate: '{name}' is not for you to set; the result is returned")
+    if "out" not in description.flags:
+        raise InputError(
+            f"simulate: {description.name} has no option 'out', so it writes nothing to return; run it "
+            "in a study, or let it take --out FILE and write netCDF"
+        )
     arguments = description.arguments(parameters)
     with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
         out = Path(folder) / "run.nc"

@@ -75,7 +75,8 @@ class Run:
 
     @property
     def predictions(self) -> xr.Dataset:
-        """Rollouts on the held-out simulations, and the truth (``<field>_true``) beside them."""
+        """Rollouts on the held-out simulations, and the truth (``<field>_true``) beside them; ``sample``
+        is the number of the simulation."""
         import xarray as xr
 
         if not self.directory.predictions.exists():

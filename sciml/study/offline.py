@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -82,6 +83,11 @@ def train_offline(
     """
     from sciml.study.api import free_name
 
+    if not isinstance(data, str | os.PathLike):
+        raise InputError(
+            f"data of type {type(data).__name__}; expected the path of a recording, a netCDF file or a "
+            "folder: ds.to_netcdf(path) writes a dataset, sciml.fit takes it as it is"
+        )
     check_device(study)
     check_model(study, None)
     replay = Replay(Path(data).resolve(), stream, epochs)

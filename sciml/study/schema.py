@@ -294,6 +294,11 @@ def load_study(
     Raises:
         InputError: one line that names the key, what came and what was expected.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(
+            f"study of type {type(path).__name__}; expected the path of a study file, or a Study: "
+            "sciml.study.Study(**sections)"
+        )
     file = find(path)
     if file.is_dir():
         raise InputError(f"{path} is a folder; expected a study file, such as {path}/study.yaml")

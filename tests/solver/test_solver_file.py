@@ -92,6 +92,11 @@ def test_simulate_says_what_is_wrong():
         simulate("solvers/heat.py", dt=9.0)
 
 
+def test_a_program_that_writes_no_file_cannot_be_simulated():
+    with pytest.raises(InputError, match="ring has no option 'out'"):
+        simulate("docs/foreign_solver.py", speed=0.3)
+
+
 def test_description():
     heat = describe("solvers/heat.py")
     assert heat.name == "heat" and heat.fields[0].units == "K" and heat.deterministic

@@ -93,6 +93,13 @@ def test_files_that_do_not_go_together_are_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_is_no_path_is_named(study):
+    with pytest.raises(InputError, match="data of type Dataset; expected the path"):
+        sciml.train(study, waves())
+    with pytest.raises(InputError, match="study of type dict; expected the path"):
+        sciml.run({"name": "waves"})
+
+
 def test_errors_are_measured_on_data_that_fit_alone(files, tmp_path):
     saved = tmp_path / "saved"
     options = {"name": "fno", "modes": 2, "hidden_channels": 4, "n_layers": 1}

@@ -113,7 +113,7 @@ def test_leaves_what_a_run_leaves(recorded, study, tmp_path, mode):
     assert roles == {n: "validation" if n == 2 else "train" for n in range(5)}
     with loaded.predictions as ds:
         assert ds["u"].dims == ("sample", "time", "y", "x") and "arrival" not in ds.variables
-        assert ds["kappa"].attrs["units"] == "m2 s-1"
+        assert ds["kappa"].attrs["units"] == "m2 s-1" and list(ds["sample"]) == [2]
     assert [p.name for p in run.validation.iterdir()] == ["simulation-00002.nc"]
     assert list(run.checkpoints.glob("step-00000060/model.safetensors"))
     # Learned something: the last loss is well below the one that no change at all would give.
