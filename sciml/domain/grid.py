@@ -88,3 +88,14 @@ class Grid:
     def coordinates(self, axis: int) -> np.ndarray:
         """Positions of the points along ``axis``; shape ``(shape[axis],)``."""
         return self.extent[axis][0] + self.spacing[axis] * np.arange(self.shape[axis])
+
+
+def box_difference(trained: Grid, given: Grid) -> int | None:
+    """The first axis along which two grids span different intervals, ``None`` if there is none."""
+    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
+    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
+        # A periodic axis in a file of foreign origin lacks its last interval.
+        slack = 1.01 * max(coarse, fine)
+        if abs(a - c) > slack or abs(b - d) > slack:
+            return axis
+    return None

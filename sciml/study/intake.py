@@ -12,8 +12,10 @@ from sciml.errors import ScimlError
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.study.heldout import HeldOut
+from sciml.study.one_domain import require_one_domain
 
 if TYPE_CHECKING:
+    from sciml.domain import Domain
     from sciml.record import Recorder
 
 WAIT = 0.2
@@ -59,6 +61,7 @@ class Intake(threading.Thread):
         self.lock = threading.Lock()
         self.first = threading.Event()
         self.simulation: Simulation | None = None
+        self._domain: Domain | None = None
         self.normalizer: Any = None
         self._early: list[Sample] = []
         # Samples of the last frame, with the number that each has among all that are put.
@@ -197,6 +200,9 @@ class Intake(threading.Thread):
     def _open(self, simulation: Simulation, continues: bool) -> None:
         self.opened.add(simulation.id)
         self._last[simulation.id] = time.monotonic()
+        self._domain = self._domain or simulation.domain
+        # Found out here, not after the training: this ends the run, too.
+        require_one_domain(simulation.id, simulation.domain, self._domain)
         if self._recorder:
             self._recorder.open(simulation, continues)
         if self._held_out(simulation.id):

@@ -21,6 +21,7 @@ from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
 from sciml.study.lineage import adopt, begin, propose
+from sciml.study.one_domain import require_one_domain
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
 from sciml.study.snapshot import Snapshot
@@ -121,29 +122,11 @@ def train_offline(
 
 
 def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
-    """Where the fields live; grids stand in one batch, so that all must have the shape of the first, and
-    a surrogate knows one box."""
-    from sciml.surrogates.matching import box_difference
-
+    """Where the fields of all simulations live."""
     domains = {number: trajectories.simulation(number).domain for number in roles}
     first = domains[_of(roles, "train")[0]]
     for number, domain in domains.items():
-        if domain.kind != first.kind or (
-            first.kind == "grid" and domain.point_shape != first.point_shape
-        ):
-            raise InputError(
-                f"simulation {number} lives on a {domain.kind} of {domain.point_shape} points, others "
-                f"on a {first.kind} of {first.point_shape}; expected one shape in all: train on one "
-                "of them, or interpolate with ds.interp"
-            )
-        axis = box_difference(first, domain) if first.kind == "grid" else None
-        if axis is not None:
-            (a, b), (c, d) = first.extent[axis], domain.extent[axis]
-            raise InputError(
-                f"simulation {number} spans [{c:g}, {d:g}] along {domain.dims[axis]}, others "
-                f"[{a:g}, {b:g}]; expected one box in all: train on one of them, or scale coordinates "
-                "and equation to one length"
-            )
+        require_one_domain(number, domain, first)
     return first
 
 

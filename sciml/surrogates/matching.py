@@ -7,7 +7,8 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from sciml.domain import Domain, Grid
+from sciml.domain import Domain
+from sciml.domain.grid import box_difference
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import Layout, layout_of, variable
 from sciml.domain.names import TIME
@@ -74,17 +75,6 @@ def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
     _same_kind(surrogate.domain, given, layout, ds)
     _resolution(surrogate, given)
     return layout
-
-
-def box_difference(trained: Grid, given: Grid) -> int | None:
-    """The first axis along which two grids span different intervals, ``None`` if there is none."""
-    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
-    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
-        # A periodic axis in a file of foreign origin lacks its last interval.
-        slack = 1.01 * max(coarse, fine)
-        if abs(a - c) > slack or abs(b - d) > slack:
-            return axis
-    return None
 
 
 def _compare_units(surrogate: Surrogate, ds: xr.Dataset) -> None:

@@ -9,6 +9,7 @@ from patience import PATIENCE
 
 from sciml.buffer import make
 from sciml.domain import Field, Grid
+from sciml.errors import InputError
 from sciml.record import Recorder
 from sciml.samples import Frame, Simulation, Task, Windower
 from sciml.stream.events import Arrived, Opened
@@ -107,6 +108,24 @@ def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_pa
             fields = {"u": np.zeros((4, 4), np.float32)}
             intake._take(Arrived(Frame(number, step, 0.1 * step, fields)))
     assert intake.dt == pytest.approx(0.1)
+
+
+def test_a_simulation_on_another_box_ends_the_run(tmp_path):
+    """Rollouts of the held-out ones would be refused, after the training."""
+    server, buffer = _Server(), make("fifo", 10, 1, 0)
+    intake = Intake(
+        server, Windower(Task(("u",), ("u",))), buffer, HeldOut(tmp_path), {0: "train", 1: "train"}
+    )
+    for number, length in ((0, 1.0), (1, 2.0)):
+        grid = Grid((4,), ((0.0, length),), ("periodic",))
+        opened = Opened(Simulation(number, grid, (Field("u"),)), 1, False)
+        if number == 0:
+            intake._take(opened)
+            continue
+        with pytest.raises(
+            InputError, match=r"simulation 1 spans \[0, 2\] along x, others \[0, 1\]"
+        ):
+            intake._take(opened)
 
 
 def test_held_out_simulations_come_back_whole_from_their_files(tmp_path):
