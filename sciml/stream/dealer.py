@@ -41,7 +41,8 @@ class Dealer:
         path = endpoint if endpoint is not None else os.environ.get(ENDPOINT_VARIABLE)
         if not path:
             raise StreamError(
-                f"no endpoint: give endpoint=, or set {ENDPOINT_VARIABLE} to the endpoint.json of a run"
+                "no endpoint: `sciml run STUDY` starts a program and says where it streams to; by hand, "
+                f"give endpoint=, or set {ENDPOINT_VARIABLE} to the endpoint.json of a run"
             )
         self._path = Path(path)
         self.endpoint = Endpoint.read(self._path)

@@ -48,6 +48,12 @@ class Estimate:
     def stream_bytes(self) -> int:
         return self.simulations * self.frames * self.frame_bytes
 
+    @property
+    def _step(self) -> str:
+        if not self.step_seconds:
+            return "a step is too short to be measured"
+        return f"{self.step_seconds * 1e3:.3g} ms a step on one rank"
+
     def rows(self) -> list[tuple[str, str]]:
         return [
             ("simulations", f"{self.simulations}, of which {self.validation} held out"),
@@ -57,8 +63,7 @@ class Estimate:
             ("rank memory", f"about {_size(self.rank_memory)} a rank"),
             (
                 "simulation time",
-                f"about {self.seconds:.0f} s ({self.step_seconds * 1e3:.3g} ms a step on one "
-                "rank); training may take longer",
+                f"about {self.seconds:.0f} s ({self._step}); training may take longer",
             ),
         ]
 
@@ -75,7 +80,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         if option not in description.flags:
             raise InputError(
                 f"dry run: {description.name} has no option '{option}', so a few steps of it cannot "
-                "be measured; run the study, or let the program take it"
+                "be measured; run the study without --dry-run, or let the program take --{option}"
             )
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)

@@ -188,3 +188,12 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
     assert list((out / "checkpoints").glob("step-*/model.safetensors"))
     alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(out) not in alive
+
+
+def test_a_step_too_short_to_measure_does_not_take_no_time():
+    from sciml.study.dryrun import Estimate
+
+    few = {"simulations": 1, "validation": 0, "frames": 2, "frame_bytes": 8, "seconds": 1.0}
+    for seconds, said in ((0.0, "too short to be measured"), (2e-5, "0.02 ms a step on one rank")):
+        rows = dict(Estimate(**few, step_seconds=seconds, memory=1, rank_memory=1).rows())
+        assert said in rows["simulation time"]
