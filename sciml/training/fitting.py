@@ -112,7 +112,8 @@ def fit(
         These seven are :class:`sciml.training.Options`, whose pages say more; all are off by default.
 
     Returns:
-        The surrogate, with ``surrogate.history`` of the training.
+        The surrogate, with ``surrogate.history`` of the training (``steps``, ``validations``). Progress
+        is logged by ``sciml.fit`` at level INFO: ``logging.basicConfig(level="INFO")`` shows it.
 
     Raises:
         InputError: names that the data does not have, NaN, nothing left to train on.

@@ -37,7 +37,7 @@ class Step:
 KEPT = 100_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class History:
     """The last steps, all validations, and sums over everything.
 
@@ -55,6 +55,11 @@ class History:
     compute: float = 0.0
     samples: int = 0
     ended: str = ""
+
+    def __repr__(self) -> str:
+        last = self.steps[-1] if self.steps else None
+        reached = f"step {last.step}, loss {last.loss:.3g}" if last else "no steps"
+        return f"History({reached}, {len(self.validations)} validations, ended by {self.ended!r})"
 
     def add(self, step: Step) -> None:
         self.steps.append(step)

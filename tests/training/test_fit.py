@@ -45,6 +45,7 @@ def test_a_foreign_file_in_one_call(ocean, tmp_path, caplog):
     assert found["one_step"] < 0.5 * found["persistence"]
     assert "33 samples of 3 simulations, 1 held out" in caplog.text
     assert surrogate.dt == 86400.0
+    assert repr(surrogate.history).startswith("History(step 150, loss ")  # not each of them
     out = surrogate.rollout(ocean, 3)
     assert out.sst.dims == ("time", "member", "lat", "lon")
     assert out.sst.attrs == ocean.sst.attrs
