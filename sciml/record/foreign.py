@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Relative difference of time steps above which files are refused: months differ by a tenth.
 STEP_TOLERANCE = 0.2
+#: What makes a folder a run; people may keep a study.yaml beside their data.
+LINEAGE = "lineage.json"
 #: Values of a coordinate ``split`` that are understood.
 SPLITS = {"train", "validation", "test"}
 
@@ -51,6 +53,11 @@ def open_trajectories(path: str | Path, task: Task) -> Trajectories:
     for folder in (path, path / "recording"):
         if (folder / index.INDEX).is_file():
             return open_recording(folder)
+    if (path / LINEAGE).is_file():  # its predictions are no data
+        raise InputError(
+            f"{path} is a run that recorded nothing; expected one with record: true in its study, or "
+            "data"
+        )
     files = sorted(path.glob("*.nc")) if path.is_dir() else [path]
     if not files:
         raise InputError(

@@ -14,6 +14,8 @@ from sciml.domain.inference import domain_of
 from sciml.domain.layout import layout_of
 from sciml.domain.names import SAMPLE, SPLIT, TIME
 from sciml.errors import DomainError, InputError
+from sciml.record.foreign import LINEAGE
+from sciml.record.index import INDEX, VIRTUAL
 from sciml.samples.dataset import simulations_of
 from sciml.samples.times import require_times
 from sciml.study.api import load, open_run
@@ -33,9 +35,9 @@ def evaluate(
 
     Args:
         run_dir: run directory or saved surrogate.
-        files: netCDF files, or folders of them; default: the held-out simulations of the run. Of files
-            with a coordinate ``split``, the samples for testing; where there are none, those for
-            validation.
+        files: netCDF files, folders of them, or runs, for what these held out; default: the held-out
+            simulations of the run. Of files with a coordinate ``split``, the samples for testing; where
+            there are none, those for validation.
         rollout: steps to roll out; default: as many as there are.
         model: the file that builds it, where a saved surrogate's is not one known by name. Of a run
             the study says so.
@@ -80,10 +82,14 @@ def evaluate(
 
 
 def _unfolded(paths: Sequence[Path]) -> list[Path]:
-    """Files, with the netCDF files of a folder in its place."""
+    """Files, with the netCDF files of a folder in its place; of a run, its held-out simulations."""
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+        if (path / LINEAGE).is_file():
+            inside = heldout_files(path)  # its predictions are no truth
+        if (path / INDEX).is_file():
+            inside = [file for file in inside if file.name != VIRTUAL]  # all of them, once more
         if not inside:
             raise InputError(f"{path} holds no netCDF files (*.nc); name another folder, or files")
         found += inside

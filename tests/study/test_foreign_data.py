@@ -93,6 +93,17 @@ def test_files_that_do_not_go_together_are_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_predictions_of_a_run_are_no_data(study, files, tmp_path):
+    """They lie in its folder, as netCDF."""
+    run = sciml.train(study, files(waves(), waves(1.0)), tmp_path / "run", plain=True)
+    assert run.directory.predictions.is_file()
+    with pytest.raises(
+        InputError, match="a run that recorded nothing; expected one with record: true"
+    ):
+        sciml.train(study, run.path, tmp_path / "other")
+    assert evaluate(run.path, [run.path]) == evaluate(run.path)
+
+
 def test_what_is_no_path_is_named(study):
     with pytest.raises(InputError, match="data of type Dataset; expected the path"):
         sciml.train(study, waves())
