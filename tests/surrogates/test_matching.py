@@ -9,6 +9,7 @@ from torch import nn
 from sciml.domain.dataset import domain_of, fields_of
 from sciml.errors import InputError
 from sciml.surrogates import Surrogate
+from sciml.surrogates.query import Query
 
 
 @pytest.fixture
@@ -58,3 +59,15 @@ def test_numbers_of_steps_and_samples_are_whole(surrogate, heat_dataset):
     with pytest.raises(InputError, match=r"steps=2\.0; expected a whole number"):
         surrogate.rollout(heat_dataset, 2.0)
     assert surrogate.rollout(heat_dataset, np.int64(2)).sizes["time"] == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ([0.5], r"expected coordinates by axis, \{'x': \[\.\.\.\]\}"),
+        ({"x": "half"}, "'x' is 'half'"),
+    ],
+)
+def test_coordinates_that_are_none_are_named(heat_dataset, at, said):
+    with pytest.raises(InputError, match=said):
+        Query.of(at, domain_of(heat_dataset), ("y", "x"))
