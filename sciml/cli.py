@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sciml.errors import InputError, ScimlError, no_room
+from sciml.errors import InputError, ScimlError, nearest, no_room
 from sciml.installation import version, warn_of_namesake
 
 #: Exit codes. 75 is for what may succeed if it is tried again: a run that is to be resumed, a full disk.
@@ -240,10 +240,18 @@ def describe(
     """Equation, fields, parameters and options of a solver program; options of a model."""
     from sciml.solver.describe import describe as ask
 
-    if not what.endswith(".py"):
-        _describe_model(what, as_json)
-        return
-    description = ask(what)
+    if not what.endswith(".py"):  # models take torch, which takes seconds
+        from sciml.surrogates.registry import names
+
+        if what in names():
+            _describe_model(what, as_json)
+            return
+    try:
+        description = ask(what)
+    except InputError as error:
+        if what.endswith(".py") or "did you mean" in str(error):
+            raise
+        raise InputError(f"no program and no model '{what}'; {nearest(what, names())}") from error
     if as_json:
         print(json.dumps(description.schema, indent=1))
         return
