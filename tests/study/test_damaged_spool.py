@@ -34,8 +34,9 @@ def study_file(folder, **changes):
         task={"inputs": ["u"]},
         # Slow enough that a simulation comes between two checkpoints: one takes about a second.
         model={"name": "fno", "modes": [4, 4], "hidden_channels": 16, "n_layers": 4},
-        # Larger than two simulations: most of what has come is in there when the kill comes.
-        buffer={"capacity": 100, "watermark": 10},
+        # Larger than two simulations: most of what has come is in there when the kill comes. A sample
+        # stays for five draws: there are 600 steps, however slow the trainer is.
+        buffer={"capacity": 100, "watermark": 10, "draws": 5},
         training={"batch_size": 2, "phases": [{"lr": 1e-3}], "checkpoint_every": 200},
         validation={"simulations": HELD_OUT, "every": 1000, "rollout": 5},
         **changes,
