@@ -153,7 +153,7 @@ def test_nothing_to_predict_from_is_said(surrogate, heat_dataset):
     for ds, count in ((empty, 2), (heat_dataset.isel(sample=[]), 0)):
         with pytest.raises(InputError, match=f"none of its {count} samples has numbers"):
             surrogate.predict(ds)
-    with pytest.raises(InputError, match="batch_size=0; expected 1 or more"):
+    with pytest.raises(InputError, match="batch_size=0; expected a whole number, at least 1"):
         surrogate.predict(heat_dataset, batch_size=0)
 
 
