@@ -80,7 +80,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         if option not in description.flags:
             raise InputError(
                 f"dry run: {description.name} has no option '{option}', so a few steps of it cannot "
-                "be measured; run the study without --dry-run, or let the program take --{option}"
+                f"be measured; run the study without --dry-run, or let the program take --{option}"
             )
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)

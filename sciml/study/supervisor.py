@@ -30,6 +30,8 @@ TRAINER_START = 120.0
 #: Seconds to wait for a snapshot of the trainer that is newer than a failure: while it imports the
 #: family of its model on a busy machine, it answers nobody.
 FRESH = 20.0
+#: Seconds that the last messages of a program may be under way.
+SETTLE = 3.0
 #: Exit codes of `sciml run`.
 FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 #: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
@@ -239,7 +241,7 @@ class Supervisor:
                 "had not sent are lost; call client.close() last, or stream in `with connect(...) as "
                 "client:`"
             )
-            late = self._reply.get("time", 0.0) > ended + FRESH
+            late = self._reply.get("time", 0.0) > ended + SETTLE
             if late and simulation not in settled and warning not in self._said:
                 self._said.add(warning)
                 self._display.say(f"warning: {warning}")
