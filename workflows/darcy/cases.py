@@ -48,7 +48,7 @@ MODELS: dict[str, dict[str, tuple[dict[str, Any], float]]] = {
         "deeponet": (DEEPONET, 3e-3),
     },
     "medium": {
-        "mgno": ({"width": 24, "n_layers": 4, "levels": 6, "boundary": "zeros"}, 2e-3),
+        "mgno": ({"width": 24, "n_layers": 4, "levels": 6, "boundary": "zeros"}, 1e-3),
         "fno": ({"modes": 24, "hidden_channels": 32, "padding": 0.25}, 4e-3),
         "unet": ({"width": 32}, 1e-3),
         "deeponet": (DEEPONET, 1e-3),
@@ -86,7 +86,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size({"darcy_rough": 8, "darcy_fno": 8, "darcy_multiscale": 4}, clip=1.0),
+    "small": Size({"darcy_rough": 8, "darcy_fno": 8, "darcy_multiscale": 8}, clip=1.0),
     "medium": Size(
         {"darcy_rough": 40, "darcy_fno": 40, "darcy_multiscale": 20}, capacity=1280, clip=1.0
     ),
