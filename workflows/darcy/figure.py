@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from cases import MODELS, MODES, Case
 from run import results, split
 from table import NAMES, chosen, mean_and_std
@@ -29,7 +30,7 @@ def sample(figure, folder: Path, rows: list[dict], data: str, seed: int) -> None
     truth = one["u"].values[0]
     panels = figure.subplots(2, 2 + len(SHOWN) * len(MODES))
     panels[1, 0].axis("off"), panels[1, 1].axis("off")
-    image(panels[0, 0], one["a"].values[0], "coefficient a", "cividis")
+    image(panels[0, 0], np.log(one["a"].values[0]), "log of the coefficient", "cividis")
     shown = image(panels[0, 1], truth, "u, solver", "viridis")
     limits = shown.get_clim()
     errors = {}
