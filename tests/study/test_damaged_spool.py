@@ -15,6 +15,7 @@ from small_study import one_line, sciml, small_study
 from sciml.samples import Task
 from sciml.stream.spool import Spool
 from sciml.study.launch import reap
+from sciml.study.processes import start_time
 from sciml.study.restoring import needed
 from sciml.study.rundir import RunDirectory
 from sciml.training.checkpoint import Checkpoints
@@ -66,12 +67,14 @@ def killed_once(folder):
     wait_until(process, lambda: came_later(run) >= FRAMES // 2)
     # Stopped first: it neither starts the trainer again nor, gone, lets it write a checkpoint.
     process.send_signal(signal.SIGSTOP)
-    for pid in trainers(run):
+    found = trainers(run)
+    for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.kill()
     process.communicate(timeout=PATIENCE)
-    while trainers(run):
+    # Gone, not only without a command line: until then it holds the lock of its spool.
+    while trainers(run) or any(start_time(pid) for pid in found):
         time.sleep(0.05)
     reap(RunDirectory.open(run))  # its solvers would wait for a trainer for ten minutes
     return run
