@@ -85,7 +85,7 @@ class Run:
 
     def surrogate(self) -> Surrogate:
         """The trained surrogate; a file that the study names as its model is run for it."""
-        return load(self.path, self.study.model.file)
+        return load(self.path, self.study.model.name)
 
 
 def run(
@@ -285,8 +285,8 @@ def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surro
 
     Args:
         path: of either.
-        model: where it is one of your own: an instance built alike, or the file of its ``build``, which
-            is run.
+        model: where it is one of your own: an instance built alike, or its name, such as the file of its
+            ``build``, which is run.
 
     Raises:
         InputError: there is neither.

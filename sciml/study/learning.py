@@ -49,7 +49,7 @@ class Learning:
             self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
         else:
             # There may be no simulation any more to build it from.
-            self.surrogate = Surrogate.load(trainer.checkpoint.path, study.model.file)
+            self.surrogate = Surrogate.load(trainer.checkpoint.path, study.model.name)
             self.outcome.load_state_dict(trainer.checkpoint.state["extra"]["outcome"])
         self.surrogate.to(self.device)
 

@@ -119,11 +119,6 @@ class Model(Section):
         return dict(self.model_extra or {})
 
     @property
-    def file(self) -> str | None:
-        """The file of a model of the user's own; ``None`` for those known by name."""
-        return self.name if self.name.endswith(".py") else None
-
-    @property
     def surrogate(self) -> dict[str, Any]:
         """What :meth:`sciml.surrogates.Surrogate.build` takes."""
         averaged = None if self.symmetrize is None else self.symmetrize.model_dump()

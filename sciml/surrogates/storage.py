@@ -86,7 +86,7 @@ def load(
     return surrogate.eval()
 
 
-def _named(directory: Path, card: dict[str, Any], file: str | Path | None) -> tuple[str, dict]:
+def _named(directory: Path, card: dict[str, Any], given: str | Path | None) -> tuple[str, dict]:
     """Name and options of the model of a card. A card does not make us run a file: the caller does."""
     if card["model"] is None:
         raise InputError(
@@ -95,12 +95,12 @@ def _named(directory: Path, card: dict[str, Any], file: str | Path | None) -> tu
         )
     options = dict(card["model"])
     name = options.pop("name")
-    if own_model.is_file(name) and file is None:
+    if own_model.is_file(name) and given is None:
         raise InputError(
             f"{directory}: the model is built by the file {name}, which would be run; to say that it "
             f"may be, pass it: load(directory, model='{name}')"
         )
-    return name if file is None else str(file), options
+    return name if given is None else str(given), options
 
 
 def _read(directory: Path) -> dict[str, Any]:

@@ -212,8 +212,8 @@ class Surrogate(nn.Module):
 
         Args:
             directory: of :meth:`save`, or any checkpoint.
-            model: needed where the model was not one of the registry: an instance built alike, or the
-                file of its ``build``, which is run.
+            model: needed where the model was not one of the registry: an instance built alike, or its
+                name: the file of its ``build``, which is run.
 
         Raises:
             InputError: no surrogate there, a model that is not registered, weights that do not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,8 +119,8 @@ def fit(
         InputError: names that the data does not have, NaN, nothing left to train on.
     """
     options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
-    whole = {"epochs": epochs, "unroll": unroll, "points": points}
-    given = {name: value for name, value in whole.items() if value is not None}
+    counts = {"epochs": epochs, "unroll": unroll, "points": points}
+    given = {name: value for name, value in counts.items() if value is not None}
     _require_whole(batch_size=batch_size, seed=seed, rollout=rollout, **given)
     if isinstance(model, type):
         raise InputError(
@@ -143,7 +143,7 @@ def fit(
     require_fields(task, trajectories[0][0])
     require_times(task, ds, layout_of(ds, task.targets))
     # One that ended before its first window can neither be learned from nor validated on.
-    whole = [t for t in trajectories if _cut(t, task)]
+    whole = [t for t in trajectories if next(_cut(t, task), None) is not None]
     training, held_out = _split(whole or trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
@@ -318,11 +318,12 @@ def _split(
     return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
 
 
-def _cut(trajectory: Trajectory, task: Task) -> list[Sample]:
+def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
     simulation, frames = trajectory
     windower = Windower(task)
     windower.open(simulation)
-    return [sample for frame in frames for sample in windower.push(frame)]
+    for frame in frames:
+        yield from windower.push(frame)
 
 
 def _surrogate(
