@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 VAGUE = {"utils", "helpers", "common", "misc"}
-MOST_LINES = 400
 
 
 def distribution(requirement):
@@ -68,13 +67,6 @@ def test_what_rides_along_exists():
 def test_one_version():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert PROJECT["project"]["version"] == cited["version"] == sciml.__version__
-
-
-def test_files_stay_small():
-    files = [path for path in tracked("*.py") if not path.startswith("tests/")]
-    assert len(files) > 50
-    lengths = {path: len((ROOT / path).read_text().splitlines()) for path in files}
-    assert {path: n for path, n in lengths.items() if n >= MOST_LINES} == {}
 
 
 def test_names_say_what_is_inside():
