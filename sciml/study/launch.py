@@ -1,9 +1,9 @@
 """Solver jobs: what a dask worker runs, and the cluster that it runs on.
 
 dask decides which job starts where and when; no field ever passes through it. What it cannot be
-trusted with is kept in files under ``pids/``: it runs a task again when a worker dies, while the
-job of that worker may still be alive, so every start takes the next attempt number from disk and
-ends the session of the attempt before it.
+trusted with is kept in files under ``pids/``: on a cluster it runs a task again when a worker dies,
+while the job of that worker may still be alive, so every start takes the next attempt number from
+disk and ends the session of the attempt before it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import InputError, ScimlError
+from sciml.errors import InputError
 from sciml.solver.mpirun import last_words
 from sciml.study.processes import end_session, session_members, sessions_with, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
@@ -31,8 +29,6 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 log = logging.getLogger("sciml.study")
 
 STDERR_LINES = 8
-#: Times that the start of a cluster is tried: dask gives up when a worker dies before it has started.
-STARTS = 3
 TAIL_BYTES = 16384
 SHARED = "/dev/shm"
 
@@ -225,88 +221,38 @@ def _outlast(session: int, grace: float = 5.0) -> None:
 
 
 def local_cluster(jobs_at_once: int) -> Any:
-    """A dask cluster on this machine, one worker process a job slot."""
+    """A dask cluster inside this process: a thread a job slot, and no worker that could die before it.
+
+    A thread only waits for its job, so threads lose nothing to processes. What is said between
+    scheduler and workers never leaves the process. dask opens its pages of statistics all the same:
+    on the loopback, with nothing on them.
+    """
     import dask
     from distributed import LocalCluster
 
-    dask.config.set(
-        {
-            "distributed.worker.daemon": True,
-            "distributed.comm.timeouts.connect": "20s",
-            "distributed.admin.log-format": "%(message)s",
-        }
-    )
-    environment = {k: os.environ.get(k, "1") for k in ("OMP_NUM_THREADS",)}
-    for left in reversed(range(STARTS)):
-        try:
-            with _sigint_ignored():
-                return LocalCluster(
-                    n_workers=jobs_at_once,
-                    threads_per_worker=1,
-                    processes=True,
-                    resources={"sim": 1},
-                    dashboard_address="127.0.0.1:0",
-                    # dask runs whatever comes to its port: on a shared machine only we may speak
-                    # to it.
-                    security=True,
-                    silence_logs=50,
-                    env=environment,
-                    memory_limit=0,
-                )
-        except RuntimeError as error:
-            if not left:
-                raise ScimlError(
-                    f"the workers that start solvers did not start, {STARTS} times: {error}; "
-                    "is there memory left? A script needs if __name__ == '__main__' around what it "
-                    "runs: each worker imports it"
-                ) from error
-    raise AssertionError
+    routes = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    with dask.config.set({"distributed.admin.log-format": "%(message)s", **routes}):
+        return LocalCluster(
+            n_workers=jobs_at_once,
+            threads_per_worker=1,
+            processes=False,
+            protocol="inproc://",
+            resources={"sim": 1},
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=50,
+            memory_limit=0,
+        )
 
 
 def close_cluster(cluster: Any, patience: float = 5.0) -> None:
-    """End a local cluster. What is slow to end, on a busy machine, does not spoil a run that has
-    finished: the workers are daemons of this process and end with it."""
+    """End a cluster. One that is slow to end, on a busy machine, takes nothing away from a run that
+    has ended: neither its exit code nor its last status."""
     try:
         cluster.close(timeout=patience)
     except TimeoutError:
-        log.warning("the workers that start solvers took longer than %g s to end", patience)
-
-
-def keep_workers(cluster: Any, count: int) -> None:
-    """Let a local cluster replace workers that are gone for good.
-
-    dask starts a worker that dies again, but gives it up when it dies once more while it starts; the
-    jobs would then wait for ever. Returns at once. Other clusters are left alone: who knows why
-    their workers end.
-    """
-    from distributed import LocalCluster, Status
-
-    if not isinstance(cluster, LocalCluster) or cluster.status != Status.running:
-        return
-
-    def replace() -> None:
-        for name, worker in list(cluster.workers.items()):
-            if worker.status in (Status.closed, Status.failed):
-                del cluster.workers[name]
-        if len(cluster.workers) < count:
-            cluster.scale(count)
-
-    # The cluster belongs to the thread of its loop.
-    cluster.loop.add_callback(replace)
-
-
-@contextmanager
-def _sigint_ignored() -> Iterator[None]:
-    """Children started within ignore SIGINT: a Ctrl-C in a terminal goes to its whole process
-    group, and the workers must outlive it for an orderly end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals belong to the main thread
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        log.warning("the threads that start solvers took longer than %g s to end", patience)
 
 
 def slurm_cluster(cluster: Any, ranks: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import signal
-import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ from sciml.study.launch import (
     Outcome,
     end_all_jobs,
     end_job,
-    keep_workers,
     run_job,
     skip_job,
 )
@@ -24,8 +22,8 @@ from sciml.study.rundir import RunDirectory
 
 #: Exit code of a program that cannot use what it was given: it would say the same again.
 BAD_INPUT = 2
-#: Seconds between looks whether all workers are there.
-LOOK_EVERY = 1.0
+#: Seconds in which dask may say how a job ended that it says has ended; else it is asked again.
+ANSWER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +91,6 @@ class Launcher:
         self._running: dict[int, tuple[Job, Any]] = {}
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
-        self._cluster, self._at_once = cluster, at_once
-        self._looked = time.monotonic()
         self._retries = retries
         self._may_retry, self._full = may_retry, full
         self._work = work
@@ -130,12 +126,10 @@ class Launcher:
             OSError: a job could not run for want of room on the disk.
         """
         given_up = []
-        if time.monotonic() - self._looked >= LOOK_EVERY:
-            self._looked = time.monotonic()
-            keep_workers(self._cluster, self._at_once)
         for simulation, (job, future) in list(self._running.items()):
-            if future.done():
-                failure = self._ended(job, self._outcome(simulation, future))
+            outcome = self._outcome(job, future) if future.done() else None
+            if outcome is not None:
+                failure = self._ended(job, outcome)
                 # Only now: in between, nobody may take the launcher for done.
                 self._running.pop(simulation, None)
                 future.release()
@@ -188,13 +182,26 @@ class Launcher:
         )
         self._running[job.simulation] = (job, future)
 
-    def _outcome(self, simulation: int, future: Any) -> Outcome:
-        error = future.exception()
+    def _outcome(self, job: Job, future: Any) -> Outcome | None:
+        """How a job ended; ``None`` if that has not come yet, or the job runs again for no fault of its
+        own."""
+        from distributed import KilledWorker
+
+        try:
+            error = future.exception(timeout=ANSWER)
+            found = None if error is not None else future.result(timeout=ANSWER)
+        except (
+            TimeoutError
+        ):  # a scheduler elsewhere may be busy; this process is not to wait for it
+            return None
+        if isinstance(error, KilledWorker):
+            self._submit(job)
+            return None
         if no_room(error):
             raise error
         if error is not None:
-            return Outcome(simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
-        return Outcome(**future.result())
+            return Outcome(job.simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
+        return Outcome(**found)
 
     def _ended(self, job: Job, outcome: Outcome) -> Failure | None:
         if outcome.code == 0:

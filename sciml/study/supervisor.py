@@ -128,13 +128,21 @@ class Supervisor:
                 self._end_for_room(str(error))
                 return self._end(trainer)
             finally:
-                self._launcher.close()
+                self._close_launcher()
                 if self._control is not None:
                     self._control.close()
                 if trainer is not None and trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
                     trainer.wait()
                 self._write_status()
+
+    def _close_launcher(self) -> None:
+        """dask may be slow to close: that takes neither exit code nor last status away, nor does it keep
+        the trainer alive."""
+        try:
+            self._launcher.close()
+        except TimeoutError as error:
+            self._display.say(f"warning: dask is slow to close ({error}); the run ends without it")
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         self._ended_before = set(self._launcher.finished)

@@ -1,7 +1,7 @@
 """Does a surrogate learn as well when the processes of its run are killed?
 
-A small study of the heat equation runs undisturbed and with ten kills (two each of rank, job,
-trainer, worker and supervisor, at random moments), with the same seeds; a table shows the errors on
+A small study of the heat equation runs undisturbed and with eight kills (two each of rank, job,
+trainer and supervisor, at random moments), with the same seeds; a table shows the errors on
 the held-out simulations at the end. Which samples a batch holds depends on the timing of solvers and
 trainer, with kills or without: the stream is the same in expectation only, so that means over seeds
 are compared, and the spread over seeds is the measure. Two kinds of noise are in it: weights and

@@ -25,7 +25,7 @@ from sciml.study.rundir import RunDirectory
 MARK = "SCIML_TEST_RUN"
 #: Places where a trainer can be hit, and the kind of process that a kill counts as.
 CHECKPOINT, VALIDATION, END = "trainer in checkpoint", "trainer in validation", "trainer at the end"
-KINDS = ("rank", "job", "trainer", "worker", "supervisor")
+KINDS = ("rank", "job", "trainer", "supervisor")
 #: Seconds for what a run does at its own pace, kills and resumes among it.
 PATIENCE = 240.0
 
@@ -175,8 +175,6 @@ class Killer:
             return self.process.pid
         if kind == "trainer":
             found = self._recorded("trainer.json")
-        elif kind == "worker":
-            found = [p for p in _children(self.process.pid) if "spawn_main" in _command(p)]
         else:
             found = self._recorded("simulation-*.json")
             if kind == "rank":

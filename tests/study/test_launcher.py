@@ -6,11 +6,12 @@ import signal
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
-from distributed import Client
-from patience import PATIENCE, wait_until
+from patience import wait_until
 
 from sciml.study.launch import (
     Job,
@@ -123,29 +124,32 @@ def test_folders_of_other_simulations_stay(run):
     assert not other.exists()
 
 
-def test_a_cluster_whose_worker_is_killed_as_it_starts_is_started_again():
-    killed = []
+def test_a_local_cluster_listens_to_nobody_else():
+    """dask runs whatever comes to its ports: there must be none but pages on the loopback."""
+    before = set(_listening())
+    with local_cluster(2) as cluster:
+        opened = set(_listening()) - before
+        assert cluster.scheduler_address.startswith("inproc://")
+        assert all(host in ("0100007F", "00000000000000000000000001000000") for host, _ in opened)
+        for _, port in opened:
+            for page in ("", "info/main/workers.html", "metrics", "json/identity.json"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"http://127.0.0.1:{int(port, 16)}/{page}", timeout=10)
 
-    def kill_first():
-        while not killed:
-            for child in Path("/proc").glob("[0-9]*"):
-                try:
-                    state, parent = (child / "stat").read_text().rpartition(")")[2].split()[:2]
-                    ours = int(parent) == os.getpid() and state not in "ZX"
-                    if ours and b"spawn_main" in (child / "cmdline").read_bytes():
-                        os.kill(int(child.name), signal.SIGKILL)
-                        killed.append(int(child.name))
-                        return
-                except OSError:
-                    continue
 
-    killer = threading.Thread(target=kill_first)
-    killer.start()
-    with local_cluster(1) as cluster:
-        killer.join()
-        assert len(cluster.workers) == 1 and killed
-        with Client(cluster, set_as_default=False) as client:
-            assert client.submit(os.getpid, resources={"sim": 1}).result(PATIENCE) not in killed
+def _listening():
+    """(host, port) of every listening TCP socket of this process, as the kernel writes them."""
+    sockets = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            sockets.add(os.readlink(entry))
+        except OSError:
+            continue  # closed meanwhile
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                yield tuple(fields[1].split(":"))
 
 
 def test_a_used_pid_is_not_mistaken_for_a_job(run):

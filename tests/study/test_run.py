@@ -180,7 +180,7 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
         process_group=0,
     )
     wait_for_step(process, out, 6)
-    # A terminal sends it to the whole group: dask's workers get it, too.
+    # A terminal sends it to the whole group.
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
