@@ -69,11 +69,14 @@ def _check_room(study: Study, module: nn.Module) -> None:
     """That the weights can be there at all, on the processor or the device."""
     import torch
 
+    from sciml.training.device import device_of
+
     weights = sum(p.numel() for p in module.parameters())
     where, room = "this machine", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if study.training.device != "cpu" and torch.cuda.is_available():
-        device = "cuda" if study.training.device == "auto" else study.training.device
-        where, room = device, torch.cuda.get_device_properties(torch.device(device)).total_memory
+    device = device_of(study.training.device, "training.device")
+    if device.type in ("cuda", "xpu"):  # mps shares the memory of the machine
+        properties = getattr(torch, device.type).get_device_properties(device)
+        where, room = str(device), properties.total_memory
     wanted = 4 * NUMBERS_A_WEIGHT * weights
     if wanted > room:
         given = ", ".join(f"{key}={value!r}" for key, value in study.model.config.items())
@@ -110,19 +113,11 @@ def check_device(study: Study) -> None:
     Raises:
         InputError: it is not.
     """
-    wanted = study.training.device
-    if not wanted.startswith("cuda"):
+    if study.training.device in ("auto", "cpu"):
         return
-    import torch
+    from sciml.training.device import device_of  # torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    number = int(wanted.partition(":")[2] or 0)
-    if number >= count:
-        there = f"there are {count} CUDA devices" if count else "there is no CUDA device"
-        raise InputError(
-            f"training.device: {wanted}, yet {there} here; expected auto, cpu"
-            + (f" or cuda:0 to cuda:{count - 1}" if count else "")
-        )
+    device_of(study.training.device, "training.device")
 
 
 def check_scheduler(address: str, timeout: float = 5.0) -> None:

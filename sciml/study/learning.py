@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ScimlError
-from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
+from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.restoring import kept
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.training.checkpoint import CheckpointError, Checkpoints
+from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
@@ -40,7 +41,7 @@ class Learning:
         study = self.study = trainer.study
         seed_everything(study)
         self.task = study.task.build()
-        self.device = device_of(study)
+        self.device = device_of(study.training.device, "training.device")
         self.history = History()
         self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
         if trainer.checkpoint is None:

@@ -43,12 +43,6 @@ def new_surrogate(study: Study, simulation: Simulation) -> Surrogate:
     )
 
 
-def device_of(study: Study) -> torch.device:
-    if study.training.device != "auto":
-        return torch.device(study.training.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 class Outcome:
     """Progress while a run trains; surrogate, figures and predictions at its end.
 

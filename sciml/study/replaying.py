@@ -14,13 +14,14 @@ from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.study.heldout import HeldOut
-from sciml.study.outcome import Outcome, device_of, new_surrogate, seed_everything
+from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
+from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
@@ -60,7 +61,7 @@ class Replaying:
         self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
         self.surrogate.dt = time_step(trajectories, self.training)
         self.statistics = Statistics(self.surrogate, study.seed)
-        self.device = device_of(study)
+        self.device = device_of(study.training.device, "training.device")
         self.surrogate.to(self.device)
         self.outcome = Outcome(study, run, heldout, progress)
         self.history = History()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sciml.study.section import Count, Positive, Section, short
 from sciml.study.symmetries_section import SymmetriesSection
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 #: Keys of the section that are options of the loop.
 OPTIONS = {"ema", "augment", "pushforward", "noise", "autocast", "compile", "accumulate"}
+
+
+def _device(name: str) -> str:
+    from sciml.training.device import require_name
+
+    return require_name(name, "")
 
 
 class PhaseSection(Section):
@@ -87,7 +93,7 @@ class Training(Section):
     compile: bool = False
     accumulate: Positive = 1
     threads: Positive = 1
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     checkpoint_every: Positive = 500
     keep_checkpoints: Positive = 2
 

@@ -75,10 +75,19 @@ class Normalizer(nn.Module):
         """Moves with the model, and stays in float64: squares of large fields are beyond float16, and
         means lose digits in all others."""
         kept = {name: self._buffers[name] for name in ("count", "mean", "squares")}
-        super()._apply(fn, recurse)
+
+        def moved_by(buffer: Tensor) -> Tensor:
+            try:
+                return fn(buffer)
+            except TypeError:
+                if buffer.dtype != torch.float64:
+                    raise
+                return fn(buffer.float())  # mps has no float64, and says so by this
+
+        super()._apply(moved_by, recurse)
         for name, buffer in kept.items():
             moved = self._buffers[name]
-            if moved.dtype != buffer.dtype and moved.device.type != "mps":  # has no float64
+            if moved.dtype != buffer.dtype and moved.device.type != "mps":
                 self._buffers[name] = buffer.to(moved.device)
         return self
 

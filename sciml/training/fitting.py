@@ -25,6 +25,7 @@ from sciml.surrogates.surrogate import Surrogate
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
+from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
@@ -98,7 +99,7 @@ def fit(
             there is a single sample. 0: none.
         rollout: steps of the rollout in the validation.
         seed: of the weights, the split and the order.
-        device: ``"cpu"``, ``"cuda"``; ``None``: a GPU if there is one.
+        device: ``"cpu"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``; ``None``: a GPU if there is one.
         directory: for checkpoints; ``None``: none are written.
         ema: decay of an average of the weights, such as 0.999, which the surrogate then has.
         augment: symmetries that inputs and targets are put under: ``"flips"``, ``"square"``,
@@ -131,7 +132,7 @@ def fit(
             f"fit: model of type {type(model).__name__}; expected a name such as 'fno', a name with "
             "options, or a torch module"
         )
-    device = _device(device)
+    device = device_of(device, "fit: device")
     ds = _open(data)
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
@@ -208,20 +209,6 @@ class _Reporter:
         if step.step % self.epoch_steps == 0 and spent - self.seconds >= 10:
             self.seconds = spent
             log.info("step %d, loss %.3e, lr %.1e, %.0f s", step.step, step.loss, step.lr, spent)
-
-
-def _device(name: str | None) -> torch.device:
-    """A GPU if there is one, unless something else is asked for."""
-    there = torch.cuda.is_available()
-    if name is None:
-        return torch.device("cuda" if there else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"fit: device '{name}'; expected cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if there else 0):
-        raise InputError(f"fit: device '{name}', which is not there; expected cpu, or None")
-    return device
 
 
 def _require_whole(**given: Any) -> None:

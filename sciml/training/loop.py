@@ -16,6 +16,7 @@ from sciml.surrogates.batch import dtype_for
 from sciml.training.accumulation import Draws
 from sciml.training.batches import from_plain, moved, size_of, to_plain
 from sciml.training.checkpoint import Checkpoint, CheckpointError
+from sciml.training.device import require_dtypes
 from sciml.training.ema import Average, set_weights
 from sciml.training.execution import Execution
 from sciml.training.history import History, Step
@@ -95,6 +96,7 @@ def train(
     keep_heap()  # batches and gradients are made anew in each step
     plan, options = phases_of(phases), Options.of(options)
     device = _device(model, device)
+    require_dtypes(model, device)
     model.to(device)
     model.train()
     run = _Run(

@@ -10,6 +10,7 @@ from sciml.errors import InputError
 from sciml.samples import Sample
 from sciml.surrogates import Surrogate
 from sciml.surrogates.batch import Batch, collate, dtype_for
+from sciml.training.device import require_dtypes
 
 
 @torch.no_grad()
@@ -27,6 +28,7 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
     """
     task, name = surrogate.task, type(surrogate.model).__name__
     batch = collate(samples[:2], task).to(device, dtype_for(surrogate))
+    require_dtypes(surrogate, device)
     surrogate.to(device).eval()
     try:
         outputs = surrogate(batch)

@@ -126,7 +126,7 @@ def test_options_reach_the_training(ocean, same):
     assert other.task.unroll == 3
     accumulated = fit(TINY, ocean, **kwargs, accumulate=2)
     assert len(plain.history.steps) == 2 * 8 and len(accumulated.history.steps) == 2 * 4
-    with pytest.raises(InputError, match="device 'gpu'; expected cpu"):
+    with pytest.raises(InputError, match="device: got 'gpu'; expected auto, cpu"):
         fit(TINY, ocean, device="gpu")
     with pytest.raises(InputError, match="task and unroll; give one"):
         fit(TINY, ocean, {"inputs": ["sst"], "targets": ["sst"]}, unroll=2)
