@@ -40,6 +40,7 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
     import torch
 
     from sciml.surrogates import Surrogate
+    from sciml.surrogates.weights import require_savable
 
     try:
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
@@ -51,6 +52,7 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
         # Some models look at values while they are built, which this cannot give; a shape that is
         # wrong is then said when the first simulation has opened.
         return
+    require_savable(module, values=False)
     _check_room(study, module)
     if study.training.points is not None and not getattr(module, "pointwise", False):
         raise InputError(

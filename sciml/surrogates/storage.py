@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates import own_model, registry
+from sciml.surrogates import own_model, registry, weights
 from sciml.surrogates.normalizer import Normalizer
 
 if TYPE_CHECKING:
@@ -32,10 +31,8 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; expected a directory, or a name that is free")
     directory.mkdir(parents=True, exist_ok=True)
-    # Cloned: tied weights share memory, which safetensors refuses.
-    state = surrogate.state_dict().items()
-    save_file({n: t.detach().cpu().clone().contiguous() for n, t in state}, directory / WEIGHTS)
-    model, averaged = surrogate.model, surrogate.symmetrization
+    weights.write(surrogate, directory / WEIGHTS)
+    model, averaged = weights.unwrapped(surrogate.model), surrogate.symmetrization
     domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
     card = {
         "schema_version": SCHEMA_VERSION,
@@ -127,19 +124,30 @@ def _read(directory: Path) -> dict[str, Any]:
 def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
     """Weights from a file, in the dtype that they have there."""
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        state = weights.read(path)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
-    # Of parameters alone: buffers may have a dtype of their own. By the names that files have.
-    named = surrogate.model.state_dict(keep_vars=True).items()
-    trained = {f"model.{name}" for name, held in named if isinstance(held, nn.Parameter)}
-    dtypes = {t.dtype for n, t in weights.items() if n in trained and t.is_floating_point()}
-    if len(dtypes) == 1:
-        surrogate.model.to(dtypes.pop())
+    _take_dtypes(surrogate.model, state)
     try:
-        surrogate.load_state_dict(weights)
+        weights.fill(surrogate, state)
     except RuntimeError as error:
         raise InputError(f"{path}: weights do not fit the model {model}: {error}") from error
+
+
+def _take_dtypes(model: nn.Module, state: dict[str, Any]) -> None:
+    """Give parameters the dtypes that they have in a file; buffers may have some of their own."""
+    # Of parameters alone, by the names that files have.
+    mine = weights.state_of(model).items()
+    held = {f"model.{name}": p for name, p in mine if isinstance(p, nn.Parameter)}
+    found = {n: state[n].dtype for n in held if isinstance(state.get(n), Tensor)}
+    real = {dtype for dtype in found.values() if dtype.is_floating_point}
+    if len(real) == 1:
+        [dtype] = real
+        # As Module.to, which would make complex weights real.
+        model._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    for name, dtype in found.items():
+        if held[name].dtype != dtype and held[name].is_complex() == dtype.is_complex:
+            held[name].data = held[name].data.to(dtype)
 
 
 def _plain(value: Any) -> Any:

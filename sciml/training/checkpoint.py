@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sciml.errors import InputError, ScimlError
+from sciml.surrogates import weights
 from sciml.training.plain import pack, unpack
 
 WEIGHTS, TENSORS, PLAIN = "model.safetensors", "training.safetensors", "training.msgpack"
@@ -49,7 +50,7 @@ class Checkpoint:
             InputError: they do not fit.
         """
         try:
-            model.load_state_dict(load_file(self.path / WEIGHTS))
+            weights.fill(model, weights.read(self.path / WEIGHTS))
         except RuntimeError as error:
             raise InputError(f"{self.path}: weights do not fit the model: {error}") from error
 
@@ -172,8 +173,7 @@ def _write(directory: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     if hasattr(model, "save"):
         model.save(directory)
     else:
-        weights = {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
-        _save_tensors(weights, directory / WEIGHTS)
+        weights.write(model, directory / WEIGHTS)
     plain, tensors = pack(dict(state))
     (directory / PLAIN).write_bytes(plain)
     _save_tensors(tensors, directory / TENSORS)

@@ -22,6 +22,7 @@ from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
+from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
@@ -160,6 +161,8 @@ def fit(
     statistics.fix()
     if isinstance(model, nn.Module):
         try_out(surrogate, samples, device)
+    if directory is None and (why := unsavable(surrogate)):
+        log.warning("what is trained can be used, and not be saved: %s", why)
     if phases is None:
         epochs = 50 if epochs is None else epochs
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)

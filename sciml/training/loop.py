@@ -13,6 +13,7 @@ from torch import nn
 
 from sciml.heap import keep_heap
 from sciml.surrogates.batch import dtype_for
+from sciml.surrogates.weights import require_savable
 from sciml.training.accumulation import Draws
 from sciml.training.batches import from_plain, moved, size_of, to_plain
 from sciml.training.checkpoint import Checkpoint, CheckpointError
@@ -91,12 +92,15 @@ def train(
 
     Raises:
         TrainingError: a loss or a gradient is not finite.
-        InputError: phases or options that do not fit the source, weights of unknown losses.
+        InputError: phases or options that do not fit the source, weights of unknown losses; a model that
+            cannot be saved, where there are to be checkpoints.
     """
     keep_heap()  # batches and gradients are made anew in each step
     plan, options = phases_of(phases), Options.of(options)
     device = _device(model, device)
     require_dtypes(model, device)
+    if hooks is not None and hooks.checkpoints is not None:
+        require_savable(model)
     model.to(device)
     model.train()
     run = _Run(
