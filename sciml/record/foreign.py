@@ -6,30 +6,25 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 
 from sciml.domain.layout import layout_of
-from sciml.domain.names import SPLIT
 from sciml.errors import DomainError, InputError
 from sciml.record import index
 from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import simulations_of
+from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
 from sciml.samples.times import require_times
 from sciml.share import share_root
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 #: Relative difference of time steps above which files are refused: months differ by a tenth.
 STEP_TOLERANCE = 0.2
 #: What makes a folder a run; people may keep a study.yaml beside their data.
 LINEAGE = "lineage.json"
-#: Values of a coordinate ``split`` that are understood.
-SPLITS = {"train", "validation", "test"}
 
 
 def open_trajectories(path: str | Path, task: Task) -> Trajectories:
@@ -78,8 +73,9 @@ def _recipe(path: Path) -> str:
 class Foreign(Trajectories):
     """Simulations out of netCDF files, held in memory, numbered as they come.
 
-    Where files have a coordinate ``split`` along ``sample`` (``train``, ``validation``, ``test``), it
-    is the role of each: what is for testing is neither trained nor validated on.
+    Where files say a split (see :mod:`sciml.samples.splits`), it is the role of each simulation; where
+    it changes along time, each stretch counts as a simulation. What is for testing keeps its number and
+    is not read. Of several files that say none, their names may: ``train.nc``, ``test.nc``.
 
     Args:
         files: in order; each holds one simulation, or several along ``sample``.
@@ -99,30 +95,50 @@ class Foreign(Trajectories):
         self._units: dict[str, str] = {}
         self._roles: dict[int, str] = {}
         agreement = _Agreement(task)
-        crc = 0
+        named = roles_by_name(files)
+        crc, number = 0, 0
         for file in files:
             try:
                 ds = xr.open_dataset(file)
             except (OSError, ValueError) as error:
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
             with ds, _naming(file):
-                found = simulations_of(ds, task.parameters, fields=names, static=task.static)
-                require_times(task, ds, layout_of(ds, names))
+                layout = layout_of(ds, names)
+                splits = splits_of(ds, layout, names)
+                if splits is None and file in named:
+                    splits = Splits.whole(named[file], ds, layout)
+                found = simulations_of(
+                    ds,
+                    task.parameters,
+                    fields=names,
+                    static=task.static,
+                    without=None if splits is None else splits.but(TRAIN, VALIDATION),
+                )
+                require_times(task, ds, layout)
                 agreement.require(file, found)
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
-                splits = _splits(ds, len(found))
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
-            for place, (one, frames) in enumerate(found):
-                number = len(self._held)
+            first = number
+            number += ds.sizes[layout.sample] if layout.sample else 1
+            if splits is not None:
+                tested = (splits.roles == TEST).all(axis=1)
+                self._roles |= dict.fromkeys((first + np.flatnonzero(tested)).tolist(), TEST)
+            pieces = [("", one) for one in found] if splits is None else splits.divided(found)
+            for role, (one, frames) in pieces:
+                # The further stretches of one along time come behind all that have a number.
+                place = first + one.id
+                if place in self._held:
+                    place, number = number, number + 1
                 simulation = Simulation(
-                    number, one.domain, one.fields, one.parameters, one.static, one.deterministic
+                    place, one.domain, one.fields, one.parameters, one.static, one.deterministic
                 )
-                if splits:
-                    self._roles[number] = splits[place]
-                self._held[number] = (
+                if role:
+                    self._roles[place] = role
+                self._held[place] = (
                     simulation,
-                    {f.step: Frame(number, f.step, f.time, f.fields) for f in frames},
+                    {f.step: Frame(place, f.step, f.time, f.fields) for f in frames},
                 )
+        self._held = dict(sorted(self._held.items()))
         self._identity = f"{len(self._held)}:{crc:08x}"
         sizes = [len(frames) for _, frames in self._held.values()]
         self._starts = dict(zip(self._held, np.cumsum([0, *sizes]).tolist(), strict=False))
@@ -196,10 +212,3 @@ def _naming(file: Path) -> Iterator[None]:
         yield
     except (InputError, DomainError) as error:
         raise InputError(f"{file.name}: {error}") from error
-
-
-def _splits(ds: xr.Dataset, simulations: int) -> list[str]:
-    """The split of each simulation of a file, none where it does not say."""
-    values = ds[SPLIT].values.ravel() if SPLIT in ds.coords else np.empty(0)
-    names = [str(value) for value in values]
-    return names if len(names) == simulations and {*names} <= SPLITS else []

@@ -40,7 +40,8 @@ class Trajectories(ABC):
     @property
     @abstractmethod
     def roles(self) -> Mapping[int, str]:
-        """``"train"`` or ``"validation"``, for those whose study said so."""
+        """``"train"``, ``"validation"`` or ``"test"``, for those of which the data say so; also of those
+        for testing that are not read and have a number all the same."""
 
     @property
     @abstractmethod

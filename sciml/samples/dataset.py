@@ -15,6 +15,7 @@ from sciml.domain.layout import Layout, layout_of, times_of, variable
 from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.sample import Sample
+from sciml.samples.splits import splits_of
 from sciml.samples.task import Task
 from sciml.samples.times import require_times
 from sciml.samples.windower import Windower
@@ -25,16 +26,34 @@ if TYPE_CHECKING:
 Frames = list[tuple[Simulation, list[Frame]]]
 
 
-def samples_of(ds: xr.Dataset, task: Task) -> list[Sample]:
+def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[Sample]:
     """Every window of every simulation, in order of simulation and time.
+
+    Args:
+        ds: a dataset.
+        task: the window.
+        split: where the dataset says one, only what is ``train``, ``validation`` or ``test`` of it;
+            ``None``: all of it.
 
     Raises:
         InputError: the task names what the dataset does not have, or wants more frames than any
             simulation holds; NaN inside a simulation; times that the task cannot do with.
     """
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
-    simulations = simulations_of(ds, task.parameters, fields=names, static=task.static)
-    require_times(task, ds, layout_of(ds, names))
+    layout = layout_of(ds, names)
+    splits = splits_of(ds, layout, names) if split is not None else None
+    if splits is not None and not splits.has(split):
+        raise InputError(f"{splits.source} says '{split}' of nothing; expected some, or split=None")
+    simulations = simulations_of(
+        ds,
+        task.parameters,
+        fields=names,
+        static=task.static,
+        without=None if splits is None else splits.but(split),
+    )
+    require_times(task, ds, layout)
+    if splits is not None:
+        simulations = [piece for _, piece in splits.divided(simulations)]
     windower = Windower(task)
     samples: list[Sample] = []
     for simulation, frames in simulations:
@@ -57,6 +76,7 @@ def simulations_of(
     *,
     fields: Sequence[str] | None = None,
     static: Sequence[str] = (),
+    without: np.ndarray | None = None,
 ) -> Frames:
     """Each entry of the dimension ``sample`` as a simulation with its frames.
 
@@ -69,6 +89,8 @@ def simulations_of(
         parameters: names of scalar variables, for all samples or one a sample.
         fields: names of the fields; by default all that :func:`fields_of` finds.
         static: names of variables that do not change in time.
+        without: frames that are not to be looked at, bool ``(samples, times)`` or ``(samples, 1)``, such
+            as those for testing; a simulation of which nothing is left is not in the list.
 
     Raises:
         InputError: a name that is not there, a parameter that is no scalar, values that are no real
@@ -85,6 +107,8 @@ def simulations_of(
     times = times_of(ds, layout)
     simulations: Frames = []
     for index in range(ds.sizes[layout.sample] if layout.sample else 1):
+        if without is not None and without[index].all():
+            continue
         one = ds.isel({layout.sample: index}) if layout.sample else ds
         simulation = Simulation(
             index,
@@ -97,6 +121,8 @@ def simulations_of(
         moving = {name for name in names if layout.time in one[name].dims}
         frames = []
         for step, time in enumerate(times):
+            if without is not None and without[index, step if without.shape[1] > 1 else 0]:
+                continue
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, moving or set(names), index, step):
                 frames.append(Frame(index, step, float(time), frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +13,21 @@ import xarray as xr
 
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import layout_of
-from sciml.domain.names import SAMPLE, SPLIT, TIME
+from sciml.domain.names import SAMPLE, TIME
 from sciml.errors import DomainError, InputError
 from sciml.record.foreign import LINEAGE
 from sciml.record.index import INDEX, VIRTUAL
 from sciml.samples.dataset import simulations_of
+from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, splits_of
 from sciml.samples.times import require_times
 from sciml.study.api import load, open_run
 from sciml.study.rundir import RunDirectory
 
 if TYPE_CHECKING:
+    from sciml.samples import Task
     from sciml.surrogates import Surrogate
+
+log = logging.getLogger("sciml.study")
 
 
 def evaluate(
@@ -36,8 +41,8 @@ def evaluate(
     Args:
         run_dir: run directory or saved surrogate.
         files: netCDF files, folders of them, or runs, for what these held out; default: the held-out
-            simulations of the run. Of files with a coordinate ``split``, the samples for testing; where
-            there are none, those for validation.
+            simulations of the run. Of files that say a split, what is for testing; where there is
+            none, what is for validation.
         rollout: steps to roll out; default: as many as there are.
         model: the file that builds it, where a saved surrogate's is not one known by name. Of a run
             the study says so.
@@ -69,8 +74,7 @@ def evaluate(
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
         try:
-            ds = _set_aside(ds)
-            trajectories += simulations_of(ds, task.parameters, fields=names, static=task.static)
+            trajectories += _set_aside(ds, task, names)
             require_times(task, ds, layout_of(ds, names))
             if files:
                 require_match(surrogate, ds)
@@ -96,15 +100,19 @@ def _unfolded(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _set_aside(ds: xr.Dataset) -> xr.Dataset:
-    """What no training has seen, where the file says so."""
-    if SPLIT not in ds.coords or ds[SPLIT].ndim != 1:
-        return ds
-    [dim], names = ds[SPLIT].dims, ds[SPLIT].values.astype(str)
-    for wanted in ("test", "validation"):
-        if (names == wanted).any():
-            return ds.isel({dim: names == wanted})
-    return ds
+def _set_aside(ds: xr.Dataset, task: Task, names: Sequence[str]) -> list[Trajectory]:
+    """What no training has seen, where the dataset says so: what is for testing, else for validation."""
+    splits = splits_of(ds, layout_of(ds, names), names)
+    given = {"fields": names, "static": task.static}
+    if splits is None:
+        return list(simulations_of(ds, task.parameters, **given))
+    wanted = next((role for role in (TEST, VALIDATION) if splits.has(role)), TRAIN)
+    if wanted == TRAIN:
+        log.warning(
+            "%s says that all of it is for training: errors say little of new data", splits.source
+        )
+    found = simulations_of(ds, task.parameters, **given, without=splits.but(wanted))
+    return [trajectory for _, trajectory in splits.divided(found)]
 
 
 def heldout_files(run_dir: Path) -> list[Path]:

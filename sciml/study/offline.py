@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
+from sciml.samples.splits import TEST, TRAIN, VALIDATION, drawn, require_training, role_of
 from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
@@ -65,8 +64,9 @@ def train_offline(
 ) -> tuple[RunDirectory, int]:
     """Train a study on data that are there; leaves the directory that a run leaves.
 
-    Simulations that the recorded study held out are validated on and never trained on. Where
-    nothing says which, ``validation.simulations`` of them are held out, drawn with the seed.
+    Simulations that the data hold out (a split, or the roles of a recording) are validated on and
+    never trained on, those for testing left alone. Where nothing says which to validate on,
+    ``validation.simulations`` of them are held out, drawn with the seed.
 
     Args:
         study: task, model, buffer, training and validation; its solver is not started.
@@ -107,6 +107,8 @@ def train_offline(
         }
         for number, role in roles.items()
     ]
+    unread = sorted({*trajectories.roles} - {*roles})
+    plan += [{"id": n, "role": TEST, "parameters": {}, "seed": None} for n in unread]
     write_json(run.simulations, plan)
     write_json(
         run.replay,
@@ -170,7 +172,8 @@ def resume_offline(
         )
     adopt(run, loaded, changed)
     tell(changed)
-    roles = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
+    plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
+    roles = {number: plan[number] for number in trajectories.ids}
     return _train(run, loaded, replay, trajectories, roles, plain, stop)
 
 
@@ -180,22 +183,40 @@ def is_offline(run: RunDirectory) -> bool:
 
 
 def roles_of(trajectories: Trajectories, study: Study) -> dict[int, str]:
-    """``"train"`` or ``"validation"`` for every simulation.
+    """``"train"``, ``"validation"`` or ``"test"`` for every simulation that is there.
+
+    Where the data do not say which to validate on, ``validation.simulations`` of those for training are
+    held out, drawn with the seed.
 
     Raises:
-        InputError: nothing is left to train on.
+        InputError: nothing is left to train on, or roles that are not understood.
     """
-    known = trajectories.roles
-    roles = {number: known.get(number, "train") for number in trajectories.ids}
-    if not known and len(roles) > 1:
-        held = min(study.validation.simulations, len(roles) - 1)
-        order = np.random.default_rng(study.seed).permutation(list(roles))
-        roles |= dict.fromkeys(map(int, order[:held]), "validation")
-    if "train" not in roles.values():
-        raise InputError(
-            f"{len(roles)} simulations, none of them for training; record some with role 'train'"
-        )
+    roles = {}
+    for number in trajectories.ids:
+        said = trajectories.roles.get(number, TRAIN)
+        roles[number] = role_of(said)
+        if roles[number] is None:
+            raise InputError(
+                f"simulation {number} has the role {said!r}; expected train, validation or test"
+            )
+    # What is for testing may have a number and not be there.
+    require_training({*roles.values(), *trajectories.roles.values()}, "the split of the data")
+    training = _of(roles, TRAIN)
+    if VALIDATION not in roles.values() and len(training) > 1:
+        held = min(study.validation.simulations, len(training) - 1)
+        roles |= dict.fromkeys(drawn(training, held, study.seed), VALIDATION)
     return roles
+
+
+def held_out(trajectories: Trajectories, roles: Mapping[int, str], study: Study) -> str:
+    """What is held out, and why, in a line."""
+    count = {role: len(_of(roles, role)) for role in (TRAIN, VALIDATION)}
+    tested = [n for n, role in {**trajectories.roles, **roles}.items() if role_of(role) == TEST]
+    said = VALIDATION in map(role_of, trajectories.roles.values())
+    why = "as the data say" if said else f"drawn with seed {study.seed}"
+    line = f"{count[TRAIN]} simulations for training, {count[VALIDATION]} held out"
+    line += f", {why}" if count[VALIDATION] else ""
+    return line + (f"; {len(tested)} for testing are left alone" if tested else "")
 
 
 def _train(
@@ -212,6 +233,7 @@ def _train(
 
     stop = stop or threading.Event()
     with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
+        display.say(held_out(trajectories, roles, study))
         teller = Teller(run, display, len(roles), study)
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
@@ -263,7 +285,7 @@ class Teller:
         self._display.update(snapshot, force=force)
 
 
-def _of(roles: dict[int, str], role: str) -> tuple[int, ...]:
+def _of(roles: Mapping[int, str], role: str) -> tuple[int, ...]:
     return tuple(number for number, is_ in sorted(roles.items()) if is_ == role)
 
 

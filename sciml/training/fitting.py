@@ -17,6 +17,15 @@ from sciml.domain.layout import layout_of, times_of
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task, Windower
 from sciml.samples.dataset import simulations_of
+from sciml.samples.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    held_apart,
+    require_training,
+    shared_frames,
+    splits_of,
+)
 from sciml.samples.times import require_times
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
@@ -83,7 +92,10 @@ def fit(
         model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``, on grids also
             ``"symmetrize": "square"``), or a module with a plain-tensor ``forward`` (see
             :mod:`sciml.surrogates.calling`).
-        data: a dataset or the path of a file.
+        data: a dataset or the path of a file. Where it says a ``split`` (a coordinate along samples or
+            along time, or an attribute: ``train``, ``validation``, ``test``), what is for testing is not
+            read, and what is for validation is validated on and nothing else; to train on all of it,
+            take the split off, ``ds.drop_vars("split")``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
         inputs, targets, parameters: names, in the place of a task.
@@ -96,8 +108,9 @@ def fit(
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
         increment: learn the change; ``None``: where targets are inputs.
-        validation: part of the samples held out, at least one; of the times, the last ones, where
-            there is a single sample. 0: none.
+        validation: part of the samples held out, at least one, where no split says which (of a split
+            without validation, of what is for training); of the times, the last ones, where there is a
+            single sample. 0: none.
         rollout: steps of the rollout in the validation.
         seed: of the weights, the split and the order.
         device: ``"cpu"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``; ``None``: a GPU if there is one.
@@ -118,7 +131,8 @@ def fit(
         is logged by ``sciml.fit`` at level INFO: ``logging.basicConfig(level="INFO")`` shows it.
 
     Raises:
-        InputError: names that the data does not have, NaN, nothing left to train on.
+        InputError: names that the data does not have, NaN, a split that is not understood, nothing left
+            to train on.
     """
     options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
     counts = {"epochs": epochs, "unroll": unroll, "points": points}
@@ -139,14 +153,8 @@ def fit(
         unroll = options.pushforward.steps + 1
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
-    trajectories = simulations_of(ds, task.parameters, fields=names, static=task.static)
-    if not trajectories:
-        raise InputError("fit: a dataset without samples; expected at least one")
-    require_fields(task, trajectories[0][0])
+    training, held_out, by = _shared_out(ds, task, names, validation, seed)
     require_times(task, ds, layout_of(ds, task.targets))
-    # One that ended before its first window can neither be learned from nor validated on.
-    whole = [t for t in trajectories if next(_cut(t, task), None) is not None]
-    training, held_out = _split(whole or trajectories, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
         raise InputError(
@@ -155,7 +163,7 @@ def fit(
             "give more times"
         )
     torch.manual_seed(seed)
-    surrogate = _surrogate(model, task, trajectories[0], ds, increment)
+    surrogate = _surrogate(model, task, training[0], ds, increment)
     statistics = Statistics(surrogate, seed)
     statistics.update(samples)
     statistics.fix()
@@ -185,8 +193,8 @@ def fit(
     )
     weights = sum(p.numel() for p in surrogate.parameters())
     log.info(
-        "%d samples of %d simulations, %d held out, %d weights, on %s",
-        len(samples), len(training), len(held_out), weights, device,
+        "%d samples of %d simulations, %d held out%s, %d weights, on %s",
+        len(samples), len(training), len(held_out), by, weights, device,
     )  # fmt: skip
     surrogate.history = train(
         surrogate,
@@ -284,28 +292,45 @@ def _task(
     )
 
 
-def _split(
-    trajectories: Sequence[Trajectory], task: Task, part: float, seed: int
-) -> tuple[list[Trajectory], list[Trajectory]]:
-    """Whole simulations are held out; of a single one, its last frames."""
+def _shared_out(
+    ds: xr.Dataset, task: Task, names: Sequence[str], part: float, seed: int
+) -> tuple[list[Trajectory], list[Trajectory], str]:
+    """What is trained on, what is validated on, and why; what is for testing is not read."""
     if not 0 <= part < 1:
         raise InputError(f"fit: validation={part}; expected a part from 0 to below 1")
-    if part == 0:
-        return list(trajectories), []
-    if len(trajectories) > 1:
-        held = max(1, round(part * len(trajectories)))
-        order = np.random.default_rng(seed).permutation(len(trajectories))
-        out = set(order[:held].tolist())
-        return (
-            [t for i, t in enumerate(trajectories) if i not in out],
-            [t for i, t in enumerate(trajectories) if i in out],
-        )
-    [(simulation, frames)] = trajectories
-    window = (task.history + task.unroll) * max(task.lead, 1)
-    held = max(window, round(part * len(frames)))
-    if len(frames) - held < window:
-        return [(simulation, frames)], []
-    return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
+    splits = splits_of(ds, layout_of(ds, names), names)
+    if splits is not None:
+        require_training(splits.roles.ravel(), f"fit: {splits.source}")
+    found = simulations_of(
+        ds,
+        task.parameters,
+        fields=names,
+        static=task.static,
+        without=None if splits is None else splits.but(TRAIN, VALIDATION),
+    )
+    if not found:
+        raise InputError("fit: a dataset without samples; expected at least one")
+    require_fields(task, found[0][0])
+    pieces = [(TRAIN, one) for one in found] if splits is None else splits.divided(found)
+    # One that ended before its first window can neither be learned from nor validated on.
+    whole = [(role, t) for role, t in pieces if next(_cut(t, task), None) is not None]
+    training = [t for role, t in whole if role == TRAIN]
+    held_out = [t for role, t in whole if role == VALIDATION] if part else []
+    if not training:
+        return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
+    if not held_out:
+        training, held_out = held_apart(training, task, part, seed)
+    if alike := shared_frames(training, held_out):
+        log.warning(
+            "%d of %d held-out simulations hold frames that are trained on: their errors say little of "
+            "new ones; hold whole simulations out, by a coordinate 'split'",
+            alike, len(held_out),
+        )  # fmt: skip
+    why = ""
+    if splits is not None:
+        untouched = int((splits.roles == TEST).all(axis=1).sum())
+        why = f" by {splits.source}" + (f", {untouched} for testing not read" if untouched else "")
+    return training, held_out, why
 
 
 def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:

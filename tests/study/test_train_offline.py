@@ -318,7 +318,7 @@ def test_nothing_left_to_train_on(recorded, study):
     class Held:
         roles, ids = {0: "validation"}, (0,)
 
-    with pytest.raises(InputError, match="none of them for training"):
+    with pytest.raises(InputError, match="none for training"):
         roles_of(Held(), study())
 
 

@@ -9,9 +9,9 @@ from torch import nn
 from sciml.domain import Field, Mesh
 from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError, ScimlError
+from sciml.samples.splits import held_apart
 from sciml.surrogates import MLP, Surrogate
 from sciml.training import fit
-from sciml.training.fitting import _split
 
 TINY = {"name": "fno", "modes": 4, "hidden_channels": 6, "n_layers": 2, "use_channel_mlp": False}
 
@@ -83,7 +83,7 @@ def test_a_module_in_float64_is_trained_as_it_is():
 
 def test_held_out_samples_never_reach_the_normalizer(ocean):
     ds = ocean.copy(deep=True)
-    held = _split([(i, None) for i in range(4)], None, 0.1, 0)[1][0][0]
+    held = held_apart([(i, None) for i in range(4)], None, 0.1, 0)[1][0][0]
     ds.sst[:, held] = 1e6
     surrogate = fit(TINY, ds, epochs=1, seed=0)
     assert surrogate.normalizer.std("sst") < 10

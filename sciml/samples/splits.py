@@ -1,0 +1,276 @@
+"""Which data are for training, validation and testing: one reading of a split for every way in.
+
+A dataset says it by a variable or coordinate ``split`` along its samples, along time, or of the whole
+file, or by an attribute of that name; the simulations of a recording say it by their ``role``. What is
+held out is neither trained on nor measured by the normalizer; what is for testing is not even read.
+
+Works on xarray objects through their methods alone; importing it does not import xarray.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from sciml.domain.layout import Layout
+from sciml.domain.names import SPLIT
+from sciml.errors import InputError
+from sciml.samples.frame import Frame, Simulation
+from sciml.samples.task import Task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+T = TypeVar("T")
+Trajectory = tuple[Simulation, Sequence[Frame]]
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+ROLES = (TRAIN, VALIDATION, TEST)
+_MEANING = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(
+        ("validation", "valid", "val", "dev", "development", "validate", "validating"), VALIDATION
+    ),
+    **dict.fromkeys(("test", "testing", "tests"), TEST),
+}
+#: Names that a split has, in lower case: of the first, values that are not understood are refused; the
+#: others are a split only where all their values are ones.
+_NAMES, _OTHER_NAMES = (SPLIT, "splits"), ("role", "roles", "subset", "partition")
+
+
+def role_of(value: Any) -> str | None:
+    """The role that people write as ``"Val"`` or ``b"TEST"``; ``None`` where it is none."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return _MEANING.get(text.strip().lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The split that a dataset says.
+
+    Args:
+        roles: of each sample and time, ``(samples, times)``, or ``(samples, 1)`` for all times.
+        source: in words: ``coordinate 'split'``.
+    """
+
+    roles: np.ndarray
+    source: str
+
+    @classmethod
+    def whole(cls, role: str, ds: xr.Dataset, layout: Layout, source: str = "its name") -> Splits:
+        """All of a dataset in one role."""
+        return cls(_spread(role, ds, layout), source)
+
+    def has(self, role: str) -> bool:
+        return bool((self.roles == role).any())
+
+    def but(self, *roles: str) -> np.ndarray:
+        """Where the role is another: what ``simulations_of(without=...)`` is to leave out."""
+        return ~np.isin(self.roles, roles)
+
+    def divided(self, simulations: Iterable[Trajectory]) -> list[tuple[str, Trajectory]]:
+        """Trajectories with their role, cut where it changes along time, so that no window joins two.
+
+        Args:
+            simulations: with the numbers and steps that they have in the dataset.
+        """
+        pieces: list[tuple[str, Trajectory]] = []
+        for simulation, frames in simulations:
+            roles = self.roles[simulation.id]
+            run: list[Frame] = []
+            last = str(roles[0])
+            for frame in frames:
+                role = str(roles[frame.step if len(roles) > 1 else 0])
+                # What was left out in between is held out as well.
+                apart = len(roles) > 1 and run and (roles[run[-1].step : frame.step] != role).any()
+                if run and (role != last or apart):
+                    pieces.append((last, (simulation, run)))
+                    run = []
+                run.append(frame)
+                last = role
+            pieces.append((last, (simulation, run)))
+        return pieces
+
+
+def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> Splits | None:
+    """What a dataset says of its split; ``None`` if nothing.
+
+    Args:
+        ds: a dataset.
+        layout: of the fields, which says what is sample and time.
+        fields: names of variables that are fields, whatever they are called.
+
+    Raises:
+        InputError: names that are not understood, or a split along neither samples nor time.
+    """
+    for name, strict in _candidates(ds.variables):
+        if name in fields:
+            continue
+        array = ds[name]
+        if array.dtype.kind in "fiubc" and set(array.dims) & set(layout.space):
+            continue  # a field of numbers that happens to have the name
+        found = _of_variable(ds, name, array, layout, strict)
+        if found is not None:
+            return found
+    for name, strict in _candidates(ds.attrs):
+        role = role_of(ds.attrs[name])
+        if role is not None:
+            return Splits.whole(role, ds, layout, f"attribute '{name}'")
+        if strict:
+            raise _not_understood(
+                f"attribute '{name}'", [ds.attrs[name]], f"del ds.attrs['{name}']"
+            )
+    return None
+
+
+def _candidates(names: Iterable[Any]) -> list[tuple[str, bool]]:
+    """Names under which a split may be, the sure ones first."""
+    known = [str(name) for name in names]
+    sure = [(name, True) for name in known if name.lower() in _NAMES]
+    return sure + [(name, False) for name in known if name.lower() in _OTHER_NAMES]
+
+
+def _of_variable(
+    ds: xr.Dataset, name: str, array: xr.DataArray, layout: Layout, strict: bool
+) -> Splits | None:
+    source = f"{'coordinate' if name in ds.coords else 'variable'} '{name}'"
+    axes = [dim for dim in (layout.sample, layout.time) if dim is not None]
+    strange = [str(dim) for dim in array.dims if dim not in axes]
+    values = np.asarray(array.values)
+    roles = [role_of(value) for value in values.ravel()]
+    if not strict and (strange or None in roles):
+        return None
+    if None in roles:
+        wrong = [v for v, role in zip(values.ravel(), roles, strict=True) if role is None]
+        raise _not_understood(source, wrong, f"ds.drop_vars('{name}')")
+    if strange:
+        raise InputError(
+            f"{source} lies along '{strange[0]}'; expected along "
+            f"{' or '.join(repr(a) for a in axes) or 'samples or time'} of the fields: rename the "
+            f"dimension, or drop it, ds.drop_vars('{name}')"
+        )
+    # Not astype("U"): that cuts words to the length of the longest there is.
+    named = np.array(roles, dtype=object).reshape(values.shape)
+    dims = [str(dim) for dim in array.dims]
+    shape = [ds.sizes[axis] if axis in dims else 1 for axis in axes]
+    named = named.transpose([dims.index(axis) for axis in axes if axis in dims]).reshape(shape)
+    return Splits(_spread(named, ds, layout), source)
+
+
+def _spread(roles: Any, ds: xr.Dataset, layout: Layout) -> np.ndarray:
+    """``(samples, times)``, or ``(samples, 1)`` where time does not matter."""
+    samples = ds.sizes[layout.sample] if layout.sample else 1
+    roles = np.asarray(roles, dtype=object)
+    if layout.sample is None and layout.time is not None and roles.ndim:
+        roles = roles[None]  # the one simulation
+    roles = roles.reshape(roles.shape + (1,) * (2 - roles.ndim))
+    return np.broadcast_to(roles, (samples, roles.shape[1]))
+
+
+def _not_understood(source: str, values: Sequence[Any], drop: str) -> InputError:
+    shown = ", ".join(
+        dict.fromkeys(repr(v.item() if hasattr(v, "item") else v) for v in values[:3])
+    )
+    return InputError(
+        f"{source} says {shown[:120]}; expected train, validation or test: rename them, or drop it, "
+        f"{drop}"
+    )
+
+
+def roles_by_name(files: Sequence[Path]) -> dict[Path, str]:
+    """Roles of files that are called ``train.nc``, ``darcy_test_16.nc``, …; nothing unless some are for
+    training and some are not."""
+    found = {}
+    for file in files:
+        roles = {role_of(word) for word in re.split(r"[^A-Za-z]+", file.stem)} - {None}
+        if len(roles) == 1:
+            found[file] = roles.pop()
+    return found if TRAIN in found.values() and len(set(found.values())) > 1 else {}
+
+
+def require_training(roles: Iterable[str], source: str = "the split") -> None:
+    """Raises :class:`InputError` where all is held out."""
+    there = set(roles)
+    if there and TRAIN not in there:
+        names = " and ".join(role for role in ROLES if role in there)
+        raise InputError(
+            f"{source} says {names} of all there is, none for training; give data with some, or, to "
+            "train on these, take the split off: ds.drop_vars"
+        )
+
+
+def drawn(numbers: Sequence[T], count: int, seed: int) -> set[T]:
+    """So many of the numbers, to be held out where no split says which."""
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    return {numbers[place] for place in order[:count].tolist()}
+
+
+def held_apart(
+    trajectories: Sequence[Trajectory], task: Task, part: float, seed: int
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Training and validation where no split says which: whole simulations are held out; of a single
+    one, its last frames.
+
+    Args:
+        trajectories: to be shared out.
+        task: whose windows both are to hold.
+        part: of the simulations, at least one; 0: none.
+        seed: of the draw.
+    """
+    if part == 0:
+        return list(trajectories), []
+    if len(trajectories) > 1:
+        places = range(len(trajectories))
+        out = drawn(places, max(1, round(part * len(trajectories))), seed)
+        return (
+            [t for i, t in enumerate(trajectories) if i not in out],
+            [t for i, t in enumerate(trajectories) if i in out],
+        )
+    [(simulation, frames)] = trajectories
+    window = (task.history + task.unroll) * max(task.lead, 1)
+    held = max(window, round(part * len(frames)))
+    if len(frames) - held < window:
+        return [(simulation, frames)], []
+    return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
+
+
+def shared_frames(training: Iterable[Trajectory], held_out: Iterable[Trajectory]) -> int:
+    """Held-out simulations that hold a frame of the training bit for bit: pieces of one simulation, or
+    the same one twice, whose errors say nothing of new ones.
+
+    That two begin alike means nothing, and nor do frames without structure: neither counts.
+    """
+    seen = _digests(training)
+    shared = 0
+    for trajectory in held_out:
+        ours = _digests([trajectory])
+        alone = len(trajectory[1]) == 1
+        shared += any(
+            key in seen and (alone or not (first and all(seen[key])))
+            for key, [first] in ours.items()
+        )
+    return shared
+
+
+def _digests(trajectories: Iterable[Trajectory]) -> Mapping[int, list[bool]]:
+    """Checksum of each frame, and whether it is the first one of its simulation, each time."""
+    found: dict[int, list[bool]] = {}
+    for _, frames in trajectories:
+        own: dict[int, bool] = {}
+        for place, frame in enumerate(frames):
+            arrays = [np.ascontiguousarray(a) for _, a in sorted(frame.fields.items())]
+            if all(a.size < 2 or (a == a.flat[0]).all() for a in arrays):
+                continue
+            crc = 0
+            for array in arrays:
+                crc = zlib.crc32(array.view(np.uint8).reshape(-1), crc)
+            own.setdefault(crc, place == 0)
+        for crc, first in own.items():
+            found.setdefault(crc, []).append(first)
+    return found
