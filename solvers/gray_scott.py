@@ -12,7 +12,7 @@ class GrayScott(SpectralProgram):
     """Gray–Scott reaction and diffusion on a periodic square, Fourier in space.
 
     ∂u/∂t = δ_u ∇²u − u v² + F (1 − u), ∂v/∂t = δ_v ∇²v + u v² − (F + k) v. Fields: u, v (y, x).
-    Starts from (u, v) = (1, 0) with Gaussian spots in which v reacts. Defaults as in The Well, on
+    Starts from (u, v) = (1 − s, s), s = 1 − Π (1 − spot) of periodic Gaussian spots. Defaults as in The Well, on
     [−1, 1]². Six patterns (F, k): gliders .014 .054, bubbles .098 .057, maze .029 .057, worms .058
     .065, spirals .018 .051, spots .030 .062; they take some thousand units of time to form. All modes
     are kept: the product leaves a little aliasing, unseen where fronts are resolved.
@@ -59,18 +59,19 @@ class GrayScott(SpectralProgram):
         return 0.0
 
     def initial(self, work):
-        """Spots of (u, v) = (0, 1), Gaussian and periodic."""
+        """Spots of (u, v) = (0, 1). Where they overlap they merge without a kink, as their maximum
+        would have it, and what a spot is at a distance d, exp(−(L/π)² sin²(πd/L) / 2w²), has none
+        half way round the square."""
         given, rng = self.given, np.random.default_rng(self.given.seed)
         y, x = (self.grid.coordinates(axis)[work.slices[axis]] for axis in (0, 1))
-        spot = np.zeros(work.shape)
+        round_, rest = given.length / np.pi, np.ones(work.shape)
         for center in rng.uniform(self.low, self.low + given.length, (given.spots, 2)):
             near = [
-                np.exp(-(((c - m + 0.5 * given.length) % given.length - 0.5 * given.length) ** 2)
-                       / (2.0 * given.width**2))
+                np.exp(-0.5 * (round_ / given.width * np.sin((c - m) / round_)) ** 2)
                 for c, m in zip((y, x), center, strict=True)
-            ]  # fmt: skip
-            np.maximum(spot, near[0][:, None] * near[1], out=spot)
-        return np.stack([1.0 - spot, spot])
+            ]
+            rest *= 1.0 - near[0][:, None] * near[1]
+        return np.stack([rest, 1.0 - rest])
 
 
 if __name__ == "__main__":

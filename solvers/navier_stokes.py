@@ -14,8 +14,9 @@ class NavierStokes(SpectralProgram):
     """Incompressible flow on a periodic square, by its vorticity; Fourier in space.
 
     ∂ω/∂t + u·∇ω = ν ∇²ω + f. Fields: w (y, x). The defaults are the FNO specification:
-    ω₀ ~ N(0, σ² (−Δ + τ²)^−α), τ = 7, α = 5/2, on the unit square, with its force, and σ² = 7³ as in
-    the authors' generator of the published data (their paper prints 7^{3/2}, which is its σ).
+    ω₀ ~ N(0, σ² (−Δ + τ²)^−α), τ = 7, α = 5/2, σ² = 7³ (their paper prints 7^{3/2}, its σ), on the
+    unit square, with its force. So draws the authors' generator of 2022; that of the published data,
+    2020, gave real and imaginary parts unit variance each, which is 2σ²: ``generator=2020``.
     Decaying turbulence: ``forcing=none`` with τ of 2π times the wave number that holds most energy
     and α = 4 or so. ``initial=vortices`` are those of Taylor and Green. The step is limited by
     advection: about dt < 0.95 h / max|u| with etdrk4.
@@ -42,6 +43,7 @@ class NavierStokes(SpectralProgram):
         Option("alpha", 2.5, low=1.01, help="smoothness (gaussian)"),
         Option("variance", 343.0, low=1e-30, help="factor of the covariance (gaussian)"),
         Option("modes", 64, low=2, help="shortest wave, in waves along a side (gaussian)"),
+        Option("generator", 2022, (2022, 2020), help="2020: twice the variance (gaussian)"),
     )
     order_time = orders(SCHEME)
     units = "m"
@@ -112,7 +114,8 @@ class NavierStokes(SpectralProgram):
             y, x = self.points(work)
             flow = ns.taylor_green(x, y, 0.0, given.nu, length=given.length, waves=given.waves)
             return given.amplitude * flow
-        covariance = LaplacianPower(given.variance, given.tau, given.alpha)
+        twice = 2.0 if given.generator == 2020 else 1.0
+        covariance = LaplacianPower(twice * given.variance, given.tau, given.alpha)
         field = GaussianField(given.seed, 2, covariance, modes=given.modes, drop_mean=True)
         return given.amplitude * field.on(self.grid, work)
 

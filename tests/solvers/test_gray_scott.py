@@ -30,3 +30,14 @@ def test_spots_divide_and_stay_bounded():
     assert v.min() > -0.01 and 0.25 < v.max() < 0.6 and u.max() < 1.01
     # Each spot of the start has a ring or more spots around it by now.
     assert (v > 0.15).sum() > 1.3 * (run.fields["v"][0] > 0.15).sum()
+
+
+@pytest.mark.parametrize(("spots", "width"), [(20, 0.05), (40, 0.12), (3, 0.5)])
+def test_the_start_has_no_kinks(spots, width):
+    """Its Fourier coefficients fall to rounding errors: neither where spots overlap nor half way round."""
+    run = march("gray_scott", shape=(256, 256), spots=spots, width=width, steps=0, seed=2)
+    for name in "uv":
+        c = np.abs(np.fft.rfft2(run.fields[name][0])) / 256**2
+        assert max(c[120:137].max(), c[:, 120:].max()) < 1e-15 and c[0, 1] > 1e-4
+        assert -1e-12 < run.fields[name].min() and run.fields[name].max() < 1.0 + 1e-12
+    np.testing.assert_allclose(run.fields["u"] + run.fields["v"], 1.0, rtol=1e-12)

@@ -65,3 +65,12 @@ def test_the_force_of_kolmogorov_keeps_its_laminar_flow():
     np.testing.assert_allclose(
         run.fields["w"][-1], wanted[:, None] + np.zeros(64), rtol=1e-12, atol=1e-14
     )
+
+
+@pytest.mark.parametrize(("generator", "deviation"), [(2022, 0.185), (2020, 0.262)])
+def test_the_start_varies_as_the_authors_generator_draws_it(generator, deviation):
+    starts = [
+        march("navier_stokes", generator=generator, seed=seed, steps=0).fields["w"][0]
+        for seed in range(100)
+    ]
+    assert np.std(starts) == pytest.approx(deviation, rel=0.05)
