@@ -23,7 +23,7 @@ class AdvectionDiffusion(Program):
 
     name = "advection-diffusion"
     equation = "∂u/∂t + ∇·(v u) = κ ∇²u"
-    fields = (Field("u", "1", "concentration"),)
+    fields = (Field("u", "1", "concentration", parity="scalar"),)
     parameters = (
         Parameter("kappa", 1e-2, 0.0, 10.0, "m2 s-1", "diffusivity"),
         Parameter("speed_x", 1.0, -100.0, 100.0, "m s-1", "velocity along x (flow=constant)"),

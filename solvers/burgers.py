@@ -20,7 +20,7 @@ class Burgers(SpectralProgram):
 
     name = "burgers"
     equation = "∂u/∂t + ∂(u²/2)/∂x = ν ∂²u/∂x²"
-    fields = (Field("u", "m s-1", "velocity"),)
+    fields = (Field("u", "m s-1", "velocity", parity="x"),)
     parameters = (
         Parameter("nu", 0.1, 1e-5, 10.0, "m2 s-1", "viscosity"),
         Parameter("amplitude", 1.0, 0.0, 100.0, "m s-1", "A of the sine; factor of a random field"),

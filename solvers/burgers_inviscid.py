@@ -22,7 +22,7 @@ class BurgersInviscid(Program):
 
     name = "burgers-inviscid"
     equation = "∂u/∂t + ∂/∂x (u²/2) = 0"
-    fields = (Field("u", "m s-1", "velocity"),)
+    fields = (Field("u", "m s-1", "velocity", parity="x"),)
     parameters = (
         Parameter("mean", 0.0, -10.0, 10.0, "m s-1", "mean of the initial field (smooth, wave)"),
         Parameter("amplitude", 1.0, 0.0, 10.0, "m s-1", "size of its variation (smooth, wave)"),

@@ -41,7 +41,10 @@ class Darcy(Program):
 
     name = "darcy"
     equation = "−∇·(a ∇u) = f"
-    fields = (Field("a", "1", "permeability"), Field("u", "1", "pressure"))
+    fields = (
+        Field("a", "1", "permeability", parity="scalar"),
+        Field("u", "1", "pressure", parity="scalar"),
+    )
     parameters = (
         Parameter("source", 1.0, -1e6, 1e6, "1", "f"),
         Parameter("contrast", 1.0, 0.0, 2.0, "1", "size of log a (smooth)"),

@@ -30,7 +30,10 @@ class DiffusionReaction(TrajectoryProgram):
 
     name = "diffusion-reaction"
     equation = "∂s/∂t = D ∂²s/∂x² + k s² + u(x)"
-    fields = (Field("u", "1", "source"), Field("s", "1", "concentration"))
+    fields = (
+        Field("u", "1", "source", parity="scalar"),
+        Field("s", "1", "concentration", parity="scalar"),
+    )
     parameters = (
         *input_parameters("1", "1"),
         Parameter("diffusivity", 0.01, 1e-6, 1.0, "1", "D"),

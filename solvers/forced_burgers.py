@@ -23,7 +23,7 @@ class ForcedBurgers(Program):
 
     name = "forced-burgers"
     equation = "∂u/∂t + ∂/∂x (α u² − β ∂u/∂x) = δ"
-    fields = (Field("u", "1", "velocity"),)
+    fields = (Field("u", "1", "velocity", parity="x"),)
     parameters = (
         Parameter("alpha", 1.0, 0.0, 10.0, "1", "steepening"),
         Parameter("beta", 0.0, 0.0, 10.0, "1", "diffusion"),

@@ -20,7 +20,10 @@ class GrayScott(SpectralProgram):
 
     name = "gray-scott"
     equation = "∂u/∂t = δ_u ∇²u − u v² + F (1 − u), ∂v/∂t = δ_v ∇²v + u v² − (F + k) v"
-    fields = (Field("u", "1", "concentration of U"), Field("v", "1", "concentration of V"))
+    fields = (
+        Field("u", "1", "concentration of U", parity="scalar"),
+        Field("v", "1", "concentration of V", parity="scalar"),
+    )
     parameters = (
         Parameter("feed", 0.029, 0.0, 0.2, "1", "F"),
         Parameter("kill", 0.057, 0.0, 0.2, "1", "k"),

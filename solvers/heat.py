@@ -33,7 +33,7 @@ class Heat(Program):
 
     name = "heat"
     equation = "∂u/∂t = κ ∇²u"
-    fields = (Field("u", "K", "temperature"),)
+    fields = (Field("u", "K", "temperature", parity="scalar"),)
     parameters = (
         Parameter("kappa", 1e-2, 1e-4, 10.0, "m2 s-1", "diffusivity"),
         Parameter("mean", 1.0, -1e3, 1e3, "K", "mean of the initial field"),

@@ -39,7 +39,10 @@ class Helmholtz(Program):
 
     name = "helmholtz"
     equation = "−∇²u − (ω / c)² u = 0"
-    fields = (Field("c", "1", "wave speed"), Field("u", "1", "amplitude"))
+    fields = (
+        Field("c", "1", "wave speed", parity="scalar"),
+        Field("u", "1", "amplitude", parity="scalar"),
+    )
     parameters = (
         Parameter("omega", 1000.0, 1.0, 4000.0, "1", "angular frequency"),
         Parameter("speed", 20.0, 2.0, 100.0, "1", "wave speed around which c varies"),

@@ -21,7 +21,7 @@ class KortewegDeVries(SpectralProgram):
 
     name = "korteweg-de-vries"
     equation = "∂u/∂t + 6 u ∂u/∂x + ∂³u/∂x³ = 0"
-    fields = (Field("u", "1", "elevation"),)
+    fields = (Field("u", "1", "elevation", parity="scalar"),)
     parameters = (
         Parameter("speed", 4.0, 1e-3, 100.0, "1", "of the (faster) soliton"),
         Parameter("slower", 1.0, 1e-3, 100.0, "1", "speed of the slower one (solitons)"),

@@ -22,7 +22,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
 
     name = "korteweg-de-vries-burgers"
     equation = "∂u/∂t + ∂/∂x (α u² − β ∂u/∂x + γ ∂²u/∂x²) = δ"
-    fields = (Field("u", "1", "velocity"),)
+    fields = (Field("u", "1", "velocity", parity="x"),)
     parameters = (
         Parameter("alpha", 1.0, 0.0, 10.0, "1", "steepening"),
         Parameter("beta", 0.2, 0.0, 10.0, "1", "diffusion"),

@@ -20,7 +20,7 @@ class KuramotoSivashinsky(SpectralProgram):
 
     name = "kuramoto-sivashinsky"
     equation = "∂u/∂t + ∂(u²/2)/∂x + ∂²u/∂x² + ν ∂⁴u/∂x⁴ = 0"
-    fields = (Field("u", "1", "amplitude"),)
+    fields = (Field("u", "1", "amplitude", parity="x"),)
     parameters = (
         Parameter("nu", 1.0, 0.1, 10.0, "1", "hyper-viscosity"),
         Parameter("amplitude", 1.0, 1e-12, 10.0, "1", "size of the initial field"),

@@ -24,7 +24,7 @@ class NavierStokes(SpectralProgram):
 
     name = "navier-stokes"
     equation = "∂ω/∂t + u·∇ω = ν ∇²ω + f, ∇²ψ = −ω, u = (∂ψ/∂y, −∂ψ/∂x)"
-    fields = (Field("w", "s-1", "vorticity"),)
+    fields = (Field("w", "s-1", "vorticity", parity="pseudoscalar"),)
     parameters = (
         Parameter("nu", 1e-3, 1e-7, 1.0, "m2 s-1", "viscosity"),
         Parameter("amplitude", 1.0, 0.0, 1e3, "1", "factor of the initial field"),

@@ -24,9 +24,9 @@ class ShallowWater(Program):
     name = "shallow-water"
     equation = "∂h/∂t + ∇·(h v) = 0, ∂(h v)/∂t + ∇·(h v⊗v + ½ g h² 1) = 0"
     fields = (
-        Field("h", "m", "depth"),
-        Field("u", "m s-1", "velocity along x"),
-        Field("v", "m s-1", "velocity along y"),
+        Field("h", "m", "depth", parity="scalar"),
+        Field("u", "m s-1", "velocity along x", parity="x"),
+        Field("v", "m s-1", "velocity along y", parity="y"),
     )
     parameters = (
         Parameter("gravity", 1.0, 1e-3, 100.0, "m s-2", "gravity"),

@@ -25,8 +25,11 @@ class Wave(Program):
 
     name = "wave"
     equation = "∂²u/∂t² = ∇·(c² ∇u)"
-    fields = (Field("u", "m", "displacement"), Field("v", "m s-1", "its rate of change"))
-    static = (Field("c", "m s-1", "wave speed"),)
+    fields = (
+        Field("u", "m", "displacement", parity="scalar"),
+        Field("v", "m s-1", "its rate of change", parity="scalar"),
+    )
+    static = (Field("c", "m s-1", "wave speed", parity="scalar"),)
     parameters = (
         Parameter("speed", 1.0, 1e-3, 1e4, "m s-1", "c, or what it varies about"),
         Parameter("contrast", 0.3, 0.0, 1.0, "1", "size of log c (smooth), of the step (layers)"),

@@ -76,7 +76,7 @@ def to_dataset(
         tail += (SPACE,) if field.space else ()
         if field.space and SPACE not in coords and field.space <= 3:
             coords[SPACE] = (SPACE, list("xyz")[: field.space], {"long_name": "component"})
-        notes = {"units": field.units, "long_name": field.long_name or name}
+        notes = field.attrs
         notes |= marks if field.on == "point" else {}
         data[name] = ((*head, *tail), array, notes)
     for name, array in static.items():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sciml.errors import DomainError
+
+#: What reflections and exchanges of axes do to a field; "" where nobody has said.
+PARITIES = ("", "scalar", "pseudoscalar", "x", "y", "z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,16 @@ class Field:
         on: ``"point"`` (a value at each grid point, node or particle) or ``"global"`` (one a frame,
             such as the energy of a molecule).
         space: length of the trailing vector axis, 0 for a scalar; particles only.
+        parity: what the field is under reflections and exchanges of the axes of a grid: ``"scalar"``
+            (temperature); ``"pseudoscalar"`` (vorticity and stream function in the plane), which
+            changes its sign under reflections; ``"x"``, ``"y"``, ``"z"``: the component of a vector
+            along that axis, on a line too (``u`` in Burgers' equation). ``""``: not said; names and
+            units are then looked at (:mod:`sciml.domain.parity`).
+        vector: name of the vector that a component belongs to, where there are several:
+            ``Field("bx", parity="x", vector="magnetic field")``.
+
+    Raises:
+        DomainError: another place, another parity, a vector's name without an axis.
     """
 
     name: str
@@ -28,10 +42,34 @@ class Field:
     long_name: str = ""
     on: str = "point"
     space: int = 0
+    parity: str = ""
+    vector: str = ""
 
     def __post_init__(self) -> None:
         if self.on not in ("point", "global"):
             raise DomainError(f"field '{self.name}': on={self.on!r}; expected 'point' or 'global'")
+        if self.parity not in PARITIES:
+            raise DomainError(
+                f"field '{self.name}': parity={self.parity!r}; expected 'scalar', 'pseudoscalar', or "
+                "the axis that it is a vector's component along, 'x', 'y' or 'z'"
+            )
+        if self.vector and not self.component:
+            raise DomainError(
+                f"field '{self.name}': vector={self.vector!r} without an axis; expected parity='x', 'y' "
+                "or 'z' beside it"
+            )
+
+    @property
+    def component(self) -> bool:
+        """Whether it is known for a component of a vector."""
+        return self.parity in ("x", "y", "z")
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """As attributes of a variable in a file: what is not said is left out."""
+        said = {"parity": self.parity, "vector": self.vector}
+        long_name = self.long_name or self.name
+        return {"units": self.units, "long_name": long_name, **{k: v for k, v in said.items() if v}}
 
     def shape(self, point_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of one frame of this field on a domain with ``point_shape``."""

@@ -16,12 +16,14 @@ from sciml.domain.grid import BOUNDARIES, Grid
 from sciml.domain.layout import (
     PARTICLE_NAMES,
     Layout,
+    axis_of,
     layout_of,
     mesh_topology,
     point_dim,
     variable,
 )
 from sciml.domain.mesh import Mesh
+from sciml.domain.parity import parity_of
 from sciml.domain.particles import Particles
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError
@@ -68,7 +70,8 @@ def fields_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> tuple[Field
     layout = layout_of(ds, names)
     if names is None:
         names = [str(name) for name, array in ds.data_vars.items() if _is_field(array, layout)]
-    return tuple(_field(variable(ds, name), layout) for name in names)
+    roles = tuple(axis_of(ds, dim) or "" for dim in layout.space)
+    return tuple(_field(variable(ds, name), layout, roles) for name in names)
 
 
 def _is_field(array: xr.DataArray, layout: Layout) -> bool:
@@ -82,7 +85,7 @@ def _is_field(array: xr.DataArray, layout: Layout) -> bool:
     return layout.time in array.dims and spans in (set(), set(layout.space))
 
 
-def _field(array: xr.DataArray, layout: Layout) -> Field:
+def _field(array: xr.DataArray, layout: Layout, roles: tuple[str, ...]) -> Field:
     spans = [dim for dim in layout.space if dim in array.dims]
     if spans and len(spans) < len(layout.space):
         raise DomainError(
@@ -92,9 +95,10 @@ def _field(array: xr.DataArray, layout: Layout) -> Field:
     return Field(
         str(array.name),
         str(array.attrs.get("units", "1")),
-        str(array.attrs.get("long_name", "")),
+        str(array.attrs.get("long_name") or array.attrs.get("standard_name", "")),
         "point" if spans else "global",
         array.sizes[layout.component] if layout.component in array.dims else 0,
+        *parity_of(str(array.name), array.attrs, roles),
     )
 
 

@@ -117,7 +117,10 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
 
 
 def fields_to_wire(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
-    return [asdict(field) for field in fields]
+    """Fields as dictionaries; parity and vector where they are said, so that a description without them
+    stays that of before."""
+    said = ("parity", "vector")
+    return [{k: v for k, v in asdict(f).items() if v or k not in said} for f in fields]
 
 
 def fields_from_wire(wire: list[Mapping[str, Any]]) -> tuple[Field, ...]:

@@ -169,7 +169,7 @@ class FileSink:
         # HDF5 reads zeros where nothing was written; NaN is told from data.
         fill = np.nan if dtype.kind == "f" else None
         variable = file.create_variable(field.name, dims, dtype, fillvalue=fill, chunks=chunks)
-        variable.attrs.update({"units": field.units, "long_name": field.long_name or field.name})
+        variable.attrs.update(field.attrs)
         if program.parameters:
             names = " ".join(parameter.name for parameter in program.parameters)
             variable.attrs["coordinates"] = names

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sciml.domain import Block, Domain, Field
+from sciml.domain.wire import fields_to_wire
 from sciml.errors import InputError
 from sciml.solver.declare import UNIVERSAL, Option, Parameter
 
@@ -147,10 +148,4 @@ def schema(program: type[Program]) -> dict[str, Any]:
 
 
 def _field(field: Field) -> dict[str, Any]:
-    return {
-        "name": field.name,
-        "units": field.units,
-        "long_name": field.long_name,
-        "on": field.on,
-        "space": field.space,
-    }
+    return fields_to_wire((field,))[0]

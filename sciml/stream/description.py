@@ -55,6 +55,8 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     for field in fields:
         for key in ("name", "units", "long_name", "on"):
             text(field, key)
+        for key in {"parity", "vector"} & set(field):
+            text(field, key)
         whole(field, "space", high=64)
     names = [field["name"] for field in fields]
     if len(set(names)) < len(names):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sciml.domain import Domain
+from sciml.domain import Domain, Field
 from sciml.errors import InputError
 from sciml.study.schema import Study
 
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 NUMBERS_A_WEIGHT = 4
 
 
-def check_model(study: Study, domain: Domain | None, *, online: bool = False) -> None:
+def check_model(
+    study: Study, domain: Domain | None, fields: Sequence[Field] = (), *, online: bool = False
+) -> None:
     """Build the model of a study on no memory at all, hold the training against it, and drop it.
 
     Args:
         study: names the model and its options.
         domain: where its fields live; ``None``: only the names and types of options are checked.
+        fields: what is known of the fields of the data, their parity above all.
         online: the data come out of a stream, after so many samples as the buffer's watermark says.
 
     Raises:
@@ -36,7 +40,7 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
     check(name, config)
     if domain is None:
         return
-    _check_symmetries(study, domain)
+    _check_symmetries(study, domain, fields)
     import torch
 
     from sciml.surrogates import Surrogate
@@ -46,7 +50,7 @@ def check_model(study: Study, domain: Domain | None, *, online: bool = False) ->
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
         with torch.device("meta"):
             module = Surrogate.build(
-                study.model.surrogate, study.task.build(), domain, normalizer=None
+                study.model.surrogate, study.task.build(), domain, normalizer=None, fields=fields
             ).model
     except RuntimeError:
         # Some models look at values while they are built, which this cannot give; a shape that is
@@ -89,13 +93,14 @@ def _check_room(study: Study, module: nn.Module) -> None:
         )
 
 
-def _check_symmetries(study: Study, domain: Domain) -> None:
-    """That the grid has the symmetries of ``training.augment``."""
+def _check_symmetries(study: Study, domain: Domain, fields: Sequence[Field]) -> None:
+    """That grid and fields have the symmetries of ``training.augment``."""
     if study.training.augment is None:
         return
     import torch
 
     from sciml.surrogates import Batch
+    from sciml.training import Augmentation
 
     geometry = {}
     shape = domain.point_shape
@@ -103,10 +108,10 @@ def _check_symmetries(study: Study, domain: Domain) -> None:
         geometry["spacing"] = torch.tensor([domain.spacing])
         geometry["periodic"] = torch.tensor([b == "periodic" for b in domain.boundary])
     field = torch.zeros(()).expand(1, 1, *shape)
-    augment = study.training.options().augment
-    augment(
-        torch.nn.Identity(), Batch({}, {"field": field}, geometry=geometry, kind=domain.kind), 0
-    )
+    group = study.training.options().augment
+    batch = Batch({}, {"field": field}, geometry=geometry, kind=domain.kind)
+    Augmentation(group.symmetries)(torch.nn.Identity(), batch, 0)
+    group.told(study.task.build(), fields, domain.ndim)
 
 
 def check_device(study: Study) -> None:

@@ -74,7 +74,8 @@ def check(study: Study) -> Description:
         description.parameter(name)
     _check_window(study, description)
     _check_cores(study)
-    check_model(study, _check_corners(study, description), online=True)
+    known = (*description.fields, *description.static)
+    check_model(study, _check_corners(study, description), known, online=True)
     return description
 
 

@@ -95,7 +95,8 @@ def train_offline(
     trajectories = open_trajectories(replay.data, study.task.build())
     roles = roles_of(trajectories, study)
     Windows(trajectories, _of(roles, "train"), study.task.build())
-    check_model(study, _one_domain(trajectories, roles))
+    domain = _one_domain(trajectories, roles)
+    check_model(study, domain, trajectories.simulation(_of(roles, "train")[0]).fields)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     begin(run, study)
     plan = [

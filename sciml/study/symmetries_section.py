@@ -19,6 +19,7 @@ class SymmetriesSection(Section):
     ]
     vectors: list[dict[str, str]] = []
     pseudoscalars: list[str] = []
+    scalars: list[str] = []
 
     @model_validator(mode="after")
     def _possible(self) -> SymmetriesSection:

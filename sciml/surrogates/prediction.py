@@ -297,7 +297,7 @@ def _dims(
 def _notes(ds: xr.Dataset, field: Field) -> dict[str, Any]:
     if field.name in ds.variables:
         return dict(ds[field.name].attrs)
-    return {"units": field.units, "long_name": field.long_name or field.name}
+    return field.attrs
 
 
 def _order(ds: xr.Dataset, task: Task, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:

@@ -75,12 +75,22 @@ def load(
         fields=fields_from_wire(card["fields"]),
         dt=card["dt"],
         config=card["model"],
-        symmetrize=card.get("symmetrize"),
+        symmetrize=_symmetries(card.get("symmetrize"), task),
     )
     if card.get("anywhere"):
         surrogate.domain = None
     _fill(surrogate, directory / WEIGHTS, card["class"])
     return surrogate.eval()
+
+
+def _symmetries(averaged: dict[str, Any] | None, task: Task) -> dict[str, Any] | None:
+    """Of a card; before there were laws for all fields in it, what had none was a scalar."""
+    if averaged is None or "scalars" in averaged:
+        return averaged
+    vectors = [name for vector in averaged["vectors"] for name in vector.values()]
+    names = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+    given = {*vectors, *averaged["pseudoscalars"]}
+    return {**averaged, "scalars": [name for name in names if name not in given]}
 
 
 def _named(directory: Path, card: dict[str, Any], given: str | Path | None) -> tuple[str, dict]:

@@ -40,7 +40,7 @@ class Surrogate(nn.Module):
         normalizer: scales what the model sees and gives; ``None``: physical units throughout.
         domain: where it was trained; predictions elsewhere are refused. ``None``: not checked.
         increment: the model gives the change from the last input, for targets that are inputs.
-        fields: units and names of inputs and targets, for datasets.
+        fields: names, units and parity of inputs, targets and static fields.
         dt: time between sent frames in the data; ``None``: taken from each dataset.
         config: name and options of the model, for saving.
         symmetrize: symmetries of the grid over which each step is averaged where the surrogate is used
@@ -89,7 +89,9 @@ class Surrogate(nn.Module):
         self.dt = dt
         self.config = None if config is None else dict(config)
         self.symmetrization = (
-            None if symmetrize is None else Symmetrization(Symmetries.of(symmetrize), task, domain)
+            None
+            if symmetrize is None
+            else Symmetrization(Symmetries.of(symmetrize), task, domain, self.fields)
         )
 
     @classmethod
@@ -148,6 +150,7 @@ class Surrogate(nn.Module):
         *,
         vectors: Sequence[Mapping[str, str]] = (),
         pseudoscalars: Sequence[str] = (),
+        scalars: Sequence[str] = (),
     ) -> Surrogate:
         """The same surrogate, with the same weights, averaged over a group of symmetries of its grid.
 
@@ -155,10 +158,12 @@ class Surrogate(nn.Module):
 
         Args:
             symmetries: ``"flips"``, ``"square"``, ``"cube"``, ``"translations"`` or several.
-            vectors, pseudoscalars: as in :class:`~sciml.surrogates.symmetry.symmetries.Symmetries`.
+            vectors, pseudoscalars, scalars: as in
+                :class:`~sciml.surrogates.symmetry.symmetries.Symmetries`, of fields that do not say so
+                themselves.
 
         Raises:
-            InputError: symmetries that domain or fields do not have.
+            InputError: symmetries that domain or fields do not have; a field in doubt.
         """
         return Surrogate(
             self.model,
@@ -169,7 +174,7 @@ class Surrogate(nn.Module):
             fields=self.fields,
             dt=self.dt,
             config=self.config,
-            symmetrize=Symmetries(symmetries, vectors, pseudoscalars),
+            symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
         ).eval()
 
     def predict(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from sciml.domain import Field
 from sciml.errors import InputError
+from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.symmetry.element import Element
-from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
+from sciml.surrogates.symmetry.symmetries import Symmetries, fields_of_task, space_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,14 @@ class Augmentation:
     (:class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`).
 
     Args:
-        symmetries, vectors, pseudoscalars: of those symmetries.
+        symmetries, vectors, pseudoscalars, scalars: of those symmetries.
 
     Raises:
         InputError: unknown names, of fields too; fields off a grid, a grid of another dimension, axes
             that differ.
+
+    Reflections and exchanges need no periodic axes: an axis with two ends is reversed. Mark an axis
+    ``boundary = "periodic"`` only if it is: models then pad around it, and are blind to walls there.
 
     Source: Brandstetter, Welling, Worrall, ICML 2022, arXiv 2202.07643.
     """
@@ -41,13 +46,26 @@ class Augmentation:
     symmetries: Sequence[str] = ()
     vectors: Sequence[Mapping[str, str]] = ()
     pseudoscalars: Sequence[str] = ()
+    scalars: Sequence[str] = ()
     group: Symmetries = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        group = Symmetries(self.symmetries, self.vectors, self.pseudoscalars)
+        group = Symmetries(self.symmetries, self.vectors, self.pseudoscalars, self.scalars)
         object.__setattr__(self, "group", group)
-        for name in ("symmetries", "vectors", "pseudoscalars"):
+        for name in ("symmetries", "vectors", "pseudoscalars", "scalars"):
             object.__setattr__(self, name, getattr(group, name))
+
+    def told(self, task: Task, fields: Sequence[Field], ndim: int) -> Augmentation:
+        """With a law for each field of a task: see :meth:`Symmetries.told`.
+
+        Raises:
+            InputError: a field in doubt, or a contradiction.
+        """
+        groups = (task.inputs, task.targets, task.static)
+        self.group.require_known(groups)
+        group = self.group.told(fields_of_task(task, fields), ndim)
+        group.require_fields(groups, ndim)
+        return Augmentation(group.symmetries, group.vectors, group.pseudoscalars, group.scalars)
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Batch:
         if "spacing" not in batch.geometry:

@@ -354,7 +354,7 @@ def _surrogate(
         increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
     rest = {
         "increment": increment,
-        "fields": simulation.fields,
+        "fields": (*simulation.fields, *(fields_of(ds, task.static) if task.static else ())),
         "dt": float(np.median(np.diff(times))) if len(times) > 1 else None,
     }
     if isinstance(model, nn.Module):

@@ -96,7 +96,7 @@ def train(
             cannot be saved, where there are to be checkpoints.
     """
     keep_heap()  # batches and gradients are made anew in each step
-    plan, options = phases_of(phases), Options.of(options)
+    plan, options = phases_of(phases), Options.of(options).told(model)
     device = _device(model, device)
     require_dtypes(model, device)
     if hooks is not None and hooks.checkpoints is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
+from sciml.surrogates.surrogate import Surrogate
 from sciml.training.augmentation import Augmentation
 from sciml.training.batches import each
 from sciml.training.ema import EMA
@@ -74,6 +75,19 @@ class Options:
     def transforms(self) -> Sequence[Transform]:
         """What is done to a batch once it is drawn, in order: noise last, on what the step sees."""
         return [t for t in (self.augment, self.pushforward, self.noise) if t is not None]
+
+    def told(self, model: nn.Module) -> Options:
+        """With what fields know of themselves: their laws under symmetries.
+
+        Raises:
+            InputError: a field in doubt, or a contradiction.
+        """
+        if self.augment is None or not isinstance(model, Surrogate):
+            return self
+        grid = model.built_on
+        if grid is None or grid.kind != "grid":
+            return self
+        return replace(self, augment=self.augment.told(model.task, model.fields, grid.ndim))
 
     def prepared(self, model: nn.Module, batches: Batches, step: int) -> Batches:
         """Batches as the objective gets them; those without targets, such as collocation points, as

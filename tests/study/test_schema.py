@@ -66,7 +66,7 @@ def test_dump_gives_back_an_equal_study(load):
     assert load(text) == study
     assert study.solver.options["dt"] == 1e-3 and study.solver.options["label"] == "1e5"
     assert study.model.config == {"modes": [12, 12], "gain": 0.1}
-    law = {"symmetries": ["flips"], "vectors": [{"x": "u"}], "pseudoscalars": []}
+    law = {"symmetries": ["flips"], "vectors": [{"x": "u"}], "pseudoscalars": [], "scalars": []}
     assert study.model.surrogate == {"name": "fno", **study.model.config, "symmetrize": law}
     assert study.training.steps == 13 and study.cluster.walltime == "10:00:00"
     assert dump_study(load(text)) == text

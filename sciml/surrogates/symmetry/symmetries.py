@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -9,10 +10,15 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from sciml.domain import Field
 from sciml.domain.names import grid_dims
+from sciml.domain.parity import guess
 from sciml.errors import InputError, nearest
+from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.symmetry.element import SYMMETRIES, Element, elements, moved
+
+log = logging.getLogger("sciml.symmetries")
 
 
 @final
@@ -24,6 +30,9 @@ class Symmetries:
     v'_i(x') = s_i v_{p(i)}(x): its components change places and signs. A pseudoscalar, such as
     vorticity in the plane, changes its sign under reflections besides. Parameters stay.
 
+    What is not given here, fields know by themselves (``parity`` of :class:`~sciml.domain.Field`; CF
+    standard names; names that leave no doubt): :meth:`told`.
+
     Args:
         symmetries: ``flips``: reflections of each axis; ``square`` and ``cube``: those and exchanges
             of axes (the dihedral group of 8, the octahedral group of 48), on grids with equal
@@ -32,6 +41,7 @@ class Symmetries:
             On a line, ``{"x": "u"}`` is a field that changes its sign with x, as in Burgers' and
             Kuramoto's and Sivashinsky's equations.
         pseudoscalars: names of fields.
+        scalars: names of fields that are none of these, where names leave a doubt.
 
     Raises:
         InputError: unknown names; a field with two laws.
@@ -40,12 +50,14 @@ class Symmetries:
     symmetries: Sequence[str] = ()
     vectors: Sequence[Mapping[str, str]] = ()
     pseudoscalars: Sequence[str] = ()
+    scalars: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         given = (self.symmetries,) if isinstance(self.symmetries, str) else tuple(self.symmetries)
         object.__setattr__(self, "symmetries", given)
         object.__setattr__(self, "vectors", tuple(dict(v) for v in self.vectors))
         object.__setattr__(self, "pseudoscalars", tuple(self.pseudoscalars))
+        object.__setattr__(self, "scalars", tuple(self.scalars))
         if not given:
             raise InputError(f"symmetries: none; expected some of {', '.join(SYMMETRIES)}")
         for name in given:
@@ -73,7 +85,7 @@ class Symmetries:
             return plain
         if not isinstance(plain, Mapping):
             return cls(plain)
-        known = ("symmetries", "vectors", "pseudoscalars")
+        known = ("symmetries", "vectors", "pseudoscalars", "scalars")
         for key in plain:
             if key not in known:
                 raise InputError(f"symmetries have no key '{key}'; {nearest(key, known)}")
@@ -81,8 +93,70 @@ class Symmetries:
 
     @property
     def named(self) -> list[str]:
-        """Fields that are no scalars."""
-        return [*self.pseudoscalars, *(f for v in self.vectors for f in v.values())]
+        """Fields whose law is given."""
+        return [*self.scalars, *self.pseudoscalars, *(f for v in self.vectors for f in v.values())]
+
+    def law(self, name: str) -> str | None:
+        """``"scalar"``, ``"pseudoscalar"``, the axis of a component; ``None``: not given."""
+        if name in self.scalars:
+            return "scalar"
+        if name in self.pseudoscalars:
+            return "pseudoscalar"
+        along = (axis for vector in self.vectors for axis, found in vector.items() if found == name)
+        return next(along, None)
+
+    def told(self, fields: Sequence[Field], ndim: int) -> Symmetries:
+        """The same group with a law for every one of ``fields``: those given, then those that fields
+        state, then those that their names leave no doubt of, which is logged.
+
+        Args:
+            fields: of a task: inputs, targets, static.
+            ndim: axes of the grid.
+
+        Raises:
+            InputError: a given law that contradicts what a field states; a name in doubt, such as u
+                beside v, or w in the plane; two components of one vector along one axis.
+        """
+        if not self.flips:
+            return self
+        names = [field.name for field in fields]
+        scalars, pseudoscalars = [*self.scalars], [*self.pseudoscalars]
+        vectors: dict[str, dict[str, str]] = {}
+        for field in fields:
+            if field.on != "point" or field.space:
+                continue
+            given = self.law(field.name)
+            if given is not None:
+                _require_agreement(field, given, ndim)
+                continue
+            parity, vector = field.parity, field.vector
+            if not parity:
+                guessed = guess(field, names, ndim)
+                _require_no_doubt(field.name, guessed.doubt, guessed.faint, ndim)
+                parity, vector = guessed.parity or "scalar", guessed.vector
+                if parity != "scalar":
+                    what = parity if parity == "pseudoscalar" else f"a component along {parity}"
+                    log.info("symmetries: '%s' is taken for %s, by its name", field.name, what)
+            if parity == "pseudoscalar":
+                pseudoscalars.append(field.name)
+            elif parity in grid_dims(ndim):
+                components = vectors.setdefault(vector, {})
+                if parity in components:
+                    raise InputError(
+                        f"symmetries: '{components[parity]}' and '{field.name}' are both the component "
+                        f"along {parity} of one vector; say which belong together: "
+                        f"vectors: [{{{parity}: {components[parity]}, ...}}, {{{parity}: {field.name}, "
+                        "...}]"
+                    )
+                components[parity] = field.name
+            else:  # across the axes of this grid nothing changes
+                scalars.append(field.name)
+        return replace(
+            self,
+            vectors=(*self.vectors, *vectors.values()),
+            pseudoscalars=pseudoscalars,
+            scalars=scalars,
+        )
 
     @property
     def swaps(self) -> bool:
@@ -144,16 +218,24 @@ class Symmetries:
         Raises:
             InputError: a law for a field that is in none of them; a vector that is not whole.
         """
+        self.require_known(groups)
+        for element in elements(self.swaps, self.flips, (1,) * ndim):
+            for group in groups:
+                for name in group:
+                    self._source(element, name, group)
+
+    def require_known(self, groups: Sequence[Sequence[str]]) -> None:
+        """Refuse a law for a field that is in none of the groups.
+
+        Raises:
+            InputError: it names the nearest one.
+        """
         known = list(dict.fromkeys(name for group in groups for name in group))
         for name in self.named:
             if name not in known:
                 raise InputError(
                     f"symmetries: no field '{name}' in the task; {nearest(name, known)}"
                 )
-        for element in elements(self.swaps, self.flips, (1,) * ndim):
-            for group in groups:
-                for name in group:
-                    self._source(element, name, group)
 
     def fields(
         self,
@@ -247,6 +329,38 @@ class Symmetries:
                     )
                 return vector[before], element.signs[i]
         return name, element.determinant if name in self.pseudoscalars else 1
+
+
+def fields_of_task(task: Task, fields: Sequence[Field]) -> list[Field]:
+    """Inputs, targets and static fields of a task, with what ``fields`` know of them."""
+    known = {field.name: field for field in fields}
+    names = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+    return [known.get(name, Field(name)) for name in names]
+
+
+def _require_agreement(field: Field, given: str, ndim: int) -> None:
+    stated = field.parity
+    if stated in ("x", "y", "z") and stated not in grid_dims(ndim):
+        stated = "scalar"
+    # On a line the two laws are one.
+    same = ndim == 1 and {stated, given} == {"pseudoscalar", "x"}
+    if stated and stated != given and not same:
+        words = {"scalar": "a scalar", "pseudoscalar": "a pseudoscalar"}
+        said, known = (words.get(law, f"a component along {law}") for law in (given, stated))
+        raise InputError(
+            f"symmetries: '{field.name}' is given as {said}, yet the data state {known}; leave it out, "
+            "or set the attribute parity of the variable"
+        )
+
+
+def _require_no_doubt(name: str, doubt: str, faint: bool, ndim: int) -> None:
+    if not doubt:
+        return
+    axes = ", ".join(f"{axis}: ..." for axis in reversed(grid_dims(ndim)))
+    say = f"vectors: [{{{axes}}}], pseudoscalars: [{name}] or scalars: [{name}]"
+    if not faint:
+        raise InputError(f"symmetries: '{name}' {doubt}; say which, with {say}")
+    log.warning("symmetries: '%s' %s, and is taken for a scalar; say so, with %s", name, doubt, say)
 
 
 def space_of(batch: Batch, ndim: int) -> tuple[int, ...]:

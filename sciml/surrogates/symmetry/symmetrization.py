@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, replace
 from typing import final
 
 import torch
 from torch import Tensor
 
-from sciml.domain import Domain
+from sciml.domain import Domain, Field
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
+from sciml.surrogates.symmetry.symmetries import Symmetries, fields_of_task, space_of
 
 #: One step ahead: from a batch to its outputs, ``(B, *space)`` by target.
 Step = Callable[[Batch], dict[str, Tensor]]
@@ -45,9 +45,11 @@ class Symmetrization:
         symmetries: G, and the laws of the fields that are no scalars.
         task: whose fields they are.
         domain: the grid.
+        fields: what is known of the fields, their parity above all; see :meth:`Symmetries.told`.
 
     Raises:
-        InputError: no grid, a grid without that symmetry, laws that do not fit the fields.
+        InputError: no grid, a grid without that symmetry, laws that do not fit the fields, a field of
+            which nobody says what it is.
 
     Source: Yarotsky, Constr. Approx. 55 (2022), arXiv 1804.10306, sec. 2; Puny et al., ICLR 2022,
     arXiv 2110.03336, sec. 2, where the frame is the whole group.
@@ -56,8 +58,9 @@ class Symmetrization:
     symmetries: Symmetries
     task: Task
     domain: Domain | None
+    fields: InitVar[Sequence[Field]] = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, fields: Sequence[Field]) -> None:
         if self.domain is None or self.domain.kind != "grid":
             found = "without a domain" if self.domain is None else f"on a {self.domain.kind}"
             raise InputError(
@@ -71,7 +74,10 @@ class Symmetrization:
             )
         self._require(self.domain.shape)
         groups = (self.task.inputs, self.task.targets, self.task.static)
-        self.symmetries.require_fields(groups, self.domain.ndim)
+        self.symmetries.require_known(groups)
+        told = self.symmetries.told(fields_of_task(self.task, fields), self.domain.ndim)
+        told.require_fields(groups, self.domain.ndim)
+        object.__setattr__(self, "symmetries", told)
 
     def __call__(self, step: Step, batch: Batch) -> dict[str, Tensor]:
         """The average of what ``step`` gives for ``batch``."""
