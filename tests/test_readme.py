@@ -133,10 +133,15 @@ def test_a_study_for_data(tmp_path):
 
 
 def test_an_axis_is_periodic_where_it_says_so(foreign_file):
-    [code] = re.findall(r"`(ds\.lon\.attrs.*?)`", README)
-    ds = execute(code, {"ds": foreign_file.copy()})["ds"]
-    grid = domain_of(ds)
-    assert grid.boundary == ("open", "periodic") and grid.extent[1] == (0.0, 360.0)
+    [code] = re.findall(r"`(ds\.x\.attrs.*?)`", README)
+    line = foreign_file.rename(lon="x").assign_coords(x=np.arange(12))
+    assert domain_of(line).boundary == ("open", "open")
+    grid = domain_of(execute(code, {"ds": line})["ds"])
+    assert grid.boundary == ("open", "periodic") and grid.extent[1] == (0.0, 12.0)
+    assert domain_of(foreign_file).boundary == (
+        "open",
+        "periodic",
+    )  # longitudes say it by themselves
 
 
 def test_your_own_model(foreign_file):

@@ -11,7 +11,7 @@ import xarray as xr
 
 from sciml.domain.field import Field
 from sciml.domain.graph import Graph
-from sciml.domain.grid import Grid
+from sciml.domain.grid import GLOBE, Grid
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
 from sciml.domain.mesh import Mesh
@@ -162,9 +162,16 @@ def _describe_grid(grid: Grid) -> tuple[dict[str, Any], dict[str, Any]]:
                 "long_name": dim,
                 "boundary": grid.boundary[axis],
                 "extent": list(grid.extent[axis]),
-            },
+            }
+            | globe_notes(grid, axis),
         )
     return coords, {}
+
+
+def globe_notes(grid: Grid, axis: int) -> dict[str, str]:
+    """Attributes of an axis that means something on the globe."""
+    meaning = grid.meanings[axis] if grid.meanings else ""
+    return {"standard_name": meaning, "units": GLOBE[meaning]} if meaning else {}
 
 
 def _describe_mesh(mesh: Mesh) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,40 @@ from sciml.errors import DomainError
 
 #: What reflections and exchanges of axes do to a field; "" where nobody has said.
 PARITIES = ("", "scalar", "pseudoscalar", "x", "y", "z")
+
+#: Attributes of a variable that is one level of another.
+LEVEL_NOTES = ("level_of", "level_dim", "level", "level_units")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Which level of which variable a field is.
+
+    Args:
+        of: the variable, ``t`` of ``t_850``.
+        dim: its vertical dimension.
+        value: coordinate of the level.
+        units: of the coordinate.
+    """
+
+    of: str
+    dim: str
+    value: float
+    units: str = "1"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Attributes of a variable that say so."""
+        values = (self.of, self.dim, self.value, self.units)
+        return dict(zip(LEVEL_NOTES, values, strict=True))
+
+    @classmethod
+    def noted(cls, attrs: Mapping[str, Any]) -> Level | None:
+        """What the attributes of a variable say."""
+        if not all(name in attrs for name in LEVEL_NOTES):
+            return None
+        of, dim, value, units = (attrs[name] for name in LEVEL_NOTES)
+        return cls(str(of), str(dim), float(value), str(units))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +67,7 @@ class Field:
             units are then looked at (:mod:`sciml.domain.parity`).
         vector: name of the vector that a component belongs to, where there are several:
             ``Field("bx", parity="x", vector="magnetic field")``.
+        level: where the field is one level of a variable in the files.
 
     Raises:
         DomainError: another place, another parity, a vector's name without an axis.
@@ -44,8 +80,11 @@ class Field:
     space: int = 0
     parity: str = ""
     vector: str = ""
+    level: Level | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.level, Mapping):
+            object.__setattr__(self, "level", Level(**self.level))
         if self.on not in ("point", "global"):
             raise DomainError(f"field '{self.name}': on={self.on!r}; expected 'point' or 'global'")
         if self.parity not in PARITIES:
@@ -67,7 +106,8 @@ class Field:
     @property
     def attrs(self) -> dict[str, Any]:
         """As attributes of a variable in a file: what is not said is left out."""
-        said = {"parity": self.parity, "vector": self.vector}
+        said: dict[str, Any] = {"parity": self.parity, "vector": self.vector}
+        said |= {} if self.level is None else self.level.notes
         long_name = self.long_name or self.name
         return {"units": self.units, "long_name": long_name, **{k: v for k, v in said.items() if v}}
 

@@ -12,6 +12,19 @@ from sciml.domain.names import grid_dims
 from sciml.errors import DomainError
 
 BOUNDARIES = ("periodic", "dirichlet", "neumann", "open")
+#: What an axis can mean on the globe: CF standard names, and units that CF has for each.
+GLOBE = {
+    "latitude": "degrees_north",
+    "longitude": "degrees_east",
+    "grid_latitude": "degrees",
+    "grid_longitude": "degrees",
+}
+
+#: Part of a cell that two grids of one box may differ by: points of a uniform axis may be as far off.
+BOX_TOLERANCE = 1e-2
+#: Parts of a cell that belong to the box before the first and behind the last point, where axes do not
+#: say: none (points on both ends), the last interval (periodic), half a cell at each end, the first.
+_CLOSINGS = ((0.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,8 @@ class Grid:
         boundary: condition on each axis: ``periodic``, ``dirichlet``, ``neumann``, or ``open`` where
             nothing is known about it (datasets of foreign origin).
         units: UDUNITS string of the coordinates.
+        meanings: what the axes are on the globe, by CF standard name: ``latitude``, ``longitude``,
+            ``grid_latitude``, ``grid_longitude``, in degrees; ``""`` for any other. ``()``: none is.
 
     Raises:
         DomainError: lengths differ, an axis has fewer than 2 points or no length, unknown boundary.
@@ -38,6 +53,7 @@ class Grid:
     extent: tuple[tuple[float, float], ...]
     boundary: tuple[str, ...]
     units: str = "1"
+    meanings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.shape)
@@ -49,6 +65,12 @@ class Grid:
         object.__setattr__(self, "shape", tuple(int(s) for s in self.shape))
         object.__setattr__(self, "extent", tuple((float(a), float(b)) for a, b in self.extent))
         object.__setattr__(self, "boundary", tuple(self.boundary))
+        meanings = tuple(str(m) for m in self.meanings) if any(self.meanings) else ()
+        object.__setattr__(self, "meanings", meanings)
+        if meanings and (len(meanings) != n or not {*meanings} <= {"", *GLOBE}):
+            raise DomainError(
+                f"grid: meanings {meanings}; expected one of {', '.join(GLOBE)} or '' for each axis"
+            )
         for size, (low, high), boundary in zip(self.shape, self.extent, self.boundary, strict=True):
             if size < 2 or not high > low:
                 raise DomainError(
@@ -85,17 +107,42 @@ class Grid:
             for n, (low, high), boundary in zip(self.shape, self.extent, self.boundary, strict=True)
         )
 
+    @property
+    def latitude(self) -> int | None:
+        """The axis of latitudes, ``None`` where there is none."""
+        return next((a for a, m in enumerate(self.meanings) if m.endswith("latitude")), None)
+
     def coordinates(self, axis: int) -> np.ndarray:
         """Positions of the points along ``axis``; shape ``(shape[axis],)``."""
         return self.extent[axis][0] + self.spacing[axis] * np.arange(self.shape[axis])
 
 
 def box_difference(trained: Grid, given: Grid) -> int | None:
-    """The first axis along which two grids span different intervals, ``None`` if there is none."""
-    pairs = zip(trained.extent, given.extent, trained.spacing, given.spacing, strict=True)
-    for axis, ((a, b), (c, d), coarse, fine) in enumerate(pairs):
-        # A periodic axis in a file of foreign origin lacks its last interval.
-        slack = 1.01 * max(coarse, fine)
-        if abs(a - c) > slack or abs(b - d) > slack:
-            return axis
-    return None
+    """The first axis along which two grids span different intervals, ``None`` if there is none.
+
+    Intervals agree within a hundredth of the smaller cell, and within what float32 resolves there;
+    those of longitudes also where they are whole turns apart. A file of foreign origin does not say
+    which part of the last cells belongs to the box: where one grid is periodic, the other's last
+    interval does; where none is, any way that makes both agree will do, which for one resolution are
+    all the same.
+    """
+    return next((a for a in range(trained.ndim) if not _same_interval(trained, given, a)), None)
+
+
+def _same_interval(one: Grid, other: Grid, axis: int) -> bool:
+    (a, b), (c, d) = one.extent[axis], other.extent[axis]
+    h, k = one.spacing[axis], other.spacing[axis]
+    if one.meanings and other.meanings and one.meanings[axis].endswith("longitude"):
+        turns = 360.0 * round((a - c) / 360.0)
+        c, d = c + turns, d + turns
+    cell = min(h, k)
+    resolved = float(np.spacing(np.float32(max(map(abs, (a, b, c, d))))))
+    slack = BOX_TOLERANCE * cell + min(2 * resolved, 0.1 * cell)
+    closed = [grid.boundary[axis] == "periodic" for grid in (one, other)]
+    if any(closed):
+        h, k = (0.0 if is_ else width for is_, width in zip(closed, (h, k), strict=True))
+        return abs(a - c) <= slack and abs(b + h - d - k) <= slack
+    return any(
+        abs(a - low * h - c + low * k) <= slack and abs(b + high * h - d - high * k) <= slack
+        for low, high in _CLOSINGS
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sciml.domain.field import Field
+from sciml.domain.field import Field, Level
 from sciml.domain.graph import Graph
 from sciml.domain.grid import BOUNDARIES, Grid
 from sciml.domain.layout import (
@@ -18,6 +18,7 @@ from sciml.domain.layout import (
     Layout,
     axis_of,
     layout_of,
+    meaning_of,
     mesh_topology,
     point_dim,
     variable,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # Points of a uniform axis may be this far from where they should be, in spacings: coordinates in
 # files are often rounded to three digits or stored as float32.
 TOLERANCE = 1e-2
+#: Once around the globe, in degrees.
+TURN = 360.0
+_SPACE = ("X", "Y", "Z")
 
 _CONNECTIVITIES = ("volume_node_connectivity", "face_node_connectivity", "edge_node_connectivity")
 _SPECIES_NAMES = ("species", "atomic_numbers", "atomic_number")
@@ -46,8 +50,12 @@ def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
     topology makes a :class:`Mesh`; a dimension ``particle`` or ``atom`` makes :class:`Particles`;
     anything else is a :class:`Grid` with boundary ``open`` along axes that do not state one.
 
+    Axes ascend in a domain, also where those of the dataset descend. Longitudes that close at 360°
+    are periodic, whatever their first one is, where they do not say otherwise.
+
     Raises:
-        DomainError: axes that are not uniform, descend, or hold a single point; no axis in space.
+        DomainError: axes that are not uniform, or hold a single point; longitudes that hold a place
+            twice; no axis in space.
     """
     point = point_dim(ds)
     if mesh_topology(ds) is not None:
@@ -92,14 +100,24 @@ def _field(array: xr.DataArray, layout: Layout, roles: tuple[str, ...]) -> Field
             f"field '{array.name}' spans {tuple(array.dims)}; expected all of {layout.space} or "
             "none of them"
         )
+    level = Level.noted(array.attrs)
     return Field(
         str(array.name),
         str(array.attrs.get("units", "1")),
         str(array.attrs.get("long_name") or array.attrs.get("standard_name", "")),
         "point" if spans else "global",
         array.sizes[layout.component] if layout.component in array.dims else 0,
-        *parity_of(str(array.name), array.attrs, roles),
+        *_turns(array, level, roles),
+        level,
     )
+
+
+def _turns(array: xr.DataArray, level: Level | None, roles: tuple[str, ...]) -> tuple[str, str]:
+    """Parity and vector; the components at one level are a vector of their own."""
+    parity, vector = parity_of(str(array.name), array.attrs, roles)
+    if level is not None and parity in ("x", "y", "z"):
+        vector = f"{vector} at {level.value:g}".strip()
+    return parity, vector
 
 
 def _grid(ds: xr.Dataset, layout: Layout) -> Grid:
@@ -117,7 +135,48 @@ def _grid(ds: xr.Dataset, layout: Layout) -> Grid:
         boundary,
         # One string for all axes: where they differ (pressure over degrees) there is none to give.
         units.pop() if len(units) == 1 else "1",
+        tuple(meaning_of(ds, dim) for dim in layout.space),
     )
+
+
+def ascending(ds: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """``ds`` with its axes in space ascending, and the dimensions that were turned for that."""
+    turned = tuple(str(dim) for dim in ds.dims if axis_of(ds, dim) in _SPACE and _descends(ds, dim))
+    return (ds.isel({dim: slice(None, None, -1) for dim in turned}) if turned else ds), turned
+
+
+def is_uniform(ds: xr.Dataset, dim: str) -> bool:
+    """Whether an axis can be one of a grid, in either direction."""
+    if dim not in ds.coords:
+        return True
+    values = np.asarray(ds[dim].values)
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all() or len(values) < 2:
+        return False
+    return _off(values[::-1] if _descends(ds, dim) else values) <= 0
+
+
+def _descends(ds: xr.Dataset, dim: str) -> bool:
+    if dim not in ds.coords or ds.sizes[dim] < 2 or ds[dim].dtype.kind not in "fiu":
+        return False
+    values = ds[dim].values.astype(np.float64)
+    return bool((np.diff(values) < 0).all())
+
+
+def closes(ds: xr.Dataset, dim: str) -> bool:
+    """Whether longitudes go once around the globe, and nothing is said of their ends."""
+    if not meaning_of(ds, dim).endswith("longitude") or "boundary" in ds[dim].attrs:
+        return False
+    if ds.sizes[dim] < 3 or ds[dim].dtype.kind not in "fiu":
+        return False
+    values = ds[dim].values
+    spacing, slack = _measures(values)
+    return abs(abs(spacing) * len(values) - TURN) <= 2 * slack
+
+
+def states_extent(ds: xr.Dataset, dim: str) -> bool:
+    """Whether a dataset says where an axis begins and ends, and so whether its last point is another
+    one than the first."""
+    return dim in ds.coords and "extent" in ds[dim].attrs
 
 
 def _length_units(ds: xr.Dataset, dim: str) -> str:
@@ -138,10 +197,14 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
     values = np.asarray(ds.coords[dim].values)
     if values.dtype.kind not in "fiu":
         raise DomainError(f"axis '{dim}' has values of type {values.dtype}; expected numbers")
-    values = values.astype(np.float64)
+    if _descends(ds, dim):
+        values = values[::-1]
     attrs = ds.coords[dim].attrs
     boundary = str(attrs.get("boundary", "open"))
-    spacing = _uniform_spacing(dim, values)
+    spacing, slack = _uniform_spacing(dim, values, axis_of(ds, dim) == "Z")
+    values = values.astype(np.float64)
+    if meaning_of(ds, dim).endswith("longitude"):
+        _require_one_turn(dim, values, slack)
     extent = np.atleast_1d(attrs.get("extent", ()))
     if boundary not in BOUNDARIES:
         raise DomainError(
@@ -151,33 +214,65 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
         low, high = map(float, extent)
         expected = (high - low) / (size if boundary == "periodic" else size - 1)
         # One point less, at either end, and the other end is a spacing off.
-        if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=TOLERANCE * spacing):
+        if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=slack):
             return (low, high), boundary
         # A piece cut out of a larger domain keeps the attributes, yet no longer the boundaries.
         boundary = "open"
+    if closes(ds, dim):
+        return (float(values[0]), float(values[0]) + TURN), "periodic"
     end = values[0] + spacing * size if boundary == "periodic" else values[-1]
     return (float(values[0]), float(end)), boundary
 
 
-def _uniform_spacing(dim: str, values: np.ndarray) -> float:
+def _require_one_turn(dim: str, values: np.ndarray, slack: float) -> None:
+    """Refuse longitudes that come to the first place again."""
+    span = values[-1] - values[0]
+    if span > TURN - 2 * slack:
+        again = int(np.argmin(np.abs(values - values[0] - TURN)))
+        raise DomainError(
+            f"axis '{dim}' holds {values[0]:g} and {values[again]:g}, which are one place; expected "
+            f"each once, without the cyclic point: ds.isel({dim}=slice(0, {again - len(values)}))"
+        )
+
+
+def _measures(values: np.ndarray) -> tuple[float, float]:
+    """Mean spacing of coordinates, and how far each may be from where it should be."""
+    places = values.astype(np.float64)
+    spacing = (places[-1] - places[0]) / (len(places) - 1)
+    resolved = 0.0
+    if values.dtype.kind == "f":
+        # Numbers that float32 holds exactly were mostly float32 once, whatever they are now.
+        with np.errstate(over="ignore"):
+            short = values.dtype.itemsize == 8 and (places == places.astype(np.float32)).all()
+        kind = np.float32 if short else values.dtype.type
+        resolved = float(np.spacing(np.abs(values).max().astype(kind)))
+    # Beyond a quarter of a spacing, points could not be told from their neighbors.
+    return float(spacing), max(TOLERANCE * abs(spacing), min(2 * resolved, 0.25 * abs(spacing)))
+
+
+def _off(values: np.ndarray) -> float:
+    """By how much points are farther from even ones than they may be."""
+    spacing, slack = _measures(values)
+    places = values.astype(np.float64)
+    straight = places[0] + spacing * np.arange(len(places))
+    return np.inf if spacing <= 0 else float(np.abs(places - straight).max() - slack)
+
+
+def _uniform_spacing(dim: str, values: np.ndarray, vertical: bool) -> tuple[float, float]:
+    """Spacing of an axis that ascends, and how far its points may be from where they should be."""
     if not np.isfinite(values).all():
         raise DomainError(f"axis '{dim}' has coordinates that are not finite numbers")
-    spacing = (values[-1] - values[0]) / (len(values) - 1)
-    steps = np.diff(values)
-    if spacing < 0 and (steps < 0).all():
-        raise DomainError(
-            f"axis '{dim}' descends from {values[0]:g} to {values[-1]:g}; expected ascending "
-            f"coordinates; use ds.sortby('{dim}')"
-        )
-    straight = values[0] + spacing * np.arange(len(values))
-    if spacing <= 0 or np.abs(values - straight).max() > TOLERANCE * spacing:
+    spacing, slack = _measures(values)
+    if _off(values) > 0:
+        steps = np.diff(values.astype(np.float64))
+        fields = "make a field of each level, levels='channels'; " if vertical else ""
         raise DomainError(
             f"axis '{dim}' is not uniform: spacings from {steps.min():g} to {steps.max():g}; "
-            f"models on grids, spectral ones above all, need equal ones within {TOLERANCE:.0%}: "
+            f"models on grids, spectral ones above all, need equal ones within {TOLERANCE:.0%}: {fields}"
             f"interpolate onto even ones with ds.interp({dim}=...), or take sciml.surrogates.DeepONet, "
             "whose sensors and points may lie anywhere, in a loop of your own"
         )
-    return float(spacing)
+    return spacing, slack
 
 
 def _mesh(ds: xr.Dataset) -> Mesh:

@@ -11,24 +11,46 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sciml.domain.grid import GLOBE
 from sciml.domain.names import NODE, PARTICLE, SPACE
 from sciml.errors import DomainError, InputError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: Dimensions of these names hold levels, which are rarely an axis that a model can go along.
+LEVEL_NAMES = (
+    *("lev", "level", "levels", "plev", "plevel", "pressure", "pressure_level", "pressure_levels"),
+    *("model_level", "isobaricinhpa", "isobaricinpa", "hybrid", "sigma", "nlev", "olevel"),
+)
+PRESSURE = ("pa", "hpa", "kpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar", "decibar")
+_NORTH, _EAST = ("degreen",), ("degreee",)
+_GLOBE_OF_NAME = {
+    **dict.fromkeys(("lat", "latitude"), "latitude"),
+    **dict.fromkeys(("lon", "longitude"), "longitude"),
+}
+
 # What the names of other people's dimensions usually mean; compared in lower case.
 _AXIS_OF_NAME = {
     **dict.fromkeys(("t", "time", "times", "valid_time"), "T"),
     **dict.fromkeys(
-        ("z", "lev", "level", "plev", "depth", "height", "altitude", "pressure_level"), "Z"
+        (
+            "z",
+            "depth",
+            "height",
+            "altitude",
+            "heightaboveground",
+            "depthbelowlandlayer",
+            *LEVEL_NAMES,
+        ),
+        "Z",
     ),
     **dict.fromkeys(("y", "lat", "latitude", "rlat", "yc", "y-coordinate", "south_north"), "Y"),
     **dict.fromkeys(("x", "lon", "longitude", "rlon", "xc", "x-coordinate", "west_east"), "X"),
 }
 _AXIS_OF_STANDARD_NAME = {
     "time": "T",
-    **dict.fromkeys(("height", "depth", "altitude", "air_pressure"), "Z"),
+    **dict.fromkeys(("height", "depth", "altitude", "air_pressure", "model_level_number"), "Z"),
     **dict.fromkeys(("latitude", "grid_latitude", "projection_y_coordinate"), "Y"),
     **dict.fromkeys(("longitude", "grid_longitude", "projection_x_coordinate"), "X"),
 }
@@ -130,15 +152,36 @@ def axis_of(ds: xr.Dataset, dim: str) -> str | None:
         standard = _AXIS_OF_STANDARD_NAME.get(str(coordinate.attrs.get("standard_name", "")))
         if standard is not None:
             return standard
-        units = str(coordinate.attrs.get("units", "")).lower()
-        if units.startswith(("degree_n", "degrees_n")):
+        units = " ".join(str(coordinate.attrs.get("units", "")).lower().split())
+        if _bare(units) in _NORTH:
             return "Y"
-        if units.startswith(("degree_e", "degrees_e")):
+        if _bare(units) in _EAST:
             return "X"
         if " since " in units or is_date(coordinate):
             return "T"
+        if units in PRESSURE or str(coordinate.attrs.get("positive", "")).lower() in ("up", "down"):
+            return "Z"
     name = str(dim).lower()
     return "component" if name in _COMPONENT_NAMES else _AXIS_OF_NAME.get(name)
+
+
+def meaning_of(ds: xr.Dataset, dim: str) -> str:
+    """What an axis means on the globe: a CF standard name in degrees, ``""`` for any other axis."""
+    attrs = ds.coords[dim].attrs if dim in ds.coords else {}
+    standard = str(attrs.get("standard_name", ""))
+    units = _bare(str(attrs.get("units", "")).lower())
+    if units and not units.startswith("degree"):
+        return ""
+    if standard:
+        return standard if standard in GLOBE else ""
+    if units in _NORTH or units in _EAST:
+        return "latitude" if units in _NORTH else "longitude"
+    return _GLOBE_OF_NAME.get(str(dim).lower(), "") if dim in ds.coords else ""
+
+
+def _bare(units: str) -> str:
+    """``degrees_north``, ``degree_N`` and their like as ``degreen``."""
+    return units.replace("_", "").replace(" ", "").replace("degrees", "degree")[:7]
 
 
 def is_date(coordinate: xr.DataArray) -> bool:

@@ -58,6 +58,8 @@ def domain_to_wire(domain: Domain) -> dict[str, Any]:
                 "boundary": list(domain.boundary),
                 "units": domain.units,
             }
+            if domain.meanings:  # else the digest of a domain stays what it was
+                body["meanings"] = list(domain.meanings)
         case Mesh():
             body = {
                 "points": pack_array(domain.points),
@@ -94,6 +96,7 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
                     tuple((low, high) for low, high in wire["extent"]),
                     tuple(wire["boundary"]),
                     wire["units"],
+                    tuple(wire.get("meanings", ())),
                 )
             case "mesh":
                 return Mesh(
@@ -117,9 +120,9 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
 
 
 def fields_to_wire(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
-    """Fields as dictionaries; parity and vector where they are said, so that a description without them
+    """Fields as dictionaries; parity, vector and level where they are said: a description without them
     stays that of before."""
-    said = ("parity", "vector")
+    said = ("parity", "vector", "level")
     return [{k: v for k, v in asdict(f).items() if v or k not in said} for f in fields]
 
 

@@ -16,7 +16,7 @@ from sciml.record import index
 from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
-from sciml.samples.dataset import simulations_of
+from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
 from sciml.samples.times import require_times
 from sciml.share import share_root
@@ -90,7 +90,8 @@ class Foreign(Trajectories):
     def __init__(self, files: Sequence[Path], task: Task) -> None:
         import xarray as xr
 
-        names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+        self._remarks: list[str] = []
+        self._channels: dict[str, tuple[str, ...]] = {}
         self._held: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._units: dict[str, str] = {}
         self._roles: dict[int, str] = {}
@@ -103,16 +104,21 @@ class Foreign(Trajectories):
             except (OSError, ValueError) as error:
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
             with ds, _naming(file):
+                ds, own, meant = levels_apart(ds, task)
+                agreement.require_levels(file, meant)
+                self._channels = meant
+                names = tuple(dict.fromkeys((*own.inputs, *own.targets)))
                 layout = layout_of(ds, names)
                 splits = splits_of(ds, layout, names)
                 if splits is None and file in named:
                     splits = Splits.whole(named[file], ds, layout)
                 found = simulations_of(
                     ds,
-                    task.parameters,
+                    own.parameters,
                     fields=names,
-                    static=task.static,
+                    static=own.static,
                     without=None if splits is None else splits.but(TRAIN, VALIDATION),
+                    tell=self._tell,
                 )
                 require_times(task, ds, layout)
                 agreement.require(file, found)
@@ -159,6 +165,18 @@ class Foreign(Trajectories):
     def identity(self) -> str:
         return self._identity
 
+    @property
+    def channels(self) -> Mapping[str, tuple[str, ...]]:
+        return self._channels
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return self._remarks
+
+    def _tell(self, line: str) -> None:
+        if line not in self._remarks:
+            self._remarks.append(line)
+
     def simulation(self, number: int) -> Simulation:
         return self._held[number][0]
 
@@ -182,6 +200,17 @@ class _Agreement:
         self._steps = task.lead > 0 and task.history > 0 and not task.time
         self._units: dict[str, tuple[str, str]] = {}
         self._step: tuple[float, str] | None = None
+        self._levels: tuple[dict[str, tuple[str, ...]], str] | None = None
+
+    def require_levels(self, file: Path, meant: dict[str, tuple[str, ...]]) -> None:
+        """That names stand for the same levels in all files."""
+        others, first = self._levels = self._levels or (meant, file.name)
+        for name, fields in meant.items():
+            if others[name] != fields:
+                raise InputError(
+                    f"'{name}' has the levels {', '.join(fields)}, in {first} "
+                    f"{', '.join(others[name])}; expected the same in all: select or interpolate"
+                )
 
     def require(self, file: Path, found: Sequence[tuple[Simulation, Sequence[Frame]]]) -> None:
         for simulation, frames in found:

@@ -53,6 +53,16 @@ class Trajectories(ABC):
     def identity(self) -> str:
         """Changes when the data do: a resumed run must see what it saw before."""
 
+    @property
+    def channels(self) -> Mapping[str, tuple[str, ...]]:
+        """Fields that a name of the task stands for, where it is a variable with levels."""
+        return {}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What was taken for granted of the data, a line each."""
+        return ()
+
     @abstractmethod
     def simulation(self, number: int) -> Simulation:
         """Domain, fields, parameters and static fields."""

@@ -5,15 +5,18 @@ Works on xarray objects through their methods alone; importing it does not impor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sciml.domain.inference import domain_of, fields_of
-from sciml.domain.layout import Layout, layout_of, times_of, variable
+from sciml.domain.inference import TURN, ascending, closes, domain_of, fields_of
+from sciml.domain.layout import layout_of, times_of, variable
+from sciml.domain.levels import apart
 from sciml.errors import InputError
+from sciml.samples.ends import Ends
 from sciml.samples.frame import Frame, Simulation
+from sciml.samples.on_grid import OnGrid, array_of
 from sciml.samples.sample import Sample
 from sciml.samples.splits import splits_of
 from sciml.samples.task import Task
@@ -39,6 +42,7 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
         InputError: the task names what the dataset does not have, or wants more frames than any
             simulation holds; NaN inside a simulation; times that the task cannot do with.
     """
+    ds, task, _ = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     layout = layout_of(ds, names)
     splits = splits_of(ds, layout, names) if split is not None else None
@@ -70,6 +74,23 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
     return samples
 
 
+def levels_apart(ds: xr.Dataset, task: Task) -> tuple[xr.Dataset, Task, dict[str, tuple[str, ...]]]:
+    """Data and task with levels as the task says, and the fields that each of its names stands for.
+
+    Raises:
+        InputError: levels of which it has to be said what they are; said so where there are none.
+    """
+    names = tuple(dict.fromkeys((*task.inputs, *task.targets, *task.static)))
+    found, meant = apart(ds, names, task.levels)
+    if task.levels == "channels" and found is ds:
+        spans = dict.fromkeys(str(d) for n in names if n in ds.variables for d in ds[n].dims)
+        raise InputError(
+            f"levels='channels', and none of {', '.join(names)} has a vertical axis among "
+            f"{', '.join(spans)}; leave it away, or set ds[dim].attrs['axis'] = 'Z'"
+        )
+    return found, task.of_fields(meant), meant
+
+
 def simulations_of(
     ds: xr.Dataset,
     parameters: Sequence[str] = (),
@@ -77,24 +98,29 @@ def simulations_of(
     fields: Sequence[str] | None = None,
     static: Sequence[str] = (),
     without: np.ndarray | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Frames:
     """Each entry of the dimension ``sample`` as a simulation with its frames.
 
     Arrays are views of what one read of a simulation gave, in standard order of dimensions, with
     their dtype kept. Frames that are NaN throughout, the fill of simulations that ended earlier,
-    are left out.
+    are left out. Axes that descend are turned.
 
     Args:
         ds: a dataset; without a sample dimension it is one simulation, without time one frame each.
         parameters: names of scalar variables, for all samples or one a sample.
         fields: names of the fields; by default all that :func:`fields_of` finds.
-        static: names of variables that do not change in time.
+        static: names of variables that do not change in time, on the axes of the fields or some of
+            them; repeated over time they count once.
         without: frames that are not to be looked at, bool ``(samples, times)`` or ``(samples, 1)``, such
             as those for testing; a simulation of which nothing is left is not in the list.
+        tell: is told in a line what was taken for granted.
 
     Raises:
         InputError: a name that is not there, a parameter that is no scalar, values that are no real
-            numbers, NaN in part of a frame, in a static field or a parameter, infinite values.
+            numbers, NaN in part of a frame, in a static field or a parameter, infinite values; a
+            static variable that changes, or does not lie on the grid; a periodic axis that holds its
+            first point again at its end.
     """
     for name in (*parameters, *static, *(fields or ())):
         variable(ds, name)
@@ -104,24 +130,34 @@ def simulations_of(
         _require_real(ds[name])
     layout = layout_of(ds, fields)
     domain = domain_of(ds, names)
+    ds, _ = ascending(ds)
+    for dim in layout.space:
+        if domain.kind == "grid" and closes(ds, dim):
+            tell(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
+    lie = OnGrid(ds, layout, tell)
+    ends = Ends(ds, layout, domain)
     times = times_of(ds, layout)
     simulations: Frames = []
     for index in range(ds.sizes[layout.sample] if layout.sample else 1):
         if without is not None and without[index].all():
             continue
         one = ds.isel({layout.sample: index}) if layout.sample else ds
+        kept = np.full(len(times), True)
+        if without is not None:
+            kept &= ~without[index]
         simulation = Simulation(
             index,
             domain,
             found,
             {name: parameter_of(one, name) for name in parameters},
-            {name: _array(one, name, layout) for name in static},
+            {name: lie.static(one, name, index, kept) for name in static},
         )
-        arrays = {name: _array(one, name, layout) for name in names}
+        arrays = {name: array_of(one, name, layout) for name in names}
         moving = {name for name in names if layout.time in one[name].dims}
+        ends.look({n: (a, kept if n in moving else None) for n, a in arrays.items()})
         frames = []
         for step, time in enumerate(times):
-            if without is not None and without[index, step if without.shape[1] > 1 else 0]:
+            if not kept[step]:
                 continue
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, moving or set(names), index, step):
@@ -129,6 +165,7 @@ def simulations_of(
         if frames:
             _complete(simulation)
         simulations.append((simulation, frames))
+    ends.require_once()
     return simulations
 
 
@@ -142,14 +179,6 @@ def _require_real(array: xr.DataArray) -> None:
             f"ds.assign({name}_re=ds['{name}'].real, {name}_im=ds['{name}'].imag)"
         )
     raise InputError(f"'{name}' is of type {dtype}; expected numbers: ds['{name}'].astype(float)")
-
-
-def _array(ds: xr.Dataset, name: str, layout: Layout) -> np.ndarray:
-    """A variable of one simulation, read and in standard order; a view that cannot be written."""
-    array = ds[name]
-    view = np.asarray(array.transpose(*layout.order(array.dims)).values).view()
-    view.flags.writeable = False
-    return view
 
 
 def parameter_of(ds: xr.Dataset, name: str) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any
 
+from sciml.domain.levels import LEVELS
 from sciml.errors import InputError, nearest
 
 
@@ -32,6 +33,8 @@ class Task:
         parameters: names of scalar parameters that it sees.
         static: names of static fields that it sees.
         time: whether it sees the physical time of the target.
+        levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
+            ``t_850``; ``"axis"``, an axis in space. ``None``: refused where it is in doubt.
 
     Raises:
         InputError: a combination that no window can satisfy.
@@ -45,6 +48,7 @@ class Task:
     parameters: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     time: bool = False
+    levels: str | None = None
 
     @classmethod
     def of(cls, plain: Task | Mapping[str, Any]) -> Task:
@@ -68,6 +72,8 @@ class Task:
             # A string is a sequence of letters, which nobody means.
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
             self._require_names(name)
+        if self.levels not in (None, *LEVELS):
+            raise InputError(f"task: levels={self.levels!r}; expected {' or '.join(LEVELS)}")
         for name in ("lead", "history", "unroll"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool):
@@ -113,6 +119,16 @@ class Task:
             stride = max(self.lead, 1)
             return range(origin, origin + self.unroll * stride, stride)
         return range(origin + self.lead, origin + self.unroll * self.lead + 1, self.lead)
+
+    def of_fields(self, meant: Mapping[str, tuple[str, ...]]) -> Task:
+        """The same task with names that stand for several fields written out."""
+        lists = {
+            which: tuple(
+                field for name in getattr(self, which) for field in meant.get(name, (name,))
+            )
+            for which in ("inputs", "targets", "static")
+        }
+        return replace(self, **lists)
 
     @property
     def autoregressive(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class SendPolicy:
             shape.append(kept)
             extent.append((low, low + h * c * (kept if kind == "periodic" else kept - 1)))
             boundary.append(kind if kind == "periodic" or (n - 1) % c == 0 else "open")
-        return Grid(tuple(shape), tuple(extent), tuple(boundary), domain.units)
+        return replace(domain, shape=tuple(shape), extent=tuple(extent), boundary=tuple(boundary))
 
     def block(self, block: Block) -> Block:
         """The part of the sent field that comes from ``block``.

@@ -50,6 +50,7 @@ def evaluate(
     Raises:
         InputError: no surrogate, no data, or data that do not fit it.
     """
+    from sciml.surrogates.arranging import Arrangement
     from sciml.surrogates.matching import require_match
     from sciml.training.validation import Validation
 
@@ -74,6 +75,7 @@ def evaluate(
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
         try:
+            ds = Arrangement(surrogate, ds, targets=True).ds
             trajectories += _set_aside(ds, task, names)
             require_times(task, ds, layout_of(ds, names))
             if files:

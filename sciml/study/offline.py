@@ -94,9 +94,10 @@ def train_offline(
     replay = Replay(Path(data).resolve(), stream, epochs)
     trajectories = open_trajectories(replay.data, study.task.build())
     roles = roles_of(trajectories, study)
-    Windows(trajectories, _of(roles, "train"), study.task.build())
+    meant = _written_out(study, trajectories)
+    Windows(trajectories, _of(roles, "train"), meant.task.build())
     domain = _one_domain(trajectories, roles)
-    check_model(study, domain, trajectories.simulation(_of(roles, "train")[0]).fields)
+    check_model(meant, domain, trajectories.simulation(_of(roles, "train")[0]).fields)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     begin(run, study)
     plan = [
@@ -121,7 +122,14 @@ def train_offline(
             "identity": trajectories.identity,
         },
     )
-    return _train(run, study, replay, trajectories, roles, plain, stop)
+    return _train(run, meant, replay, trajectories, roles, plain, stop)
+
+
+def _written_out(study: Study, trajectories: Trajectories) -> Study:
+    """The study with the fields that the names of its task stand for in these data."""
+    if not trajectories.channels:
+        return study
+    return study.model_copy(update={"task": study.task.of_fields(trajectories.channels)})
 
 
 def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
@@ -175,7 +183,8 @@ def resume_offline(
     tell(changed)
     plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
     roles = {number: plan[number] for number in trajectories.ids}
-    return _train(run, loaded, replay, trajectories, roles, plain, stop)
+    meant = _written_out(loaded, trajectories)
+    return _train(run, meant, replay, trajectories, roles, plain, stop)
 
 
 def is_offline(run: RunDirectory) -> bool:
@@ -236,6 +245,8 @@ def _train(
     with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
         display.say(held_out(trajectories, roles, study))
         teller = Teller(run, display, len(roles), study)
+        for line in trajectories.remarks:
+            teller.say(line)
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
         heldout = HeldOut(run.validation, trajectories.units)

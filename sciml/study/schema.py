@@ -8,7 +8,7 @@ defaults, and :func:`dump_study` writes them all out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -72,6 +72,7 @@ class TaskSection(Section):
     parameters: list[str] = []
     static: list[str] = []
     time: bool = False
+    levels: Literal["channels", "axis"] | None = None
     increment: bool = False
 
     @model_validator(mode="before")
@@ -95,6 +96,12 @@ class TaskSection(Section):
 
     def build(self) -> Task:
         return Task(**self.model_dump(exclude={"increment"}))
+
+    def of_fields(self, meant: Mapping[str, tuple[str, ...]]) -> TaskSection:
+        """The same with names that stand for several fields written out."""
+        task = self.build().of_fields(meant)
+        lists = {name: list(getattr(task, name)) for name in ("inputs", "targets", "static")}
+        return self.model_copy(update=lists)
 
 
 class Model(Section):

@@ -8,9 +8,9 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from sciml.domain import Domain
-from sciml.domain.grid import box_difference
+from sciml.domain.grid import Grid, box_difference
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout, layout_of, variable
+from sciml.domain.layout import Layout, axis_of, layout_of, variable
 from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.surrogates import timing
@@ -63,15 +63,18 @@ def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
         if task.time and time is None:
             time = timing.target_time(ds)
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
-    layout = layout_of(ds, (*task.inputs, *task.static))
-    if task.history == 0 and layout.sample is None:
-        # Static fields may be the same in all samples, which then differ in their parameters.
-        spans = dict.fromkeys(d for n in task.parameters for d in ds[n].dims)
-        layout = replace(layout, sample=next((str(d) for d in spans if d != layout.time), None))
+    names = task.inputs or task.static
+    layout = layout_of(ds, names)
+    if layout.sample is None:
+        # Fields may be the same in all samples, which then differ in the rest.
+        rest = (*task.static, *(task.parameters if task.history == 0 else ()))
+        spans = dict.fromkeys(d for n in rest for d in ds[n].dims if d not in layout.dims)
+        sample = next((str(d) for d in spans if axis_of(ds, str(d)) is None), None)
+        layout = replace(layout, sample=sample)
     if task.time and task.history == 0 and layout.time is None:
         # Static fields have no time; that of the targets is what the dataset spans.
         layout = replace(layout, time=timing.target_time(ds))
-    given = domain_of(ds, (*task.inputs, *task.static))
+    given = domain_of(ds, names)
     _same_kind(surrogate.domain, given, layout, ds)
     _resolution(surrogate, given)
     return layout
@@ -112,11 +115,40 @@ def _same_kind(trained: Domain | None, given: Domain, layout: Layout, ds: xr.Dat
             "" if dim in ds.coords else f" (it has no coordinate '{dim}', so points are counted)"
         )
         remedy = f"ds.assign_coords({dim}=...)" if counted else "select or interpolate"
+        if _turned_round(trained, given, axis):
+            remedy = (
+                f"turn it, ds.assign_coords({dim}=(ds.{dim} - {a:g}) % 360 + {a:g}).sortby('{dim}')"
+            )
+        elif _cyclic(trained, given, axis):
+            remedy = f"leave out the cyclic point, ds.isel({dim}=slice(0, -1))"
         raise InputError(
             f"dataset spans [{c:g}, {d:g}] along axis {dim}{counted}; the surrogate was trained on "
             f"[{a:g}, {b:g}]. Resolution may differ, the box may not: {remedy}, or set "
             "surrogate.domain = None to go on regardless"
         )
+
+
+def _turned_round(trained: Grid, given: Grid, axis: int) -> bool:
+    """Whether two grids go once around the globe from different longitudes."""
+    return all(
+        grid.boundary[axis] == "periodic" and grid.meanings and "longitude" in grid.meanings[axis]
+        for grid in (trained, given)
+    )
+
+
+def _cyclic(trained: Grid, given: Grid, axis: int) -> bool:
+    """Whether a periodic axis comes with its first point again at its end."""
+    if trained.boundary[axis] != "periodic" or given.shape[axis] < 3:
+        return False
+    last = 1 if given.boundary[axis] == "periodic" else 0
+    (low, high), width = given.extent[axis], given.spacing[axis]
+    shorter = replace(
+        given,
+        shape=(*given.shape[:axis], given.shape[axis] - 1, *given.shape[axis + 1 :]),
+        extent=(*given.extent[:axis], (low, high - last * width), *given.extent[axis + 1 :]),
+        boundary=trained.boundary,
+    )
+    return box_difference(trained, shorter) != axis
 
 
 def _resolution(surrogate: Surrogate, given: Domain) -> None:

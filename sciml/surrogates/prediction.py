@@ -18,6 +18,7 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import require_times
 from sciml.surrogates import timing
+from sciml.surrogates.arranging import Arrangement
 from sciml.surrogates.batch import collate, dtype_for
 from sciml.surrogates.matching import layout_for
 from sciml.surrogates.query import Query
@@ -38,7 +39,8 @@ def predict(
     """See :meth:`Surrogate.predict`."""
     _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
-    ds, alone = timing.timed(surrogate, ds)
+    arrangement = Arrangement(surrogate, ds)
+    ds, alone = timing.timed(surrogate, arrangement.ds)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     times = timing.times(ds, layout)
@@ -59,7 +61,8 @@ def predict(
     values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size, query)
     values = {n: v[:, :, 0] for n, v in values.items()}
     out = _dataset(surrogate, ds, layout, stamps, values, query)
-    return out.isel({layout.time: 0}) if alone else out
+    out = out.isel({layout.time: 0}) if alone else out
+    return arrangement.restored(out, () if at is None else tuple(at))
 
 
 def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
@@ -71,7 +74,8 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"rollout: outputs {', '.join(task.targets)} cannot be fed back as inputs "
             f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
         )
-    ds, _ = timing.timed(surrogate, ds, always=True)
+    arrangement = Arrangement(surrogate, ds)
+    ds, _ = timing.timed(surrogate, arrangement.ds, always=True)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     times = timing.times(ds, layout)
@@ -85,7 +89,8 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
     step = timing.time_step(surrogate, ds, layout)
     stamps = [timing.stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
     values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
-    return _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+    out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+    return arrangement.restored(out)
 
 
 def _require_whole(what: str, **given: Any) -> None:
@@ -95,7 +100,7 @@ def _require_whole(what: str, **given: Any) -> None:
 
 
 def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:
-    names = (*surrogate.task.inputs, *surrogate.task.static)
+    names = surrogate.task.inputs or surrogate.task.static
     domain = domain_of(ds, names) if layout.space else surrogate.domain
     if domain is None or domain.kind != "grid":
         kind = "no domain" if domain is None else f"a {domain.kind}"
@@ -207,7 +212,8 @@ def _windows(
         simulation = Simulation(0, surrogate.domain, surrogate.fields, parameters)
         frames: dict[int, Frame] = {}
     else:
-        names = task.inputs or task.static
+        whole = [n for n in task.static if set(layout.space) <= set(ds[n].dims)]
+        names = task.inputs or tuple(whole)
         [(simulation, arrived)] = simulations_of(
             ds, task.parameters, fields=names, static=task.static
         )

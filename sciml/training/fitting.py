@@ -14,9 +14,10 @@ from torch import nn
 
 from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of, times_of
+from sciml.domain.levels import flat
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task, Windower
-from sciml.samples.dataset import simulations_of
+from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.splits import (
     TEST,
     TRAIN,
@@ -67,6 +68,7 @@ def fit(
     targets: Sequence[str] | None = None,
     parameters: Sequence[str] | None = None,
     unroll: int | None = None,
+    levels: str | None = None,
     batch_size: int = 16,
     epochs: int | None = None,
     phases: Any = None,
@@ -101,6 +103,8 @@ def fit(
         inputs, targets, parameters: names, in the place of a task.
         unroll: steps of a window that the loss compares, outputs fed back with gradients through
             all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
+        levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
+            ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space.
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
@@ -151,7 +155,8 @@ def fit(
     ds = _open(data)
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
-    task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll)
+    task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
+    ds, task, _ = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     training, held_out, by = _shared_out(ds, task, names, validation, seed)
     require_times(task, ds, layout_of(ds, task.targets))
@@ -260,21 +265,27 @@ def _task(
     targets: Sequence[str] | None,
     parameters: Sequence[str] | None,
     unroll: int | None,
+    levels: str | None,
 ) -> Task:
     if task is not None:
         given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
+        given["levels"] = levels
         if named := [name for name, value in given.items() if value is not None]:
             raise InputError(f"fit: task and {', '.join(named)}; give one of them")
         return Task.of(task)
     known = [str(n) for n in ds.data_vars]
     for name in (*(inputs or ()), *(targets or ())):
-        if name not in known:
+        # With levels, names such as t_850 are looked for in t.
+        if name not in known and levels != "channels":
             raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
+    if levels == "channels":
+        ds = flat(ds)
     all_names = tuple(f.name for f in fields_of(ds))
     if not (all_names or inputs or targets):
         found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
         raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
-    timed = layout_of(ds, inputs or targets or all_names or None).time is not None
+    there = [n for n in inputs or targets or all_names if n in ds.variables]
+    timed = layout_of(ds, there or None).time is not None
     inputs = tuple(inputs or targets or all_names)
     if not timed and targets is None:
         raise InputError(
@@ -289,6 +300,7 @@ def _task(
         lead=0 if steady else 1,
         unroll=1 if unroll is None else unroll,
         parameters=tuple(parameters or ()),
+        levels=levels,
     )
 
 
@@ -307,6 +319,7 @@ def _shared_out(
         fields=names,
         static=task.static,
         without=None if splits is None else splits.but(TRAIN, VALIDATION),
+        tell=log.info,
     )
     if not found:
         raise InputError("fit: a dataset without samples; expected at least one")
