@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import sys
 import traceback
 from collections.abc import Callable
 from functools import cache
+from importlib import invalidate_caches
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -59,6 +62,64 @@ def from_package(name: str) -> Build:
     return _build_of(module, f"{name} ({entry.value})")
 
 
+def source_of(name: str) -> dict[str, Any]:
+    """SHA-256 of a Python file that builds a model, and of each file beside it that it imports, by its
+    path from the folder: ``{"sha256": …, "beside": {"layers.py": …}}``.
+
+    Raises:
+        InputError: no such file.
+    """
+    path = find(name)
+    beside = {str(other.relative_to(path.parent)): sha256(other) for other in beside_of(path)}
+    return {"sha256": sha256(path), "beside": beside}
+
+
+def beside_of(path: Path) -> list[Path]:
+    """Files in the folder of a Python file, or below, that it imports, and those that they import.
+
+    Read from the text: what is imported by a name made at run time, and data files, are not among them.
+    """
+    folder, found, waiting = path.parent, set(), [path]
+    while waiting:
+        for file in _files_of(waiting.pop(), folder) - found - {path}:
+            found.add(file)
+            waiting.append(file)
+    return sorted(found)
+
+
+def _files_of(path: Path, folder: Path) -> set[Path]:
+    """What the import statements of a file find below a folder."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return set()  # importing it says so
+    found: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names, start = [alias.name for alias in node.names], folder
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{node.module}." if node.module else ""
+            names = [f"{base}{alias.name}" for alias in node.names]
+            start = path.parents[node.level - 1] if node.level else folder
+        else:
+            continue
+        for name in names:
+            place = start
+            for part in name.split("."):
+                if (place / part).is_dir():
+                    place /= part
+                    found |= {f for f in [place / "__init__.py"] if f.is_file()}
+                    continue
+                found |= {f for f in [place / f"{part}.py"] if f.is_file()}
+                break
+    return {file for file in found if folder in file.parents}
+
+
+def sha256(path: Path) -> str:
+    """Of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @cache
 def _imported(path: Path, changed: int) -> ModuleType:
     """A file as a module; once for each time at which it was changed."""
@@ -66,7 +127,13 @@ def _imported(path: Path, changed: int) -> ModuleType:
     spec = spec_from_file_location(name, path)
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.parent))  # as for a script: files beside it can be imported
+    # As for a script: files beside it can be imported. Those of another folder that go by the same
+    # name stand aside meanwhile.
+    sys.path.insert(0, str(path.parent))
+    strangers = _strangers(path)
+    for other in strangers:
+        del sys.modules[other]
+    invalidate_caches()  # files that were written within the last second are there, too
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -74,7 +141,24 @@ def _imported(path: Path, changed: int) -> ModuleType:
         raise InputError(f"model {path} {_cannot(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
+        sys.modules.update(strangers)
     return module
+
+
+def _strangers(path: Path) -> dict[str, ModuleType]:
+    """Modules that go by the names of those that a file imports from beside it, and come from another
+    folder of the user's."""
+    folder = path.parent
+    names = {file.relative_to(folder).parts[0].removesuffix(".py") for file in beside_of(path)}
+    ours = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1], folder]
+
+    def is_strange(name: str, module: ModuleType) -> bool:
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] not in names or not isinstance(file, str):
+            return False
+        return not {*Path(file).resolve().parents} & {*ours}
+
+    return {name: module for name, module in list(sys.modules.items()) if is_strange(name, module)}
 
 
 def _build_of(module: ModuleType, name: str) -> Build:

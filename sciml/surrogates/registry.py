@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from torch import nn
@@ -16,7 +16,8 @@ from sciml.surrogates import own_model
 from sciml.surrogates.option_types import fits, wanted_types, words
 
 #: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
-#: keys that a study file may set.
+#: keys that a study file may set. Where it chooses a value for ``None``, the module that it returns
+#: has it in its dictionary ``chosen``.
 MODELS: dict[str, str] = {
     "cnn": "sciml.surrogates.grid.cnn",
     "deeponet": "sciml.surrogates.deeponet.deeponet",
@@ -69,6 +70,27 @@ def options(name: str) -> dict[str, object]:
     _, _, *parameters = inspect.signature(builder(name)).parameters.values()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {p.name: p.default for p in parameters if p.kind in named}
+
+
+def resolved(name: str, given: Mapping[str, object], model: nn.Module) -> dict[str, object]:
+    """Every option that ``model``, built by ``name`` with those given, has: defaults written out, and
+    what was chosen for ``None``. Built with them it is the same, whatever the defaults are by then.
+
+    Defaults that are no plain data (functions, classes) are left out: the file that has them is known
+    by its checksum.
+    """
+    chosen = getattr(model, "chosen", {}) if name in MODELS else {}
+    found = {**options(name), **given}
+    found |= {key: value for key, value in chosen.items() if found.get(key) is None}
+    return {key: value for key, value in found.items() if key in given or _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def described(name: str) -> dict[str, dict[str, object]]:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import base64
-import json
-from dataclasses import asdict
+import logging
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
-from sciml.errors import InputError
-from sciml.samples import Task
+from sciml.domain import Domain
+from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_to_wire
+from sciml.errors import InputError, ScimlError
 from sciml.surrogates import own_model, registry, weights
+from sciml.surrogates.card import (
+    Card,
+    CardOfBefore,
+    checksum,
+    circumstances,
+    dtype_of,
+    read_card,
+    sealed,
+)
 from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.symmetry.symmetries import Symmetries
 
 if TYPE_CHECKING:
     from sciml.surrogates.surrogate import Surrogate
 
+log = logging.getLogger("sciml.surrogates")
+
 WEIGHTS, CARD = "model.safetensors", "surrogate.json"
-SCHEMA_VERSION = 1
 
 
 def save(surrogate: Surrogate, directory: str | Path) -> None:
@@ -30,14 +42,33 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; expected a directory, or a name that is free")
+    surrogate.require_savable()
     directory.mkdir(parents=True, exist_ok=True)
-    weights.write(surrogate, directory / WEIGHTS)
+    # Aside and renamed: a kill leaves what was there, or a card that says that its weights are others.
+    files = {name: directory / f".{name}.{os.getpid()}" for name in (WEIGHTS, CARD)}
+    try:
+        weights.write(surrogate, files[WEIGHTS])
+        files[CARD].write_text(sealed(_card(surrogate, files[WEIGHTS])), encoding="utf-8")
+        for name, aside in files.items():
+            os.replace(aside, directory / name)
+    finally:
+        for aside in files.values():
+            aside.unlink(missing_ok=True)
+
+
+def _card(surrogate: Surrogate, file: Path) -> dict[str, Any]:
     model, averaged = weights.unwrapped(surrogate.model), surrogate.symmetrization
     domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
-    card = {
-        "schema_version": SCHEMA_VERSION,
+    held = dict(model.named_parameters())
+    return {
+        **circumstances(),
         "model": surrogate.config,
+        "options": surrogate.options,
+        "source": surrogate.source,
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "dtype": dtype_of(held),
+        "weights": sum(p.numel() for p in held.values()),
+        "checksum": checksum(file),
         "task": asdict(surrogate.task),
         "domain": None if domain is None else _bytes_to_text(domain_to_wire(domain)),
         "anywhere": surrogate.domain is None,
@@ -47,7 +78,6 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
         "dt": surrogate.dt,
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
     }
-    (directory / CARD).write_text(json.dumps(card, indent=2, default=_plain) + "\n")
 
 
 def load(
@@ -55,93 +85,155 @@ def load(
 ) -> Surrogate:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.load`."""
     directory = Path(directory)
-    card = _read(directory)
-    task, wire = Task(**card["task"]), card["domain"]
-    domain = None if wire is None else domain_from_wire(_text_to_bytes(wire))
+    if not (directory / CARD).is_file():
+        raise InputError(
+            f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
+        )
+    card = read_card(directory / CARD)
     if isinstance(model, type):
         raise InputError(
             f"{directory}: model is the class {model.__name__}; expected an instance: "
             f"{model.__name__}(...)"
         )
-    if not isinstance(model, nn.Module):
-        name, options = _named(directory, card, model)
-        model = registry.build(name, task, domain, **options)
-    surrogate = kind(
-        model,
-        task,
-        Normalizer(task) if card["normalizer"] else None,
-        domain,
-        increment=card["increment"],
-        fields=fields_from_wire(card["fields"]),
-        dt=card["dt"],
-        config=card["model"],
-        symmetrize=_symmetries(card.get("symmetrize"), task),
-    )
-    if card.get("anywhere"):
+    domain = _domain(directory / CARD, card)
+    state = _state(directory / WEIGHTS, card)
+    built = not isinstance(model, nn.Module)
+    config, options, source = card.model, getattr(card, "options", None), None
+    if built:
+        name, given = _named(directory, card, model)
+        try:
+            model = registry.build(name, card.task, domain, **given)
+        except ScimlError as error:
+            raise InputError(f"{directory / CARD}: {' '.join(str(error).split())}") from error
+        options = registry.resolved(name, given, model) if options is None else options
+        source = own_model.source_of(name) if own_model.is_file(name) else None
+        _compare_source(directory, card, name, source)
+    elif (found := type(weights.unwrapped(model)).__qualname__) != card.class_.rpartition(".")[2]:
+        log.warning(
+            "%s was saved from a %s; the model given is a %s", directory, card.class_, found
+        )
+    try:
+        surrogate = kind(
+            model,
+            card.task,
+            Normalizer(card.task) if card.normalizer else None,
+            domain,
+            increment=card.increment,
+            fields=card.fields_,
+            dt=card.dt,
+            config=config,
+            symmetrize=_symmetries(card),
+            options=options,
+            source=source,
+        )
+    except ScimlError as error:
+        raise InputError(f"{directory / CARD}: {error}") from error
+    if card.anywhere:
         surrogate.domain = None
-    _fill(surrogate, directory / WEIGHTS, card["class"])
+    _fill(surrogate, directory / WEIGHTS, state, card)
+    if built and not isinstance(card, Card):
+        log.warning(
+            "%s was saved by an earlier version, with the options given alone; the others are "
+            "today's defaults: compare its predictions, and save it again",
+            directory / CARD,
+        )
     return surrogate.eval()
 
 
-def _symmetries(averaged: dict[str, Any] | None, task: Task) -> dict[str, Any] | None:
+def _symmetries(card: CardOfBefore) -> Symmetries | None:
     """Of a card; before there were laws for all fields in it, what had none was a scalar."""
-    if averaged is None or "scalars" in averaged:
-        return averaged
-    vectors = [name for vector in averaged["vectors"] for name in vector.values()]
+    task, averaged = card.task, card.symmetrize
+    if averaged is None:
+        return None
     names = dict.fromkeys((*task.inputs, *task.targets, *task.static))
-    given = {*vectors, *averaged["pseudoscalars"]}
-    return {**averaged, "scalars": [name for name in names if name not in given]}
+    lawless = [name for name in names if name not in averaged.named]
+    return replace(averaged, scalars=(*averaged.scalars, *lawless))
 
 
-def _named(directory: Path, card: dict[str, Any], given: str | Path | None) -> tuple[str, dict]:
+def _named(
+    directory: Path, card: CardOfBefore, given: str | Path | None
+) -> tuple[str, dict[str, Any]]:
     """Name and options of the model of a card. A card does not make us run a file: the caller does."""
-    if card["model"] is None:
+    if card.model is None:
         raise InputError(
-            f"{directory}: the model {card['class']} is not registered; "
+            f"{directory}: the model {card.class_} is not registered; "
             "pass an instance: Surrogate.load(directory, model=...)"
         )
-    options = dict(card["model"])
-    name = options.pop("name")
+    options = dict(card.model)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError(
+            f"{directory / CARD}: key 'model.name': got {name!r}; expected the name of a model; save "
+            "the surrogate again"
+        )
     if own_model.is_file(name) and given is None:
         raise InputError(
             f"{directory}: the model is built by the file {name}, which would be run; to say that it "
             f"may be, pass it: load(directory, model='{name}')"
         )
-    return name if given is None else str(given), options
+    resolved = getattr(card, "options", None)
+    return name if given is None else str(given), options if resolved is None else dict(resolved)
 
 
-def _read(directory: Path) -> dict[str, Any]:
-    """The card of a directory, of a version that is known."""
-    path = directory / CARD
-    if not path.is_file():
-        raise InputError(
-            f"{directory}: no {CARD} there; expected a directory written by Surrogate.save"
+def _compare_source(
+    directory: Path, card: CardOfBefore, name: str, source: dict[str, Any] | None
+) -> None:
+    """One line where the file that builds the model is not the one that built it."""
+    saved = getattr(card, "source", None)
+    if saved is None or source is None:
+        return
+    changed = [] if saved.sha256 == source["sha256"] else [name]
+    changed += [
+        other for other, sha in saved.beside.items() if source["beside"].get(other, sha) != sha
+    ]
+    if changed:
+        log.warning(
+            "%s: %s is not what it was when the surrogate was saved (by its SHA-256): predictions may "
+            "differ",
+            directory,
+            ", ".join(changed),
         )
+
+
+def _domain(path: Path, card: CardOfBefore) -> Domain | None:
     try:
-        card = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); save it again") from error
-    if not isinstance(card, dict):
-        raise InputError(f"{path} is no card of a surrogate; save it again")
-    if card.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema_version {card.get('schema_version')}; this version reads "
-            f"{SCHEMA_VERSION}"
-        )
-    return card
+        return None if card.domain is None else domain_from_wire(_text_to_bytes(card.domain))
+    except (ScimlError, ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(f"{path}: key 'domain': {error}; save the surrogate again") from error
 
 
-def _fill(surrogate: Surrogate, path: Path, model: str) -> None:
-    """Weights from a file, in the dtype that they have there."""
+def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:
+    """What the file of weights holds, which is to be the one that the card was written with."""
     try:
         state = weights.read(path)
+        found = checksum(path)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
+    if isinstance(card, Card) and card.checksum != found:
+        raise InputError(
+            f"{path} holds other weights than those that {CARD} beside it was written with (by their "
+            "checksum); put the two files of one save together, or save the surrogate again"
+        )
+    return state
+
+
+def _fill(surrogate: Surrogate, path: Path, state: dict[str, Any], card: CardOfBefore) -> None:
+    """Weights from a file, in the dtype that they have there."""
     _take_dtypes(surrogate.model, state)
     try:
         weights.fill(surrogate, state)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the model {model}: {error}") from error
+        said = " ".join(str(error).split())
+        raise InputError(f"{path}: weights do not fit the model {card.class_}: {said}") from error
+    scaled = (
+        [] if surrogate.normalizer is None else surrogate.normalizer.named_buffers("normalizer")
+    )
+    for name, held in (*surrogate.named_parameters(), *scaled):
+        if torch.isnan(held).any():
+            raise InputError(
+                f"{path}: '{name}' holds NaN: the training that it is of has diverged; take an earlier "
+                "checkpoint, or train again with a lower learning rate"
+            )
 
 
 def _take_dtypes(model: nn.Module, state: dict[str, Any]) -> None:
@@ -158,15 +250,6 @@ def _take_dtypes(model: nn.Module, state: dict[str, Any]) -> None:
     for name, dtype in found.items():
         if held[name].dtype != dtype and held[name].is_complex() == dtype.is_complex:
             held[name].data = held[name].data.to(dtype)
-
-
-def _plain(value: Any) -> Any:
-    """Options that were given as numbers and arrays of numpy."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise InputError(
-        f"option of type {type(value).__name__} cannot be saved; expected plain numbers"
-    )
 
 
 def _bytes_to_text(value: Any) -> Any:

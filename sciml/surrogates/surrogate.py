@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from sciml.domain import Domain, Field
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
-from sciml.surrogates import exporting, prediction, registry, storage
+from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.calling import Window, call
+from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.symmetry.symmetries import Symmetries
 from sciml.surrogates.symmetry.symmetrization import Symmetrization
 from sciml.surrogates.units import Units
+from sciml.surrogates.weights import require_savable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,6 +48,10 @@ class Surrogate(nn.Module):
         symmetrize: symmetries of the grid over which each step is averaged where the surrogate is used
             (in eval mode; training sees the model as it is): see
             :class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`.
+        options: every option of the model, defaults written out, for saving; ``None``: those of
+            ``config``, and today's defaults.
+        source: SHA-256 of the file that builds the model, for saving; see
+            :func:`sciml.surrogates.own_model.source_of`.
 
     Raises:
         InputError: an unrolled task whose outputs do not give all its inputs; increments of
@@ -64,6 +70,8 @@ class Surrogate(nn.Module):
         dt: float | None = None,
         config: Mapping[str, Any] | None = None,
         symmetrize: Symmetries | Mapping[str, Any] | Sequence[str] | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if task.history and task.unroll > 1 and not task.autoregressive:
@@ -88,6 +96,14 @@ class Surrogate(nn.Module):
         self.fields = tuple(fields)
         self.dt = dt
         self.config = None if config is None else dict(config)
+        if options is None and self.config is not None:
+            name, given = (
+                self.config.get("name"),
+                {k: v for k, v in self.config.items() if k != "name"},
+            )
+            options = registry.resolved(name, given, model)
+        self.options = None if options is None else dict(options)
+        self.source = None if source is None else dict(source)
         self.symmetrization = (
             None
             if symmetrize is None
@@ -96,13 +112,20 @@ class Surrogate(nn.Module):
 
     @classmethod
     def build(
-        cls, config: str | Mapping[str, Any], task: Task, domain: Domain | None, **kwargs: Any
+        cls,
+        config: str | Mapping[str, Any],
+        task: Task,
+        domain: Domain | None,
+        *,
+        file: str | Path | None = None,
+        **kwargs: Any,
     ) -> Surrogate:
         """A new surrogate around a registered model.
 
         Args:
             config: name, or ``{"name": …, option: value, …}``, among them ``symmetrize``.
             task, domain: as above; a fresh normalizer is added unless one is given.
+            file: run in the place of the one that the name says: a copy of it.
             kwargs: further arguments of :class:`Surrogate`.
 
         Raises:
@@ -117,7 +140,11 @@ class Surrogate(nn.Module):
         if "symmetrize" in config:
             kwargs.setdefault("symmetrize", config.pop("symmetrize"))
         options = {k: v for k, v in config.items() if k != "name"}
-        model = registry.build(config["name"], task, domain, **options)
+        name = str(config["name"] if file is None else file)
+        model = registry.build(name, task, domain, **options)
+        kwargs.setdefault("options", registry.resolved(name, options, model))
+        if own_model.is_file(name):
+            kwargs.setdefault("source", own_model.source_of(name))
         kwargs.setdefault("normalizer", Normalizer(task))
         return cls(model, task, domain=domain, config=config, **kwargs)
 
@@ -175,6 +202,8 @@ class Surrogate(nn.Module):
             dt=self.dt,
             config=self.config,
             symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
+            options=self.options,
+            source=self.source,
         ).eval()
 
     def predict(
@@ -204,12 +233,23 @@ class Surrogate(nn.Module):
 
     def save(self, directory: str | Path) -> None:
         """Write ``model.safetensors`` and ``surrogate.json`` into ``directory``, over those of an
-        earlier surrogate; other files in it stay.
+        earlier surrogate; other files in it stay. The card, ``surrogate.json``, is described in
+        :class:`sciml.surrogates.card.Card`.
 
         Raises:
-            InputError: there is a file of that name.
+            InputError: there is a file of that name; as :meth:`require_savable`.
         """
         storage.save(self, directory)
+
+    def require_savable(self) -> None:
+        """Refuse, before anything is trained, what could not be saved afterwards.
+
+        Raises:
+            InputError: state of the model that is neither tensors nor plain data, is quantized or lazy;
+                options that are no plain data.
+        """
+        require_plain(self.config)
+        require_savable(self)
 
     @classmethod
     def load(cls, directory: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
@@ -221,7 +261,8 @@ class Surrogate(nn.Module):
                 name: the file of its ``build``, which is run.
 
         Raises:
-            InputError: no surrogate there, a model that is not registered, weights that do not fit.
+            InputError: no surrogate there, a model that is not registered, a card or weights that are
+                not what was saved, weights that do not fit or hold NaN.
         """
         return storage.load(cls, directory, model)
 

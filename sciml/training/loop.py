@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,7 +101,8 @@ def train(
     device = _device(model, device)
     require_dtypes(model, device)
     if hooks is not None and hooks.checkpoints is not None:
-        require_savable(model)
+        require = getattr(model, "require_savable", None) or partial(require_savable, model)
+        require()
     model.to(device)
     model.train()
     run = _Run(

@@ -197,7 +197,7 @@ def build(
     layout = sensors_of("deeponet", task, domain, sensors)
     outputs = len(task.targets)
     left, right = widths(strategy, outputs, basis)
-    return DeepONet(
+    model = DeepONet(
         (layout.width, *branch, left),
         (domain.ndim, *trunk, right),
         outputs,
@@ -208,3 +208,5 @@ def build(
         harmonics,
         layout,
     )
+    model.chosen = {"sensors": list(layout.counts)}
+    return model

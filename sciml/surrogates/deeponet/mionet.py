@@ -143,7 +143,7 @@ def build(
     if layout.scalars:
         fields.append(layout.scalars)
         sizes.append(layout.scalars)
-    return MIONet(
+    model = MIONet(
         [(m, *branch, left) for m in sizes],
         (domain.ndim, *trunk, right),
         outputs,
@@ -154,3 +154,5 @@ def build(
         layout,
         fields,
     )
+    model.chosen = {"sensors": list(layout.counts)}
+    return model

@@ -172,7 +172,7 @@ def build(
             f"model 'pod_deeponet': basis={basis} on {domain.size} points; expected 1 to as many"
         )
     outputs = len(task.targets)
-    return PODDeepONet(
+    model = PODDeepONet(
         (layout.width, *branch, outputs * basis),
         domain.shape,
         outputs,
@@ -180,3 +180,5 @@ def build(
         layout.periodic,
         layout,
     )
+    model.chosen = {"sensors": list(layout.counts)}
+    return model

@@ -128,4 +128,8 @@ def build(
         )
     given, wanted = channels(task)
     model = CNN(given, wanted, domain.boundary, width, blocks, dilations, positions)
-    return to_operator(model, domain.shape, model.periodic) if operator else model
+    chosen = {"dilations": list(dilations), "positions": model.positions}
+    if operator:
+        model = to_operator(model, domain.shape, model.periodic)
+    model.chosen = chosen
+    return model

@@ -135,7 +135,7 @@ def build(
     """
     domain = field_to_field("fno", task, domain)
     given, wanted = channels(task)
-    return FNO(
+    model = FNO(
         given,
         wanted,
         modes_on("fno", domain, modes),
@@ -149,6 +149,8 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
+    model.chosen = {"modes": list(model.modes), "positions": model.positions}
+    return model
 
 
 def _drop_metadata(module: nn.Module, state: dict, prefix: str, local: dict) -> None:

@@ -204,7 +204,7 @@ def build(
             )
         added = [(task.inputs.index(name) + 1) * task.history - 1 for name in task.targets]
     given, wanted = channels(task)
-    return MgNO(
+    model = MgNO(
         given,
         wanted,
         kinds,
@@ -220,6 +220,12 @@ def build(
         residual_channels=added,
         shape=domain.shape,
     )
+    model.chosen = {
+        "levels": levels,
+        "boundary": list(kinds),
+        "smoothing": [list(pair) for pair in _smoothing(smoothing, levels)],
+    }
+    return model
 
 
 def _widths(width: Sequence[int] | int, levels: int) -> list[int]:

@@ -89,7 +89,7 @@ def build(
     """
     domain = field_to_field("tfno", task, domain)
     given, wanted = channels(task)
-    return TFNO(
+    model = TFNO(
         given,
         wanted,
         modes_on("tfno", domain, modes),
@@ -105,3 +105,5 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
+    model.chosen = {"modes": list(model.fno.modes), "positions": model.fno.positions}
+    return model

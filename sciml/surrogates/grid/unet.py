@@ -155,4 +155,8 @@ def build(
         )
     given, wanted = channels(task)
     model = UNet(given, wanted, domain.boundary, width, levels, groups, positions)
-    return to_operator(model, domain.shape, model.periodic) if operator else model
+    chosen = {"levels": levels, "positions": model.positions}
+    if operator:
+        model = to_operator(model, domain.shape, model.periodic)
+    model.chosen = chosen
+    return model

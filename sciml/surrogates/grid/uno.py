@@ -168,7 +168,7 @@ def build(
     """
     domain = field_to_field("uno", task, domain)
     given, wanted = channels(task)
-    return UNO(
+    model = UNO(
         given,
         wanted,
         modes_on("uno", domain, modes),
@@ -182,6 +182,8 @@ def build(
         projection_channel_ratio=projection_channel_ratio,
         channel_mlp_expansion=channel_mlp_expansion,
     )
+    model.chosen = {"modes": list(model.modes), "positions": model.positions}
+    return model
 
 
 def _halved(points: Sequence[int]) -> tuple[int, ...]:

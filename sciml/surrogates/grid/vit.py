@@ -139,4 +139,8 @@ def build(
     model = ViT(
         given, wanted, domain.shape, domain.boundary, patch, width, layers, heads, expansion
     )
-    return to_operator(model, domain.shape, model.periodic) if operator else model
+    chosen = {"patch": patch}
+    if operator:
+        model = to_operator(model, domain.shape, model.periodic)
+    model.chosen = chosen
+    return model
