@@ -290,6 +290,8 @@ def status(
     print(
         f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}"
     )
+    if state.get("reason"):
+        print(f"{'reason':>12}  {state['reason']}")
     if training.get("error") is not None:
         print(f"{'validation':>12}  {training['error']:.3e} one step ahead")
 

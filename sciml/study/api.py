@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
 from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.identity import identify
+from sciml.study.leader import Leader, is_led
 from sciml.study.lineage import adopt, begin, current, propose
-from sciml.study.processes import start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
+from sciml.study.snapshot import ENDED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,8 +53,14 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The last snapshot: frames, samples, simulations, state of the training."""
-        return read_json(self.directory.status) if self.directory.status.exists() else {}
+        """The last snapshot: frames, samples, simulations, state of the training; ``killed`` where
+        whoever led the run is gone without a word."""
+        if not self.directory.status.exists():
+            return {}
+        state = read_json(self.directory.status)
+        if state.get("state") not in ENDED and not is_led(self.directory):
+            state["state"], state["reason"] = "killed", "nobody leads it any more; resume it"
+        return state
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -158,11 +166,14 @@ def execute(
     description = check(study)
     planned = plan(study)
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    write_plan(directory, planned)
-    write_json(directory.solver, description.schema)
-    # Last: where study.yaml lies, there is a run that can be resumed.
-    begin(directory, study)
-    return directory, supervise(study, description, planned, directory, plain=plain)
+    with Leader(directory) as leader:
+        identify(directory)
+        write_plan(directory, planned)
+        write_json(directory.solver, description.schema)
+        # Last: where study.yaml lies, there is a run that can be resumed.
+        begin(directory, study)
+        code = supervise(study, description, planned, directory, leader, plain=plain)
+    return directory, code
 
 
 def resume(
@@ -193,13 +204,15 @@ def resume(
     directory = RunDirectory.open(path)
     if directory.summary.exists():
         raise InputError(f"{path} has finished; nothing to resume (see sciml evaluate {path})")
-    refuse_if_alive(directory)
-    loaded, changed = propose(directory, study, overrides, force=force)
-    description = check(loaded)
-    reap(directory)
-    adopt(directory, loaded, changed)
-    tell(changed)
-    return directory, supervise(loaded, description, plan(loaded), directory, plain=plain)
+    with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
+        identify(directory)
+        loaded, changed = propose(directory, study, overrides, force=force)
+        description = check(loaded)
+        reap(directory)
+        adopt(directory, loaded, changed)
+        tell(changed)
+        code = supervise(loaded, description, plan(loaded), directory, leader, plain=plain)
+    return directory, code
 
 
 def supervise(
@@ -207,6 +220,7 @@ def supervise(
     description: Description,
     planned: Sequence[PlannedSimulation],
     directory: RunDirectory,
+    leader: Leader,
     *,
     plain: bool | None,
 ) -> int:
@@ -217,14 +231,13 @@ def supervise(
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    write_json(directory.supervisor, {"pid": os.getpid(), "began": start_time(os.getpid())})
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         cluster = open_cluster(study)
         try:
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(
-                study, directory, work, training, cluster, display, finished=finished
+                study, directory, leader, work, training, cluster, display, finished=finished
             )
             code = supervisor.run()
         finally:
@@ -259,16 +272,6 @@ def tell(changed: Sequence[Change]) -> None:
     """What a resumed run does otherwise from now on."""
     for change in changed:
         print(f"changed: {change}", file=sys.stderr)
-
-
-def refuse_if_alive(directory: RunDirectory) -> None:
-    """Raises :class:`InputError` if another process supervises the run."""
-    if directory.supervisor.exists():
-        state = read_json(directory.supervisor)
-        if start_time(state["pid"]) == state["began"]:
-            raise InputError(
-                f"{directory.path} is running (process {state['pid']}); wait, or end it"
-            )
 
 
 def open_run(path: str | Path) -> Run:

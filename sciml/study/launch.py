@@ -17,18 +17,26 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError
 from sciml.solver.mpirun import last_words
-from sciml.study.processes import end_session, session_members, sessions_with, start_time
+from sciml.study.processes import (
+    end_session,
+    here,
+    session_members,
+    sessions_with,
+    start_time,
+)
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
 log = logging.getLogger("sciml.study")
 
 STDERR_LINES = 8
+#: Seconds between looks of a running job whether its leader wants it to end.
+LOOK_EVERY = 1.0
 TAIL_BYTES = 16384
 SHARED = "/dev/shm"
 
@@ -42,12 +50,15 @@ class Job:
         command: program and arguments, ``mpirun`` included.
         environment: variables of the process.
         run: run directory.
+        leader: token of who leads the run, which the launcher adds: its word, and no other's, ends
+            the job.
     """
 
     simulation: int
     command: Sequence[str]
     environment: Mapping[str, str]
     run: str
+    leader: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ def run_job(job: Job) -> dict[str, Any]:
     run = RunDirectory(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
     attempt = _next_attempt(run, job.simulation)
-    if _stopped(run, job.simulation):
+    if _stopped(job):
         return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
@@ -88,10 +99,14 @@ def run_job(job: Job) -> dict[str, Any]:
                 start_new_session=True,
             )
             began_at = start_time(process.pid)
-            write_json(record, {"attempt": attempt, "session": process.pid, "began": began_at})
-            code = process.wait()
+            place = {**here(), "leader": job.leader}
+            write_json(
+                record,
+                {"attempt": attempt, "session": process.pid, "began": began_at, **place},
+            )
+            code = _wait(process, job)
         _outlast(process.pid)
-        stopped = _stopped(run, job.simulation)
+        stopped = _stopped(job)
         outcome = Outcome(
             job.simulation,
             attempt,
@@ -113,38 +128,43 @@ def end_job(run: RunDirectory, simulation: int) -> None:
     _end_unrecorded(run, simulation)
 
 
-def skip_job(run: RunDirectory, simulation: int) -> None:
+def skip_job(run: RunDirectory, simulation: int, leader: str = "") -> None:
     """Let the job of a simulation not start, and end it if it lives."""
-    (run.pids / f"stop-{simulation:05d}").touch()
+    _mark(run, leader, simulation).touch()
     end_job(run, simulation)
 
 
-def end_all_jobs(run: RunDirectory) -> None:
-    """Let no further job start, and end those that live."""
-    (run.pids / "stop").touch()
+def end_all_jobs(run: RunDirectory, leader: str = "") -> None:
+    """Let no further job of a leader start, and end those that live."""
+    _mark(run, leader).touch()
     for record in _records(run):
         _end_recorded(record)
     _end_unrecorded(run)
 
 
-def silent_since_start(run: RunDirectory, simulation: int) -> float | None:
-    """Seconds since a job was started, ``None`` if it does not run."""
-    record = run.pids / f"simulation-{simulation:05d}.json"
-    if not record.exists() or read_json(record)["session"] is None:
-        return None
-    return time.time() - record.stat().st_mtime
+def end_own_jobs(run: RunDirectory, leader: str) -> None:
+    """As :func:`end_all_jobs`, for a leader that has lost the run: what others have started stays."""
+    _mark(run, leader).touch()
+    for record in _records(run):
+        if _read(record).get("leader") == leader:
+            _end_recorded(record)
+
+
+def attempt_under_way(run: RunDirectory, simulation: int) -> int | None:
+    """Number of the attempt of a simulation that runs, ``None`` if none does."""
+    record = _read(run.pids / f"simulation-{simulation:05d}.json")
+    return record.get("attempt") if record.get("session") is not None else None
 
 
 def finished_jobs(run: RunDirectory) -> list[int]:
     """Simulations whose job has ended well: every frame of them is in the spool or beyond."""
-    return [
-        int(path.stem.split("-")[1]) for path in _records(run) if read_json(path).get("code") == 0
-    ]
+    return [int(path.stem.split("-")[1]) for path in _records(run) if _read(path).get("code") == 0]
 
 
 def reap(run: RunDirectory) -> None:
-    """End what a supervisor that was killed has left: the trainer, which first writes its checkpoint,
-    and every solver job; what it had forbidden to start may start again."""
+    """End what a supervisor that was killed has left on this machine: the trainer, which first writes
+    its checkpoint, and every solver job; what it had forbidden to start may start again. What it has
+    left on other machines is refused by its attempt number when it comes back."""
     for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
         _end_recorded(record, grace)
     _end_unrecorded(run)
@@ -170,8 +190,36 @@ def _next_attempt(run: RunDirectory, simulation: int) -> int:
     return 1 + max((int(log.stem.rpartition("-")[2]) for log in logs), default=0)
 
 
-def _stopped(run: RunDirectory, simulation: int) -> bool:
-    return any((run.pids / name).exists() for name in ("stop", f"stop-{simulation:05d}"))
+def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path:
+    """The file by which a leader says that none of its jobs may start, or none of a simulation."""
+    which = "stop" if simulation is None else f"stop-{simulation:05d}"
+    return run.pids / (f"{which}.{leader}" if leader else which)
+
+
+def _stopped(job: Job) -> bool:
+    run = RunDirectory(Path(job.run))
+    marks = (_mark(run, job.leader, of) for of in (None, job.simulation))
+    return any(mark.exists() for mark in marks)
+
+
+def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
+    """Exit code of a job, which is ended here where its leader says so: on another machine than the
+    leader's nobody else can."""
+    while True:
+        try:
+            return process.wait(timeout=LOOK_EVERY)
+        except subprocess.TimeoutExpired:
+            if _stopped(job):
+                end_session(process.pid)
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """A record, empty where there is none, or none that can be read."""
+    try:
+        found = read_json(record)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _records(run: RunDirectory) -> list[Path]:
@@ -179,16 +227,17 @@ def _records(run: RunDirectory) -> list[Path]:
 
 
 def _end_recorded(record: Path, grace: float = 3.0) -> None:
-    if not record.exists():
-        return  # it has not started yet
-    state = read_json(record)
-    session = state["session"]
-    if session is None:
+    state, place = _read(record), here()
+    session = state.get("session")
+    if not isinstance(session, int):
+        return  # it has not started yet, or is over
+    # A number says nothing of processes of another boot, machine or name space.
+    if any(state.get(key, place[key]) != place[key] for key in ("boot", "namespace")):
         return
-    leader = start_time(session)
-    # A leader that began at another time is a stranger with a used pid; without a leader the
+    first = start_time(session)
+    # One that began at another time is a stranger with a used pid; without a first process the
     # session number cannot have been taken again while members are left.
-    if leader is None or leader == state["began"]:
+    if first is None or first == state.get("began"):
         end_session(session, grace)
 
 

@@ -6,7 +6,7 @@ import errno
 import itertools
 import signal
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sciml.errors import no_room
@@ -15,6 +15,7 @@ from sciml.study.launch import (
     Outcome,
     end_all_jobs,
     end_job,
+    end_own_jobs,
     run_job,
     skip_job,
 )
@@ -65,6 +66,7 @@ class Launcher:
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
+        leader: token of who leads the run.
         work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
         full: asked when a job failed: whether the disk is, so that the job is not to blame.
@@ -80,13 +82,14 @@ class Launcher:
         retries: int,
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
+        leader: str = "",
         full: Callable[[], bool] = lambda: False,
         work: Callable[[Any], dict[str, Any]] = run_job,
     ) -> None:
         from distributed import Client
 
         self._client = Client(cluster, set_as_default=False)
-        self._run = run
+        self._run, self._leader = run, leader
         self._waiting = list(reversed(jobs))
         self._running: dict[int, tuple[Job, Any]] = {}
         # One more than the slots, so that a slot that falls free finds its next job at once.
@@ -96,7 +99,8 @@ class Launcher:
         self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
-        self.total = len(jobs) + len(finished)
+        self._planned = {*finished, *(job.simulation for job in jobs)}
+        self.total = len(self._planned)
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
         self.restarts = 0
@@ -114,6 +118,12 @@ class Launcher:
     @property
     def skipped(self) -> int:
         return len(self._skipped - set(self.finished))
+
+    @property
+    def unaccounted(self) -> set[int]:
+        """Simulations that neither ended well, nor were given up, nor are not needed any more."""
+        given_up = {failure.simulation for failure in self.failures}
+        return self._planned - {*self.finished} - given_up - self._skipped
 
     @property
     def done(self) -> bool:
@@ -157,14 +167,18 @@ class Launcher:
         for simulation in self.running:
             if simulation in simulations - self._skipped:
                 self._skipped.add(simulation)
-                skip_job(self._run, simulation)
+                skip_job(self._run, simulation, self._leader)
 
-    def stop(self) -> None:
-        """Start no more and end what runs: cancelling dask's futures never stops an mpirun."""
+    def stop(self, *, lost: bool = False) -> None:
+        """Start no more and end what runs: cancelling dask's futures never stops an mpirun.
+
+        Args:
+            lost: another leads the run; only what this one has started is its own to end.
+        """
         self._stopping = True
         for _, future in self._running.values():
             future.cancel()
-        end_all_jobs(self._run)
+        (end_own_jobs if lost else end_all_jobs)(self._run, self._leader)
         self._running.clear()
 
     def close(self) -> None:
@@ -175,7 +189,7 @@ class Launcher:
     def _submit(self, job: Job) -> None:
         future = self._client.submit(
             self._work,
-            job,
+            replace(job, leader=self._leader),
             resources={"sim": 1},
             pure=False,
             key=f"simulation-{job.simulation:05d}-{next(self._starts)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from sciml.samples.splits import TEST, TRAIN, VALIDATION, drawn, require_trainin
 from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
+from sciml.study.identity import identify
+from sciml.study.leader import Leader
 from sciml.study.lineage import adopt, begin, propose
 from sciml.study.one_domain import require_one_domain
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
@@ -99,6 +102,20 @@ def train_offline(
     domain = _one_domain(trajectories, roles)
     check_model(meant, domain, trajectories.simulation(_of(roles, "train")[0]).fields)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
+    with Leader(run):
+        identify(run)
+        _begin(run, study, replay, trajectories, roles)
+        return _train(run, meant, replay, trajectories, roles, plain, stop)
+
+
+def _begin(
+    run: RunDirectory,
+    study: Study,
+    replay: Replay,
+    trajectories: Trajectories,
+    roles: Mapping[int, str],
+) -> None:
+    """Write down what a new run is trained by, and on."""
     begin(run, study)
     plan = [
         {
@@ -117,12 +134,11 @@ def train_offline(
         {
             "schema_version": SCHEMA_VERSION,
             "from": str(replay.data),
-            "stream": stream,
-            "epochs": epochs,
+            "stream": replay.stream,
+            "epochs": replay.epochs,
             "identity": trajectories.identity,
         },
     )
-    return _train(run, meant, replay, trajectories, roles, plain, stop)
 
 
 def _written_out(study: Study, trajectories: Trajectories) -> Study:
@@ -179,12 +195,14 @@ def resume_offline(
             f"{replay.data} is not what {run.path} was begun with; put the data back, or start "
             "anew with sciml train"
         )
-    adopt(run, loaded, changed)
-    tell(changed)
-    plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
-    roles = {number: plan[number] for number in trajectories.ids}
-    meant = _written_out(loaded, trajectories)
-    return _train(run, meant, replay, trajectories, roles, plain, stop)
+    with Leader(run, lambda line: print(line, file=sys.stderr)):
+        identify(run)
+        adopt(run, loaded, changed)
+        tell(changed)
+        plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
+        roles = {number: plan[number] for number in trajectories.ids}
+        meant = _written_out(loaded, trajectories)
+        return _train(run, meant, replay, trajectories, roles, plain, stop)
 
 
 def is_offline(run: RunDirectory) -> bool:
@@ -256,8 +274,13 @@ def _train(
                 heldout.push(frame)
             heldout.close(number)
         training = _of(roles, "train")
-        replaying = Replaying(run, study, trajectories, training, heldout, teller.progress)
-        replaying.train(replay, stop, teller)
+        try:
+            replaying = Replaying(run, study, trajectories, training, heldout, teller.progress)
+            replaying.train(replay, stop, teller)
+        except BaseException as error:
+            teller.state["reason"] = str(error) or type(error).__name__
+            teller.tell("failed", force=True)
+            raise
         if stop.is_set() and not replaying.complete:
             teller.tell("stopped", force=True)
             display.say(f"stopped; a checkpoint is in {shown(run.path)}: resume with")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,26 @@ def start_time(pid: int) -> int | None:
     are used again. ``None`` if there is no such process, or one that has ended and is not reaped."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def here() -> dict[str, str]:
+    """What machine this is: its name, its present boot, and the name space that process numbers are of.
+    A process number says nothing elsewhere, nor after another boot."""
+    return {"host": socket.gethostname(), "boot": _boot(), "namespace": _namespace()}
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def session_members(session: int) -> list[int]:

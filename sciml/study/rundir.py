@@ -70,6 +70,7 @@ class RunDirectory:
         lineage.json        which study it was trained by, and from which step on
         simulations.json    drawn parameters, seed and role of every simulation
         solver.json         what the program said of itself
+        run.json            which run it is: a copy becomes another
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
@@ -143,6 +144,10 @@ class RunDirectory:
         return self.path / "solver.json"
 
     @property
+    def identity(self) -> Path:
+        return self.path / "run.json"
+
+    @property
     def endpoint(self) -> Path:
         return self.path / "endpoint.json"
 
@@ -198,7 +203,7 @@ class RunDirectory:
 
     @property
     def supervisor(self) -> Path:
-        """Which process supervises the run, or did."""
+        """Which process leads the run, or did: see :mod:`sciml.study.leader`."""
         return self.pids / "supervisor.json"
 
     @property

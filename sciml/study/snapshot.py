@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: States of a run that nobody leads any more: after the second and third it can be resumed, and after
+#: the fourth, where its processes were killed before they could say so.
+ENDED = ("finished", "stopped", "failed", "killed")
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -14,7 +18,8 @@ class Snapshot:
     Args:
         simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined,
             skipped`` (not needed any more when training was over).
-        trainer: of the trainer: ``state, step, steps, loss, error, persistence, waiting, frames,
+        trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
+            failure, ``step, steps, loss, error, persistence, waiting, frames,
             samples, buffer, stream, quarantined, memory``; empty until it answers.
     """
 
@@ -39,6 +44,7 @@ class Snapshot:
                 for key in ("step", "steps", "loss", "error", "persistence", "waiting")
             },
             "memory": t.get("memory"),
+            **({"reason": t["reason"]} if t.get("reason") else {}),
         }
 
 

@@ -16,9 +16,10 @@ from sciml.errors import ScimlError, StreamError, no_room
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
 from sciml.study.display import Display
-from sciml.study.launch import Job, last_lines, silent_since_start
+from sciml.study.launch import Job, attempt_under_way, last_lines
 from sciml.study.launcher import Launcher
-from sciml.study.processes import end_session, start_time
+from sciml.study.leader import Leader, read_lease
+from sciml.study.processes import end_session, here, start_time
 from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
@@ -49,7 +50,8 @@ class Supervisor:
 
     Args:
         study: the study.
-        run: its new run directory.
+        run: its run directory.
+        leader: the right to lead it, held.
         jobs: all simulations in launch order.
         training: those of them that are there for training: of no use once training is over.
         cluster: a dask cluster or a scheduler's address.
@@ -61,6 +63,7 @@ class Supervisor:
         self,
         study: Study,
         run: RunDirectory,
+        leader: Leader,
         jobs: Sequence[Job],
         training: Set[int],
         cluster: Any,
@@ -69,6 +72,7 @@ class Supervisor:
     ) -> None:
         self._study = study
         self._run = run
+        self._leader = leader
         self._display = display
         self._stop_signal: int | None = None
         self._quarantined: dict[int, str] = {}
@@ -78,12 +82,15 @@ class Supervisor:
         self._control: ControlClient | None = None
         self._room = RoomWatch(run.path, study.stream.patience)
         self._farewell = ""
+        #: How the run ended, over what the trainer said last: it may have been killed.
+        self._end_state: dict[str, str] = {}
         self._jobs = {job.simulation: job for job in jobs}
         self._said: set[str] = set()
         #: Life of the trainer, and simulations that had ended well when it began.
         self._life, self._ended_before = 0, set(finished)
-        #: When a job was first seen to have ended well.
+        #: When a job was first seen to have ended well, and attempts when they were first seen to run.
         self._ended: dict[int, float] = {}
+        self._began: dict[tuple[int, int], float] = {}
         self._launcher = Launcher(
             cluster,
             run,
@@ -92,6 +99,7 @@ class Supervisor:
             retries=study.cluster.retries,
             may_retry=self._may_retry,
             finished=finished,
+            leader=leader.token,
             full=lambda: self._room.full,
         )
 
@@ -127,6 +135,9 @@ class Supervisor:
                     raise
                 self._end_for_room(str(error))
                 return self._end(trainer)
+            except BaseException as error:
+                self._end_state = {"state": "failed", "reason": str(error) or type(error).__name__}
+                raise
             finally:
                 self._close_launcher()
                 if self._control is not None:
@@ -134,12 +145,15 @@ class Supervisor:
                 if trainer is not None and trainer.poll() is None:
                     end_session(trainer.pid, grace=10.0)
                     trainer.wait()
-                self._write_status()
+                if not self._leader.lost.is_set():
+                    self._write_status()
 
     def _close_launcher(self) -> None:
         """dask may be slow to close: that takes neither exit code nor last status away, nor does it keep
         the trainer alive."""
         try:
+            if self._leader.lost.is_set():
+                self._launcher.stop(lost=True)
             self._launcher.close()
         except TimeoutError as error:
             self._display.say(f"warning: dask is slow to close ({error}); the run ends without it")
@@ -159,7 +173,12 @@ class Supervisor:
             )
         write_json(
             self._run.pids / "trainer.json",
-            {"session": trainer.pid, "began": start_time(trainer.pid)},
+            {
+                "session": trainer.pid,
+                "began": start_time(trainer.pid),
+                **here(),
+                "leader": self._leader.token,
+            },
         )
         self._trainer = trainer
         return trainer
@@ -184,6 +203,7 @@ class Supervisor:
     def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
         while trainer.poll() is None and self._stop_signal is None:
+            self._require_leadership()
             for failure in self._launcher.poll():
                 if failure.simulation not in self._quarantined:
                     self._display.say(f"warning: {failure.line()}; the study goes on without it")
@@ -192,6 +212,15 @@ class Supervisor:
                 self._exchange()
                 self._display.update(self._write_status())
             time.sleep(POLL)
+
+    def _require_leadership(self) -> None:
+        """Raises :class:`ScimlError` once another leads; nothing that it has started is touched."""
+        if self._leader.lost.is_set():
+            lease = read_lease(self._run)
+            raise ScimlError(
+                f"{self._run.path} is led by process {lease.get('pid')} on {lease.get('host')} by now: "
+                "this one was not heard for too long; its own solvers are ended, the run is the other's"
+            )
 
     def _exchange(self) -> None:
         launcher = self._launcher
@@ -243,13 +272,13 @@ class Supervisor:
         settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
         useless = self._training if self._reply.get("training_over") else ()
         for simulation in {*self._launcher.finished} - self._ended_before - {*useless}:
-            ended = self._ended.setdefault(simulation, time.time())
+            ended = self._ended.setdefault(simulation, time.monotonic())
             warning = (
                 f"simulation {simulation} ended with exit code 0 and without close(): frames that it "
                 "had not sent are lost; call client.close() last, or stream in `with connect(...) as "
                 "client:`"
             )
-            late = self._reply.get("time", 0.0) > ended + SETTLE
+            late = self._reply.get("clock", 0.0) > ended + SETTLE
             if late and simulation not in settled and warning not in self._said:
                 self._said.add(warning)
                 self._display.say(f"warning: {warning}")
@@ -260,8 +289,9 @@ class Supervisor:
         The trainer may know that and its last snapshot not yet: ask until it is newer than the
         failure.
         """
-        failed, deadline = time.time(), time.monotonic() + FRESH
-        while self._reply.get("time", 0.0) <= failed and time.monotonic() < deadline:
+        failed = time.monotonic()
+        deadline = failed + FRESH
+        while self._reply.get("clock", 0.0) <= failed and time.monotonic() < deadline:
             if self._trainer.poll() is not None or self._stop_signal is not None:
                 break
             self._exchange()
@@ -271,16 +301,19 @@ class Supervisor:
     def _end_silent(self) -> None:
         """A job that makes no progress for too long counts as failed.
 
-        What an attempt before this one gave last says nothing of this one.
+        What an attempt before this one gave last says nothing of this one. Times are differences by
+        the clock of one process, since clocks of other machines may be hours off.
         """
         timeout = self._study.cluster.simulation_timeout
         if timeout is None or self._room.full:
             return
         heard = self._reply.get("heard") or {}
         for simulation in self._launcher.running:
-            since_start = silent_since_start(self._run, simulation)
-            if since_start is None:
+            attempt = attempt_under_way(self._run, simulation)
+            if attempt is None:
                 continue
+            now = time.monotonic()
+            since_start = now - self._began.setdefault((simulation, attempt), now)
             silence = min(since_start, heard.get(str(simulation), since_start))
             if silence > timeout:
                 self._display.say(
@@ -306,7 +339,7 @@ class Supervisor:
                 "quarantined": len(self._quarantined),
                 "skipped": launcher.skipped,
             },
-            trainer=self._reply,
+            trainer={**self._reply, **self._end_state},
         )
         with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())
@@ -319,6 +352,7 @@ class Supervisor:
 
     def _end(self, trainer: subprocess.Popen[bytes] | None) -> int:
         if self._stop_signal is not None:
+            self._end_state = {"state": "stopped"}
             self._display.say("stopping: ending the solvers, then the trainer writes a checkpoint")
             self._launcher.stop()
             try:
@@ -334,14 +368,18 @@ class Supervisor:
             )
             return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
         code = trainer.wait()
+        if code == FINISHED:
+            self._launcher.skip(self._training)
         self._launcher.stop()
         if self._run.last_words.exists():
             self._reply = read_json(self._run.last_words)
         self._display.update(self._write_status(), force=True)
         if code == FINISHED:
+            self._require_outcomes()
             return FINISHED
         detail = last_lines(self._run.logs / "trainer.log", lines=1)
         if code == STOPPED:
+            self._end_state = {"state": "stopped"}
             # On its own, for want of room; its last line may be lost for the same reason.
             why = detail.removeprefix("error: ") if detail.startswith("error: ") else "see logs/"
             self._display.say(self._room.farewell(why))
@@ -351,6 +389,20 @@ class Supervisor:
         raise ScimlError(
             f"the trainer ended ({ended(code)}): {detail} (see {self._run.logs / 'trainer.log'})"
         )
+
+    def _require_outcomes(self) -> None:
+        """A run that says that it is whole has an outcome for each simulation of its plan.
+
+        Raises:
+            ScimlError: some have none.
+        """
+        missing = sorted(self._launcher.unaccounted - self._quarantined.keys())
+        if missing:
+            some = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+            raise ScimlError(
+                f"{len(missing)} of {self._launcher.total} simulations have neither ended nor been "
+                f"given up ({some}), and training is over: its figures lack them; see logs/ in the run"
+            )
 
     @contextmanager
     def _signals(self):

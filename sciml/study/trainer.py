@@ -202,6 +202,7 @@ class Trainer:
             "checkpoint_problem": self.checkpoint_problem,
             "memory": resident_bytes(),
             "time": time.time(),
+            "clock": time.monotonic(),  # one for all processes of a machine, and never set
         }
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,6 @@ from sciml.errors import InputError
 from sciml.installation import version
 from sciml.solver.describe import Description
 from sciml.study.generate.recipe import Recipe
-from sciml.study.processes import start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
 #: How many differences an error names.
@@ -53,16 +49,6 @@ class PartsDirectory:
 
     def raw(self, id_: int) -> Path:
         return self.path / f"raw-{id_:05d}.nc"
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """While entered, another process that wants these parts is told that they are being made."""
-        record = self.run.pids / "supervisor.json"
-        write_json(record, {"pid": os.getpid(), "began": start_time(os.getpid())})
-        try:
-            yield
-        finally:
-            record.unlink(missing_ok=True)
 
     def prepare(self, identity: dict[str, Any]) -> bool:
         """Make the folder, or take the one that is there; returns whether it was there.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError, ScimlError
-from sciml.study.api import refuse_if_alive, shown
+from sciml.study.api import shown
 from sciml.study.generate.check import check
 from sciml.study.generate.directory import PartsDirectory, identity_of
 from sciml.study.generate.jobs import Placement, part_jobs, placement
@@ -21,6 +21,7 @@ from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
 from sciml.study.launch import close_cluster, local_cluster, reap
 from sciml.study.launcher import Failure, Launcher
+from sciml.study.leader import Leader
 from sciml.study.stop import Stopped, StopRequest
 
 POLL = 0.05
@@ -100,15 +101,18 @@ def execute(
     runs = planned_runs(recipe, simulations)
     place = placement(recipe, ranks, at_once, scheduler)
     directory = PartsDirectory.of(out)
-    refuse_if_alive(directory.run)
     description = check(recipe)
     again = directory.prepare(identity_of(recipe, size, simulations, description))
     jobs = part_jobs(recipe, description, runs, directory, place)
     title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name}, {place}"
-    with directory.held(), StopRequest() as stop, Progress(title, plain=plain) as progress:
+    with (
+        Leader(directory.run) as leader,
+        StopRequest() as stop,
+        Progress(title, plain=plain) as progress,
+    ):
         try:
             finished = _finished(directory, jobs, progress, stop) if again else []
-            failures = _run(jobs, finished, directory, place, progress, stop)
+            failures = _run(jobs, finished, directory, place, leader, progress, stop)
             missing = [failure.simulation for failure in failures]
             there = [run for run in runs if run.id not in missing]
             _account(failures, there, directory, allow_missing)
@@ -155,6 +159,7 @@ def _run(
     finished: Sequence[int],
     directory: PartsDirectory,
     place: Placement,
+    leader: Leader,
     progress: Progress,
     stop: StopRequest,
 ) -> list[Failure]:
@@ -171,6 +176,7 @@ def _run(
             at_once=place.at_once,
             retries=RETRIES,
             finished=finished,
+            leader=leader.token,
             work=run_part,
         )
         progress.begin(len(finished))
