@@ -28,12 +28,12 @@ if given.describe:
     print(json.dumps({**about, "fields": [U], "parameters": [SPEED], "options": [STEPS]}))
     raise SystemExit
 
-n, dt = 200, 0.0025
+n, dt, speed = 200, 0.0025, given.speed
 x = np.arange(n) / n
 u = np.exp(-100.0 * (x - 0.5) ** 2)
 grid = Grid(shape=(n,), extent=((0.0, 1.0),), boundary=("periodic",))
-client = connect(domain=grid, fields=[Field(**U)], parameters={"speed": given.speed})
+client = connect(domain=grid, fields=[Field(**U)], parameters={"speed": speed}, time_units="s")
 for step in range(given.steps + 1):
     client.send(step, step * dt, u=u)  # waits while the trainer has no room
-    u = u - given.speed * dt * n * (u - np.roll(u, 1))  # first-order upwind
+    u = u - speed * dt * n * (u - np.roll(u, 1))  # first-order upwind
 client.close()  # returns when the trainer holds every frame

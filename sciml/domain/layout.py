@@ -243,9 +243,13 @@ def times_of(ds: xr.Dataset, layout: Layout) -> np.ndarray:
         return np.arange(ds.sizes[layout.time], dtype=np.float64)
     coordinate = ds.coords[layout.time]
     values = coordinate.values
-    if coordinate.dtype.kind in "mM":
-        start = values[0] if coordinate.dtype.kind == "M" else np.timedelta64(0, "ns")
-        return (values - start) / np.timedelta64(1, "s")
+    if coordinate.dtype.kind == "m":
+        return values / np.timedelta64(1, "s")
+    if coordinate.dtype.kind == "M":
+        # Whole seconds and their parts apart: the whole of them may not fit into nanoseconds.
+        seconds = values.astype("M8[s]")
+        parts = (values - seconds) / np.timedelta64(1, "s")
+        return (seconds - seconds[:1]) / np.timedelta64(1, "s") + (parts - parts[:1])
     if is_date(coordinate):
         return np.array([(value - values[0]).total_seconds() for value in values])
     return values.astype(np.float64)

@@ -70,7 +70,10 @@ class SimulationFile:
             parameters={n: (v, units.get(n, "1")) for n, v in simulation.parameters.items()},
             static=simulation.static,
             attrs=attrs,
+            time_units=simulation.time_units,
         )
+        if simulation.calendar:
+            dataset[TIME].attrs["calendar"] = simulation.calendar
         encoding: dict[str, dict[str, Any]] = {
             name: {"chunksizes": _chunks(a.shape, a.dtype.itemsize)} for name, a in arrays.items()
         }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
 
 from sciml.domain.layout import layout_of
+from sciml.domain.opening import open_netcdf
+from sciml.domain.time_units import UNKNOWN, ratio
 from sciml.errors import DomainError, InputError
 from sciml.record import index
 from sciml.record.recording import open_recording
@@ -18,7 +21,8 @@ from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
-from sciml.samples.times import require_times
+from sciml.samples.step import Step
+from sciml.samples.times import Times, in_order, require_times
 from sciml.share import share_root
 
 #: Relative difference of time steps above which files are refused: months differ by a tenth.
@@ -88,19 +92,21 @@ class Foreign(Trajectories):
     """
 
     def __init__(self, files: Sequence[Path], task: Task) -> None:
-        import xarray as xr
-
         self._remarks: list[str] = []
         self._channels: dict[str, tuple[str, ...]] = {}
         self._held: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._units: dict[str, str] = {}
         self._roles: dict[int, str] = {}
+        self._steps: dict[int, Step | None] = {}
+        self._even = task.even
         agreement = _Agreement(task)
         named = roles_by_name(files)
         crc, number = 0, 0
         for file in files:
             try:
-                ds = xr.open_dataset(file)
+                ds = open_netcdf(file)
+            except InputError:
+                raise
             except (OSError, ValueError) as error:
                 raise InputError(f"{file} cannot be read as netCDF: {error}") from error
             with ds, _naming(file):
@@ -109,6 +115,9 @@ class Foreign(Trajectories):
                 self._channels = meant
                 names = tuple(dict.fromkeys((*own.inputs, *own.targets)))
                 layout = layout_of(ds, names)
+                for remark in require_times(task, ds, layout):
+                    self._tell(f"{file.name}: {remark}")
+                ds = in_order(ds, layout)
                 splits = splits_of(ds, layout, names)
                 if splits is None and file in named:
                     splits = Splits.whole(named[file], ds, layout)
@@ -120,8 +129,8 @@ class Foreign(Trajectories):
                     without=None if splits is None else splits.but(TRAIN, VALIDATION),
                     tell=self._tell,
                 )
-                require_times(task, ds, layout)
-                agreement.require(file, found)
+                times = Times.of(ds, layout)
+                factor = agreement.require(file, found, times)
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
             first = number
@@ -135,15 +144,16 @@ class Foreign(Trajectories):
                 place = first + one.id
                 if place in self._held:
                     place, number = number, number + 1
-                simulation = Simulation(
-                    place, one.domain, one.fields, one.parameters, one.static, one.deterministic
-                )
+                simulation = replace(one, id=place)
+                if factor != 1.0:
+                    simulation = replace(simulation, time_units=agreement.units)
                 if role:
                     self._roles[place] = role
                 self._held[place] = (
                     simulation,
-                    {f.step: Frame(place, f.step, f.time, f.fields) for f in frames},
+                    {f.step: replace(f, simulation=place, time=f.time * factor) for f in frames},
                 )
+                self._steps[place] = agreement.step(times)
         self._held = dict(sorted(self._held.items()))
         self._identity = f"{len(self._held)}:{crc:08x}"
         sizes = [len(frames) for _, frames in self._held.values()]
@@ -183,14 +193,22 @@ class Foreign(Trajectories):
     def order(self, number: int) -> Order:
         steps = np.array(sorted(self._held[number][1]), dtype=np.int64)
         arrivals = self._starts[number] + np.arange(len(steps))
-        return Order(steps, arrivals, np.zeros_like(steps))
+        frames = self._held[number][1]
+        gaps = [frames[step].segment if self._even else 0 for step in steps.tolist()]
+        return Order(steps, arrivals, np.array(gaps, np.int64))
+
+    def step(self, number: int) -> Step | None:
+        return self._steps[number]
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
 
 
 class _Agreement:
-    """That several files measure alike: a task has one unit a field, and one time step.
+    """That several files measure alike: a task has one unit a field, one of time, and one time step.
+
+    Attributes:
+        units: of time, those of the first file that says them.
 
     Raises:
         InputError: a file that differs from the first that says it.
@@ -199,7 +217,9 @@ class _Agreement:
     def __init__(self, task: Task) -> None:
         self._steps = task.lead > 0 and task.history > 0 and not task.time
         self._units: dict[str, tuple[str, str]] = {}
-        self._step: tuple[float, str] | None = None
+        self._step: tuple[Step, str] | None = None
+        self._times: tuple[Times, str] | None = None
+        self.units = UNKNOWN
         self._levels: tuple[dict[str, tuple[str, ...]], str] | None = None
 
     def require_levels(self, file: Path, meant: dict[str, tuple[str, ...]]) -> None:
@@ -212,8 +232,12 @@ class _Agreement:
                     f"{', '.join(others[name])}; expected the same in all: select or interpolate"
                 )
 
-    def require(self, file: Path, found: Sequence[tuple[Simulation, Sequence[Frame]]]) -> None:
-        for simulation, frames in found:
+    def require(
+        self, file: Path, found: Sequence[tuple[Simulation, Sequence[Frame]]], times: Times
+    ) -> float:
+        """How many of the units of time of the first file are in one of this one's."""
+        factor = self._factor(file, times)
+        for simulation, _ in found:
             for field in simulation.fields:
                 if field.units == "1":  # nothing was said, mostly
                     continue
@@ -223,15 +247,45 @@ class _Agreement:
                         f"'{field.name}' is in {field.units}, in {first} in {units}; convert one, or, "
                         "where both mean the same, set the attribute units alike"
                     )
-            if not self._steps or len(frames) < 2:
-                continue
-            step = float(np.median(np.diff([frame.time for frame in frames])))
+        step = self.step(times)
+        if self._steps and step is not None:
             usual, first = self._step = self._step or (step, file.name)
-            if abs(step - usual) > STEP_TOLERANCE * abs(usual):
+            known = UNKNOWN not in (step.units, usual.units)
+            value = step.to(usual.units) if known else step.value
+            if value is None or abs(value - usual.value) > STEP_TOLERANCE * abs(usual.value):
                 raise InputError(
-                    f"a time step of {step:g}, in {first} of {usual:g}; expected one in all: "
+                    f"a time step of {step}, in {first} of {usual}; expected one in all: "
                     "take a part, or interpolate, ds.interp"
                 )
+        return factor
+
+    def step(self, times: Times) -> Step | None:
+        """The step of a file, in the units of all."""
+        step = times.step
+        if step is None or UNKNOWN in (step.units, self.units):
+            return step
+        value = step.to(self.units)
+        return step if value is None else replace(step, value=value, units=self.units)
+
+    def _factor(self, file: Path, times: Times) -> float:
+        if times.name is None:
+            return 1.0
+        known, first = self._times = self._times or (times, file.name)
+        if self.units == UNKNOWN:
+            self.units = times.units
+        if times.dates != known.dates:
+            raise InputError(
+                f"times are {'dates' if times.dates else 'numbers'}, in {first} "
+                f"{'dates' if known.dates else 'numbers'}; expected one kind in all: convert one"
+            )
+        if UNKNOWN in (times.units, self.units):
+            return 1.0
+        factor = ratio(times.units, self.units)
+        if factor is None:
+            raise InputError(
+                f"times are in {times.units}, in {first} in {self.units}; convert one of them"
+            )
+        return factor
 
 
 @contextmanager

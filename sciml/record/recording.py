@@ -15,6 +15,7 @@ import numpy as np
 from sciml.domain import Domain
 from sciml.domain.inference import domain_of
 from sciml.domain.names import TIME
+from sciml.domain.time_units import UNKNOWN
 from sciml.domain.wire import fields_from_wire
 from sciml.errors import InputError
 from sciml.record import index, virtual
@@ -22,6 +23,7 @@ from sciml.record.file import ARRIVAL, SEGMENT
 from sciml.record.index import Entry
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation
+from sciml.samples.step import Step, step_between
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -157,6 +159,13 @@ class Recording(Trajectories):
         there = np.flatnonzero(arrivals >= 0)
         return Order(there, arrivals[there], segments[there].astype(np.int64))
 
+    def step(self, number: int) -> Step | None:
+        with self._lock:
+            file = self._file(number)
+            times, there = file[TIME][:], file[ARRIVAL][:] >= 0
+            units = _units_of(file)[0]
+        return step_between(np.flatnonzero(there), times[there], units)
+
     def frame(self, number: int, step: int) -> Frame:
         with self._lock:
             return self._frames.get((number, step), lambda: self._read_frame(number, step))
@@ -200,6 +209,7 @@ class Recording(Trajectories):
             dict(entry.parameters),
             static,
             entry.deterministic,
+            *_units_of(file),
         )
 
     def _entry(self, number: int) -> Entry:
@@ -212,6 +222,12 @@ class Recording(Trajectories):
 
     def _file(self, number: int) -> h5py.File:
         return self._files.get(number, lambda: h5py.File(self._path(number), "r"))
+
+
+def _units_of(file: h5py.File) -> tuple[str, str]:
+    """Units and calendar of the times."""
+    attrs = file[TIME].attrs
+    return str(attrs.get("units", UNKNOWN)), str(attrs.get("calendar", ""))
 
 
 class _Recent(Generic[T]):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Trajectories(ABC):
     @abstractmethod
     def order(self, number: int) -> Order:
         """Which frames there are."""
+
+    @abstractmethod
+    def step(self, number: int) -> Step | None:
+        """Time from one frame to the next; ``None`` of a single one."""
 
     @abstractmethod
     def frame(self, number: int, step: int) -> Frame:

@@ -72,7 +72,10 @@ def write(folder: Path, entries: Mapping[int, Entry], path: Path | None = None) 
     several = list(entries.values())
     aside = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
-        with xr.open_dataset(folder / several[0].file, engine="h5netcdf") as one:
+        # Times stay numbers, with the units that they have there.
+        with xr.open_dataset(
+            folder / several[0].file, engine="h5netcdf", decode_times=False
+        ) as one:
             frame = _frame(one, several, _times(folder, several))
             notes = {str(n): (v.dims, dict(v.attrs)) for n, v in one.variables.items()}
             frame.attrs[_DIGEST] = digest(entries)
@@ -149,10 +152,13 @@ def _map(
 
 def _times(folder: Path, several: Sequence[Entry]) -> np.ndarray | None:
     """Times of the longest simulation if those of all others are the first of them."""
-    found = []
+    found, units = [], set()
     for entry in several:
         with h5py.File(folder / entry.file, "r") as file:
             found.append(file[TIME][:])
+            units.add(tuple(str(file[TIME].attrs.get(key)) for key in ("units", "calendar")))
+    if len(units) > 1:
+        return None
     longest = max(found, key=len)
     same = all(np.allclose(t, longest[: len(t)], rtol=1e-9, atol=0) for t in found)
     return longest if same else None

@@ -5,6 +5,7 @@ Works on xarray objects through their methods alone; importing it does not impor
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,13 @@ from sciml.samples.on_grid import OnGrid, array_of
 from sciml.samples.sample import Sample
 from sciml.samples.splits import splits_of
 from sciml.samples.task import Task
-from sciml.samples.times import require_times
-from sciml.samples.windower import Windower
+from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.windower import windows_of
 
 if TYPE_CHECKING:
     import xarray as xr
+
+log = logging.getLogger("sciml.samples")
 
 Frames = list[tuple[Simulation, list[Frame]]]
 
@@ -45,6 +48,9 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
     ds, task, _ = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     layout = layout_of(ds, names)
+    for remark in require_times(task, ds, layout):
+        log.info("%s", remark)
+    ds = in_order(ds, layout)
     splits = splits_of(ds, layout, names) if split is not None else None
     if splits is not None and not splits.has(split):
         raise InputError(f"{splits.source} says '{split}' of nothing; expected some, or split=None")
@@ -55,16 +61,9 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
         static=task.static,
         without=None if splits is None else splits.but(split),
     )
-    require_times(task, ds, layout)
     if splits is not None:
         simulations = [piece for _, piece in splits.divided(simulations)]
-    windower = Windower(task)
-    samples: list[Sample] = []
-    for simulation, frames in simulations:
-        windower.open(simulation)
-        for frame in frames:
-            samples.extend(windower.push(frame))
-        windower.close(simulation.id)
+    samples = [s for one, frames in simulations for s in windows_of(one, frames, task)]
     if not samples:
         longest = max((len(frames) for _, frames in simulations), default=0)
         raise InputError(
@@ -104,7 +103,8 @@ def simulations_of(
 
     Arrays are views of what one read of a simulation gave, in standard order of dimensions, with
     their dtype kept. Frames that are NaN throughout, the fill of simulations that ended earlier,
-    are left out. Axes that descend are turned.
+    are left out. Axes that descend are turned. Times ascend: data that come newest first are put in
+    order. Frames behind a gap in time are of another segment.
 
     Args:
         ds: a dataset; without a sample dimension it is one simulation, without time one frame each.
@@ -130,19 +130,20 @@ def simulations_of(
         _require_real(ds[name])
     layout = layout_of(ds, fields)
     domain = domain_of(ds, names)
-    ds, _ = ascending(ds)
+    ds, _ = ascending(in_order(ds, layout))
     for dim in layout.space:
         if domain.kind == "grid" and closes(ds, dim):
             tell(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
     lie = OnGrid(ds, layout, tell)
     ends = Ends(ds, layout, domain)
-    times = times_of(ds, layout)
+    times, numbers = Times.of(ds, layout), times_of(ds, layout)
+    segments, (units, calendar) = times.segments.tolist(), times.in_file
     simulations: Frames = []
     for index in range(ds.sizes[layout.sample] if layout.sample else 1):
         if without is not None and without[index].all():
             continue
         one = ds.isel({layout.sample: index}) if layout.sample else ds
-        kept = np.full(len(times), True)
+        kept = np.full(len(numbers), True)
         if without is not None:
             kept &= ~without[index]
         simulation = Simulation(
@@ -151,17 +152,19 @@ def simulations_of(
             found,
             {name: parameter_of(one, name) for name in parameters},
             {name: lie.static(one, name, index, kept) for name in static},
+            time_units=units,
+            calendar=calendar,
         )
         arrays = {name: array_of(one, name, layout) for name in names}
         moving = {name for name in names if layout.time in one[name].dims}
         ends.look({n: (a, kept if n in moving else None) for n, a in arrays.items()})
         frames = []
-        for step, time in enumerate(times):
+        for step, time in enumerate(numbers):
             if not kept[step]:
                 continue
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, moving or set(names), index, step):
-                frames.append(Frame(index, step, float(time), frame))
+                frames.append(Frame(index, step, float(time), frame, segment=segments[step]))
         if frames:
             _complete(simulation)
         simulations.append((simulation, frames))

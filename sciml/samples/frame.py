@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sciml.domain import Domain, Field
+from sciml.domain.time_units import canonical
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,6 +23,8 @@ class Simulation:
         static: fields that do not change in time, by name; shape ``domain.point_shape``.
         deterministic: whether running it again gives the same frames (a re-run may then continue
             the windows of the attempt before it).
+        time_units: of the times of its frames, ``"s"`` or ``"days since 2000-01-01"``; ``"1"``: none.
+        calendar: of dates, such as ``"noleap"``; ``""``: the usual one.
     """
 
     id: int
@@ -30,6 +33,11 @@ class Simulation:
     parameters: Mapping[str, float] = field(default_factory=dict)
     static: Mapping[str, np.ndarray] = field(default_factory=dict)
     deterministic: bool = True
+    time_units: str = "1"
+    calendar: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time_units", canonical(self.time_units))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,6 +53,7 @@ class Frame:
         time: physical time.
         fields: arrays by field name, shape ``Field.shape(domain.point_shape)``.
         attempt: number of the run, from 1.
+        segment: another one begins behind a gap in time; see :attr:`Task.even`.
     """
 
     simulation: int
@@ -52,6 +61,7 @@ class Frame:
     time: float
     fields: Mapping[str, np.ndarray]
     attempt: int = 1
+    segment: int = 0
 
     @property
     def key(self) -> tuple[int, int]:

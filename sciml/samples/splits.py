@@ -23,6 +23,7 @@ from sciml.domain.names import SPLIT
 from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.task import Task
+from sciml.samples.windower import longest_stretch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -235,6 +236,8 @@ def held_apart(
     [(simulation, frames)] = trajectories
     window = (task.history + task.unroll) * max(task.lead, 1)
     held = max(window, round(part * len(frames)))
+    while held < len(frames) and longest_stretch(frames[-held:], task) < window:
+        held += 1  # a gap is among them
     if len(frames) - held < window:
         return [(simulation, frames)], []
     return [(simulation, frames[:-held])], [(simulation, frames[-held:])]

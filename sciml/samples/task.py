@@ -131,6 +131,16 @@ class Task:
         return replace(self, **lists)
 
     @property
+    def marches(self) -> bool:
+        """Whether a window joins frames of several times."""
+        return self.lead > 0 and self.history > 0
+
+    @property
+    def even(self) -> bool:
+        """Whether it takes frames to be one step apart: it joins them, and does not see their times."""
+        return self.marches and not self.time
+
+    @property
     def autoregressive(self) -> bool:
         """Whether an output can be fed back as the next input."""
         return self.lead > 0 and self.history > 0 and set(self.inputs) <= set(self.targets)

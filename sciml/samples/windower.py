@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,3 +167,29 @@ class Windower:
             tuple(state.frames[s] for s in self.task.input_steps(origin)),
             tuple(state.frames[s] for s in self.task.target_steps(origin)),
         )
+
+
+def windows_of(simulation: Simulation, frames: Iterable[Frame], task: Task) -> Iterator[Sample]:
+    """Samples of one simulation whose frames come in order of steps; none goes across a gap, where that
+    matters."""
+    windower = Windower(task)
+    windower.open(simulation)
+    segment = None
+    for frame in frames:
+        if task.even and segment is not None and frame.segment != segment:
+            windower.cut(simulation.id)
+        segment = frame.segment
+        yield from windower.push(frame)
+
+
+def longest_stretch(frames: Iterable[Frame], task: Task) -> int:
+    """How many frames in order of steps follow one another without a gap, at most."""
+    best = count = 0
+    last: Frame | None = None
+    for frame in frames:
+        joined = last is not None and frame.step == last.step + 1
+        if joined and task.even:
+            joined = frame.segment == last.segment
+        count, last = count + 1 if joined else 1, frame
+        best = max(best, count)
+    return best

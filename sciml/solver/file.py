@@ -13,6 +13,7 @@ import numpy as np
 
 from sciml.domain import Block, Domain, Field, Grid
 from sciml.domain.names import TIME
+from sciml.domain.time_units import canonical
 from sciml.errors import InputError
 from sciml.parallel import Gather
 from sciml.solver.program import Program
@@ -123,7 +124,7 @@ class FileSink:
             {
                 "axis": "T",
                 "long_name": "number of the sample" if program.steady else "time",
-                "units": "1" if program.steady else program.time_units,
+                "units": "1" if program.steady else canonical(program.time_units),
             }
         )
         for axis, dim in enumerate(grid.dims):

@@ -75,6 +75,7 @@ class StreamSink:
             parameters={p.name: getattr(given, p.name) for p in program.parameters},
             static=self._static(program, sent, comm, state),
             deterministic=program.deterministic,
+            time_units="1" if program.steady else program.time_units,
         )
         self._client = connect(
             simulation=simulation,

@@ -340,6 +340,7 @@ def connect(
     patience: float = 600.0,
     shared_memory: bool = True,
     dtype: np.dtype | str | None = None,
+    time_units: str = "1",
 ) -> Client:
     """Connect one rank to the trainer; every rank does this for itself.
 
@@ -359,6 +360,8 @@ def connect(
             through the socket.
         dtype: send fields as this, such as ``float32``, cast while they are copied; ``None``: as
             they are.
+        time_units: of the times given to ``send``: ``"s"``, ``"h"``, ``"days since 2000-01-01"``;
+            ``"1"``: numbers without units.
 
     Raises:
         InputError: neither a simulation nor a domain with fields; a dtype that is none.
@@ -375,6 +378,7 @@ def connect(
             parameters or {},
             static or {},
             deterministic,
+            time_units,
         )
     attempt = _number("SCIML_ATTEMPT", 1) if attempt is None else attempt
     kind = _dtype(dtype)

@@ -33,6 +33,7 @@ def simulation_to_wire(simulation: Simulation) -> dict[str, Any]:
         "parameters": {str(k): float(v) for k, v in simulation.parameters.items()},
         "static": {str(k): pack_array(v) for k, v in simulation.static.items()},
         "deterministic": bool(simulation.deterministic),
+        "time_units": simulation.time_units,
     }
 
 
@@ -48,6 +49,7 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     parameters, static = wire.get("parameters"), wire.get("static")
     if not isinstance(domain, dict) or not isinstance(parameters, dict):
         raise Malformed("a simulation needs maps 'domain' and 'parameters'")
+    units = text({"time_units": "1", **wire}, "time_units")  # solvers of before do not say it
     if not isinstance(static, dict) or not isinstance(fields, list):
         raise Malformed("a simulation needs a map 'static' and a list 'fields'")
     if not 0 < len(fields) <= FIELDS_LIMIT or not all(isinstance(f, dict) for f in fields):
@@ -76,6 +78,7 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
             {name: float(value) for name, value in parameters.items()},
             {name: unpack_array(array) for name, array in static.items()},
             bool(wire.get("deterministic")),
+            units,
         )
     except (OverflowError, AttributeError) as error:
         raise Malformed(f"a simulation that cannot be read: {error}") from error

@@ -14,12 +14,14 @@ import xarray as xr
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import layout_of
 from sciml.domain.names import SAMPLE, TIME
+from sciml.domain.opening import open_netcdf
 from sciml.errors import DomainError, InputError
 from sciml.record.foreign import LINEAGE
 from sciml.record.index import INDEX, VIRTUAL
+from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, splits_of
-from sciml.samples.times import require_times
+from sciml.samples.times import Times, in_order, require_times
 from sciml.study.api import load, open_run
 from sciml.study.rundir import RunDirectory
 
@@ -70,14 +72,19 @@ def evaluate(
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a netCDF file of simulations")
         try:
-            with xr.open_dataset(path) as opened:
+            with open_netcdf(path) as opened:
                 ds = opened.load()
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no netCDF file that xarray can read") from error
         try:
             ds = Arrangement(surrogate, ds, targets=True).ds
+            layout = layout_of(ds, names)
+            for remark in require_times(task, ds, layout):
+                log.info("%s: %s", path.name, remark)
+            ds = in_order(ds, layout)
             trajectories += _set_aside(ds, task, names)
-            require_times(task, ds, layout_of(ds, names))
             if files:
                 require_match(surrogate, ds)
         except (InputError, DomainError) as error:
@@ -132,7 +139,7 @@ def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> No
         return
     truths, numbers = [], []
     for path in heldout_files(run.path):
-        with xr.open_dataset(path) as ds:
+        with open_netcdf(path) as ds:
             truths.append(ds.load())
         numbers.append(int(path.stem.rpartition("-")[2]))
     if truths and all(_stand_together(truths[0], ds) for ds in truths):
@@ -167,17 +174,29 @@ def _stand_together(one: xr.Dataset, other: xr.Dataset) -> bool:
 def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
     task = surrogate.task
     first = (task.history - 1) * task.lead
+    truth = _unbroken(truth, task)
+    if truth is None:
+        return None
     length = min(steps, (truth.sizes[TIME] - 1 - first) // task.lead)
     if length < 1:
         return None
     # Several times say their step, which is that of this simulation and not of all.
-    usual, surrogate.dt = surrogate.dt, None if first else surrogate.dt
+    usual, surrogate.dt = surrogate.step, None if first else surrogate.step
     try:
         guess = surrogate.rollout(truth.isel({TIME: slice(0, first + 1)}), length)
     finally:
         surrogate.dt = usual
     leads = slice(first, first + length * task.lead + 1, task.lead)
     return _beside(truth.isel({TIME: leads}), guess, task.targets)
+
+
+def _unbroken(truth: xr.Dataset, task: Task) -> xr.Dataset | None:
+    """The first stretch without a gap into which a window fits."""
+    if not task.even:
+        return truth
+    segments = Times.of(truth, layout_of(truth)).segments
+    fitting = np.flatnonzero(np.bincount(segments) > task.history * task.lead)
+    return truth.isel({TIME: segments == fitting[0]}) if len(fitting) else None
 
 
 def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.Dataset:

@@ -93,7 +93,8 @@ class HeldOut:
         from sciml.domain.layout import layout_of
         from sciml.samples.dataset import simulations_of
 
-        with xr.open_dataset(self._path(number)) as ds:
+        # Times stay the numbers that they were.
+        with xr.open_dataset(self._path(number), decode_times=False) as ds:
             names = [name for name in self._units if name in ds.coords]
             space = layout_of(ds).space
             static = [str(name) for name, array in ds.data_vars.items() if array.dims == space]

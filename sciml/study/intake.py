@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Stopped
+from sciml.domain.time_units import UNKNOWN
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Sample, Simulation, Windower
+from sciml.samples.step import Step
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.study.heldout import HeldOut
 from sciml.study.one_domain import require_one_domain
@@ -67,7 +69,7 @@ class Intake(threading.Thread):
         # Samples of the last frame, with the number that each has among all that are put.
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
-        self.dt: float | None = None
+        self.dt: Step | None = None
         # Of simulations that have given one frame: its step and time.
         self._first_times: dict[int, tuple[int, float]] = {}
         self.quarantined: dict[int, str] = {}
@@ -150,7 +152,7 @@ class Intake(threading.Thread):
             "recorder": self._recorder.state_dict() if self._recorder else None,
             "ledger": self._server.ledger.state_dict(),
             "opened": sorted(self.opened),
-            "dt": self.dt,
+            "dt": None if self.dt is None else [self.dt.value, self.dt.units, self.dt.dates],
         }
 
     def restore(
@@ -174,7 +176,8 @@ class Intake(threading.Thread):
         self._put_count = put
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
-        self.dt = state["dt"]
+        dt = state["dt"]
+        self.dt = Step(dt[0], dt[1], dates=dt[2]) if isinstance(dt, list) else Step.of(dt)
         # The model is in the checkpoint: no simulation need open to build it from.
         self.first.set()
 
@@ -249,7 +252,9 @@ class Intake(threading.Thread):
             return
         step, time_ = self._first_times.setdefault(frame.simulation, (frame.step, frame.time))
         if frame.step != step:
-            self.dt = (frame.time - time_) / (frame.step - step)
+            units = self.simulation.time_units if self.simulation else UNKNOWN
+            value = (frame.time - time_) / (frame.step - step)
+            self.dt = Step(value, units, dates=" since " in units)
             self._first_times.clear()
 
     def _put_waiting(self) -> None:

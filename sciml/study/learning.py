@@ -110,7 +110,7 @@ class Learning:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
         trainer = self.trainer
         trainer.intake.fix_normalizer()
-        # Rollouts from a single frame must know how far apart frames are.
+        # Rollouts from a single frame must know how far apart frames are, and in what unit.
         self.surrogate.dt = trainer.intake.dt
         trainer.state = "training"
         if trainer.first_step_at is not None:

@@ -32,6 +32,8 @@ from sciml.study.snapshot import Snapshot
 FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
 #: What ``replay.json`` holds.
 SCHEMA_VERSION = 1
+#: Lines about data that are shown; folders may have thousands of files.
+REMARKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +265,10 @@ def _train(
     with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
         display.say(held_out(trajectories, roles, study))
         teller = Teller(run, display, len(roles), study)
-        for line in trajectories.remarks:
+        for line in trajectories.remarks[:REMARKS]:
             teller.say(line)
+        if (more := len(trajectories.remarks) - REMARKS) > 0:
+            teller.say(f"and {more} more lines of that kind")
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
         heldout = HeldOut(run.validation, trajectories.units)

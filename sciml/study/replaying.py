@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
@@ -59,7 +57,8 @@ class Replaying:
         self.task = study.task.build()
         seed_everything(study)
         self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
-        self.surrogate.dt = time_step(trajectories, self.training)
+        found = (trajectories.step(number) for number in self.training)
+        self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)
         self.device = device_of(study.training.device, "training.device")
         self.surrogate.to(self.device)
@@ -155,16 +154,6 @@ class Replaying:
             measure=self.statistics.update,
         )
         return Watermarked(source, self.statistics.fix)
-
-
-def time_step(trajectories: Trajectories, numbers: Sequence[int]) -> float | None:
-    """Physical time from one frame to the next in the first simulation that has two."""
-    for number in numbers:
-        steps = trajectories.order(number).steps
-        if len(steps) > 1:
-            times = [frame.time for frame in trajectories.frames(number)]
-            return float(np.median(np.diff(times) / np.diff(steps)))
-    return None
 
 
 def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:

@@ -12,6 +12,7 @@ _HOME = {
     "MLP": "sciml.surrogates.mlp",
     "Normalizer": "sciml.surrogates.normalizer",
     "PODDeepONet": "sciml.surrogates.deeponet.pod",
+    "Step": "sciml.samples.step",
     "Statistics": "sciml.surrogates.statistics",
     "Surrogate": "sciml.surrogates.surrogate",
     "TFNO": "sciml.surrogates.grid.tfno",

@@ -25,6 +25,7 @@ from sciml.domain import Field
 from sciml.errors import InputError, nearest
 from sciml.installation import version
 from sciml.samples import Task
+from sciml.samples.step import Step
 from sciml.surrogates.symmetry.symmetries import Symmetries
 
 log = logging.getLogger("sciml.surrogates")
@@ -77,7 +78,7 @@ class Card(CardOfBefore):
         dtype: of its weights, those of several together.
         weights: their number.
         checksum: SHA-256 of the file of weights.
-        task, domain, fields_, normalizer, increment, dt, anywhere, symmetrize: see
+        task, domain, fields_, normalizer, increment, dt, step, anywhere, symmetrize: see
             :class:`~sciml.surrogates.surrogate.Surrogate`.
         digests: of each other key that has a value; ``null`` is as if the key were not there.
     """
@@ -91,6 +92,7 @@ class Card(CardOfBefore):
     weights: int
     checksum: str
     anywhere: bool
+    step: Step | None = None
     digests: dict[str, str]
 
 

@@ -12,11 +12,11 @@ import torch
 
 from sciml.domain import Domain, Field, Grid
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout, times_of
+from sciml.domain.layout import Layout
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
-from sciml.samples.times import require_times
+from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
 from sciml.surrogates.batch import collate, dtype_for
@@ -43,24 +43,31 @@ def predict(
     ds, alone = timing.timed(surrogate, arrangement.ds)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
-    times = timing.times(ds, layout)
+    ds, order = _ascending(ds, layout)
+    clock = timing.Clock(surrogate, ds, layout)
     if task.history == 0:
-        origins = list(range(len(times)))
+        origins = list(range(len(clock)))
         ahead = 0
     else:
-        origins = list(range((task.history - 1) * max(task.lead, 1), len(times)))
+        origins = list(range((task.history - 1) * max(task.lead, 1), len(clock)))
         ahead = task.lead
     if not origins:
         raise InputError(
-            f"dataset has {len(times)} times; the surrogate sees {task.history} of them, "
+            f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
         )
-    step = timing.time_step(surrogate, ds, layout)
-    stamps = [timing.stamp(times, i + ahead, step) for i in origins]
+    origins = [i for i in origins if clock.joined(task.input_steps(i))]
+    if not origins:
+        raise InputError(
+            f"{clock.gap()}; no {task.history} frames that the surrogate sees lie between two gaps"
+        )
+    stamps = clock.labels(origins, [ahead] * len(origins))
     query = None if at is None else _query(surrogate, ds, layout, at)
-    values = _evaluate(surrogate, task, ds, layout, origins, 1, batch_size, query)
+    values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, query)
     values = {n: v[:, :, 0] for n, v in values.items()}
     out = _dataset(surrogate, ds, layout, stamps, values, query)
+    if (np.diff(order) < 0).any():
+        out = out.isel({layout.time: np.argsort(order[origins])})
     out = out.isel({layout.time: 0}) if alone else out
     return arrangement.restored(out, () if at is None else tuple(at))
 
@@ -78,19 +85,32 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
     ds, _ = timing.timed(surrogate, arrangement.ds, always=True)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
-    times = timing.times(ds, layout)
+    ds, order = _ascending(ds, layout)
+    clock = timing.Clock(surrogate, ds, layout)
     needed = (task.history - 1) * task.lead + 1
-    if len(times) < needed:
+    if len(clock) < needed:
         raise InputError(
-            f"dataset has {len(times)} times; the surrogate sees {task.history} of them, "
+            f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {needed}"
         )
-    last = len(times) - 1
-    step = timing.time_step(surrogate, ds, layout)
-    stamps = [timing.stamp(times, last + k * task.lead, step) for k in range(1, steps + 1)]
-    values = _evaluate(surrogate, task, ds, layout, [last], steps, batch_size)
+    last = len(clock) - 1
+    if not clock.joined(task.input_steps(last)):
+        raise InputError(
+            f"{clock.gap()}, and the surrogate sees {task.history} frames: give times from before the "
+            f"gap, or {needed} behind it"
+        )
+    stamps = clock.labels([last] * steps, [k * task.lead for k in range(1, steps + 1)])
+    values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
+    newest_first = len(order) > 1 and (np.diff(order) < 0).all()
+    out = out.isel({layout.time: slice(None, None, -1)}) if newest_first else out
     return arrangement.restored(out)
+
+
+def _ascending(ds: xr.Dataset, layout: Layout) -> tuple[xr.Dataset, np.ndarray]:
+    """``ds`` with the earliest time first, and where each of its times was."""
+    order = Times.of(ds, layout).order
+    return in_order(ds, layout), order
 
 
 def _require_whole(what: str, **given: Any) -> None:
@@ -126,6 +146,7 @@ def _evaluate(
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
+    clock: timing.Clock,
     origins: Sequence[int],
     unroll: int,
     batch_size: int,
@@ -137,10 +158,6 @@ def _evaluate(
         InputError: all have.
     """
     count = ds.sizes[layout.sample] if layout.sample else 1
-    step = float(surrogate.dt or 1.0)
-    numbers = times_of(ds, layout)
-    if len(numbers) > 1:
-        step = float(numbers[-1] - numbers[-2])
     weight = next(surrogate.parameters(), torch.empty(0))
     found: dict[str, np.ndarray] = {}
     overall = {f.name for f in surrogate.fields if f.on == "global"}
@@ -149,7 +166,7 @@ def _evaluate(
     try:
         for sample in range(count):
             one = ds.isel({layout.sample: [sample]}) if layout.sample else ds
-            windows = list(_windows(surrogate, task, one, layout, origins, unroll, numbers, step))
+            windows = list(_windows(surrogate, task, one, layout, clock, origins, unroll))
             if len(windows) < len(origins) and len(origins) == 1:
                 raise InputError(
                     f"sample {sample} has only NaN at the last times of the dataset; select times "
@@ -197,10 +214,9 @@ def _windows(
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
+    clock: timing.Clock,
     origins: Sequence[int],
     unroll: int,
-    numbers: np.ndarray,
-    step: float,
 ) -> Iterator[tuple[int, Sample]]:
     """Samples whose target frames hold times alone, with the row of their origin."""
     if layout.sample:
@@ -218,14 +234,12 @@ def _windows(
             ds, task.parameters, fields=names, static=task.static
         )
         frames = {f.step: f for f in arrived}
-    last = len(numbers) - 1
     for row, origin in enumerate(origins):
         inputs = tuple(task.input_steps(origin))
         if all(s in frames for s in inputs):
             stride = task.lead if task.history else 0
-            ahead = [origin + (k + 1) * stride for k in range(unroll)]
-            clock = [numbers[i] if i <= last else numbers[-1] + (i - last) * step for i in ahead]
-            targets = tuple(Frame(0, i, float(t), {}) for i, t in zip(ahead, clock, strict=True))
+            ahead = [(k + 1) * stride for k in range(unroll)]
+            targets = tuple(Frame(0, origin + n, clock.seen(origin, n), {}) for n in ahead)
             yield row, Sample(simulation, origin, tuple(frames[s] for s in inputs), targets)
 
 

@@ -76,6 +76,7 @@ def _card(surrogate: Surrogate, file: Path) -> dict[str, Any]:
         "normalizer": surrogate.normalizer is not None,
         "increment": surrogate.increment,
         "dt": surrogate.dt,
+        "step": None if surrogate.step is None else asdict(surrogate.step),
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
     }
 
@@ -120,7 +121,7 @@ def load(
             domain,
             increment=card.increment,
             fields=card.fields_,
-            dt=card.dt,
+            dt=getattr(card, "step", None) or card.dt,  # of before: a number alone
             config=config,
             symmetrize=_symmetries(card),
             options=options,

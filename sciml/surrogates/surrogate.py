@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sciml.domain import Domain, Field
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
+from sciml.samples.step import Step
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.calling import Window, call
@@ -43,7 +44,8 @@ class Surrogate(nn.Module):
         domain: where it was trained; predictions elsewhere are refused. ``None``: not checked.
         increment: the model gives the change from the last input, for targets that are inputs.
         fields: names, units and parity of inputs, targets and static fields.
-        dt: time between sent frames in the data; ``None``: taken from each dataset.
+        dt: time between sent frames in the data, a :class:`~sciml.samples.step.Step` with its unit, or a
+            number; ``None``: taken from each dataset.
         config: name and options of the model, for saving.
         symmetrize: symmetries of the grid over which each step is averaged where the surrogate is used
             (in eval mode; training sees the model as it is): see
@@ -67,7 +69,7 @@ class Surrogate(nn.Module):
         *,
         increment: bool = False,
         fields: Sequence[Field] = (),
-        dt: float | None = None,
+        dt: Step | float | None = None,
         config: Mapping[str, Any] | None = None,
         symmetrize: Symmetries | Mapping[str, Any] | Sequence[str] | str | None = None,
         options: Mapping[str, Any] | None = None,
@@ -94,7 +96,7 @@ class Surrogate(nn.Module):
         self.built_on = domain
         self.increment = increment
         self.fields = tuple(fields)
-        self.dt = dt
+        self.step = Step.of(dt)
         self.config = None if config is None else dict(config)
         if options is None and self.config is not None:
             name, given = (
@@ -148,6 +150,15 @@ class Surrogate(nn.Module):
         kwargs.setdefault("normalizer", Normalizer(task))
         return cls(model, task, domain=domain, config=config, **kwargs)
 
+    @property
+    def dt(self) -> float | None:
+        """Time between sent frames, in the unit of :attr:`step`; a number or a ``Step`` sets it."""
+        return None if self.step is None else self.step.value
+
+    @dt.setter
+    def dt(self, given: Step | float | None) -> None:
+        self.step = Step.of(given)
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Targets in physical units, ``(B, U, …)`` or ``(N, U, …)``, for each of ``batch.time``."""
         if "at" in batch.geometry and (self.increment or batch.time.shape[1] > 1):
@@ -199,7 +210,7 @@ class Surrogate(nn.Module):
             self.domain,
             increment=self.increment,
             fields=self.fields,
-            dt=self.dt,
+            dt=self.step,
             config=self.config,
             symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
             options=self.options,

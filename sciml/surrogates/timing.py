@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sciml.domain.layout import Layout, axis_of, layout_of, times_of
 from sciml.domain.names import TIME
+from sciml.domain.time_units import MONTH, UNKNOWN, in_seconds, ratio
 from sciml.errors import InputError
+from sciml.samples.step import Step, go_ahead, usual
+from sciml.samples.times import Times
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +42,8 @@ def timed(surrogate: Surrogate, ds: xr.Dataset, *, always: bool = False) -> tupl
         found = [TIME] if TIME in found else []
     if not (found or always):
         return ds, False
-    time, coordinate = TIME, (TIME, [0.0])
+    units = None if surrogate.step is None else surrogate.step.units
+    time, coordinate = TIME, (TIME, [0.0], {} if units in (None, UNKNOWN) else {"units": units})
     if found:
         [time] = found
         coordinate = (time, np.atleast_1d(ds[time].values), ds[time].attrs)
@@ -64,42 +68,160 @@ def target_time(ds: xr.Dataset) -> str:
     return found[0]
 
 
-def times(ds: xr.Dataset, layout: Layout) -> np.ndarray:
-    """Values of the time coordinate as they are: numbers, dates, or counts where there is none."""
-    if layout.time is None:
-        return np.zeros(1)
-    if layout.time not in ds.coords:
-        return np.arange(ds.sizes[layout.time])
-    return ds.coords[layout.time].values
+class Clock:
+    """When predictions of a dataset are: their labels, and the times that the model sees.
 
-
-def time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Any:
-    """Interval of the dataset in the kind of its coordinate, checked against the training's.
+    Args:
+        surrogate: knows the step of its training.
+        ds: with times that ascend.
+        layout: of ``ds``.
 
     Raises:
-        InputError: another interval than the surrogate was trained with.
+        InputError: another step than that of the training, or one that cannot be compared with it.
     """
-    own, numbers, dt = times(ds, layout), times_of(ds, layout), surrogate.dt
-    if len(own) < 2:
-        if dt is None:
-            return 1
-        if own.dtype == object:  # cftime's dates
-            return timedelta(seconds=dt)
-        return np.timedelta64(round(dt * 1e9), "ns") if own.dtype.kind in "mM" else dt
-    step = float(np.median(np.diff(numbers)))
-    stepping = surrogate.task.lead > 0 and surrogate.task.history > 0
-    if stepping and dt is not None and abs(step - dt) > STEP_TOLERANCE * abs(dt):
+
+    def __init__(self, surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> None:
+        self._times = Times.of(ds, layout)
+        self._numbers = times_of(ds, layout)
+        self._step = time_step(surrogate, ds, layout)
+        trained = surrogate.step
+        self._segments = self._times.segments
+        if not surrogate.task.even:
+            self._segments = np.zeros_like(self._segments)
+        known = trained is not None and UNKNOWN not in (trained.units or UNKNOWN, self._times.units)
+        factor = ratio(self._times.units, trained.units) if known else 1.0
+        if factor is None and surrogate.task.time:
+            raise InputError(
+                f"'{layout.time}' is in {self._times.units}, and the surrogate saw times in "
+                f"{trained.units}: convert them"
+            )
+        self._factor = 1.0 if factor is None else factor
+
+    def __len__(self) -> int:
+        return len(self._times.values)
+
+    def joined(self, places: Sequence[int]) -> bool:
+        """Whether no gap lies between frames."""
+        return len({int(self._segments[i]) for i in places}) < 2
+
+    def gap(self) -> str:
+        """The first gap, in words."""
+        return self._times.gap()
+
+    def labels(self, origins: Sequence[int], ahead: Sequence[int]) -> np.ndarray:
+        """Times ``ahead`` frames after those at ``origins``, one each, in the kind of the dataset's own:
+        those of its frames as far as it has them before the next gap."""
+        pairs = [self._reached(i, n) for i, n in zip(origins, ahead, strict=True)]
+        places, counts = [i for i, _ in pairs], [n for _, n in pairs]
+        if self._times.calendar is not None:
+            return go_ahead(self._times.calendar, places, counts, self._step)
+        values = self._times.values[places]
+        if not any(counts):
+            return values
+        found = values + np.array(counts) * self._step.value
+        whole = values.dtype.kind in "iu" and float(self._step.value).is_integer()
+        return found.astype(values.dtype) if whole or values.dtype.kind == "f" else found
+
+    def seen(self, origin: int, ahead: int) -> float:
+        """The number that a model sees of a time, in the unit of its training."""
+        place, count = self._reached(origin, ahead)
+        return float(self._numbers[place] + count * self._step.value) * self._factor
+
+    def _reached(self, origin: int, ahead: int) -> tuple[int, int]:
+        """The frame there is, and how many steps are left to go."""
+        there = origin + ahead
+        if there < len(self) and self._segments[there] == self._segments[origin]:
+            return there, 0
+        last = np.flatnonzero(self._segments == self._segments[origin])[-1]
+        return int(last), there - int(last)
+
+
+def time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Step:
+    """Interval of the dataset, checked against the training's; that of the training where it has none.
+
+    Raises:
+        InputError: another interval than the surrogate was trained with, or of another kind.
+    """
+    times, trained = Times.of(ds, layout), surrogate.step
+    own = times.step
+    if trained is None:
+        if own is None and times.calendar is not None and surrogate.task.marches:
+            raise InputError(
+                f"'{layout.time}' holds one date, and the surrogate does not know how far it goes: give "
+                "two times or more, or say so: surrogate.dt = sciml.surrogates.Step(6, 'h')"
+            )
+        return own or Step(1.0, times.units)
+    if not surrogate.task.marches:
+        return own or trained
+    _require_same_kind(trained, times, layout)
+    if own is None:
+        return trained if times.calendar is not None else _as_number(trained, times, layout)
+    if _differs(trained, own, times):
         counted, remedy = "", "interpolate with ds.interp"
-        if layout.time not in ds.coords:
+        if times.name is None:
             counted = f" (it has no coordinate '{layout.time}', so times are counted)"
             remedy = f"ds.assign_coords({layout.time}=...)"
         raise InputError(
-            f"dataset has a time step of {step:g}{counted}; the surrogate was trained with {dt:g}: "
+            f"dataset has a time step of {own}{counted}; the surrogate was trained with {trained}: "
             f"{remedy}, or give single times, ds.isel({layout.time}=[-1])"
         )
-    return own[-1] - own[-2]
+    return trained if times.dates and own.units == MONTH and trained.units is not None else own
 
 
-def stamp(times: np.ndarray, index: int, step: Any) -> Any:
-    beyond = index - (len(times) - 1)
-    return times[index] if beyond <= 0 else times[-1] + beyond * step
+def _require_same_kind(trained: Step, times: Times, layout: Layout) -> None:
+    """Numbers without units say nothing to dates, nor dates to them."""
+    name = times.name or layout.time
+    if (
+        trained.dates
+        and times.calendar is None
+        and times.units == UNKNOWN
+        and times.name is not None
+    ):
+        raise InputError(
+            f"'{name}' holds numbers without units, and the surrogate was trained on dates, with a step "
+            f"of {trained}; expected dates, or units: ds['{name}'].attrs['units'] = 'h'"
+        )
+    if times.calendar is None or trained.units not in (None, UNKNOWN):
+        return
+    if trained.units is None and times.step is not None:
+        return  # of a surrogate that was saved without units: in seconds, if they agree
+    raise InputError(
+        f"'{name}' holds {'dates' if times.dates else 'durations'}, and the surrogate was trained on "
+        f"numbers without units, with a step of {trained}; say what they are: surrogate.dt = "
+        f"sciml.surrogates.Step({trained.value:g}, 's'), or 'h', 'd', 'month'"
+    )
+
+
+def _as_number(trained: Step, times: Times, layout: Layout) -> Step:
+    """The step of the training in the unit of a single number."""
+    if times.units == UNKNOWN or trained.units in (None, UNKNOWN):
+        return trained
+    value = trained.to(times.units)
+    if value is None:
+        raise InputError(
+            f"'{layout.time}' is in {times.units}; the surrogate was trained with a step of {trained}: "
+            "convert one of them"
+        )
+    return Step(value, times.units)
+
+
+def _differs(trained: Step, own: Step, times: Times) -> bool:
+    """Whether the steps of a dataset are others than that of the training."""
+    monthly = own.units == MONTH and times.dates
+    if trained.units is None or UNKNOWN in (trained.units, own.units):
+        # Of old, months were measured in seconds.
+        found = [usual(_elapsed(times))] if trained.units is None and monthly else [own.value]
+    elif (value := own.to(trained.units)) is not None:
+        found = [value]
+    elif monthly and (length := in_seconds(trained.units)) is not None:
+        found = _elapsed(times) / length  # a month may be meant as 31 days
+    else:
+        return True
+    return bool(
+        (np.abs(np.array(found) - trained.value) > STEP_TOLERANCE * abs(trained.value)).any()
+    )
+
+
+def _elapsed(times: Times) -> np.ndarray:
+    """Steps of dates in seconds."""
+    return np.diff(times.calendar.ticks) / times.calendar.per_second

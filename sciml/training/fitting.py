@@ -8,15 +8,15 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from sciml.domain.inference import fields_of
-from sciml.domain.layout import layout_of, times_of
+from sciml.domain.layout import layout_of
 from sciml.domain.levels import flat
+from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError, nearest
-from sciml.samples import Sample, Task, Windower
+from sciml.samples import Sample, Task
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.splits import (
     TEST,
@@ -27,7 +27,8 @@ from sciml.samples.splits import (
     shared_frames,
     splits_of,
 )
-from sciml.samples.times import require_times
+from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.windower import windows_of
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
@@ -158,8 +159,11 @@ def fit(
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
     ds, task, _ = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    layout = layout_of(ds, task.targets)
+    for remark in require_times(task, ds, layout):
+        log.info("%s", remark)
+    ds = in_order(ds, layout)
     training, held_out, by = _shared_out(ds, task, names, validation, seed)
-    require_times(task, ds, layout_of(ds, task.targets))
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
         raise InputError(
@@ -248,7 +252,9 @@ def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
     if not Path(data).exists():
         raise InputError(f"no file {data}; expected a netCDF file, or a dataset")
     try:
-        return xr.open_dataset(data)
+        return open_netcdf(data)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{data}: no netCDF file that xarray can read") from error
 
@@ -348,10 +354,7 @@ def _shared_out(
 
 def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
     simulation, frames = trajectory
-    windower = Windower(task)
-    windower.open(simulation)
-    for frame in frames:
-        yield from windower.push(frame)
+    yield from windows_of(simulation, frames, task)
 
 
 def _surrogate(
@@ -362,13 +365,13 @@ def _surrogate(
     increment: bool | None,
 ) -> Surrogate:
     simulation, _ = trajectory
-    times = times_of(ds, layout_of(ds, task.targets))
+    layout = layout_of(ds, task.targets)
     if increment is None:
         increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
     rest = {
         "increment": increment,
         "fields": (*simulation.fields, *(fields_of(ds, task.static) if task.static else ())),
-        "dt": float(np.median(np.diff(times))) if len(times) > 1 else None,
+        "dt": Times.of(ds, layout).step,
     }
     if isinstance(model, nn.Module):
         return Surrogate(model, task, Normalizer(task), simulation.domain, **rest)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.windower import longest_stretch
 from sciml.surrogates.batch import Batch, collate, dtype_for
 from sciml.training.losses import TINY, norms
 
@@ -23,7 +24,8 @@ class Validation:
     * ``one_step``: mean over windows of ‖û(t+lead) − u(t+lead)‖ / ‖u(t+lead)‖;
     * ``persistence``: the same for û(t+lead) = u(t);
     * ``rollout``: mean over ``steps`` leads and simulations of ‖e(t)‖ / ‖u(t)‖, all started from
-      the first frames and fed with their own outputs; ``rollout_last``: at the last of them;
+      the first frames that no gap follows too soon, and fed with their own outputs;
+      ``rollout_last``: at the last of them;
     * ``norm_left``: mean of ‖u(end of rollout)‖ / ‖u(0)‖, which says whether anything was left to
       predict; without fields that begin at zero.
 
@@ -87,7 +89,7 @@ class Validation:
 
     def _rollout(self, surrogate: nn.Module, device: torch.device) -> dict[str, float]:
         task = surrogate.task
-        shortest = min(len(frames) for _, frames in self.trajectories)
+        shortest = min(longest_stretch(frames, task) for _, frames in self.trajectories)
         steps = min(self.rollout, (shortest - 1) // task.lead - (task.history - 1))
         if steps < 1:
             return {}
@@ -126,7 +128,9 @@ def _windows(trajectory: Trajectory, task: Task) -> list[Sample]:
     for origin in sorted(by_step):
         inputs = [by_step.get(s) for s in task.input_steps(origin)]
         targets = [by_step.get(s) for s in task.target_steps(origin)]
-        if None not in inputs and None not in targets:
+        # Of one segment alone: none goes across a gap.
+        whole = None not in inputs and None not in targets
+        if whole and (not task.even or len({f.segment for f in (*inputs, *targets)}) == 1):
             windows.append(Sample(simulation, origin, tuple(inputs), tuple(targets)))
     return windows
 

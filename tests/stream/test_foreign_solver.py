@@ -23,6 +23,7 @@ def test_the_example_streams_with_three_calls(serve, tools):
     assert run.wait(PATIENCE) == 0, run.stderr.read()
     run.stderr.close()
     assert events[0].simulation.id == 7 and events[0].simulation.parameters == {"speed": 0.5}
+    assert events[0].simulation.time_units == "s"
     fields = [e.frame.fields["u"] for e in events if isinstance(e, Arrived)]
     assert len(fields) == 101
     np.testing.assert_allclose([f.sum() for f in fields], fields[0].sum(), rtol=1e-12)

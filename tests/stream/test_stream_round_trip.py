@@ -57,13 +57,13 @@ def test_description_crosses_whole(serve, tools):
     points = np.random.default_rng(0).random((7, 2))
     mesh = Mesh(points, np.array([[0, 1, 2], [2, 3, 4], [4, 5, 6]]), "m")
     fields = (Field("T", "K", "temperature"), Field("E", "J", on="global"))
-    sent = Simulation(5, mesh, fields, {"a": 0.5}, {"mask": np.arange(7.0)}, False)
+    sent = Simulation(5, mesh, fields, {"a": 0.5}, {"mask": np.arange(7.0)}, False, "hours")
     with connect(sent, endpoint=server.run_dir) as client:
         client.send(0, 0.0, T=np.arange(7.0), E=np.float64(3.0))
     events = tools.drain(server, closed_all([5]))
     got = events[0].simulation
     assert got.domain == mesh and got.fields == fields and got.parameters == {"a": 0.5}
-    assert not got.deterministic
+    assert not got.deterministic and got.time_units == "h"
     np.testing.assert_array_equal(got.static["mask"], np.arange(7.0))
     assert events[1].frame.fields["E"].shape == () and events[1].frame.fields["E"] == 3.0
 

@@ -78,7 +78,7 @@ def test_files_of_netcdf_3_are_read(study, files, tmp_path):
         ),
         (
             lambda ds: ds.isel(time=slice(None, None, 2)),
-            r"b\.nc: a time step of 0\.5, in a\.nc of 0\.25",
+            r"b\.nc: a time step of 0\.5 s, in a\.nc of 0\.25 s",
         ),
         (lambda ds: ds.assign_coords(x=3 * ds.x), r"spans \[0, [26]\] along x"),
     ],

@@ -87,6 +87,7 @@ def test_one_file_comes_out(write, tmp_path, capsys):
         assert ds.u.shape == (4, 5, 16, 16) and ds.u.dtype == np.float32
         assert list(ds.split.values) == ["train", "train", "validation", "test"]
         np.testing.assert_allclose(ds.time, 4e-3 * np.arange(5))
+        assert ds.time.attrs["units"] == "s"
         assert len(set(ds.seed.values)) == 4
         assert ds.kappa.dims == ("sample",) and ds["mean"].dims == ()
         assert ds.kappa.attrs["units"] == "m2 s-1" and ds.u.attrs["units"] == "K"

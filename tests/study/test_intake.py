@@ -107,7 +107,7 @@ def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_pa
         for number in (0, 1):
             fields = {"u": np.zeros((4, 4), np.float32)}
             intake._take(Arrived(Frame(number, step, 0.1 * step, fields)))
-    assert intake.dt == pytest.approx(0.1)
+    assert intake.dt.value == pytest.approx(0.1)
 
 
 def test_a_simulation_on_another_box_ends_the_run(tmp_path):
