@@ -265,7 +265,7 @@ def describe(
         print(f"  {p.name:<14} {p.units:<10} {span:<18} default {p.default:g}  {p.help}")
     print("options")
     for o in description.options:
-        among = f" ({' | '.join(map(str, o.choices))})" if o.choices else ""
+        among = f" ({' | '.join([*map(str, o.choices), *['FILE'] * o.files])})" if o.choices else ""
         print(f"  {o.name:<14} {o.type:<10} default {o.default}{among}  {o.help}")
 
 

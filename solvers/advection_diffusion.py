@@ -8,7 +8,7 @@ from sciml.domain import Field, Grid
 from sciml.equations import advection_diffusion as equation
 from sciml.errors import InputError
 from sciml.parallel import Decomposition, Halo, SmoothField, Transport, face_points
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, initial_option, initial_state, main
 from sciml.solver.integrators import Integrator
 
 
@@ -40,7 +40,7 @@ class AdvectionDiffusion(Program):
         Option("dt", 2e-3, low=1e-12, help="time step in s"),
         Option("scheme", "rk4", ("rk4", "ssp-rk3"), help="time stepping"),
         Option("flow", "constant", ("constant", "rotation"), help="velocity"),
-        Option("initial", "gaussian", ("gaussian", "smooth", "wave"), help="field"),
+        initial_option("gaussian", "smooth", "wave"),
         Option("slope", 2.0, help="fall of the energy from octave to octave (smooth)"),
         Option("modes", 8, low=2, help="shortest wave, in waves along a side (smooth)"),
         Option("mode", (1, 1), help="waves along y and x (wave)"),
@@ -77,7 +77,8 @@ class AdvectionDiffusion(Program):
         self.halo = Halo(comm, Decomposition(self.grid, comm.size))
         block = self.halo.block
         self.padded = self.halo.allocate()
-        self.u = np.ascontiguousarray(self.initial(block))
+        own = initial_state(self, comm, block)
+        self.u = np.ascontiguousarray(self.initial(block) if own is None else own[0])
         flow = self.velocity
         if self.turning:
             points = [np.ix_(*face_points(self.grid, block, axis)) for axis in (0, 1)]

@@ -5,7 +5,15 @@ import numpy as np
 from sciml.domain import Field
 from sciml.equations import burgers
 from sciml.parallel import GaussianField, LaplacianPower
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2", "ars-443")
 
@@ -30,7 +38,7 @@ class Burgers(SpectralProgram):
         Option("length", 1.0, low=1e-9, help="of the line in m"),
         Option("dt", 1e-3, low=1e-12, help="time step in s"),
         SCHEME,
-        Option("initial", "gaussian", ("gaussian", "sine"), help="field"),
+        initial_option("gaussian", "sine"),
         Option("tau", 5.0, low=1e-9, help="inverse correlation length (gaussian)"),
         Option("alpha", 2.0, low=0.51, help="smoothness (gaussian)"),
         Option("variance", 625.0, low=1e-30, help="factor of the covariance (gaussian)"),

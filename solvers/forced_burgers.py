@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from sciml.domain import Field, Grid
+from sciml.domain import Block, Field, Grid
 from sciml.equations import forced_burgers as equation
 from sciml.errors import InputError
 from sciml.parallel import Decomposition, FiniteVolume, Halo
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, initial_option, initial_state, is_file, main
 from sciml.solver.integrators import Integrator
 
 
@@ -33,6 +33,7 @@ class ForcedBurgers(Program):
         Option("length", 16.0, low=1e-9, help="of the line"),
         Option("dt", 4e-3, low=1e-12, help="time step"),
         Option("scheme", "ssp-rk3", ("ssp-rk3",), help="time stepping"),
+        initial_option("forcing"),
         Option("waves", 3, low=1, help="shortest wave of the forcing, in waves on the line"),
     )
     order_space = 5
@@ -46,7 +47,8 @@ class ForcedBurgers(Program):
         self.forcing = equation.Forcing.draw(given.seed, given.length, most=given.waves)
         # One line: every rank can afford all of it, and comes to the same limit.
         self.whole = self.forcing(0.0, x, self.h)
-        self.check_step(0.0, self.whole)
+        if not is_file(given.initial):
+            self.check_step(0.0, self.whole)
 
     def check_step(self, t, u):
         """Refuse a time step that is too long for the field at time t."""
@@ -64,6 +66,10 @@ class ForcedBurgers(Program):
     def start(self, comm):
         given = self.given
         halo = Halo(comm, Decomposition(self.grid, comm.size, FiniteVolume.width))
+        own = initial_state(self, comm, Block((0,), self.grid.shape))
+        if own is not None:
+            self.whole = own[0]
+            self.check_step(0.0, self.whole)
         self.u = self.whole[None, *halo.block.slices].copy()
         x = self.grid.coordinates(0)[halo.block.slices]
         self.sines, self.cosines = self.forcing.sines(x, self.h), self.forcing.cosines(x, self.h)

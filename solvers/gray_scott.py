@@ -3,7 +3,15 @@
 import numpy as np
 
 from sciml.domain import Field
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2", "ars-443", "cn-heun")
 
@@ -12,10 +20,10 @@ class GrayScott(SpectralProgram):
     """Gray–Scott reaction and diffusion on a periodic square, Fourier in space.
 
     ∂u/∂t = δ_u ∇²u − u v² + F (1 − u), ∂v/∂t = δ_v ∇²v + u v² − (F + k) v. Fields: u, v (y, x).
-    Starts from (u, v) = (1 − s, s), s = 1 − Π (1 − spot) of periodic Gaussian spots. Defaults as in The Well, on
-    [−1, 1]². Six patterns (F, k): gliders .014 .054, bubbles .098 .057, maze .029 .057, worms .058
-    .065, spirals .018 .051, spots .030 .062; they take some thousand units of time to form. All modes
-    are kept: the product leaves a little aliasing, unseen where fronts are resolved.
+    Starts from (u, v) = (1 − s, s), s = 1 − Π (1 − spot) of periodic Gaussian spots. Defaults as in
+    The Well, on [−1, 1]². Six patterns (F, k): gliders .014 .054, bubbles .098 .057, maze .029 .057,
+    worms .058 .065, spirals .018 .051, spots .030 .062; they take some thousand units of time to
+    form. All modes are kept: the product leaves a little aliasing, unseen where fronts are resolved.
     """
 
     name = "gray-scott"
@@ -35,6 +43,7 @@ class GrayScott(SpectralProgram):
         Option("length", 2.0, low=1e-9, help="side of the square"),
         Option("dt", 1.0, low=1e-12, help="time step"),
         SCHEME,
+        initial_option("spots", help="state"),
         Option("spots", 20, low=1, help="spots at the start"),
         Option("width", 0.05, low=1e-6, help="of a spot"),
     )

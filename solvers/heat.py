@@ -15,7 +15,7 @@ from sciml.parallel import (
     Sum,
     free_points,
 )
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, initial_option, initial_state, main
 
 
 def wall(name: str, where: str) -> Parameter:
@@ -50,7 +50,7 @@ class Heat(Program):
         Option("dt", 1e-3, low=1e-12, help="time step in s"),
         Option("scheme", "explicit", ("explicit", "crank-nicolson"), help="time stepping"),
         Option("boundary", "periodic", ("periodic", "dirichlet"), help="on all four sides"),
-        Option("initial", "smooth", ("smooth", "piecewise", "uniform", "mode"), help="field"),
+        initial_option("smooth", "piecewise", "uniform", "mode"),
         Option("slope", 2.0, help="fall of the energy from octave to octave (smooth)"),
         Option("modes", 8, low=2, help="shortest wave, in waves along a side (smooth)"),
         Option("pieces", 6, low=1, help="number of discs (piecewise)"),
@@ -82,7 +82,8 @@ class Heat(Program):
         work = self.given.steps * self.grid.size / comm.size
         self.laplacian = Laplacian(self.halo, inner, self.grid.spacing, work)
         self.u = self.laplacian.allocate()
-        self.halo.owned(self.u)[:] = self.initial(block)
+        own = initial_state(self, comm, block)
+        self.halo.owned(self.u)[:] = self.initial(block) if own is None else own[0]
         if self.given.scheme == "crank-nicolson":
             shape = self.u[inner].shape
             self.p = self.halo.allocate()

@@ -6,7 +6,15 @@ from sciml.domain import Field
 from sciml.equations import korteweg_de_vries as kdv
 from sciml.errors import InputError
 from sciml.parallel import SmoothField
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2")
 
@@ -32,7 +40,7 @@ class KortewegDeVries(SpectralProgram):
         Option("length", 40.0, low=1e-9, help="of the line"),
         Option("dt", 1e-3, low=1e-12, help="time step"),
         SCHEME,
-        Option("initial", "soliton", ("soliton", "solitons", "smooth"), help="field"),
+        initial_option("soliton", "solitons", "smooth"),
         Option("before", 1.0, low=0.0, help="time from the start to the encounter (solitons)"),
         Option("modes", 4, low=1, help="shortest wave, in waves along the line (smooth)"),
     )

@@ -5,7 +5,15 @@ import numpy as np
 from sciml.domain import Field
 from sciml.equations import forced_burgers as equation
 from sciml.errors import InputError
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2")
 
@@ -33,6 +41,7 @@ class KortewegDeVriesBurgers(SpectralProgram):
         Option("length", 16.0, low=1e-9, help="of the line"),
         Option("dt", 4e-3, low=1e-12, help="time step"),
         SCHEME,
+        initial_option("forcing"),
         Option("waves", 3, low=1, help="shortest wave of the forcing, in waves on the line"),
     )
     order_time = orders(SCHEME)
@@ -47,7 +56,9 @@ class KortewegDeVriesBurgers(SpectralProgram):
 
     def linear(self):
         self.to_rate = -1j * self.fourier.k[0]
-        k = self.fourier.k[0]
+        k, x = self.fourier.k[0], self.grid.coordinates(0)[self.fourier.work.slices[0]]
+        self.sines = self.fourier.forward(self.forcing.sines(x))
+        self.cosines = self.fourier.forward(self.forcing.cosines(x))
         return -self.given.beta * k**2 + 1j * self.given.gamma * k**3
 
     def nonlinear(self, t, u, out):
@@ -63,8 +74,6 @@ class KortewegDeVriesBurgers(SpectralProgram):
 
     def initial(self, work):
         x = self.grid.coordinates(0)[work.slices[0]]
-        self.sines = self.fourier.forward(self.forcing.sines(x))
-        self.cosines = self.fourier.forward(self.forcing.cosines(x))
         return self.forcing(0.0, x)
 
 

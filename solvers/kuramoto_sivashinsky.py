@@ -5,7 +5,15 @@ import numpy as np
 from sciml.domain import Field
 from sciml.equations import kuramoto_sivashinsky as ks
 from sciml.parallel import SmoothField
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2", "ars-443")
 
@@ -30,7 +38,7 @@ class KuramotoSivashinsky(SpectralProgram):
         Option("length", 64.0, low=1e-9, help="of the line"),
         Option("dt", 0.05, low=1e-12, help="time step"),
         SCHEME,
-        Option("initial", "smooth", ("smooth", "wave"), help="field"),
+        initial_option("smooth", "wave"),
         Option("modes", 8, low=1, help="shortest wave, in waves along the line (smooth)"),
         Option("mode", 1, low=1, help="waves along the line (wave)"),
     )

@@ -10,6 +10,8 @@ from sciml.solver import (
     Option,
     Parameter,
     Program,
+    initial_option,
+    initial_state,
     main,
     orders,
     sample_seed,
@@ -53,6 +55,7 @@ class Lorenz(Program):
         Option("shape", (16,), low=2, help="members of the ensemble"),
         Option("dt", 0.01, low=1e-12, help="time step"),
         SCHEME,
+        initial_option("spread", help="states"),
         Option("spinup", 0, low=0, help="steps before the first frame"),
     )
     order_space = None
@@ -70,7 +73,8 @@ class Lorenz(Program):
     def start(self, comm):
         block = Decomposition(self.grid, comm.size).block(comm.rank)
         (members,) = block.slices
-        self.u = self.initial(range(members.start, members.stop))
+        own = initial_state(self, comm, block)
+        self.u = self.initial(range(members.start, members.stop)) if own is None else own
         self.integrator = Integrator(self.given.scheme, self.rate, self.dt)
         for n in range(self.given.spinup):
             self.integrator.advance((n - self.given.spinup) * self.dt, self.u)

@@ -5,7 +5,15 @@ import numpy as np
 from sciml.domain import Field
 from sciml.equations import navier_stokes as ns
 from sciml.parallel import GaussianField, LaplacianPower
-from sciml.solver import Option, Parameter, SpectralProgram, main, orders, scheme_option
+from sciml.solver import (
+    Option,
+    Parameter,
+    SpectralProgram,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("etdrk4", "etdrk2", "ars-443", "cn-heun")
 
@@ -38,7 +46,7 @@ class NavierStokes(SpectralProgram):
         SCHEME,
         Option("forcing", "fno", ("fno", "kolmogorov", "none"), help="kind of the force"),
         Option("waves", 4, low=1, help="of the Kolmogorov force and of vortices, along a side"),
-        Option("initial", "gaussian", ("gaussian", "vortices"), help="field"),
+        initial_option("gaussian", "vortices"),
         Option("tau", 7.0, low=1e-9, help="inverse correlation length (gaussian)"),
         Option("alpha", 2.5, low=1.01, help="smoothness (gaussian)"),
         Option("variance", 343.0, low=1e-30, help="factor of the covariance (gaussian)"),

@@ -9,7 +9,15 @@ from sciml.equations import wave as equation
 from sciml.equations.advection_diffusion import gaussian
 from sciml.errors import InputError
 from sciml.parallel import Decomposition, Halo, SmoothField, Transport, face_means, free_points
-from sciml.solver import Option, Parameter, Program, main, sample_seed
+from sciml.solver import (
+    Option,
+    Parameter,
+    Program,
+    initial_option,
+    initial_state,
+    main,
+    sample_seed,
+)
 from sciml.solver.integrators import Integrator
 
 
@@ -44,7 +52,7 @@ class Wave(Program):
         Option("scheme", "leapfrog", ("leapfrog", "rk4"), help="time stepping"),
         Option("boundary", "periodic", ("periodic", "dirichlet"), help="on all four sides"),
         Option("medium", "constant", ("constant", "layers", "smooth"), help="wave speed"),
-        Option("initial", "pulse", ("pulse", "smooth", "mode"), help="field; it starts at rest"),
+        initial_option("pulse", "smooth", "mode", help="field, at rest"),
         Option("slope", 2.0, help="fall of the energy from octave to octave (smooth)"),
         Option("modes", 4, low=2, help="shortest wave, in waves along a side (smooth)"),
         Option("mode", (1, 1), help="waves along y and x; half waves with dirichlet (mode)"),
@@ -79,8 +87,11 @@ class Wave(Program):
         # Owned points that are not held at zero.
         self.free = free_points(self.grid, halo.block, width=0)
         self.uv, self.work = np.zeros((2, 2, *halo.block.shape))
-        u, shortest = self.initial(halo.block)
-        self.uv[0][self.free] = u[self.free]
+        uv, shortest = initial_state(self, comm, halo.block, held_at_zero=True), np.inf
+        if uv is None:
+            u, shortest = self.initial(halo.block)
+            uv = np.stack([u, np.zeros_like(u)])
+        self.uv[:, *self.free] = uv[:, *self.free]
         self.force(self.uv[0], self.work[0])
         if self.given.scheme == "rk4":
             self.integrator = Integrator("rk4", self.rate, self.dt)

@@ -9,7 +9,7 @@ from sciml.share import share_root
 
 PROGRAMS = sorted((share_root() / "solvers").glob("*.py"))
 ROOMS = {f"sciml.{room}" for room in ("domain", "equations", "parallel", "solver", "errors")}
-MOST_LINES = 150
+MOST_LINES = 170
 
 
 def foreign(source):

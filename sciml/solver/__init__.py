@@ -1,7 +1,8 @@
 """What a solver program is, and the main that runs it under mpirun."""
 
-from sciml.solver.declare import Option, Parameter
+from sciml.solver.declare import Option, Parameter, initial_option, is_file
 from sciml.solver.driven import DrivenProgram
+from sciml.solver.initial_state import initial_state
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
 from sciml.solver.random_input import RandomInput, input_parameters, stationary_field
@@ -20,7 +21,10 @@ __all__ = [
     "RandomInput",
     "SpectralProgram",
     "TrajectoryProgram",
+    "initial_option",
+    "initial_state",
     "input_parameters",
+    "is_file",
     "main",
     "orders",
     "sample_seed",

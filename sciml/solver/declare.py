@@ -11,6 +11,9 @@ from sciml.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+#: How names of files end, which tells them from the names of choices.
+ENDINGS = (".nc", ".nc4", ".cdf", ".h5", ".npy")
+
 #: Type of an option by name: (of one value, whether it is a list).
 TYPES: dict[str, tuple[type, bool]] = {
     "int": (int, False),
@@ -76,6 +79,7 @@ class Option:
         default: value when the flag is not given; its type is the type of the option: int, float,
             str, or a non-empty tuple of int or float (given as several words).
         choices: the values allowed, if only a few are.
+        files: whether the name of a file is allowed besides: see :mod:`sciml.solver.initial_state`.
         low: smallest number allowed, if any.
         help: one line.
 
@@ -88,6 +92,7 @@ class Option:
     choices: tuple[Any, ...] = ()
     low: float | None = None
     help: str = ""
+    files: bool = False
 
     def __post_init__(self) -> None:
         _check_name("option", self.name)
@@ -115,15 +120,27 @@ class Option:
             InputError: not among the choices, below ``low``, or not finite.
         """
         for one in value if isinstance(value, tuple) else (value,):
-            if self.choices and one not in self.choices:
+            if self.choices and one not in self.choices and not (self.files and is_file(one)):
                 raise InputError(
                     f"{self.name}={one}; expected one of {', '.join(map(str, self.choices))}"
+                    + (", or a file of your own (.nc, .npy)" if self.files else "")
                 )
             if isinstance(one, float) and not math.isfinite(one):
                 raise InputError(f"{self.name}={one}; expected a finite number")
             if self.low is not None and one < self.low:
                 raise InputError(f"{self.name}={one}; expected {self.low:g} or more")
         return value
+
+
+def is_file(value: Any) -> bool:
+    """Whether the value of an option names a file."""
+    return isinstance(value, str) and value.lower().endswith(ENDINGS)
+
+
+def initial_option(default: str, *others: str, help: str = "field") -> Option:
+    """The option ``initial`` with its choices; a file with a state of one's own will do as well."""
+    words = f"{help}; or a file with a state of your own"
+    return Option("initial", default, (default, *others), files=True, help=words)
 
 
 def _check_name(what: str, name: str) -> None:

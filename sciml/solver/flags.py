@@ -85,6 +85,7 @@ def _add(parser: argparse.ArgumentParser, flag: Parameter | Option) -> None:
         note = f"{flag.help}, default {shown!s}" if shown != "" else flag.help
         if flag.choices:
             note += f"; one of {', '.join(map(str, flag.choices))}"
+            note += ", or FILE.nc, FILE.npy" if flag.files else ""
     extra: dict[str, Any] = {"nargs": len(flag.default)} if many else {}
     parser.add_argument(
         *names,

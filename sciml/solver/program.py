@@ -138,6 +138,7 @@ def schema(program: type[Program]) -> dict[str, Any]:
                 "choices": list(o.choices),
                 "low": o.low,
                 "help": o.help,
+                "files": o.files,
             }
             for o in (*program.options, *program.common, *UNIVERSAL)
         ],

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sciml.errors import InputError, ScimlError
 from sciml.solver.describe import describe
 from sciml.solver.mpirun import command, environment, executable, last_words
@@ -21,6 +23,7 @@ def simulate(
     ranks: int = 1,
     *,
     timeout: float | None = None,
+    initial: Any = None,
     **parameters: Any,
 ) -> xr.Dataset:
     """Run a solver program and load what it writes.
@@ -29,13 +32,16 @@ def simulate(
         program: path, looked up in the working directory, then in the share: ``solvers/heat.py``.
         ranks: MPI ranks; one runs without mpirun.
         timeout: seconds that it may take.
+        initial: what it starts from: one of its choices, such as ``"sine"``, or a state of your own: a
+            dataset or array of xarray, an array of numpy, the path of a file
+            (:mod:`sciml.solver.initial_state` says what fits).
         **parameters: parameters and options by name, such as ``kappa=0.1, shape=(64, 64)``.
 
     Returns:
         Fields on ``(time, z, y, x)``, loaded; parameters and options as attributes.
 
     Raises:
-        InputError: no such program, an unknown or bad parameter.
+        InputError: no such program, an unknown or bad parameter, a state that does not fit.
         ScimlError: the program failed; ends with what it said last.
     """
     import xarray as xr
@@ -49,8 +55,10 @@ def simulate(
             f"simulate: {description.name} has no option 'out', so it writes nothing to return; run it "
             "in a study, or let it take --out FILE and write netCDF"
         )
-    arguments = description.arguments(parameters)
     with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
+        if initial is not None:
+            parameters["initial"] = _as_option(initial, Path(folder))
+        arguments = description.arguments(parameters)
         out = Path(folder) / "run.nc"
         arguments += ["--out", str(out)]
         if ranks == 1:
@@ -67,8 +75,50 @@ def simulate(
         except subprocess.TimeoutExpired as error:
             raise ScimlError(f"{description.name} took longer than {timeout:g} s") from error
         if done.returncode:
-            raise ScimlError(
-                f"{description.name} ended with code {done.returncode}: {last_words(done.stderr)}"
-            )
+            said = last_words(done.stderr).replace(f"--initial {folder}/", "--initial: ")
+            raise ScimlError(f"{description.name} ended with code {done.returncode}: {said}")
         with xr.open_dataset(out, engine="h5netcdf") as ds:
-            return ds.load()
+            ds.load()
+    if not isinstance(initial, str | os.PathLike | None):
+        ds.attrs["initial"] = f"a state given in memory ({type(initial).__name__})"
+    return ds
+
+
+def _as_option(initial: Any, folder: Path) -> str:
+    """A state of one's own as the path of a file; the name of a choice as it is."""
+    if isinstance(initial, str | os.PathLike):
+        return os.fspath(initial)
+    if isinstance(initial, np.ndarray):
+        path = folder / "initial.npy"
+        try:
+            np.save(path, initial, allow_pickle=False)
+        except ValueError as error:
+            raise InputError(f"initial: {error}; expected an array of numbers") from error
+        return str(path)
+    import xarray as xr
+
+    if isinstance(initial, xr.DataArray):
+        if initial.name is None:
+            raise InputError(
+                "initial: an array without a name; expected that of the field: array.rename('u')"
+            )
+        initial = initial.to_dataset()
+    if not isinstance(initial, xr.Dataset):
+        raise InputError(
+            f"initial: {type(initial).__name__}; expected a dataset or array of xarray, an array of "
+            "numpy, a path, or one of the program's choices"
+        )
+    path = folder / "initial.nc"
+    write_as_is(initial, path)
+    return str(path)
+
+
+def write_as_is(ds: xr.Dataset, path: Path) -> None:
+    """Write a dataset without the encodings of the file that it came from, such as packed integers."""
+    bare = ds.drop_encoding()
+    for name in bare.variables:
+        bare[name].encoding["_FillValue"] = None
+    try:
+        bare.to_netcdf(path, engine="h5netcdf")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"initial: cannot be written as netCDF ({error})") from error

@@ -14,6 +14,7 @@ from sciml.errors import DivergedError, InputError
 from sciml.parallel import Fourier, rank_logger
 from sciml.parallel.line_fft import LIBRARIES
 from sciml.solver.declare import Option
+from sciml.solver.initial_state import initial_state
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
 
@@ -27,6 +28,9 @@ LOOK = 16
 #: imaginary axis of Runge–Kutta methods; of second order it is empty, and a little damping is relied on.
 CARRY = {1: 0.5, 2: 1.0, 3: 1.7, 4: 2.8}
 
+#: Share of the mean square of a state that was given beyond which it is said that it is left out:
+#: a millionth of the amplitude.
+LEFT_OUT = 1e-12
 
 FFT = Option("fft", "numpy", LIBRARIES, help="whose transforms; fftw is faster, and needs pyfftw")
 
@@ -37,8 +41,9 @@ class SpectralProgram(Program):
     A final class states :meth:`linear`, :meth:`nonlinear`, :meth:`initial` and :meth:`speed`; the state
     is the array ``u`` of Fourier coefficients, one component a field of the program.
 
-    Options that it needs: ``shape`` (points along each axis), ``length`` (of each side), ``dt``, and
-    ``scheme``, best made by :func:`scheme_option`.
+    Options that it needs: ``shape`` (points along each axis), ``length`` (of each side), ``dt``,
+    ``initial``, made by :func:`~sciml.solver.initial_option`, and ``scheme``, by :func:`scheme_option`.
+    Of a state that a file gives the modes that are not kept are left out; how much that is is said.
 
     Attributes:
         low: coordinate where the box begins, along each axis.
@@ -108,10 +113,13 @@ class SpectralProgram(Program):
         self._points = np.empty((len(self.fields), *self.fourier.work.shape))
         self._known = False  # whether these are the values of ``u``
         self.speaks = comm.rank == 0
-        values = self.initial(self.fourier.work)
+        own = initial_state(self, comm, self.fourier.work)
+        values = self.initial(self.fourier.work) if own is None else own
         values = values.reshape(len(self.fields), *self.fourier.work.shape)
         self.u = np.ascontiguousarray(self.fourier.forward(values))
         linear = self.linear()
+        if own is not None:
+            self._check_initial(own, comm)
         work = len(self.fields) * self.grid.size / comm.size * self.given.steps
         self.integrator = Integrator(
             self.given.scheme, self.nonlinear, self.dt, linear=linear, work=work
@@ -184,6 +192,23 @@ class SpectralProgram(Program):
                 f"{self.dt * fastest:.3g} radians in a step, {self.given.scheme} is stable up to "
                 f"{limit:g}; lower --dt to {limit / fastest:.2g} or less"
             )
+
+    def _check_initial(self, given: np.ndarray, comm: Any) -> None:
+        """Say what of a given state is left out: modes that are not kept, a mean that is none."""
+        left = given - self.fourier.inverse(self.u)
+        for field, value, lost in zip(self.fields, given, left, strict=True):
+            parts = (float(np.sum(value**2)), float(np.sum(lost**2)))
+            if comm.size > 1:
+                parts = np.sum(comm.allgather(parts), axis=0)
+            share = parts[1] / parts[0] if parts[0] > 0.0 else 0.0
+            if share > LEFT_OUT and self.speaks:
+                rule = "n/2" if self.modes == "all" else "n/3"
+                self.log.warning(
+                    "--initial: %.1e of the mean square of %s is left out: waves above %s along the "
+                    "axes of %s points (those below %s are kept), or a mean where there can be none",
+                    share, field.name, " x ".join(map(str, self.fourier.keep)),
+                    " x ".join(map(str, self.grid.shape)), rule,
+                )  # fmt: skip
 
     def _check_resolution(self) -> None:
         """Warn once when the highest modes hold too much."""

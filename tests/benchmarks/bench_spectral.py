@@ -8,8 +8,9 @@ core (pinned), rounds in turn. exponax is jit-compiled, steps in Fourier space u
 never returns to points in between; ours is compiled where a run is long enough, which is assumed. KdV
 without the hyper-diffusion and Burgers in the conservative form that exponax does not take by default;
 its KdV drops the imaginary part of the coefficients of ETDRK and converges at first order only (4.2e-2
-at dt = 1e-3, 2.1e-2 at half of it, for one soliton), so that the two are apart. Given are the medians of a step, the ratio of neighboring
-rounds (below 1: we are faster) and its range, and how far the two states are apart at the end.
+at dt = 1e-3, 2.1e-2 at half of it, for one soliton), so that the two are apart. Given
+are the medians of a step, the ratio of neighboring rounds (below 1: we are faster) and its range, and
+how far the two states are apart at the end.
 """
 
 from __future__ import annotations

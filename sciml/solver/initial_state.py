@@ -1,0 +1,290 @@
+"""A state of one's own from which a program starts: ``--initial FILE.nc`` or ``FILE.npy``.
+
+A netCDF file names its variables, dimensions and, where it has coordinates and units, says where the
+points lie: all of it must be what the program has. Nothing is interpolated, converted or guessed. An
+array of numpy says nothing but numbers: its shape must fit, the rest is taken on trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from sciml.domain import Block, Field, Grid
+from sciml.domain.names import SAMPLE, TIME
+from sciml.errors import InputError, nearest
+from sciml.solver.declare import is_file
+from sciml.solver.unit_spelling import same_units
+
+if TYPE_CHECKING:
+    from sciml.solver.program import Program
+
+
+#: Spacings by which a coordinate may be off: those stored as float32 are, by their rounding.
+TOLERANCE = 1e-3
+
+#: Part of the largest value that counts as zero where a boundary holds fields there.
+ZERO = 1e-9
+
+#: What may be done about a dimension that a state does not have.
+_SEVERAL = {
+    TIME: "expected one: ds.isel(time=-1)",
+    SAMPLE: "expected one: ds.isel(sample=0), or all of them as parameters.files of a study",
+}
+
+
+def initial_state(
+    program: Program, comm: Any, block: Block, *, held_at_zero: bool = False
+) -> np.ndarray | None:
+    """The state of the file that ``--initial`` names, if it names one; every rank calls it.
+
+    Args:
+        program: with its flags as ``given``, on a grid.
+        comm: an mpi4py communicator.
+        block: what this rank reads of the grid.
+        held_at_zero: whether fields vanish on sides of the boundary ``dirichlet``.
+
+    Returns:
+        float64 ``(fields, *block.shape)``; ``None`` where the program makes its own.
+
+    Raises:
+        InputError: the file does not fit; the same on all ranks.
+    """
+    path = program.given.initial
+    if not is_file(path):
+        return None
+    grid = program.domain()
+    values, reason, sizes = None, None, (0.0, 0.0)
+    try:
+        values = read_state(path, program.fields, grid, block)
+        sizes = (float(np.abs(values).max()), _on_sides(values, grid, block))
+    except InputError as error:
+        reason = f"--initial {error}"
+    # A value that is not finite is seen by one rank alone; all must end.
+    several = comm.allgather((reason, sizes)) if comm.size > 1 else [(reason, sizes)]
+    reason = next((one for one, _ in several if one is not None), None)
+    largest, side = (max(sizes[i] for _, sizes in several) for i in (0, 1))
+    if reason is None and held_at_zero and side > ZERO * largest:
+        reason = f"--initial {path}: up to {side:.3g} on the sides; expected 0, which is held there"
+    if reason is not None:
+        raise InputError(reason)
+    return values
+
+
+def _on_sides(values: np.ndarray, grid: Grid, block: Block) -> float:
+    """Largest value on sides of the boundary ``dirichlet``, of those in the block."""
+    largest = 0.0
+    for axis, (n, kind) in enumerate(zip(grid.shape, grid.boundary, strict=True)):
+        for end in (0, n - 1) if kind == "dirichlet" else ():
+            at = end - block.offset[axis]
+            if 0 <= at < block.shape[axis]:
+                largest = max(largest, float(np.abs(values.take(at, axis + 1)).max()))
+    return largest
+
+
+def read_state(
+    path: str | Path, fields: Sequence[Field], grid: Grid, block: Block | None = None
+) -> np.ndarray:
+    """A block of the state in a file, by default all of it; float64 ``(fields, *block.shape)``.
+
+    Args:
+        path: of a netCDF file (4 or 3) with a variable for each field on ``(z, y, x)``, or of an array
+            of numpy, ``(fields, z, y, x)`` or, of one field, ``(z, y, x)``.
+        fields: whose values are wanted.
+        grid: where they live; points, box and units must be those of the file.
+        block: of the grid.
+
+    Raises:
+        InputError: in one line what does not fit, and what to do.
+    """
+    slices = (slice(None),) * grid.ndim if block is None else block.slices
+    if Path(path).suffix.lower() == ".npy":
+        values = _array(path, len(fields), grid, slices)
+    else:
+        with _opened(path) as file:
+            _check_points(path, file, grid)
+            values = np.stack([_variable(path, file, field, grid, slices) for field in fields])
+    offset = (0,) * grid.ndim if block is None else block.offset
+    for field, one in zip(fields, values, strict=True):
+        bad = np.argwhere(~np.isfinite(one))
+        if len(bad):
+            at = tuple(int(i + o) for i, o in zip(bad[0], offset, strict=True))
+            raise InputError(
+                f"{path}: {field.name} is {one[tuple(bad[0])]:g} at index {at}; expected finite numbers"
+            )
+    return values
+
+
+def _array(path: str | Path, count: int, grid: Grid, slices: tuple[slice, ...]) -> np.ndarray:
+    with _readable(path):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    expected = (count, *grid.shape)
+    if found.shape != expected and not (count == 1 and found.shape == grid.shape):
+        several = f"{expected}" if count > 1 else f"{grid.shape}"
+        raise InputError(
+            f"{path}: shape {found.shape}; expected {several}, the points of the program (its --shape "
+            "or --points): nothing is interpolated"
+        )
+    _check_dtype(path, "the array", found.dtype)
+    return np.asarray(found.reshape(expected)[(slice(None), *slices)], np.float64)
+
+
+def _variable(
+    path: str | Path, file: Mapping[str, Any], field: Field, grid: Grid, slices: tuple[slice, ...]
+) -> np.ndarray:
+    """A block of one field."""
+    if field.name not in file:
+        known = [name for name in file if name not in grid.dims]
+        raise InputError(f"{path} has no variable '{field.name}'; {nearest(field.name, known)}")
+    variable = file[field.name]
+    _check_dtype(path, field.name, variable.dtype)
+    units = variable.attrs.get("units")
+    if units is not None and not same_units(units, field.units):
+        raise InputError(f"{path}: {field.name} is in {units}; expected {field.units}: convert it")
+    packed = {"scale_factor", "add_offset"} & set(variable.attrs)
+    if packed:
+        raise InputError(
+            f"{path}: {field.name} is packed ({min(packed)}); write it as it is, without an encoding"
+        )
+    # Axes of one point, such as a single time, say nothing; the others may come in any order.
+    dims = [d for d, n in zip(variable.dims, variable.shape, strict=True) if n > 1]
+    for dim in dims:
+        if dim not in grid.dims:
+            n = variable.shape[variable.dims.index(dim)]
+            hint = _SEVERAL.get(dim, f"expected dimensions {_listed(grid.dims)}: ds.rename")
+            raise InputError(f"{path}: {field.name} has {n} points along '{dim}'; {hint}")
+    if set(dims) != set(grid.dims):
+        missing = min(set(grid.dims) - set(dims))
+        raise InputError(
+            f"{path}: {field.name} has the dimensions {_listed(variable.dims)}; expected "
+            f"{_listed(grid.dims)}, '{missing}' is missing"
+        )
+    by_name = dict(zip(grid.dims, slices, strict=True))
+    values = np.asarray(variable[tuple(by_name.get(dim, 0) for dim in variable.dims)], np.float64)
+    fill = variable.attrs.get("_FillValue", variable.attrs.get("missing_value"))
+    if fill is not None and np.isin(values, np.atleast_1d(fill).astype(np.float64)).any():
+        raise InputError(f"{path}: {field.name} has missing values ({fill}); expected all of them")
+    order = [dim for dim in variable.dims if dim in by_name]
+    return values.transpose([order.index(dim) for dim in grid.dims])
+
+
+def _check_points(path: str | Path, file: Mapping[str, Any], grid: Grid) -> None:
+    """Dimensions and coordinates of a file are those of a grid, as far as it has any."""
+    sizes: dict[str, int] = {}
+    for variable in file.values():
+        sizes |= dict(zip(variable.dims, variable.shape, strict=True))
+    for axis, dim in enumerate(grid.dims):
+        wanted = grid.coordinates(axis)
+        if dim in sizes and sizes[dim] != len(wanted):
+            raise InputError(
+                f"{path}: {sizes[dim]} points along {dim}; expected {len(wanted)}, those of the program "
+                "(its --shape or --points): nothing is interpolated"
+            )
+        if dim not in file or file[dim].dims != (dim,):
+            continue
+        units = file[dim].attrs.get("units")
+        if units is not None and not same_units(units, grid.units):
+            raise InputError(f"{path}: {dim} is in {units}; expected {grid.units}: convert it")
+        found = np.asarray(file[dim][...])
+        if found.dtype.kind not in "fiu":
+            raise InputError(f"{path}: {dim} is of type {found.dtype}; expected numbers")
+        found = found.astype(np.float64)
+        # Rounded to float32 where they are stored so.
+        slack = TOLERANCE * grid.spacing[axis] + 1e-7 * np.abs(wanted).max()
+        if not np.abs(found - wanted).max() <= slack:
+            raise InputError(
+                f"{path}: {dim} goes from {found[0]:.8g} to {found[-1]:.8g}; expected {wanted[0]:.8g} "
+                f"to {wanted[-1]:.8g} in equal steps, the points of the program (--length, --shape)"
+            )
+
+
+def _check_dtype(path: str | Path, what: str, dtype: np.dtype) -> None:
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        return
+    hint = "convert it, with astype('float64')"
+    if dtype.kind == "c" or dtype.names:
+        hint = "give real numbers, of a complex field real and imaginary part by themselves"
+    raise InputError(f"{path}: {what} is of type {dtype}; expected float32 or float64: {hint}")
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """What a library says of a file that it cannot read is one line of ours."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file" + (" (a folder)" if Path(path).is_dir() else ""))
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, LookupError, TypeError, BadZipFile) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); expected netCDF (.nc) or an array of numbers (.npy)"
+        ) from error
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Mapping[str, Any]]:
+    """Variables of a netCDF file by name, with ``dims``, ``shape``, ``dtype`` and ``attrs``."""
+    with _readable(path):
+        with Path(path).open("rb") as raw:
+            classic = raw.read(3) == b"CDF"
+        file = _classic(path) if classic else _hdf5(path)
+    try:
+        with _readable(path):
+            yield file.variables if classic else _Variables(file.variables)
+    finally:
+        file.close()
+
+
+def _hdf5(path: str | Path) -> Any:
+    import h5netcdf
+
+    return h5netcdf.File(path, "r")
+
+
+def _classic(path: str | Path) -> Any:
+    from scipy.io import netcdf_file
+
+    file = netcdf_file(path, "r", mmap=False)
+    file.variables = {name: _Classic(variable) for name, variable in file.variables.items()}
+    return file
+
+
+class _Variables(dict):
+    """Variables of an HDF5 file as this module sees them."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        super().__init__((name, _Hdf5(variable)) for name, variable in variables.items())
+
+
+class _Hdf5:
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self.dims, self.shape = tuple(variable.dimensions), tuple(variable.shape)
+        self.dtype, self.attrs = np.dtype(variable.dtype), variable.attrs
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        return self._variable[at]
+
+
+class _Classic:
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self.dims, self.shape = tuple(variable.dimensions), tuple(variable.shape)
+        self.dtype = variable.data.dtype
+        self.attrs = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in variable._attributes.items()
+        }
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        return self._variable.data[at]
+
+
+def _listed(dims: Sequence[str]) -> str:
+    return f"({', '.join(dims)})"
