@@ -205,14 +205,14 @@ def evaluate(
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
     from sciml.study.evaluation import evaluate as measure
+    from sciml.training.figures import table
 
     figures = measure(run_dir, data or None, rollout, model)
     if as_json:
         print(json.dumps(figures, indent=1))
         return
-    for name, value in figures.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        print(f"{name:>22}  {shown}")
+    for line in table(figures):
+        print(line)
 
 
 @app.command("list")

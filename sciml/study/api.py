@@ -18,6 +18,7 @@ from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 from sciml.study.snapshot import ENDED
+from sciml.training.figures import lines
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -346,27 +347,15 @@ def shown(path: Path) -> str:
 
 def figures(summary: dict[str, Any]) -> str:
     """The result of a run in a few lines."""
-    lines = [f"trained {summary['steps']} steps"]
+    found = [f"trained {summary['steps']} steps"]
     if summary.get("loss") is not None:
-        lines[0] += f", last loss {summary['loss']:.2e}"
-    if summary.get("one_step") is not None:
-        compared = ""
-        if summary.get("persistence"):
-            compared = f" (persistence {summary['persistence']:.2e})"
-        lines.append(
-            f"one step ahead: {summary['one_step']:.2e} relative L2{compared} "
-            f"on {summary['validation_simulations']} unseen simulations"
-        )
-    if summary.get("rollout") is not None:
-        lines.append(
-            f"rollout: {summary['rollout']:.2e} mean over {summary['rollout_steps']} steps"
-        )
-        if summary.get("norm_left") is not None:
-            lines[-1] += f"; {summary['norm_left']:.0%} of the norm left at the end"
+        found[0] += f", last loss {summary['loss']:.2e}"
+    unseen = f"on {summary.get('validation_simulations')} unseen simulations"
+    found += lines(summary, unseen)
     first = summary.get("first_step") or {}
     if first:
-        lines.append(
+        found.append(
             f"first gradient step when {first['simulations_started']} of "
             f"{first['simulations_planned']} simulations had started"
         )
-    return "\n".join(lines)
+    return "\n".join(found)

@@ -19,7 +19,7 @@ from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import Supervised
+from sciml.training.objective import without_norm
 from sciml.training.stream_source import StreamSource
 
 if TYPE_CHECKING:
@@ -78,16 +78,20 @@ class Learning:
             on_checkpoint_failed=self._on_checkpoint_failed,
             stop=trainer.stop,
         )
+        objective = training.objective()
         self.history = train(
             self.surrogate,
             source,
-            Supervised(training.loss, points=training.points),
+            objective,
             [phase.build() for phase in training.phases],
             options=training.options(),
             hooks=hooks,
             device=self.device,
             resume=trainer.checkpoint,
         )
+        self.history.left_out = objective.left_out()
+        for line in without_norm(objective):
+            trainer.tell(line)
         if not trainer.progress["step"] and not trainer.stop.is_set():
             raise ScimlError(
                 "no simulation delivered a training sample: every one failed or is shorter than "

@@ -105,6 +105,7 @@ class Outcome:
             "wait_seconds": self._spent["wait"],
             "compute_seconds": self._spent["compute"],
             "validation_simulations": len(trajectories),
+            **({"left_out": history.left_out} if history.left_out else {}),
             **figures,
         }
         if trajectories:

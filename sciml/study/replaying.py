@@ -23,7 +23,7 @@ from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import Supervised
+from sciml.training.objective import without_norm
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
 from sciml.training.source import Batches, Source
@@ -116,16 +116,20 @@ class Replaying:
             extra_state=self.outcome.state_dict,
             stop=stop,
         )
+        objective = training.objective()
         self.history = train(
             self.surrogate,
             source,
-            Supervised(training.loss, points=training.points),
+            objective,
             phases,
             options=training.options(),
             hooks=hooks,
             resume=resume,
             device=self.device,
         )
+        self.history.left_out = objective.left_out()
+        for line in without_norm(objective):
+            teller.say(f"warning: {line}")
 
     @property
     def complete(self) -> bool:

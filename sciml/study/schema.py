@@ -259,7 +259,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
-        self.training.require_targets(self.task.unroll)
+        self.training.require_targets(self.task.targets, self.task.unroll)
         if self.training.batch_size > self.buffer.capacity:
             raise ValueError(
                 f"training.batch_size: {self.training.batch_size} is above buffer.capacity "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from sciml.errors import nearest
 from sciml.study.section import Count, Positive, Section, short
 from sciml.study.symmetries_section import SymmetriesSection
 
 if TYPE_CHECKING:
+    from sciml.training.objective import Supervised
     from sciml.training.options import Options
     from sciml.training.phase import Phase
 
@@ -76,11 +79,13 @@ class PushforwardSection(Section):
 
 class Training(Section):
     """The one loop: batches, loss, phases one after the other; ``ema`` to ``accumulate`` as in
-    :class:`sciml.training.options.Options`. With ``points`` outputs are compared at so many random
-    points of each sample, for models that can be asked at points."""
+    :class:`sciml.training.options.Options`. ``field_weights`` weigh targets in the loss. With ``points``
+    outputs are compared at so many random points of each sample, for models that can be asked at
+    points."""
 
     batch_size: Positive = 16
     loss: Literal["relative_l2", "h1", "h1_spectral", "mse"] = "relative_l2"
+    field_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     points: Positive | None = None
     phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
         PhaseSection(schedule="cosine", steps=1000)
@@ -103,14 +108,30 @@ class Training(Section):
         steps = [phase.steps for phase in self.phases]
         return None if None in steps else sum(s for s in steps if s is not None)
 
+    def objective(self) -> Supervised:
+        """What a step makes small."""
+        from sciml.training.objective import Supervised
+
+        return Supervised(self.loss, points=self.points, field_weights=self.field_weights)
+
     def options(self) -> Options:
         """What the loop is told."""
         from sciml.training.options import Options
 
         return Options(**self.model_dump(include=OPTIONS))
 
-    def require_targets(self, unroll: int) -> None:
-        """That a window has targets left for the loss behind those of the pushforward."""
+    def require_targets(self, targets: Sequence[str], unroll: int) -> None:
+        """That weights are of targets, and that a window has targets left for the loss behind those of
+        the pushforward."""
+        for name in self.field_weights:
+            if name not in targets:
+                raise ValueError(
+                    f"training.field_weights: no target '{name}'; {nearest(name, targets)}"
+                )
+        if self.field_weights and not any(self.field_weights.get(n, 1.0) for n in targets):
+            raise ValueError(
+                "training.field_weights: all are 0; expected one target with more, to learn at all"
+            )
         steps = 0 if self.pushforward is None else self.pushforward.steps
         if steps >= unroll:
             raise ValueError(

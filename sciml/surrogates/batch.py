@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ class Batch:
         inputs, targets, static: tensors by field name.
         parameters: scalar parameters in the order of ``task.parameters``.
         time: physical time of each target.
+        weights: of points, by target, broadcast against the target's tensor: a field without them has
+            ones. See :func:`sciml.training.losses.norms`, where they come in.
         geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``; where outputs are wanted at points
             of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
             targets are then ``(B, U, P)``. Others: ``ptr (B+1,)``, where each
@@ -54,54 +57,91 @@ class Batch:
     time: Float[Tensor, "batch unroll"] | None = None
     static: dict[str, Tensor] = field(default_factory=dict)
     geometry: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
     size: int = 0
     keys: tuple[tuple[int, int], ...] = ()
     kind: str = "grid"
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+    def to(
+        self,
+        device: torch.device | str,
+        dtype: torch.dtype | None = None,
+        *,
+        keep_float64: bool = False,
+    ) -> Batch:
         """The same batch on ``device``, numbers that are not whole as ``dtype``; nothing is copied if
-        it is so already."""
+        it is so already.
 
+        Args:
+            keep_float64: fields, parameters and times that are float64 stay so where the device has
+                it; see :func:`suited`.
+        """
         device = torch.device(device)
-        if self._is_on(device, dtype):
-            return self
+        exact = keep_float64 and device.type != "mps"
 
-        def moved(t: Tensor) -> Tensor:
-            return t.to(device, dtype if t.is_floating_point() else None, non_blocking=True)
+        def moved(t: Tensor, kept: bool = exact) -> Tensor:
+            stays = not t.is_floating_point() or (kept and t.dtype == torch.float64)
+            wanted = t.dtype if dtype is None or stays else dtype
+            if t.device == device and t.dtype == wanted:
+                return t
+            return t.to(device, wanted, non_blocking=True)
 
         def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: moved(t) for name, t in tensors.items()}
 
-        return replace(
-            self,
-            inputs=move(self.inputs),
-            targets=move(self.targets),
-            static=move(self.static),
-            geometry=move(self.geometry),
-            parameters=None if self.parameters is None else moved(self.parameters),
-            time=None if self.time is None else moved(self.time),
-        )
+        found = {
+            "inputs": move(self.inputs),
+            "targets": move(self.targets),
+            "static": move(self.static),
+            "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
+            "weights": {name: moved(t, False) for name, t in self.weights.items()},
+            "parameters": None if self.parameters is None else moved(self.parameters),
+            "time": None if self.time is None else moved(self.time),
+        }
+        return self if self._holds(found) else replace(self, **found)
 
-    def _is_on(self, device: torch.device, dtype: torch.dtype | None) -> bool:
-        tensors = [t for t in (self.parameters, self.time) if t is not None]
-        for named in (self.inputs, self.targets, self.static, self.geometry):
-            tensors += named.values()
-        return all(
-            t.device == device and (dtype is None or t.dtype == dtype or not t.is_floating_point())
-            for t in tensors
-        )
+    def _holds(self, found: dict[str, Any]) -> bool:
+        """Whether these are the very tensors of this batch."""
+        for name, value in found.items():
+            own = getattr(self, name)
+            if isinstance(value, dict):
+                if any(t is not own[n] for n, t in value.items()):
+                    return False
+            elif value is not own:
+                return False
+        return True
 
 
 def dtype_for(model: nn.Module) -> torch.dtype | None:
     """That of the values of batches for a model: of its weights, yet float32 at least, since a field
     around a large mean is gone once it is rounded to bfloat16; ``None`` where there are no weights."""
-    dtypes = (p.dtype for p in model.parameters() if p.is_floating_point())
-    own = next(dtypes, None)
+    own = weights_dtype(model)
     return None if own is None else torch.promote_types(own, torch.float32)
 
 
+def weights_dtype(model: nn.Module) -> torch.dtype | None:
+    """Of the first weights that are not whole or complex; ``None`` where there are none."""
+    dtypes = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(dtypes, None)
+
+
+def suited(batch: Batch, model: nn.Module, device: torch.device | str) -> Batch:
+    """The batch on ``device`` as ``model`` takes it.
+
+    A surrogate with a normalizer scales values before it rounds them to what its weights are, so
+    float64 stays: a pressure of 1e5 Pa whose deviation is 1 Pa has no digits to lose in float32, which
+    has steps of 0.008 there. Any other model gets numbers of its own dtype (:func:`dtype_for`).
+    """
+    scales = getattr(model, "normalizer", None) is not None
+    dtype = dtype_for(model) or torch.get_default_dtype()
+    return batch.to(device, dtype, keep_float64=scales)
+
+
 def collate(samples: Sequence[Sample], task: Task) -> Batch:
-    """Put samples of one kind of domain together; values take torch's default dtype.
+    """Put samples of one kind of domain together.
+
+    Fields that are float64 stay so, as parameters and times are; all others, and places, take torch's
+    default dtype. A model of your own gets its own dtype by ``batch.to(device, dtype)``.
 
     Args:
         samples: at least one.
@@ -148,7 +188,7 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
         inputs={n: _stack(samples, n, _inputs) for n in task.inputs},
         targets={n: _stack(samples, n, _targets) for n in _known(samples, task)},
         static={
-            n: _tensor(np.stack([s.simulation.static[n] for s in samples])) for n in task.static
+            n: _values(np.stack([s.simulation.static[n] for s in samples])) for n in task.static
         },
         geometry={
             "spacing": _tensor(np.array([s.simulation.domain.spacing for s in samples])),
@@ -203,7 +243,7 @@ def _points(
         inputs={n: _join(samples, on[n], _inputs) for n in task.inputs},
         targets={n: _join(samples, on[n], _targets) for n in _known(samples, task)},
         static={
-            n: _tensor(np.concatenate([s.simulation.static[n] for s in samples]))
+            n: _values(np.concatenate([s.simulation.static[n] for s in samples]))
             for n in task.static
         },
         geometry={
@@ -218,8 +258,8 @@ def _points(
 def _common(samples: Sequence[Sample], task: Task) -> dict:
     parameters = [[s.simulation.parameters[name] for name in task.parameters] for s in samples]
     return {
-        "parameters": _tensor(np.array(parameters, dtype=np.float64).reshape(len(samples), -1)),
-        "time": _tensor(np.array([[f.time for f in s.targets] for s in samples])),
+        "parameters": _values(np.array(parameters, dtype=np.float64).reshape(len(samples), -1)),
+        "time": _values(np.array([[f.time for f in s.targets] for s in samples], dtype=np.float64)),
         "size": len(samples),
         "keys": tuple(s.key for s in samples),
         "kind": samples[0].simulation.domain.kind,
@@ -244,7 +284,9 @@ def _stack(
 ) -> Tensor:
     """(B, frames, *space), each frame copied once, converted on the way."""
     shape = frames(samples[0])[0].fields[name].shape
-    out = torch.empty((len(samples), len(frames(samples[0])), *shape))
+    double = any(f.fields[name].dtype == np.float64 for s in samples for f in frames(s))
+    dtype = torch.float64 if double else torch.get_default_dtype()
+    out = torch.empty((len(samples), len(frames(samples[0])), *shape), dtype=dtype)
     view = out.numpy()
     for i, sample in enumerate(samples):
         for k, frame in enumerate(frames(sample)):
@@ -258,7 +300,7 @@ def _join(
     if what.on == "global":
         return _stack(samples, what.name, frames)
     windows = [np.stack([f.fields[what.name] for f in frames(s)], axis=1) for s in samples]
-    return _tensor(np.concatenate(windows))
+    return _values(np.concatenate(windows))
 
 
 def _ptr(domains: Sequence[Domain]) -> np.ndarray:
@@ -269,6 +311,11 @@ def _edges(domains: Sequence[Mesh | Graph], ptr: np.ndarray) -> Tensor:
     return torch.from_numpy(
         np.concatenate([d.edges + o for d, o in zip(domains, ptr, strict=False)], axis=1)
     )
+
+
+def _values(array: np.ndarray) -> Tensor:
+    """Of a field: float64 as it is."""
+    return torch.from_numpy(array) if array.dtype == np.float64 else _tensor(array)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

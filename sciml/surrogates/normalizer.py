@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,14 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
 from sciml.surrogates.units import Units
 
-#: A quantity whose spread is below this part of its mean is constant: float32 resolves no more.
-CONSTANT = 1e-7
+#: A quantity whose deviation is below this part of its mean is constant: its dtype resolves no more.
+#: What is computed in float64 is taken to have lost a few digits on the way.
+CONSTANT, CONSTANT_FLOAT64 = 1e-7, 1e-13
 
 TIME = "time"
+
+#: Buffers that (μ, σ) are computed from.
+MEASURED = ("count", "mean", "squares", "resolution")
 
 
 @dataclass(slots=True)
@@ -34,9 +39,12 @@ class Normalizer(nn.Module):
     increment of each target that is also an input.
 
     μ and σ are one number a quantity, over points, samples and time; counts, means and sums of
-    squares are merged by the rule of Chan, Golub and LeVeque in float64. A constant quantity has
-    σ = 1, so that it becomes 0. Vectors of particles are scaled by their root mean square and not
-    shifted, since a shift would break equivariance.
+    squares are merged by the rule of Chan, Golub and LeVeque in float64. Units do not matter: whatever
+    is compared with anything is compared with μ or σ. A constant quantity becomes 0, with σ = |μ|, or 1
+    where μ is 0; the increment of a field that does not change has the σ of that field. Constant is
+    what varies by less than its dtype resolves: 1e-7 |μ|, of float64 data 1e-13 |μ|. Vectors of
+    particles are scaled by their root mean square and not shifted, since a shift would break
+    equivariance.
 
     Statistics move until :meth:`fix`. From each sample the last input frame and the first target
     frame are read; windows overlap, so nothing is missed that matters.
@@ -51,6 +59,7 @@ class Normalizer(nn.Module):
     count: Tensor
     mean: Tensor
     squares: Tensor
+    resolution: Tensor
     fixed: Tensor
 
     def __init__(self, task: Task) -> None:
@@ -66,15 +75,20 @@ class Normalizer(nn.Module):
         self._row = {key: i for i, key in enumerate(self.keys)}
         self._read: _Read | None = None
         n = len(self.keys)
+        # Of an increment, the row of its field; of anything else its own.
+        self._field_row = [
+            self._row["field", n] if k == "increment" else i for i, (k, n) in enumerate(self.keys)
+        ]
         self.register_buffer("count", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("resolution", torch.full((n,), CONSTANT_FLOAT64, dtype=torch.float64))
         self.register_buffer("fixed", torch.zeros((), dtype=torch.bool))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalizer:
         """Moves with the model, and stays in float64: squares of large fields are beyond float16, and
         means lose digits in all others."""
-        kept = {name: self._buffers[name] for name in ("count", "mean", "squares")}
+        kept = {name: self._buffers[name] for name in MEASURED}
 
         def moved_by(buffer: Tensor) -> Tensor:
             try:
@@ -97,12 +111,15 @@ class Normalizer(nn.Module):
             return
         # A row of (count, mean, squares) a quantity, gathered in numpy: torch costs microseconds
         # a call, which a feeder thread would pay thousands of times.
-        merged = np.stack([b.cpu().numpy() for b in (self.count, self.mean, self.squares)], axis=1)
+        buffers = [self._buffers[name] for name in MEASURED]
+        merged = np.stack([b.cpu().numpy() for b in buffers], axis=1)
         for sample in samples:
             for key, values, shift in self._values(sample):
                 row = self._row[key]
-                merged[row] = _merge(merged[row], _measure(values, shift))
-        for buffer, column in zip((self.count, self.mean, self.squares), merged.T, strict=True):
+                merged[row, :3] = _merge(merged[row, :3], _measure(values, shift))
+                if _dtype_of(sample, key, values) != np.float64:
+                    merged[row, 3] = CONSTANT
+        for buffer, column in zip(buffers, merged.T, strict=True):
             buffer.copy_(torch.from_numpy(np.ascontiguousarray(column)))
 
     def fix(self) -> None:
@@ -114,7 +131,7 @@ class Normalizer(nn.Module):
         row = self._row_of(kind, name)
         numbers = self._numbers()
         if numbers is None:
-            mean, std = self._scale(row)
+            mean, std = (t[row] for t in self._scale())
             return (values - mean.to(values.dtype)) / std.to(values.dtype)
         mean, std = numbers[row]
         # μ first: x/σ − μ/σ in one pass would lose the digits that a large offset takes.
@@ -125,7 +142,7 @@ class Normalizer(nn.Module):
         row = self._row_of(kind, name)
         numbers = self._numbers()
         if numbers is None:
-            mean, std = self._scale(row)
+            mean, std = (t[row] for t in self._scale())
             return values * std.to(values.dtype) + mean.to(values.dtype)
         mean, std = numbers[row]
         return torch.add(torch.tensor(mean, dtype=values.dtype), values, alpha=std)  # one pass
@@ -145,11 +162,28 @@ class Normalizer(nn.Module):
         if not self.task.parameters:
             return parameters
         first = self._row_of("parameter", self.task.parameters[0])
-        mean, std = self._scale(slice(first, first + len(self.task.parameters)))
+        rows = slice(first, first + len(self.task.parameters))
+        mean, std = (values[rows] for values in self._scale())
         return (parameters - mean.to(parameters.dtype)) / std.to(parameters.dtype)
 
     def std(self, name: str, kind: str = "field") -> Tensor:
-        return self._scale(self._row_of(kind, name))[1]
+        return self._scale()[1][self._row_of(kind, name)]
+
+    def numbers(self, name: str, kind: str = "field") -> tuple[float | Tensor, float | Tensor]:
+        """μ and σ; as tensors where no numbers can be read, in a program being traced."""
+        row, numbers = self._row_of(kind, name), self._numbers()
+        if numbers is not None:
+            return numbers[row]
+        mean, std = self._scale()
+        return mean[row], std[row]
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        if f"{prefix}mean" in state:
+            # Of a version that gave σ = 1 to all that is constant: said by the sign, so that a surrogate
+            # predicts what it did.
+            held = torch.full_like(state[f"{prefix}mean"], -CONSTANT)
+            state.setdefault(f"{prefix}resolution", held)
+        super()._load_from_state_dict(state, prefix, *args)
 
     def _row_of(self, kind: str, name: str) -> int:
         row = self._row.get((kind, name))
@@ -158,11 +192,16 @@ class Normalizer(nn.Module):
             raise InputError(f"normalizer: no {kind} '{name}'; {nearest(name, known)}")
         return row
 
-    def _scale(self, rows: int | slice) -> tuple[Tensor, Tensor]:
-        mean = self.mean[rows]
-        std = (self.squares[rows] / self.count[rows].clamp(min=1.0)).sqrt()
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        """μ and σ of each row."""
+        mean = self.mean
+        std = (self.squares / self.count.clamp(min=1.0)).sqrt()
         # Chosen with `where`, not `if`: a branch on data would stop torch.export.
-        return mean, torch.where(std > CONSTANT * mean.abs(), std, torch.ones_like(std))
+        one = torch.ones_like(mean)
+        constant = std <= self.resolution.abs() * mean.abs()
+        own = torch.where(constant, torch.where(mean == 0, one, mean.abs()), std)
+        instead = torch.where(self.resolution < 0, one, own[self._field_row])
+        return mean, torch.where(constant, instead, std)
 
     def _numbers(self) -> list[tuple[float, float]] | None:
         """(μ, σ) of each row, read from the buffers again only where these have changed: as tensors
@@ -170,7 +209,7 @@ class Normalizer(nn.Module):
 
         ``None`` where no numbers can be read: in a program being traced, on the meta device.
         """
-        buffers = [self._buffers[name] for name in ("count", "mean", "squares")]
+        buffers = [self._buffers[name] for name in MEASURED]
         if torch.compiler.is_compiling() or buffers[0].is_meta:
             return None
         if any(b.is_inference() for b in buffers):
@@ -182,7 +221,7 @@ class Normalizer(nn.Module):
             or versions != read.versions
             or any(b is not c for b, c in zip(buffers, read.buffers, strict=True))
         ):
-            mean, std = self._scale(slice(None))
+            mean, std = self._scale()
             numbers = list(zip(mean.tolist(), std.tolist(), strict=True))
             self._read = read = _Read(buffers, versions, numbers)
         return read.numbers
@@ -213,6 +252,12 @@ class Normalizer(nn.Module):
                 )
                 found.append((("increment", n), change, n not in vectors))
         return found
+
+
+def _dtype_of(sample: Sample, key: tuple[str, str], values: np.ndarray) -> np.dtype:
+    """Of the data behind a quantity: changes are computed in float64 whatever their fields are."""
+    kind, name = key
+    return sample.targets[0].fields[name].dtype if kind == "increment" else values.dtype
 
 
 def _measure(values: np.ndarray, shift: bool) -> np.ndarray:

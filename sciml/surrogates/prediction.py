@@ -19,7 +19,7 @@ from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
-from sciml.surrogates.batch import collate, dtype_for
+from sciml.surrogates.batch import collate, suited
 from sciml.surrogates.matching import layout_for
 from sciml.surrogates.query import Query
 
@@ -175,7 +175,7 @@ def _evaluate(
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
                 values = collate([w for _, w in chunk], task)
-                batch = values.to(weight.device, dtype_for(surrogate))
+                batch = suited(values, surrogate, weight.device)
                 # Values are scaled before they are rounded to what the weights are; places are not.
                 places = batch.to(weight.device, weight.dtype).geometry
                 if query is not None:

@@ -79,5 +79,5 @@ def _outputs(surrogate: Surrogate, samples: list[Sample]) -> Tensor:
         if surrogate.normalizer is not None:
             device = surrogate.normalizer.mean.device
             wanted = surrogate.normalizer.normalize(name, wanted.to(device), kind)
-        columns.append(wanted)
+        columns.append(wanted.to(torch.get_default_dtype()))
     return torch.stack(columns, dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,7 +16,7 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.samples.step import Step
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import Batch, weights_dtype
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
@@ -35,7 +35,9 @@ class Surrogate(nn.Module):
     ``symmetrize``, the mean of that over symmetries of the grid.
 
     Shapes: as in :class:`~sciml.surrogates.batch.Batch`; a call gives ``targets`` in physical
-    units for all of ``batch.time``, feeding its own outputs back after the first.
+    units for all of ``batch.time``, feeding its own outputs back after the first. Of float64 fields
+    what goes in is scaled, and what comes out is put into units, in float64; the model computes in
+    the dtype of its weights.
 
     Args:
         model: takes and gives plain tensors; see :mod:`sciml.surrogates.calling`.
@@ -166,11 +168,15 @@ class Surrogate(nn.Module):
                 "outputs at given points with increment or unroll: changes are added to, and outputs "
                 "fed back as, whole fields; set increment to false and unroll to 1"
             )
-        raw = dict(batch.inputs)
+        raw, dtypes = dict(batch.inputs), self._dtypes(batch)
+        own = weights_dtype(self.model) or torch.get_default_dtype()
         steps: list[dict[str, Tensor]] = []
         for k in range(batch.time.shape[1]):
             # Targets stay out: nothing is to be predicted from them.
-            seen, step = replace(batch, inputs=raw, targets={}), partial(self._step, k=k)
+            seen, step = (
+                replace(batch, inputs=raw, targets={}),
+                partial(self._step, k=k, own=own, dtypes=dtypes),
+            )
             averaged = self.symmetrization is not None and not self.training
             steps.append(self.symmetrization(step, seen) if averaged else step(seen))
             if k + 1 < batch.time.shape[1]:
@@ -290,14 +296,29 @@ class Surrogate(nn.Module):
         """
         exporting.export(self, path, batch)
 
-    def _step(self, batch: Batch, k: int) -> dict[str, Tensor]:
-        """Targets ``k`` in physical units, without an axis of time."""
-        short = self._short()
-        units, raw = None if short else self._units(batch), batch.inputs
+    def _dtypes(self, batch: Batch) -> dict[str, torch.dtype]:
+        """Of each target in physical units, float32 at least: that of its data, where these are there;
+        of the field that it continues; of all fields that come in."""
+        short = weights_dtype(self.model) or torch.get_default_dtype()
+        given = {n: t.dtype for n, t in (*batch.inputs.items(), *batch.targets.items())}
+        every = [t.dtype for t in (*batch.inputs.values(), *batch.static.values())]
+        widest = reduce(torch.promote_types, every, torch.promote_types(short, torch.float32))
+        return {
+            n: torch.promote_types(given[n], torch.float32) if n in given else widest
+            for n in self.task.targets
+        }
+
+    def _step(
+        self, batch: Batch, k: int, own: torch.dtype, dtypes: dict[str, torch.dtype]
+    ) -> dict[str, Tensor]:
+        """Targets ``k`` in physical units and ``dtypes``, without an axis of time, by a model that
+        computes in ``own``."""
+        raw = batch.inputs
+        units = self._units(batch, own, dtypes)
         scale = self._scale if units is None else _as_it_is
 
         def rounded(values: Tensor) -> Tensor:
-            return values if short is None else values.to(short)
+            return values if values.dtype == own else values.to(own)
 
         window = Window(
             inputs={n: rounded(scale(n, f)) for n, f in raw.items()},
@@ -308,15 +329,10 @@ class Surrogate(nn.Module):
             units=units,
         )
         outputs = call(self.model, self.task, window)
-        if short is not None:
-            outputs = {n: out.to(batch.time.dtype) for n, out in outputs.items()}
-        return {n: self._physical(n, out, raw, units is None) for n, out in outputs.items()}
-
-    def _short(self) -> torch.dtype | None:
-        """dtype of weights of 16 bits, to which values are rounded once they are scaled: it has too few
-        digits for physical ones."""
-        weight = next(self.model.parameters(), None)
-        return weight.dtype if weight is not None and weight.dtype.itemsize == 2 else None
+        return {
+            n: self._physical(n, out.to(dtypes[n]), raw, units is None)
+            for n, out in outputs.items()
+        }
 
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)
@@ -333,13 +349,21 @@ class Surrogate(nn.Module):
             time = self.normalizer.normalize(TIME, time, "time")
         return torch.cat([scalars, time], dim=1)
 
-    def _units(self, batch: Batch) -> tuple[Units, Units] | None:
-        """Of channels and outputs, for a model that scales by itself."""
+    def _units(
+        self, batch: Batch, own: torch.dtype, dtypes: dict[str, torch.dtype]
+    ) -> tuple[Units, Units] | None:
+        """Of channels and outputs, for a model that scales by itself, in the dtype of its weights."""
         if (
             self.normalizer is None
             or batch.kind != "grid"
             or not getattr(self.model, "takes_units", False)
         ):
+            return None
+        held = [
+            *dtypes.values(),
+            *(t.dtype for t in (*batch.inputs.values(), *batch.static.values())),
+        ]
+        if set(held) != {own}:
             return None
         names = [n for n in self.task.inputs for _ in range(self.task.history)]
         given = self.normalizer.units([("field", n) for n in (*names, *self.task.static)])

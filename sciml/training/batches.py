@@ -7,8 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from torch import nn
 
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import Batch, suited
 from sciml.training.source import Batches
 
 
@@ -19,8 +20,9 @@ def each(batches: Batches, do: Callable[[Batch], Batch]) -> Batches:
     return do(batches)
 
 
-def moved(batches: Batches, device: torch.device, dtype: torch.dtype | None = None) -> Batches:
-    return each(batches, lambda batch: batch.to(device, dtype))
+def moved(batches: Batches, model: nn.Module, device: torch.device) -> Batches:
+    """As the model takes them."""
+    return each(batches, lambda batch: suited(batch, model, device))
 
 
 def size_of(batches: Batches) -> int:

@@ -117,6 +117,7 @@ def cartesian(batch: Batch) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """
     if "periodic" not in batch.geometry or "at" in batch.geometry:
         raise InputError(f"StreamData: a batch on a {batch.kind}; expected whole fields on a grid")
+    batch = batch.to("cpu", torch.get_default_dtype())
     columns = [t.flatten(1) for t in (*batch.inputs.values(), *batch.static.values())]
     if batch.parameters is not None and batch.parameters.shape[1]:
         columns.append(batch.parameters)
@@ -132,4 +133,4 @@ def cartesian(batch: Batch) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.cpu().numpy())
+    return np.ascontiguousarray(tensor.numpy())

@@ -38,10 +38,11 @@ from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
+from sciml.training.figures import lines
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import Supervised
+from sciml.training.objective import Supervised, require_targets, without_norm
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.trial import try_out
@@ -74,6 +75,7 @@ def fit(
     epochs: int | None = None,
     phases: Any = None,
     loss: str = "relative_l2",
+    field_weights: Mapping[str, float] | None = None,
     points: int | None = None,
     increment: bool | None = None,
     validation: float = 0.1,
@@ -109,7 +111,9 @@ def fit(
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
-        loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``.
+        loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, of fields in their own deviations:
+            units do not matter.
+        field_weights: of targets in the loss, ``{"u": 2.0}``; 1 for the others.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
         increment: learn the change; ``None``: where targets are inputs.
@@ -159,6 +163,8 @@ def fit(
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
     ds, task, _ = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    objective = Supervised(loss, points=points, field_weights=field_weights)
+    require_targets(objective.field_weights, task.targets)
     layout = layout_of(ds, task.targets)
     for remark in require_times(task, ds, layout):
         log.info("%s", remark)
@@ -197,7 +203,7 @@ def fit(
     hooks = Hooks(
         on_step=_Reporter(epoch_steps(source, options.accumulate)),
         validate=Validation(held_out, rollout=rollout) if held_out else None,
-        on_validation=lambda found: log.info("validation %s", _words(found)),
+        on_validation=_tell,
         checkpoints=None if directory is None else Checkpoints(directory),
     )
     weights = sum(p.numel() for p in surrogate.parameters())
@@ -208,12 +214,15 @@ def fit(
     surrogate.history = train(
         surrogate,
         source,
-        Supervised(loss, points=points),
+        objective,
         phases,
         options=options,
         hooks=hooks,
         device=device,
     )
+    surrogate.history.left_out = objective.left_out()
+    for line in without_norm(objective):
+        log.warning("%s", line)
     return surrogate.eval()
 
 
@@ -378,5 +387,5 @@ def _surrogate(
     return Surrogate.build(model, task, simulation.domain, **rest)
 
 
-def _words(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{n} {v:.3g}" for n, v in found.items())
+def _tell(found: Mapping[str, Any]) -> None:
+    log.info("step %d, validation: %s", found["step"], "; ".join(map(str.strip, lines(found))))

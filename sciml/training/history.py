@@ -46,6 +46,8 @@ class History:
         validations: dicts with ``step`` and what the validation gave.
         wait, compute: seconds waited for data, and spent training.
         samples: drawn in all.
+        left_out: by target, how many had no norm for a relative loss, and of how many that it was asked
+            for.
         ended: why it ended: ``"phases"``, ``"source"`` or ``"stopped"``.
     """
 
@@ -54,6 +56,7 @@ class History:
     wait: float = 0.0
     compute: float = 0.0
     samples: int = 0
+    left_out: dict[str, tuple[int, int]] = field(default_factory=dict)
     ended: str = ""
 
     def __repr__(self) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from sciml.heap import keep_heap
-from sciml.surrogates.batch import dtype_for
 from sciml.surrogates.weights import require_savable
 from sciml.training.accumulation import Draws
 from sciml.training.batches import from_plain, moved, size_of, to_plain
@@ -39,7 +38,6 @@ class _Run:
     objective: Objective
     draws: Draws
     device: torch.device
-    dtype: torch.dtype | None
     hooks: Hooks
     options: Options
     execution: Execution
@@ -110,7 +108,6 @@ def train(
         objective,
         Draws(source, options.accumulate),
         device,
-        dtype_for(model),
         hooks or Hooks(),
         options,
         Execution(model, device, options.autocast, options.compile),
@@ -210,7 +207,7 @@ def _draw(run: _Run, phase: Phase) -> bool:
     run.exhausted = run.draws.ended and not run.hooks.stop.is_set()
     if not batches:
         return run.exhausted and phase.frozen and bool(run.batches)
-    run.batches = [moved(batch, run.device, run.dtype) for batch in batches]
+    run.batches = [moved(batch, run.model, run.device) for batch in batches]
     run.drawn = True
     return True
 
@@ -291,7 +288,7 @@ def _restore(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     run.draws.load_state_dict({"source": state["source"], "drawn": state["drawn"]})
     run.step, run.phase, run.phase_step = state["step"], state["phase"], state["phase_step"]
     run.exhausted = state["exhausted"]
-    run.batches = [moved(from_plain(batch), run.device, run.dtype) for batch in state["batches"]]
+    run.batches = [moved(from_plain(batch), run.model, run.device) for batch in state["batches"]]
     run.saved = run.step
     set_random_state(state["random"])
     return state

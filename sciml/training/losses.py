@@ -1,107 +1,201 @@
-"""Distances between what a surrogate gives and what a simulation gave."""
+"""Distances between what a surrogate gives and what a simulation gave, in deviations of the field."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 
-Loss = Callable[[Tensor, Tensor, Batch], Tensor]
+#: A target whose norm is below this part of what its field has on average has none: a relative error
+#: of it means nothing. Of the order of what float32 resolves.
+NOTHING = 1e-6
 
-#: Keeps a relative error finite where the target is zero.
-TINY = 1e-12
-
-
-def mse(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """mean (y − u)², over everything."""
-    return nn.functional.mse_loss(output, target)  # half the passes of squares written out
+#: Part of the average norm below which the norm of a target is not taken for what it is in a relative
+#: loss; see :func:`relative_l2`.
+FAINT = 0.05
 
 
-def relative_l2(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """mean over samples and unrolled steps of ‖y − u‖ / ‖u‖; each norm over the points of one
-    field of one sample at one time.
+@dataclass(frozen=True, eq=False, slots=True)
+class Comparison:
+    """One target, as losses see it: in deviations of the field, or of its increment.
 
     Shapes: grid ``(B, U, *space)``; concatenated points ``(N, U[, space])``.
+
+    Args:
+        error: (û − u) / σ.
+        target: (u − μ) / σ, without gradient; ``None`` for a loss that does not look at it.
+        batch: where the points of a sample are.
+        deviation: that of the field in units of σ: 1, with increments more; ``None``: not known, the
+            model has no normalizer, and σ = 1, μ = 0.
+        weights: of points, broadcast against ``error``; see :func:`norms`.
     """
-    return torch.mean(norms(output - target, batch) / norms(target, batch).clamp(min=TINY))
+
+    error: Tensor
+    target: Tensor | None
+    batch: Batch
+    deviation: float | Tensor | None = None
+    weights: Tensor | None = None
 
 
-def h1(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """mean over samples and steps of ‖y − u‖_H1 / ‖u‖_H1, with ‖v‖²_H1 = ‖v‖² + Σ_axis ‖∂v‖².
+#: The loss; and of how many targets (samples times steps) it is the mean, where some are left out.
+Value = tuple[Tensor, Tensor | None]
+Loss = Callable[[Comparison], Value]
+#: Of values at points, a number for each sample and step: ``(B, U)``.
+Norm = Callable[[Tensor, Batch, Tensor | None], Tensor]
 
-    Derivatives are differences of neighbors over the grid spacing; the difference across the end of
-    an axis counts only where the axis is periodic. On a grid alone.
+
+def mse(seen: Comparison) -> Value:
+    """mean ((û − u) / σ)², over everything; σ the deviation of the field, or of its increment where the
+    surrogate learns increments."""
+    error, count = seen.error, float(seen.error.numel())
+    if seen.weights is not None:
+        weights = seen.weights.expand_as(error)
+        error, count = error * weights.sqrt(), weights.sum()
+    return torch.linalg.vector_norm(error).square() / count, None  # a pass less than by squares
+
+
+def relative_l2(seen: Comparison) -> Value:
+    """mean over samples and unrolled steps of ‖û − u‖ / ‖u − μ‖; each norm over the points of one
+    field of one sample at one time, μ the mean of the field over all data.
+
+    Units do not matter, and no offset does: fields in K and in °C give the same loss, and beside other
+    fields each counts by its deviation. Every relative loss does two things with faint targets:
+
+    * u that is μ throughout has no norm, and is left out: below 1e-6 of σ√N, the norm that the field has
+      on average over its N points. How many is told at the end of a training.
+    * ‖u − μ‖ counts as 0.05 σ√N at least: a target with a hundredth of the average norm would else weigh
+      as much as a hundred others, though it has nothing to teach but that it is faint.
+    """
+    return _relative(norms, seen)
+
+
+def h1(seen: Comparison) -> Value:
+    """mean over samples and steps of ‖û − u‖_H1 / ‖u − μ‖_H1, with ‖v‖²_H1 = ‖v‖² + Σ_axis ‖∂v‖².
+
+    Derivatives are differences of neighbors over the grid spacing, in the units of the coordinates; the
+    difference across the end of an axis counts only where the axis is periodic. On a grid alone. Faint
+    targets: as in :func:`relative_l2`.
 
     Raises:
         InputError: fields that do not live on a grid.
     """
-    if "spacing" not in batch.geometry:
+    if "spacing" not in seen.batch.geometry:
         raise InputError(
-            f"loss 'h1': fields on a domain of kind '{batch.kind}', which has no grid spacing; "
+            f"loss 'h1': fields on a domain of kind '{seen.batch.kind}', which has no grid spacing; "
             "use relative_l2 or mse"
         )
-    error, size = _h1_squared(output - target, batch), _h1_squared(target, batch)
-    return torch.mean((error / size.clamp(min=TINY**2)).sqrt())
+    return _relative(_h1_norms, seen)
 
 
-def h1_spectral(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """mean over samples and steps of ‖w (ŷ − û)‖ / ‖w û‖ over Fourier coefficients, with
-    w(k) = √(1 + |k|²), k in whole waves along each axis.
+def h1_spectral(seen: Comparison) -> Value:
+    """mean over samples and steps of ‖w (ŷ − û)‖ / ‖w û‖ over Fourier coefficients of fields less
+    their mean μ, with w(k) = √(1 + |k|²), k in whole waves along each axis.
 
     The loss that MgNO and others train with. It is not :func:`h1`: each axis counts as a periodic one
     of length 2π, whatever its length and its ends, so derivatives weigh (2π/L)² less on an axis of
     length L; and they are exact, where differences of neighbors see less of the shortest waves. On
-    an axis that is not periodic the jump between the ends counts as part of the field.
+    an axis that is not periodic the jump between the ends counts as part of the field. Faint targets: as
+    in :func:`relative_l2`.
 
     Shapes: ``(B, U, *space)``, on a grid alone.
 
     Raises:
-        InputError: fields that do not live on a grid.
+        InputError: fields that do not live on a grid; weights of points, which waves do not have.
 
     Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809; Li et al., NeurIPS 2022, arXiv 2106.06898.
     """
-    if "spacing" not in batch.geometry:
+    if "spacing" not in seen.batch.geometry:
         raise InputError(
-            f"loss 'h1_spectral': fields on a domain of kind '{batch.kind}', which have no Fourier "
-            "series; use relative_l2 or mse"
+            f"loss 'h1_spectral': fields on a domain of kind '{seen.batch.kind}', which have no "
+            "Fourier series; use relative_l2 or mse"
         )
-    weight = _sobolev(target.shape[2:], target)
-    error, size = (
-        torch.linalg.vector_norm(
-            (weight * torch.fft.rfftn(values, dim=tuple(range(2, values.ndim)))).flatten(2), dim=2
+    if seen.weights is not None:
+        raise InputError(
+            "loss 'h1_spectral': points with weights, or left out, have no Fourier series; use h1, "
+            "relative_l2 or mse"
         )
-        for values in (output - target, target)
-    )
-    return torch.mean(error / size.clamp(min=TINY))
+    return _relative(_spectral_norms, seen)
 
 
-def norms(values: Tensor, batch: Batch) -> Tensor:
-    """Euclidean norm over the points of each sample at each time: ``(B, U)``."""
+def norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+    """√Σ w v² over the points of each sample at each time: ``(B, U)``.
+
+    This and :func:`points`, the mean in :func:`mse`, the derivatives in :func:`h1` and the mean in
+    :mod:`sciml.training.metrics` are all places where points are summed over. Their weights come from
+    ``Batch.weights`` and from nowhere else: a tensor by target, broadcast against ``(B, U, *space)`` or
+    ``(N, U[, space])``. Zero leaves a point out; values there have to be finite all the same.
+    """
     owner = batch.geometry.get("owner")
     if owner is None or len(values) != len(owner):
-        return (
-            torch.linalg.vector_norm(values.flatten(2), dim=2) if values.ndim > 2 else values.abs()
-        )
-    squares = values.flatten(2).square().sum(2) if values.ndim > 2 else values.square()
-    return squares.new_zeros(batch.size, squares.shape[1]).index_add(0, owner, squares).sqrt()
+        if values.ndim <= 2:
+            return values.abs() if weights is None else values.abs() * weights.sqrt()
+        if weights is not None:
+            values = values * weights.sqrt()
+        return torch.linalg.vector_norm(values.flatten(2), dim=2)
+    squares = values.square() if weights is None else values.square() * weights
+    squares = squares.flatten(2).sum(2) if values.ndim > 2 else squares
+    return _root(squares.new_zeros(batch.size, squares.shape[1]).index_add(0, owner, squares))
 
 
-def _h1_squared(values: Tensor, batch: Batch) -> Tensor:
-    """‖v‖²_H1 of each sample at each time, ``(B, U)``, up to the volume of a grid cell."""
+def points(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor | float:
+    """Σ w over the numbers of each sample at each time: N, or what broadcasts with ``(B, U)``."""
+    if weights is not None:
+        return norms(torch.ones_like(values), batch, weights).square()
+    owner = batch.geometry.get("owner")
+    if owner is None or len(values) != len(owner):
+        return float(prod(values.shape[2:]))
+    return torch.diff(batch.geometry["ptr"])[:, None] * float(prod(values.shape[2:]))
+
+
+def _relative(norm: Norm, seen: Comparison) -> Value:
+    """Mean of norm(û − u) / norm(u − μ) over the targets that have a norm."""
+    batch, weights = seen.batch, seen.weights
+    error = norm(seen.error, batch, weights)
+    with torch.no_grad():
+        size = plain = norm(seen.target, batch, weights)
+        if norm is not norms:
+            plain = norms(seen.target, batch, weights)
+        if seen.deviation is None:
+            kept = plain > 0
+        else:
+            usual = seen.deviation * _square_root(points(seen.target, batch, weights))
+            kept = plain > NOTHING * usual
+            # As if it were so much larger: whatever the norm, it keeps its shape.
+            size = size * (FAINT * usual / plain).clamp(min=1.0)
+        count = kept.sum()
+        share = torch.where(kept, 1.0 / (size * count), 0.0).to(error.dtype)
+    return (error * share).sum(), count
+
+
+def _h1_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+    """‖v‖_H1 of each sample at each time, ``(B, U)``, up to the volume of a grid cell. A difference has
+    the lesser weight of its two points."""
     spacing, periodic = batch.geometry["spacing"], batch.geometry["periodic"]
-    total = values.square().flatten(2).sum(2)
+    weights = None if weights is None else weights.expand_as(values)
+    squares = values.square() if weights is None else values.square() * weights
+    total = squares.flatten(2).sum(2)
     for axis in range(2, values.ndim):
-        change = torch.roll(values, -1, axis) - values
+        change = (torch.roll(values, -1, axis) - values).square()
+        if weights is not None:
+            change = change * torch.minimum(torch.roll(weights, -1, axis), weights)
         # The wrapped difference is the last one; multiplying it away needs no branch on a tensor.
-        inner = change.narrow(axis, 0, change.shape[axis] - 1).square().flatten(2).sum(2)
-        wrapped = change.narrow(axis, change.shape[axis] - 1, 1).square().flatten(2).sum(2)
-        squares = inner + wrapped * periodic[axis - 2]
-        total = total + squares / spacing[:, axis - 2, None].square()
-    return total
+        inner = change.narrow(axis, 0, change.shape[axis] - 1).flatten(2).sum(2)
+        wrapped = change.narrow(axis, change.shape[axis] - 1, 1).flatten(2).sum(2)
+        total = total + (inner + wrapped * periodic[axis - 2]) / spacing[:, axis - 2, None].square()
+    return _root(total)
+
+
+def _spectral_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+    """‖w v̂‖ of each sample at each time, ``(B, U)``."""
+    weight = _sobolev(values.shape[2:], values)
+    waves = weight * torch.fft.rfftn(values, dim=tuple(range(2, values.ndim)))
+    return torch.linalg.vector_norm(waves.flatten(2), dim=2)
 
 
 def _sobolev(space: Sequence[int], like: Tensor) -> Tensor:
@@ -114,12 +208,24 @@ def _sobolev(space: Sequence[int], like: Tensor) -> Tensor:
     return (squares * torch.where((half == 0) | (2 * half == last), 1.0, 2.0)).sqrt()
 
 
+def _root(squares: Tensor) -> Tensor:
+    """√, whose derivative is 0 in place of infinite where there is nothing."""
+    return squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
+
+
+def _square_root(count: Tensor | float) -> Tensor | float:
+    return count.sqrt() if isinstance(count, Tensor) else count**0.5
+
+
 LOSSES: dict[str, Loss] = {
     "relative_l2": relative_l2,
     "h1": h1,
     "h1_spectral": h1_spectral,
     "mse": mse,
 }
+
+#: Losses that look at the error alone.
+ABSOLUTE = (mse,)
 
 
 def loss(name: str) -> Loss:

@@ -40,7 +40,7 @@ def at_random_points(batch: Batch, points: int, generator: torch.Generator | Non
     periodic = batch.geometry["periodic"].tolist()
     columns = []
     for place, n, wraps in zip(torch.unravel_index(index, space), space, periodic, strict=True):
-        columns.append(place.to(first.dtype) / (n if wraps else max(1, n - 1)))
+        columns.append(place.to(batch.geometry["spacing"].dtype) / (n if wraps else max(1, n - 1)))
     geometry = {**batch.geometry, "at": torch.stack(columns, dim=-1)}
     return replace(batch, targets=targets, geometry=geometry)
 

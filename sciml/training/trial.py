@@ -9,7 +9,7 @@ import torch
 from sciml.errors import InputError
 from sciml.samples import Sample
 from sciml.surrogates import Surrogate
-from sciml.surrogates.batch import Batch, collate, dtype_for
+from sciml.surrogates.batch import Batch, collate, suited
 from sciml.training.device import require_dtypes
 
 
@@ -27,7 +27,7 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
             task wants; with the channels in their order.
     """
     task, name = surrogate.task, type(surrogate.model).__name__
-    batch = collate(samples[:2], task).to(device, dtype_for(surrogate))
+    batch = suited(collate(samples[:2], task), surrogate, device)
     require_dtypes(surrogate, device)
     surrogate.to(device).eval()
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,25 +13,40 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import longest_stretch
-from sciml.surrogates.batch import Batch, collate, dtype_for
-from sciml.training.losses import TINY, norms
+from sciml.surrogates.batch import Batch, collate, suited
+from sciml.training.metrics import Tally, mean_of, measure
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
 
+#: Of which there are means over fields.
+FIGURES = (
+    "one_step", "persistence", "vrmse", "vrmse_persistence",
+    "rollout", "rollout_last", "persistence_last",
+    "vrmse_rollout", "vrmse_rollout_last", "vrmse_persistence_last", "norm_left",
+)  # fmt: skip
+
 
 class Validation:
-    """Errors of one step and of a rollout on held-out simulations.
+    """Errors of one step and of a rollout on held-out simulations, each field on its own.
+
+    Of each field in ``fields``, and as means over fields beside it:
 
     * ``one_step``: mean over windows of ‖û(t+lead) − u(t+lead)‖ / ‖u(t+lead)‖;
-    * ``persistence``: the same for û(t+lead) = u(t);
-    * ``rollout``: mean over ``steps`` leads and simulations of ‖e(t)‖ / ‖u(t)‖, all started from
-      the first frames that no gap follows too soon, and fed with their own outputs;
-      ``rollout_last``: at the last of them;
+    * ``vrmse``: mean over windows of √(⟨(û − u)²⟩ / ⟨(u − ū)²⟩), over the points of u(t+lead), ū its
+      mean over them. 1 is what the mean of each snapshot would score, whatever the offset of a field;
+    * ``persistence``, ``vrmse_persistence``: the same for û(t+lead) = u(t);
+    * ``rollout``, ``vrmse_rollout``: the same as the first two, mean over ``rollout_steps`` leads and
+      simulations, all started from the first frames that no gap follows too soon, and fed with their
+      own outputs; ``rollout_last``, ``vrmse_rollout_last`` at the last lead, and there
+      ``persistence_last`` and ``vrmse_persistence_last`` for the frame that the rollout started from;
     * ``norm_left``: mean of ‖u(end of rollout)‖ / ‖u(0)‖, which says whether anything was left to
       predict; without fields that begin at zero.
 
-    Fields are taken together as the mean over targets. Entries that a task does not have (no
-    rollout without feeding back, no persistence without inputs) are left out.
+    Which snapshots are left out of a mean, and why no figure depends on units:
+    :class:`~sciml.training.metrics.Tally`. Of a field, ``without_norm`` (relative L2) and
+    ``without_variance`` (VRMSE) say how many of the ``snapshots`` of one step that were, where there are
+    any. Entries that a task does not have (no rollout without feeding back, no persistence without
+    inputs), or that no snapshot is left for, are left out.
 
     Args:
         trajectories: simulations with their frames in order of steps.
@@ -58,61 +74,90 @@ class Validation:
         self.windows = windows
 
     @torch.no_grad()
-    def __call__(self, surrogate: nn.Module) -> dict[str, float]:
+    def __call__(self, surrogate: nn.Module) -> dict[str, Any]:
         surrogate.eval()
         device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
-        found = self._one_step(surrogate, device)
-        if self.rollout and surrogate.task.autoregressive:
-            found |= self._rollout(surrogate, device)
-        return found
+        fields = self._one_step(surrogate, device)
+        steps = self._rollout_steps(surrogate.task)
+        if steps:
+            for name, found in self._rollout(surrogate, device, steps).items():
+                fields[name] = {**fields[name], **found}
+        means = {
+            key: mean_of([found.get(key) for found in fields.values()])
+            for key in FIGURES
+            if any(key in found for found in fields.values())
+        }
+        if steps:
+            means["rollout_steps"] = steps
+        return {**means, "fields": fields}
 
-    def _one_step(self, surrogate: nn.Module, device: torch.device) -> dict[str, float]:
-        task, dtype = replace(surrogate.task, unroll=1), dtype_for(surrogate)
-        stays = bool(task.history and task.lead and set(task.targets) & set(task.inputs))
+    def _one_step(self, surrogate: nn.Module, device: torch.device) -> dict[str, dict[str, Any]]:
+        task = replace(surrogate.task, unroll=1)
+        continued = [n for n in task.targets if n in task.inputs and task.history and task.lead]
         windows = [w for t in self.trajectories for w in self._spread(_windows(t, task))]
         if not windows:
             raise InputError(
                 f"validation: no window of the task fits into "
                 f"{max(len(frames) for _, frames in self.trajectories)} frames; hold out longer ones"
             )
-        errors, persistence = [], []
+        errors, stays = _tallies(task.targets), _tallies(continued)
         for begin in range(0, len(windows), self.batch_size):
-            batch = collate(windows[begin : begin + self.batch_size], task).to(device, dtype)
-            errors.append(_relative(surrogate(batch), batch))
-            if stays:
-                last = {n: batch.inputs[n][:, -1:] for n in task.targets if n in task.inputs}
-                persistence.append(_relative(last, batch))
-        found = {"one_step": float(torch.cat(errors).mean())}
-        if stays:
-            found["persistence"] = float(torch.cat(persistence).mean())
-        return found
+            batch = suited(
+                collate(windows[begin : begin + self.batch_size], task), surrogate, device
+            )
+            _add(errors, surrogate(batch), batch)
+            _add(stays, {n: batch.inputs[n][:, -1:] for n in continued}, batch)
+        fields: dict[str, dict[str, Any]] = {}
+        for name, tally in errors.items():
+            fields[name] = _there(one_step=tally.relative_l2(), vrmse=tally.vrmse())
+            if name in stays:
+                fields[name] |= _there(
+                    persistence=stays[name].relative_l2(), vrmse_persistence=stays[name].vrmse()
+                )
+            for key in ("without_norm", "without_variance"):
+                if count := getattr(tally, key):
+                    fields[name] |= {key: count, "snapshots": tally.snapshots}
+        return fields
 
-    def _rollout(self, surrogate: nn.Module, device: torch.device) -> dict[str, float]:
-        task = surrogate.task
+    def _rollout_steps(self, task: Task) -> int:
+        """Leads that every simulation has."""
+        if not self.rollout or not task.autoregressive:
+            return 0
         shortest = min(longest_stretch(frames, task) for _, frames in self.trajectories)
-        steps = min(self.rollout, (shortest - 1) // task.lead - (task.history - 1))
-        if steps < 1:
-            return {}
-        task, dtype = replace(task, unroll=steps), dtype_for(surrogate)
+        return max(0, min(self.rollout, (shortest - 1) // task.lead - (task.history - 1)))
+
+    def _rollout(
+        self, surrogate: nn.Module, device: torch.device, steps: int
+    ) -> dict[str, dict[str, Any]]:
+        task = replace(surrogate.task, unroll=steps)
         starts = [_windows(t, task)[0] for t in self.trajectories]
-        errors, left = [], []
+        errors, stays, begun = (
+            _tallies(names) for names in (task.targets, task.inputs, task.inputs)
+        )
         for begin in range(0, len(starts), self.batch_size):
-            batch = collate(starts[begin : begin + self.batch_size], task).to(device, dtype)
-            errors.append(_relative(surrogate(batch), batch))
-            ends = [
-                norms(batch.targets[n][:, -1:], batch) / norms(batch.inputs[n][:, :1], batch)
-                for n in task.inputs
-            ]
-            left += ends
-        error, parts = torch.cat(errors), torch.cat(left)
-        found = {
-            "rollout": float(error.mean()),
-            "rollout_last": float(error[:, -1].mean()),
-            "rollout_steps": steps,
-        }
-        if (begun := parts.isfinite()).any():
-            found["norm_left"] = float(parts[begun].mean())
-        return found
+            batch = suited(
+                collate(starts[begin : begin + self.batch_size], task), surrogate, device
+            )
+            _add(errors, surrogate(batch), batch)
+            last = replace(batch, targets={n: t[:, -1:] for n, t in batch.targets.items()})
+            _add(stays, {n: batch.inputs[n][:, -1:] for n in task.inputs}, last)
+            first = {n: batch.inputs[n][:, :1] for n in task.inputs}
+            _add(begun, first, replace(batch, targets=first))
+        fields: dict[str, dict[str, Any]] = {}
+        for name, tally in errors.items():
+            fields[name] = _there(
+                rollout=tally.relative_l2(),
+                rollout_last=tally.relative_l2(-1),
+                vrmse_rollout=tally.vrmse(),
+                vrmse_rollout_last=tally.vrmse(-1),
+            )
+            if name in stays:
+                fields[name] |= _there(
+                    persistence_last=stays[name].relative_l2(),
+                    vrmse_persistence_last=stays[name].vrmse(),
+                    norm_left=stays[name].norm_over(begun[name]),
+                )
+        return fields
 
     def _spread(self, windows: list[Sample]) -> list[Sample]:
         if self.windows is None or len(windows) <= self.windows:
@@ -135,10 +180,15 @@ def _windows(trajectory: Trajectory, task: Task) -> list[Sample]:
     return windows
 
 
-def _relative(outputs: dict[str, Tensor], batch: Batch) -> Tensor:
-    """‖e‖ / ‖u‖ of each sample at each time, mean over fields: (B, U)."""
-    errors = [
-        norms(out - batch.targets[n], batch) / norms(batch.targets[n], batch).clamp(min=TINY)
-        for n, out in outputs.items()
-    ]
-    return torch.stack(errors).mean(0)
+def _tallies(names: Sequence[str]) -> dict[str, Tally]:
+    return {name: Tally() for name in names}
+
+
+def _add(tallies: Mapping[str, Tally], outputs: Mapping[str, Tensor], batch: Batch) -> None:
+    for name, tally in tallies.items():
+        weights = batch.weights.get(name)
+        tally.add(measure(outputs[name], batch.targets[name], batch, weights))
+
+
+def _there(**figures: float | None) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if value is not None}

@@ -74,7 +74,7 @@ def test_a_grid(fell):
     )
     surrogate.normalizer.update(samples)
     source = DatasetSource(samples, task, 35)
-    objective = Supervised("mse", scaled=True)
+    objective = Supervised("mse")
     history = train(surrogate, source, objective, Phase(lr=3e-2, warmup=2, steps=STEPS))
     assert len(history.steps) == STEPS
     assert fell(history.losses) > 2
@@ -127,7 +127,7 @@ def test_meshes_of_changing_size(fell):
     assert len({s.simulation.domain.size for s in samples}) > 5
     surrogate = with_statistics(MessagePassing(2), task, samples, increment=True)
     source = DatasetSource(samples, task, 20)
-    objective = Supervised("mse", scaled=True)
+    objective = Supervised("mse")
     history = train(surrogate, source, objective, Phase(lr=2e-2, steps=STEPS))
     assert fell(history.losses) > 2
 
@@ -253,7 +253,7 @@ def test_a_mix_of_stream_and_residual():
         return {"heat": (model(batch)["u"] - batch.inputs["u"]).mean((2, 3))}
 
     source = Mix({"stream": StreamSource(buffer, task, 8), "physics": Points()})
-    objective = Sum({"stream": Supervised("mse", scaled=True), "physics": Residual(conserved)})
+    objective = Sum({"stream": Supervised("mse"), "physics": Residual(conserved)})
     # Batches of a stream are neighbors in time; what was learned is measured on fixed data.
     fixed = {
         "stream": DatasetSource(list(cut(heat(10, seed=6), task)), task, 70).next_batch(),

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sciml.errors import DomainError
 from sciml.samples import Task
-from sciml.surrogates import collate
+from sciml.surrogates import Normalizer, Surrogate, collate
+from sciml.surrogates.batch import suited
 
 
 def test_grid_fields_stack_in_order_of_time(grid_samples):
@@ -25,9 +27,22 @@ def test_grid_fields_stack_in_order_of_time(grid_samples):
     assert batch.geometry["periodic"].tolist() == [True, True]
 
 
-def test_float64_fields_take_the_default_dtype(grid_samples):
-    task = Task(("u",), ("u",))
-    assert collate(grid_samples(task, dtype=np.float64), task).inputs["u"].dtype is torch.float32
+def test_float64_stays_until_it_is_scaled(grid_samples):
+    task = Task(("u",), ("u",), parameters=("a",), static=("s",))
+    batch = collate(grid_samples(task, dtype=np.float64), task)
+    own = nn.Linear(1, 1)
+    for model, dtype in (
+        (own, torch.float32),
+        (Surrogate(own, task, Normalizer(task)), torch.float64),
+    ):
+        found = suited(batch, model, "cpu")
+        assert {found.inputs["u"].dtype, found.targets["u"].dtype, found.static["s"].dtype} == {
+            dtype
+        }
+        assert {found.parameters.dtype, found.time.dtype} == {dtype}
+        assert found.geometry["spacing"].dtype is torch.float32
+    assert collate(grid_samples(task, dtype=np.float32), task).inputs["u"].dtype is torch.float32
+    assert collate(grid_samples(task, dtype=np.int64), task).inputs["u"].dtype is torch.float32
 
 
 def test_meshes_concatenate_and_edges_are_offset(mesh_sample):

@@ -71,7 +71,9 @@ def test_constants_become_zero_and_not_infinite(grid_samples):
     scaled = normalizer.normalize("u", torch.full((3,), 273.15))
     assert torch.isfinite(scaled).all()
     assert scaled.abs().max() < 1e-4
-    assert float(normalizer.std("kappa", "parameter")) == 1.0
+    kappa = samples[0].simulation.parameters["kappa"]
+    assert float(normalizer.std("kappa", "parameter")) == pytest.approx(abs(kappa))
+    assert normalizer.parameters_of(torch.tensor([[kappa]], dtype=torch.float64)).item() == 0.0
 
 
 def test_nothing_moves_once_fixed(grid_samples):

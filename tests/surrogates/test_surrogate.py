@@ -32,7 +32,7 @@ def test_channels_come_in_the_stated_order(grid_samples):
             seen.append(x)
             return x[:, :1]
 
-    batch = collate(samples, task)
+    batch = collate(samples, task).to("cpu", torch.float32)
     Surrogate(Spy(), task)(batch)
     x = seen[0]
     assert x.shape == (2, 7, 4, 3)

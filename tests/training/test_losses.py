@@ -4,7 +4,24 @@ import torch
 
 from sciml.errors import InputError
 from sciml.surrogates import Batch
-from sciml.training.losses import LOSSES, h1, h1_spectral, loss, mse, norms, relative_l2
+from sciml.training.losses import LOSSES, Comparison, loss, norms
+
+
+def value(name, output, target, batch, **given):
+    """Of output and target as they are."""
+    return LOSSES[name](Comparison(output - target, target, batch, **given))[0]
+
+
+def relative_l2(*args):
+    return value("relative_l2", *args)
+
+
+def h1(*args):
+    return value("h1", *args)
+
+
+def h1_spectral(*args):
+    return value("h1_spectral", *args)
 
 
 def grid_batch(n, periodic, length=1.0):
@@ -31,8 +48,13 @@ def test_relative_l2_weighs_small_and_large_samples_alike():
 
 def test_a_zero_target_gives_no_nan():
     zero = torch.zeros(2, 1, 8)
-    for function in LOSSES.values():
-        assert torch.isfinite(function(zero + 1e-6, zero, grid_batch(8, True)))
+    for name in LOSSES:
+        for deviation in (None, 1.0):
+            output = (zero + 1e-6).requires_grad_()
+            found = value(name, output, zero, grid_batch(8, True), deviation=deviation)
+            found.backward()
+            assert torch.isfinite(found) and torch.isfinite(output.grad).all()
+            assert name == "mse" or found == 0
 
 
 def test_norms_of_concatenated_points_are_per_sample():
@@ -53,8 +75,8 @@ def test_h1_of_a_wave_is_that_of_the_integral(periodic):
     small, large = torch.sin(k * x), torch.sin(3 * k * x)
     target = small.expand(2, 1, n)
     # ‖sin kx‖²_H1 = (1 + k²) / 2, so the ratio is √((1 + 9k²) / (1 + k²)).
-    value = h1(target + 0.1 * large, target, grid_batch(n, periodic))
-    assert value.item() == pytest.approx(0.1 * np.sqrt((1 + 9 * k**2) / (1 + k**2)), rel=2e-2)
+    found = h1(target + 0.1 * large, target, grid_batch(n, periodic))
+    assert found.item() == pytest.approx(0.1 * np.sqrt((1 + 9 * k**2) / (1 + k**2)), rel=2e-2)
 
 
 def test_h1_wraps_only_periodic_axes():
@@ -72,8 +94,8 @@ def test_h1_in_two_dimensions_sums_the_axes():
     for axis, h in ((2, 0.5), (3, 0.25)):
         expected = expected + ((torch.roll(u, -1, axis) - u) / h).square().sum()
     one = torch.ones_like(u)
-    value = h1(one + u, one, batch)
-    assert value.item() == pytest.approx((expected / 24).sqrt().item(), rel=1e-5)
+    found = h1(one + u, one, batch)
+    assert found.item() == pytest.approx((expected / 24).sqrt().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("function", [h1, h1_spectral])
@@ -103,8 +125,8 @@ def test_spectral_h1_counts_every_coefficient_once():
     k = [torch.fft.fftfreq(m, 1 / m) for m in (6, 8)]
     weight = (1 + k[0][:, None] ** 2 + k[1] ** 2).sqrt()
     norm = [(weight * torch.fft.fft2(v)).flatten(2).norm(dim=2) for v in (error, target)]
-    value = h1_spectral(target + error, target, Batch(inputs={}, geometry={"spacing": None}))
-    assert value.item() == pytest.approx((norm[0] / norm[1]).mean().item(), rel=1e-4)
+    found = h1_spectral(target + error, target, Batch(inputs={}, geometry={"spacing": None}))
+    assert found.item() == pytest.approx((norm[0] / norm[1]).mean().item(), rel=1e-4)
 
 
 def test_spectral_h1_of_no_error_has_a_gradient():
@@ -114,7 +136,9 @@ def test_spectral_h1_of_no_error_has_a_gradient():
 
 
 def test_mse():
-    assert mse(torch.tensor([1.0, 3.0]), torch.zeros(2), None).item() == 5.0
+    assert value(
+        "mse", torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1), None
+    ).item() == pytest.approx(5.0)
 
 
 def test_unknown_losses_get_the_nearest():

@@ -53,6 +53,7 @@ def test_batches_of_any_size_give_the_same(trajectories, task):
     model = Surrogate(Keep(), task)
     a = Validation(held_out, rollout=4, batch_size=2)(model)
     b = Validation(held_out, rollout=4, batch_size=64)(model)
+    assert a.pop("fields")["u"] == pytest.approx(b.pop("fields")["u"])
     assert a == pytest.approx(b)
 
 
@@ -67,7 +68,8 @@ def test_fewer_windows_are_spread_over_the_simulation(trajectories, task):
 def test_what_a_task_does_not_have_is_left_out(trajectories):
     steady = Task(("u",), ("u",), lead=0)
     found = Validation(trajectories(2), rollout=3)(Surrogate(Keep(), steady))
-    assert set(found) == {"one_step"}
+    assert set(found) == {"one_step", "vrmse", "fields"}
+    assert set(found["fields"]["u"]) == {"one_step", "vrmse"}
 
 
 def test_gradients_are_not_kept(trajectories, task):

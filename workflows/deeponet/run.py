@@ -137,7 +137,7 @@ def learn(run: Run, training: list[Sample], test: list[Sample]) -> dict[str, obj
     at_points = at_random_points(known, problem.points, generator)
     fixed = run.points == "fixed"
     source = TensorSource(at_points if fixed else known, run.batch, seed=run.seed)
-    objective = Supervised("mse", scaled=True, points=None if fixed else problem.points)
+    objective = Supervised("mse", points=None if fixed else problem.points)
     kept = Kept(surrogate, at_points)
     began = time.perf_counter()
     train(surrogate, source, objective, phases(run), hooks=Hooks(on_step=kept))

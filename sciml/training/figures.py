@@ -1,0 +1,89 @@
+"""What a validation found, in lines for people: VRMSE first, which no offset of a field makes small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
+    """One step, the rollout, and with several fields each of them.
+
+    Args:
+        found: of :class:`~sciml.training.validation.Validation`; figures that are not there stay out.
+        where: words behind the first line, such as ``on 10 unseen simulations``.
+    """
+    parts = [
+        _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
+        _pair("relative L2", found.get("one_step"), found.get("persistence")),
+    ]
+    told = []
+    if any(parts):
+        told.append(f"one step ahead: {_joined(parts)}{f' {where}' if where else ''}")
+    parts = [
+        _pair("VRMSE", found.get("vrmse_rollout")),
+        _pair("relative L2", found.get("rollout")),
+    ]
+    if any(parts):
+        told.append(f"rollout: {_joined(parts)}, mean over {found['rollout_steps']} steps")
+        if found.get("vrmse_rollout_last") is not None:
+            last = found["vrmse_rollout_last"], found.get("vrmse_persistence_last")
+            told[-1] += f"; {_pair('VRMSE', *last)} at the last"
+        if found.get("norm_left") is not None:
+            told[-1] += f"; {found['norm_left']:.0%} of the norm left at the end"
+    fields = found.get("fields") or {}
+    if len(fields) > 1:
+        told += [f"  {name}: {short(of)}" for name, of in fields.items()]
+    for name, of in fields.items():
+        for what in ("norm", "variance"):
+            if count := of.get(f"without_{what}"):
+                mean = {"norm": "relative L2", "variance": "VRMSE"}[what]
+                told.append(
+                    f"  {count} of {of['snapshots']} snapshots of '{name}' have no {what} and are not "
+                    f"in the mean of {mean}"
+                )
+    return told
+
+
+def short(found: Mapping[str, Any]) -> str:
+    """The same in part of a line, for a field, or for a log."""
+    parts = [
+        _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
+        _pair("relative L2", found.get("one_step"), found.get("persistence")),
+        _pair("rollout VRMSE", found.get("vrmse_rollout")),
+        _pair("relative L2", found.get("rollout")),
+    ]
+    return _joined(parts) or "nothing that an error could be measured by"
+
+
+def table(found: Mapping[str, Any]) -> list[str]:
+    """Every figure by its name, one a line; with several fields a column for each beside the mean."""
+    fields = dict(found.get("fields") or {})
+    columns = [found, *(fields.values() if len(fields) > 1 else ())]
+    keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k != "fields")
+    if len(fields) == 1:
+        columns = [{**next(iter(fields.values())), **found}]
+    told = []
+    if len(columns) > 1:
+        told.append(f"{'':>24}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
+    for key in keys:
+        cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
+        told.append(f"{key:>24}{cells}".rstrip())
+    return told
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _pair(name: str, value: float | None, persistence: float | None = None) -> str:
+    if value is None:
+        return ""
+    compared = "" if persistence is None else f" (persistence {persistence:.2e})"
+    return f"{name} {value:.2e}{compared}"
+
+
+def _joined(parts: list[str]) -> str:
+    return ", ".join(part for part in parts if part)
