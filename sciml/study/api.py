@@ -285,22 +285,27 @@ def open_run(path: str | Path) -> Run:
 
 
 def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
-    """The surrogate of a run directory, or one that :meth:`Surrogate.save` wrote.
+    """The surrogate of a run directory, one that :meth:`Surrogate.save` wrote, or that of the newest
+    checkpoint of ``fit(directory=...)``.
 
     Args:
-        path: of either.
+        path: of any of them.
         model: where it is one of your own: an instance built alike, or its name, such as the file of its
             ``build``, which is run.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is none of them.
     """
     from sciml.surrogates import Surrogate
+    from sciml.training.checkpoint import Checkpoints
 
     path = Path(path)
     for folder in (path / "surrogate", path):
         if (folder / "surrogate.json").is_file():
             return Surrogate.load(folder, model)
+    newest = Checkpoints(path).newest_path()
+    if newest is not None:
+        return Surrogate.load(newest, model)
     raise InputError(f"{path} holds no surrogate; expected a finished run or a saved surrogate")
 
 

@@ -107,18 +107,20 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints, intact or not, oldest first."""
-        names = (p.name for p in self.directory.glob("step-*") if p.is_dir())
-        return sorted(int(n.removeprefix("step-")) for n in names)
+        names = (p.name.removeprefix("step-") for p in self.directory.glob("step-*") if p.is_dir())
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def path(self, step: int) -> Path:
         return self.directory / f"step-{step:08d}"
 
     def newest(self) -> Checkpoint | None:
         """The newest intact checkpoint, ``None`` if there is none."""
-        for step in reversed(self.steps()):
-            if intact(self.path(step)):
-                return read(self.path(step))
-        return None
+        path = self.newest_path()
+        return None if path is None else read(path)
+
+    def newest_path(self) -> Path | None:
+        """Where the newest intact checkpoint lies."""
+        return next((p for p in map(self.path, reversed(self.steps())) if intact(p)), None)
 
     def best(self) -> Path | None:
         """The intact checkpoint with the smallest metric; the newest if none has one, or none is finite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,10 @@ from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
-from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
 from sciml.training.figures import lines
+from sciml.training.fit_directory import FitDirectory, described
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
@@ -83,6 +84,10 @@ def fit(
     seed: int = 0,
     device: str | None = None,
     directory: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    checkpoint_every: int = 500,
+    validate_every: int = 250,
     ema: float | Keys | EMA | None = None,
     augment: str | Sequence[str] | Keys | Augmentation | None = None,
     pushforward: int | Keys | Pushforward | None = None,
@@ -123,7 +128,14 @@ def fit(
         rollout: steps of the rollout in the validation.
         seed: of the weights, the split and the order.
         device: ``"cpu"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``; ``None``: a GPU if there is one.
-        directory: for checkpoints; ``None``: none are written.
+        directory: for checkpoints, the last two and the best; ``None``: none are written.
+            ``sciml.load(directory)`` gives the surrogate of the newest. A training that ends early,
+            by Ctrl-C too, leaves them, and says how to go on.
+        resume: go on with the training of ``directory`` from its newest checkpoint, on the CPU bitwise
+            as if it had never ended; where there is none, begin it.
+        overwrite: remove the checkpoints of another training from ``directory`` first.
+        checkpoint_every, validate_every: steps, and once at the end; 0: only at the end. On the way at
+            most 512 windows are validated on, and none is rolled out.
         ema: decay of an average of the weights, such as 0.999, which the surrogate then has.
         augment: symmetries that inputs and targets are put under: ``"flips"``, ``"square"``,
             ``"cube"``, ``"translations"`` or several; with vectors :class:`sciml.training.Augmentation`.
@@ -146,7 +158,13 @@ def fit(
     options = Options(ema, augment, pushforward, noise, autocast, compile, accumulate)
     counts = {"epochs": epochs, "unroll": unroll, "points": points}
     given = {name: value for name, value in counts.items() if value is not None}
-    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout, **given)
+    every = {"checkpoint_every": checkpoint_every, "validate_every": validate_every}
+    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout, **every, **given)
+    folder = None
+    if directory is not None:
+        folder = FitDirectory(directory, resume=resume, overwrite=overwrite)
+    elif resume or overwrite:
+        raise InputError("fit: resume and overwrite need the directory of the checkpoints")
     if isinstance(model, type):
         raise InputError(
             f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"
@@ -202,24 +220,24 @@ def fit(
     source = DatasetSource(samples, task, batch_size, seed=seed)
     hooks = Hooks(
         on_step=_Reporter(epoch_steps(source, options.accumulate)),
-        validate=Validation(held_out, rollout=rollout) if held_out else None,
+        validate=Validation(held_out, windows=max(1, 512 // len(held_out))) if held_out else None,
+        validate_last=Validation(held_out, rollout=rollout) if held_out else None,
         on_validation=_tell,
-        checkpoints=None if directory is None else Checkpoints(directory),
+        **every,
     )
     weights = sum(p.numel() for p in surrogate.parameters())
     log.info(
         "%d samples of %d simulations, %d held out%s, %d weights, on %s",
         len(samples), len(training), len(held_out), by, weights, device,
     )  # fmt: skip
-    surrogate.history = train(
-        surrogate,
-        source,
-        objective,
-        phases,
-        options=options,
-        hooks=hooks,
-        device=device,
-    )
+    run = partial(train, surrogate, source, objective, phases, options=options, device=device)
+    if folder is None:
+        surrogate.history = run(hooks=hooks)
+    else:
+        settings = {"loss": loss, "points": points, "field_weights": field_weights}
+        settings |= {"batch_size": batch_size, "seed": seed}
+        about = described(surrogate, training, held_out, phases=phases, options=options, **settings)
+        surrogate.history = folder.train(run, hooks, about)
     surrogate.history.left_out = objective.left_out()
     for line in without_norm(objective):
         log.warning("%s", line)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(slots=True)
@@ -32,6 +35,17 @@ class Step:
     compute: float
     samples: int
 
+
+#: What a step holds besides its losses by name, and its type.
+_COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "step": int,
+    "phase": int,
+    "loss": float,
+    "lr": float,
+    "wait": float,
+    "compute": float,
+    "samples": int,
+}
 
 #: Steps kept in detail; a run of days must not fill the memory.
 KEPT = 100_000
@@ -69,6 +83,44 @@ class History:
         self.wait += step.wait
         self.compute += step.compute
         self.samples += step.samples
+
+    def joined(self, later: History) -> History:
+        """This, and what came after it; a validation of the same step is that of the later one."""
+        again = {found["step"] for found in later.validations}
+        return History(
+            steps=deque([*self.steps, *later.steps], maxlen=KEPT),
+            validations=[v for v in self.validations if v["step"] not in again] + later.validations,
+            wait=self.wait + later.wait,
+            compute=self.compute + later.compute,
+            samples=self.samples + later.samples,
+            left_out=later.left_out,
+            ended=later.ended or self.ended,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and arrays, a column for each entry of a step."""
+        names = list(dict.fromkeys(name for step in self.steps for name in step.losses))
+        losses = [[step.losses.get(name, np.nan) for step in self.steps] for name in names]
+        columns = {key: [getattr(step, key) for step in self.steps] for key in _COLUMNS}
+        return {
+            "steps": {key: np.array(column, np.float64) for key, column in columns.items()},
+            "losses": dict(zip(names, map(np.array, losses), strict=True)),
+            "validations": self.validations,
+            "sums": [self.wait, self.compute, self.samples],
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> History:
+        """Inverse of :meth:`state_dict`."""
+        columns, losses = state["steps"], state["losses"]
+        steps = []
+        for row, values in enumerate(zip(*(columns[key] for key in _COLUMNS), strict=True)):
+            entry = {key: _COLUMNS[key](value) for key, value in zip(_COLUMNS, values, strict=True)}
+            named = {name: float(column[row]) for name, column in losses.items()}
+            entry["losses"] = {name: value for name, value in named.items() if not np.isnan(value)}
+            steps.append(Step(**entry))
+        wait, compute, samples = state["sums"]
+        return cls(deque(steps, maxlen=KEPT), list(state["validations"]), wait, compute, samples)
 
     @property
     def losses(self) -> list[float]:

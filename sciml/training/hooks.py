@@ -22,6 +22,7 @@ class Hooks:
         on_step: called after every step.
         validate: ``validate(model) -> dict`` of numbers.
         validate_every: steps between validations, and one at the end; 0: only at the end.
+        validate_last: in the place of :attr:`validate` when all steps are done.
         on_validation: called with what :attr:`validate` gave, and ``step``.
         metric: entry of the validation that says which checkpoint is the best.
         checkpoints: where to; ``None``: nowhere.
@@ -37,6 +38,7 @@ class Hooks:
     on_step: Callable[[Step, History], None] | None = None
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None
     validate_every: int = 0
+    validate_last: Callable[[nn.Module], Mapping[str, float]] | None = None
     on_validation: Callable[[dict[str, Any]], None] | None = None
     metric: str = "one_step"
     checkpoints: Checkpoints | None = None

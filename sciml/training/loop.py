@@ -125,7 +125,7 @@ def train(
         run.phase, run.phase_step, run.optimizer = run.phase + 1, 0, None
     stopped = run.hooks.stop.is_set() and run.phase < len(plan)
     run.history.ended = "stopped" if stopped else "source" if run.exhausted else "phases"
-    _validate(run)
+    _validate(run, last=not stopped)
     _checkpoint(run)
     if run.average is not None:
         run.average.copy_to(model)
@@ -226,13 +226,16 @@ def _compute(run: _Run, phase: Phase) -> tuple[float, dict[str, float]]:
     return found
 
 
-def _validate(run: _Run) -> None:
+def _validate(run: _Run, last: bool = False) -> None:
     hooks = run.hooks
-    if hooks.validate is None or run.checked == run.step:
+    whole = hooks.validate_last if last else None
+    if hooks.validate is None or (run.checked == run.step and whole is None):
         return
+    if run.checked == run.step:
+        run.history.validations.pop()  # what was found quickly gives way
     run.model.eval()
     with run.averaged():
-        found = dict(hooks.validate(run.model))
+        found = dict((whole or hooks.validate)(run.model))
     run.model.train()
     run.checked = run.step
     run.metric = found.get(hooks.metric)
