@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
 from sciml.surrogates.batch import collate, suited
+from sciml.surrogates.findings import Findings
 from sciml.surrogates.matching import layout_for
 from sciml.surrogates.query import Query
 
@@ -62,8 +65,10 @@ def predict(
             f"{clock.gap()}; no {task.history} frames that the surrogate sees lie between two gaps"
         )
     stamps = clock.labels(origins, [ahead] * len(origins))
+    findings = Findings(surrogate)
     query = None if at is None else _query(surrogate, ds, layout, at)
-    values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, query)
+    values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query)
+    _warn("predict", findings)
     values = {n: v[:, :, 0] for n, v in values.items()}
     out = _dataset(surrogate, ds, layout, stamps, values, query)
     if (np.diff(order) < 0).any():
@@ -100,7 +105,9 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"gap, or {needed} behind it"
         )
     stamps = clock.labels([last] * steps, [k * task.lead for k in range(1, steps + 1)])
-    values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size)
+    findings = Findings(surrogate)
+    values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size, findings)
+    _warn("rollout", findings)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
     newest_first = len(order) > 1 and (np.diff(order) < 0).all()
     out = out.isel({layout.time: slice(None, None, -1)}) if newest_first else out
@@ -111,6 +118,12 @@ def _ascending(ds: xr.Dataset, layout: Layout) -> tuple[xr.Dataset, np.ndarray]:
     """``ds`` with the earliest time first, and where each of its times was."""
     order = Times.of(ds, layout).order
     return in_order(ds, layout), order
+
+
+def _warn(what: str, findings: Findings) -> None:
+    """One warning a call."""
+    if found := findings.words():
+        warnings.warn(f"{what}: {'; '.join(found)}", stacklevel=4)
 
 
 def _require_whole(what: str, **given: Any) -> None:
@@ -150,6 +163,7 @@ def _evaluate(
     origins: Sequence[int],
     unroll: int,
     batch_size: int,
+    findings: Findings,
     query: Query | None = None,
 ) -> dict[str, np.ndarray]:
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
@@ -172,6 +186,8 @@ def _evaluate(
                     f"sample {sample} has only NaN at the last times of the dataset; select times "
                     f"that every sample has with ds.isel({layout.time}=...)"
                 )
+            for _, window in windows:
+                findings.saw(sample, window, partial(clock.words, window))
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
                 values = collate([w for _, w in chunk], task)
@@ -192,8 +208,9 @@ def _evaluate(
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
                         found[name] = np.full(shape, np.nan, dtype=array.dtype)
-                    for (row, _), piece in zip(chunk, pieces, strict=True):
+                    for (row, window), piece in zip(chunk, pieces, strict=True):
                         found[name][sample, row] = piece
+                        findings.gave(sample, name, piece, partial(clock.words, window))
     finally:
         surrogate.train(training)
     if not found:

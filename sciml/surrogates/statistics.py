@@ -38,11 +38,12 @@ class Statistics:
 
     def update(self, samples: Iterable[Sample]) -> None:
         """Take samples into account; does nothing once fixed. One thread at a time."""
-        if not self._open:
-            self.surrogate.normalizer.update(samples)
-            return
         samples = list(samples)
+        if not self.surrogate.normalizer.fixed:
+            self.surrogate.bounds.update(samples)
         self.surrogate.normalizer.update(samples)
+        if not self._open:
+            return
         for sample in samples:
             self._seen += 1
             if len(self._kept) < BASIS_SAMPLES:

@@ -17,6 +17,7 @@ from sciml.samples import Task
 from sciml.samples.step import Step
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch, weights_dtype
+from sciml.surrogates.bounds import Bounds
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
@@ -99,6 +100,8 @@ class Surrogate(nn.Module):
         self.increment = increment
         self.fields = tuple(fields)
         self.step = Step.of(dt)
+        #: What it was trained on, as far as that is known.
+        self.bounds = Bounds(task)
         self.config = None if config is None else dict(config)
         if options is None and self.config is not None:
             name, given = (
@@ -209,7 +212,7 @@ class Surrogate(nn.Module):
         Raises:
             InputError: symmetries that domain or fields do not have; a field in doubt.
         """
-        return Surrogate(
+        other = Surrogate(
             self.model,
             self.task,
             self.normalizer,
@@ -221,7 +224,9 @@ class Surrogate(nn.Module):
             symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
             options=self.options,
             source=self.source,
-        ).eval()
+        )
+        other.bounds = self.bounds
+        return other.eval()
 
     def predict(
         self, ds: xr.Dataset, *, batch_size: int = 16, at: Mapping[str, Any] | None = None

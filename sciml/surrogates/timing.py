@@ -11,6 +11,7 @@ from sciml.domain.layout import Layout, axis_of, layout_of, times_of
 from sciml.domain.names import TIME
 from sciml.domain.time_units import MONTH, UNKNOWN, in_seconds, ratio
 from sciml.errors import InputError
+from sciml.samples import Sample
 from sciml.samples.step import Step, go_ahead, usual
 from sciml.samples.times import Times
 
@@ -121,6 +122,14 @@ class Clock:
         found = values + np.array(counts) * self._step.value
         whole = values.dtype.kind in "iu" and float(self._step.value).is_integer()
         return found.astype(values.dtype) if whole or values.dtype.kind == "f" else found
+
+    def words(self, window: Sample, target: int | None = None) -> str:
+        """Time of a target of a window, or of its origin, for messages; nothing where there is none."""
+        if self._times.name is None:
+            return ""
+        ahead = 0 if target is None else window.targets[target].step - window.origin
+        [label] = self.labels([window.origin], [ahead])
+        return f"{label:g}" if self._times.calendar is None else str(label)
 
     def seen(self, origin: int, ahead: int) -> float:
         """The number that a model sees of a time, in the unit of its training."""

@@ -14,7 +14,7 @@ class _Persistence:
     """A surrogate that gives the last frame again."""
 
     task = Task(("u",), ("u",))
-    dt = None
+    step = None
 
     def rollout(self, ds, steps):
         last = ds.isel(time=[-1] * steps)

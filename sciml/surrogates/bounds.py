@@ -1,0 +1,78 @@
+"""Smallest and largest values that a surrogate was trained on, kept with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.samples import Sample, Task
+
+FIELD, PARAMETER, TIME = "field", "parameter", "time"
+
+
+class Bounds(nn.Module):
+    """low ≤ x ≤ high of each field that a surrogate sees, each parameter, and the time of targets.
+
+    They move with :meth:`update`, and stay in float64 where they are, whatever the model does: nothing
+    is computed with them. Surrogates that were saved before know none.
+
+    Args:
+        task: names the quantities.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        self.keys = (
+            *((FIELD, n) for n in dict.fromkeys((*task.inputs, *task.static))),
+            *((PARAMETER, n) for n in task.parameters),
+            *(((TIME, TIME),) if task.time else ()),
+        )
+        self.register_buffer("low", torch.full((len(self.keys),), torch.inf, dtype=torch.float64))
+        self.register_buffer("high", torch.full((len(self.keys),), -torch.inf, dtype=torch.float64))
+
+    def update(self, samples: Iterable[Sample]) -> None:
+        """Take samples into account."""
+        if not self.keys:
+            return
+        low, high = self.low.numpy(), self.high.numpy()
+        for sample in samples:
+            for row, values in enumerate(values_of(self.keys, sample)):
+                low[row] = min(low[row], np.min(values))
+                high[row] = max(high[row], np.max(values))
+
+    def of(self, kind: str, name: str) -> tuple[float, float] | None:
+        """The least and the largest; ``None`` where nothing is known."""
+        row = self.keys.index((kind, name))
+        low, high = float(self.low[row]), float(self.high[row])
+        return (low, high) if low <= high else None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Bounds:
+        return self
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in ("low", "high"):
+            state.setdefault(f"{prefix}{name}", getattr(self, name))  # of before: nothing is known
+        super()._load_from_state_dict(state, prefix, *args)
+
+
+def values_of(keys: Iterable[tuple[str, str]], sample: Sample) -> list[np.ndarray | float]:
+    """What a surrogate sees of a sample, a quantity each: of fields those of the newest frame."""
+    found: list[np.ndarray | float] = []
+    for kind, name in keys:
+        if kind == PARAMETER:
+            found.append(sample.simulation.parameters[name])
+        elif kind == TIME:
+            found.append(sample.targets[-1].time)
+        elif name in sample.simulation.static:
+            found.append(sample.simulation.static[name])
+        else:
+            found.append(sample.inputs[-1].fields[name])
+    return found

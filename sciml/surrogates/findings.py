@@ -1,0 +1,147 @@
+"""What should be said of a prediction: inputs far from the training, outputs that are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.samples import Sample
+from sciml.surrogates.bounds import FIELD, values_of
+
+if TYPE_CHECKING:
+    from sciml.surrogates.surrogate import Surrogate
+
+#: Share of the range of a parameter, or of times, by which one may lie outside of it.
+BEYOND = 0.1
+#: Deviations from the mean by which a field may be off, where it is outside of its range.
+DEVIATIONS = 10.0
+
+
+@dataclass(slots=True)
+class _Worst:
+    """The value that is farthest off, and in which samples there are such."""
+
+    far: float = 0.0
+    value: float = 0.0
+    where: str = ""
+    samples: set[int] = field(default_factory=set)
+
+
+class Findings:
+    """Gathers over one call what is to be said of it.
+
+    * A parameter, or a time that the model sees, outside of what it was trained on by more than a tenth
+      of that range (of its size, where it was one and the same).
+    * A field outside of its range, more than ten deviations from its mean.
+    * An output that is not finite: the first step at which it is.
+
+    Nothing is said of surrogates that were saved before bounds were kept, but for outputs.
+
+    Args:
+        surrogate: whose bounds and scaling count.
+    """
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self._bounds, self._normalizer = surrogate.bounds, surrogate.normalizer
+        self._worst: dict[tuple[str, str], _Worst] = {}
+        self._broken: dict[str, dict[int, tuple[int, str]]] = {}
+        self._limits = {key: self._limits_of(*key) for key in self._bounds.keys}
+
+    def saw(self, sample: int, window: Sample, when: Callable[[], str] = lambda: "") -> None:
+        """Look at what a model is about to see.
+
+        Args:
+            sample: number that it has for the caller.
+            window: its frames.
+            when: gives the time of the newest one in words.
+        """
+        keys = [key for key, limits in self._limits.items() if limits is not None]
+        for key, values in zip(keys, values_of(keys, window), strict=True):
+            middle, unit, low, high = self._limits[key]
+            least, most = float(np.min(values)), float(np.max(values))
+            if low <= least and most <= high:
+                continue
+            value = most if most - high > low - least else least
+            outside = max(value - high, low - value)
+            far = abs(value - middle) / unit if key[0] == FIELD else outside / unit
+            if far <= (DEVIATIONS if key[0] == FIELD else BEYOND):
+                continue
+            worst = self._worst.setdefault(key, _Worst())
+            worst.samples.add(sample)
+            if far > worst.far:
+                time = when() if key[0] == FIELD else ""
+                worst.where = f"sample {sample}" + (f", time {time}" if time else "")
+                worst.far, worst.value = far, value
+
+    def gave(
+        self,
+        sample: int,
+        name: str,
+        output: np.ndarray,
+        when: Callable[[int], str] = lambda step: "",
+    ) -> None:
+        """Look at what came out.
+
+        Args:
+            sample: number that it has for the caller.
+            name: of the target.
+            output: ``(steps, …)``.
+            when: gives the time of a step in words.
+        """
+        if np.isfinite(output).all():
+            return
+        whole = np.isfinite(output.reshape(len(output), -1)).all(axis=1)
+        first = int(np.argmin(whole))
+        known = self._broken.setdefault(name, {})
+        if sample not in known or first < known[sample][0]:
+            known[sample] = (first, when(first))
+
+    def words(self) -> list[str]:
+        """A line each of what was found."""
+        return [
+            *(self._off(key, worst) for key, worst in self._worst.items()),
+            *(_broken(name, found) for name, found in self._broken.items()),
+        ]
+
+    def _limits_of(self, kind: str, name: str) -> tuple[float, float, float, float] | None:
+        """Middle and unit in which distances count, and the bounds."""
+        bounds = self._bounds.of(kind, name)
+        if bounds is None:
+            return None
+        low, high = bounds
+        if kind == FIELD:
+            if self._normalizer is None:
+                return None
+            units = self._normalizer.units([(FIELD, name)])
+            return None if units is None else (units.mean[0], units.std[0], low, high)
+        return (low, (high - low) or abs(low) or 1.0, low, high)
+
+    def _off(self, key: tuple[str, str], worst: _Worst) -> str:
+        kind, name = key
+        _, _, low, high = self._limits[key]
+        trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        if kind == FIELD:
+            return (
+                f"'{name}' is {worst.value:g} ({worst.where}), {worst.far:.0f} deviations from the mean "
+                f"of what it was trained on, {trained}{_more(worst.samples)}"
+            )
+        what = "the time" if kind == name else f"parameter '{name}'"
+        ranges = "times its size" if low == high else "of that range"
+        return (
+            f"{what} is {worst.value:g} ({worst.where}); trained on {trained}: {worst.far:.2g} {ranges} "
+            f"outside{_more(worst.samples)}"
+        )
+
+
+def _broken(name: str, found: Mapping[int, tuple[int, str]]) -> str:
+    sample, (step, label) = min(found.items(), key=lambda item: (item[1][0], item[0]))
+    when = f", time {label}" if label else ""
+    return f"'{name}' is not finite from step {step + 1} on (sample {sample}{when}){_more(found)}"
+
+
+def _more(samples: set[int] | Mapping[int, object]) -> str:
+    others = len(samples) - 1
+    return f", and in {others} other sample{'s' if others > 1 else ''}" if others else ""
