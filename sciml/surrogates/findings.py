@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from sciml.samples import Sample
-from sciml.surrogates.bounds import FIELD, values_of
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.bounds import FIELD, Bounds, values_of
 
 if TYPE_CHECKING:
     from sciml.surrogates.surrogate import Surrogate
@@ -45,7 +47,8 @@ class Findings:
     """
 
     def __init__(self, surrogate: Surrogate) -> None:
-        self._bounds, self._normalizer = surrogate.bounds, surrogate.normalizer
+        self._bounds = getattr(surrogate, "bounds", None) or Bounds(surrogate.task)
+        self._normalizer = getattr(surrogate, "normalizer", None)
         self._worst: dict[tuple[str, str], _Worst] = {}
         self._broken: dict[str, dict[int, tuple[int, str]]] = {}
         self._limits = {key: self._limits_of(*key) for key in self._bounds.keys}
@@ -98,6 +101,24 @@ class Findings:
         known = self._broken.setdefault(name, {})
         if sample not in known or first < known[sample][0]:
             known[sample] = (first, when(first))
+
+    def looked(
+        self, windows: Sequence[Sample], batch: Batch, outputs: Mapping[str, Tensor]
+    ) -> None:
+        """Look at a batch of windows and what came out: :meth:`saw` and :meth:`gave` of each, with the
+        numbers and times of their simulations."""
+        for window in windows:
+            self.saw(window.simulation.id, window, lambda w=window: f"{w.inputs[-1].time:g}")
+        for name, out in outputs.items():
+            if out.isfinite().all():
+                continue
+            array = out.float().cpu().numpy()
+            owner = batch.geometry.get("owner")
+            apart = owner is None or len(array) == len(windows)
+            for place, window in enumerate(windows):
+                one = array[place] if apart else array[owner.cpu().numpy() == place].swapaxes(0, 1)
+                times = [frame.time for frame in window.targets]
+                self.gave(window.simulation.id, name, one, lambda k, times=times: f"{times[k]:g}")
 
     def words(self) -> list[str]:
         """A line each of what was found."""

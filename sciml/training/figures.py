@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: Entries that are no figures.
+LISTS = ("fields", "findings")
+
 
 def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
     """One step, the rollout, and with several fields each of them.
@@ -42,6 +45,7 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
                     f"  {count} of {of['snapshots']} snapshots of '{name}' have no {what} and are not "
                     f"in the mean of {mean}"
                 )
+    told += [f"warning: {line}" for line in found.get("findings", ())]
     return told
 
 
@@ -60,7 +64,7 @@ def table(found: Mapping[str, Any]) -> list[str]:
     """Every figure by its name, one a line; with several fields a column for each beside the mean."""
     fields = dict(found.get("fields") or {})
     columns = [found, *(fields.values() if len(fields) > 1 else ())]
-    keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k != "fields")
+    keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k not in LISTS)
     if len(fields) == 1:
         columns = [{**next(iter(fields.values())), **found}]
     told = []
@@ -69,7 +73,7 @@ def table(found: Mapping[str, Any]) -> list[str]:
     for key in keys:
         cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
         told.append(f"{key:>24}{cells}".rstrip())
-    return told
+    return told + [f"warning: {line}" for line in found.get("findings", ())]
 
 
 def _cell(value: Any) -> str:

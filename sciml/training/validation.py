@@ -14,6 +14,7 @@ from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import longest_stretch
 from sciml.surrogates.batch import Batch, collate, suited
+from sciml.surrogates.findings import Findings
 from sciml.training.metrics import Tally, mean_of, measure
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
@@ -48,6 +49,9 @@ class Validation:
     any. Entries that a task does not have (no rollout without feeding back, no persistence without
     inputs), or that no snapshot is left for, are left out.
 
+    ``findings``, where there are any, says in lines what of the simulations is far outside of what was
+    trained on, and which outputs are not finite: :class:`~sciml.surrogates.findings.Findings`.
+
     Args:
         trajectories: simulations with their frames in order of steps.
         rollout: leads to roll out; as many as the shortest simulation has, at most. 0: none.
@@ -77,10 +81,11 @@ class Validation:
     def __call__(self, surrogate: nn.Module) -> dict[str, Any]:
         surrogate.eval()
         device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
-        fields = self._one_step(surrogate, device)
+        findings = Findings(surrogate)
+        fields = self._one_step(surrogate, device, findings)
         steps = self._rollout_steps(surrogate.task)
         if steps:
-            for name, found in self._rollout(surrogate, device, steps).items():
+            for name, found in self._rollout(surrogate, device, steps, findings).items():
                 fields[name] = {**fields[name], **found}
         means = {
             key: mean_of([found.get(key) for found in fields.values()])
@@ -89,9 +94,12 @@ class Validation:
         }
         if steps:
             means["rollout_steps"] = steps
-        return {**means, "fields": fields}
+        said = findings.words()
+        return {**means, "fields": fields, **({"findings": said} if said else {})}
 
-    def _one_step(self, surrogate: nn.Module, device: torch.device) -> dict[str, dict[str, Any]]:
+    def _one_step(
+        self, surrogate: nn.Module, device: torch.device, findings: Findings
+    ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=1)
         continued = [n for n in task.targets if n in task.inputs and task.history and task.lead]
         windows = [w for t in self.trajectories for w in self._spread(_windows(t, task))]
@@ -102,10 +110,11 @@ class Validation:
             )
         errors, stays = _tallies(task.targets), _tallies(continued)
         for begin in range(0, len(windows), self.batch_size):
-            batch = suited(
-                collate(windows[begin : begin + self.batch_size], task), surrogate, device
-            )
-            _add(errors, surrogate(batch), batch)
+            chunk = windows[begin : begin + self.batch_size]
+            batch = suited(collate(chunk, task), surrogate, device)
+            outputs = surrogate(batch)
+            findings.looked(chunk, batch, outputs)
+            _add(errors, outputs, batch)
             _add(stays, {n: batch.inputs[n][:, -1:] for n in continued}, batch)
         fields: dict[str, dict[str, Any]] = {}
         for name, tally in errors.items():
@@ -127,7 +136,7 @@ class Validation:
         return max(0, min(self.rollout, (shortest - 1) // task.lead - (task.history - 1)))
 
     def _rollout(
-        self, surrogate: nn.Module, device: torch.device, steps: int
+        self, surrogate: nn.Module, device: torch.device, steps: int, findings: Findings
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=steps)
         starts = [_windows(t, task)[0] for t in self.trajectories]
@@ -135,10 +144,11 @@ class Validation:
             _tallies(names) for names in (task.targets, task.inputs, task.inputs)
         )
         for begin in range(0, len(starts), self.batch_size):
-            batch = suited(
-                collate(starts[begin : begin + self.batch_size], task), surrogate, device
-            )
-            _add(errors, surrogate(batch), batch)
+            chunk = starts[begin : begin + self.batch_size]
+            batch = suited(collate(chunk, task), surrogate, device)
+            outputs = surrogate(batch)
+            findings.looked(chunk, batch, outputs)
+            _add(errors, outputs, batch)
             last = replace(batch, targets={n: t[:, -1:] for n, t in batch.targets.items()})
             _add(stays, {n: batch.inputs[n][:, -1:] for n in task.inputs}, last)
             first = {n: batch.inputs[n][:, :1] for n in task.inputs}

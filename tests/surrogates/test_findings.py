@@ -11,7 +11,11 @@ from torch import nn
 
 import sciml
 from sciml.samples import Task
+from sciml.samples.dataset import simulations_of
+from sciml.study.evaluation import evaluate
 from sciml.surrogates import Surrogate
+from sciml.training.figures import table
+from sciml.training.validation import Validation
 
 
 class Doubling(nn.Module):
@@ -128,3 +132,28 @@ def test_bounds_stay_where_they_are_and_go_with_the_weights(surrogate, tmp_path)
     fresh = Surrogate(Doubling(), TASK)
     assert fresh.bounds.of("field", "u") is None
     assert all(not torch.isnan(b).any() for b in fresh.bounds.buffers())
+
+
+def test_evaluation_says_so_in_lines(surrogate, tmp_path):
+    surrogate.save(tmp_path / "saved")
+    given = data((0.2, 0.7))
+    given.u[0, 1, 3] = -40.0
+    given.to_netcdf(tmp_path / "given.nc", engine="h5netcdf")
+    found = evaluate(tmp_path / "saved", [tmp_path / "given.nc"])
+    parameter, field = sorted(found["findings"], key=lambda line: line.startswith("'u'"))
+    assert parameter.startswith("parameter 'kappa' is 0.7 (sample 1); trained on 0.1 to 0.3")
+    assert field.startswith("'u' is -40 (sample 0, time 86400)")
+    assert [line for line in table(found) if line.startswith("warning: ")] == [
+        f"warning: {line}" for line in found["findings"]
+    ]
+    data().to_netcdf(tmp_path / "near.nc", engine="h5netcdf")
+    assert "findings" not in evaluate(tmp_path / "saved", [tmp_path / "near.nc"])
+
+
+def test_validation_names_the_first_step_that_is_not_finite():
+    broken = Surrogate(Doubling(), Task(("u",), ("u",)))
+    trajectories = simulations_of(data(times=8), fields=["u"])
+    [line] = Validation(trajectories, rollout=7)(broken)["findings"]
+    assert (
+        line == "'u' is not finite from step 5 on (sample 0, time 432000), and in 2 other samples"
+    )
