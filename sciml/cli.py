@@ -275,6 +275,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """How far a run is: simulations, frames, samples, training."""
+    from sciml.samples.warned import Finding
     from sciml.study.api import open_run
 
     state = open_run(run_dir).status
@@ -286,6 +287,9 @@ def status(
     for section in ("simulations", "frames", "samples"):
         counts = ", ".join(f"{value} {name}" for name, value in state.get(section, {}).items())
         print(f"{section:>12}  {counts}")
+    for entry in state.get("warnings", ()):
+        total = state.get("simulations", {}).get("total")
+        print(f"{'warning':>12}  {Finding(**entry).line(total)}")
     training = state.get("training", {})
     print(
         f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}"

@@ -33,6 +33,10 @@ class DivergedError(ScimlError, ArithmeticError):
     """A computed state is not finite any more."""
 
 
+class SolverWarning(UserWarning):
+    """A solver program warned: its data are worth less than they look."""
+
+
 def no_room(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from, says that a disk is full."""
     while error is not None:

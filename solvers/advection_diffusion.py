@@ -1,7 +1,5 @@
 """Advection and diffusion: ``mpirun -n 2 python advection_diffusion.py --flow rotation --out f.nc``."""
 
-import logging
-
 import numpy as np
 
 from sciml.domain import Field, Grid
@@ -89,9 +87,10 @@ class AdvectionDiffusion(Program):
         self.integrator = Integrator(self.given.scheme, self.rate, self.dt)
         cells = map(equation.cell_peclet, self.speeds, self.grid.spacing, kappa)
         if comm.rank == 0 and (peclet := max(cells)) > 2.0:
-            logging.getLogger(f"sciml.solver.{self.name}").warning(
-                "cell Péclet number %.3g: above 2, rough fields oscillate; refine --shape", peclet
+            said = (
+                f"cell Péclet number {peclet:.3g}: above 2, rough fields oscillate; refine --shape"
             )
+            self.warn("cell Péclet number", said, peclet)
         return block
 
     def initial(self, block):

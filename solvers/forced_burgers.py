@@ -1,7 +1,5 @@
 """Forced Burgers equation: ``mpirun -n 2 python forced_burgers.py --beta 0.05 --out burgers.nc``."""
 
-import logging
-
 import numpy as np
 
 from sciml.domain import Block, Field, Grid
@@ -83,10 +81,12 @@ class ForcedBurgers(Program):
         speed = 2.0 * given.alpha * np.abs(self.whole).max()
         peclet = equation.cell_peclet(speed, self.h, given.beta)
         if comm.rank == 0 and given.beta > 0.0 and peclet > 2.0:
-            logging.getLogger(f"sciml.solver.{self.name}").warning(
-                "cell Péclet number %.3g: above 2, fronts are wider than beta makes them; take more "
-                "--points", peclet,
-            )  # fmt: skip
+            self.warn(
+                "cell Péclet number",
+                f"cell Péclet number {peclet:.3g}: above 2, fronts are wider than beta makes them; "
+                "take more --points",
+                peclet,
+            )
         return halo.block
 
     def state(self):

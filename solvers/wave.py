@@ -1,7 +1,5 @@
 """Wave equation in a varying medium: ``mpirun -n 2 python wave.py --medium smooth --out wave.nc``."""
 
-import logging
-
 import numpy as np
 
 from sciml.domain import Field, Grid
@@ -96,10 +94,11 @@ class Wave(Program):
         if self.given.scheme == "rk4":
             self.integrator = Integrator("rk4", self.rate, self.dt)
         if comm.rank == 0 and (points := shortest / max(self.grid.spacing)) < 13.0:
-            logging.getLogger(f"sciml.solver.{self.name}").warning(
-                "%.3g points across the shortest wave: below 13, waves lag by more than a hundredth "
-                "of their path; take more points than --shape %d %d", points, *self.grid.shape,
-            )  # fmt: skip
+            said = (
+                f"{points:.3g} points across the shortest wave: below 13, waves lag by more than a "
+                f"hundredth of their path; take more points than --shape {self.grid.shape}"
+            )
+            self.warn("few points a wave", said, 13.0 / points)
         return halo.block
 
     def medium(self, block):

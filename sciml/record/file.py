@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sciml.domain.dataset import to_dataset
 from sciml.domain.names import TIME
 from sciml.errors import InputError
 from sciml.samples import Frame, Simulation
+from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
 
 ARRIVAL, SEGMENT = "arrival", "segment"
 #: Bytes of a chunk: a training sample is read alone, so a chunk should not hold much beside it.
@@ -105,8 +106,8 @@ class SimulationFile:
             values[index] = frame.fields[name]
         self._rows[index] = (frame.time, arrival, segment)
 
-    def close(self) -> None:
-        """Give the file its name."""
+    def close(self, warned: Sequence[Warned] = ()) -> None:
+        """Give the file its name, with what the program of the simulation warned of."""
         length = max(self._rows, default=-1) + 1
         self._resize(length)
         places = sorted(self._rows)
@@ -118,6 +119,8 @@ class SimulationFile:
                 row = np.full(length, empty)
                 row[places] = column
                 self._write_row(name, row)
+        if warned:
+            self._file.attrs[ATTRIBUTE] = to_attribute(warned)
         self._close()
         os.replace(self.aside, self.path)
 

@@ -23,6 +23,7 @@ from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
 from sciml.samples.step import Step
 from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.warned import Finding, carried, gathered
 from sciml.share import share_root
 
 #: Relative difference of time steps above which files are refused: months differ by a tenth.
@@ -99,6 +100,7 @@ class Foreign(Trajectories):
         self._roles: dict[int, str] = {}
         self._steps: dict[int, Step | None] = {}
         self._even = task.even
+        self._warnings: list[Finding] = []
         agreement = _Agreement(task)
         named = roles_by_name(files)
         crc, number = 0, 0
@@ -131,9 +133,11 @@ class Foreign(Trajectories):
                 )
                 times = Times.of(ds, layout)
                 factor = agreement.require(file, found, times)
+                warned = carried(ds, [one.id for one, _ in found])
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
             first = number
+            self._warnings += [replace(f, simulation=first + max(f.simulation, 0)) for f in warned]
             number += ds.sizes[layout.sample] if layout.sample else 1
             if splits is not None:
                 tested = (splits.roles == TEST).all(axis=1)
@@ -166,6 +170,10 @@ class Foreign(Trajectories):
     @property
     def roles(self) -> Mapping[int, str]:
         return self._roles
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return gathered(self._warnings)
 
     @property
     def units(self) -> Mapping[str, str]:

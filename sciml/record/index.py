@@ -14,6 +14,8 @@ from typing import Any
 from sciml.domain import Domain
 from sciml.domain.wire import domain_to_wire
 from sciml.errors import InputError, ScimlError
+from sciml.samples.warned import ATTRIBUTE as WARNINGS
+from sciml.samples.warned import Warned, parsed
 
 INDEX, VIRTUAL = "index.jsonl", "recording.nc"
 SCHEMA_VERSION = 1
@@ -41,7 +43,7 @@ class Entry:
         domain: digest of the domain; equal ones are one domain.
         points: ``domain.point_shape``.
         deterministic: see :class:`sciml.samples.Simulation`.
-        about: role, seed and whatever else the study knows of it.
+        about: role, seed, ``warnings`` of the program and whatever else the study knows of it.
         attempts: runs of the program that its frames come from.
         frames: number of frames.
         steps: length of ``time``; above ``frames`` where steps are missing.
@@ -71,6 +73,11 @@ class Entry:
     @property
     def role(self) -> str | None:
         return self.about.get("role")
+
+    @property
+    def warned(self) -> list[Warned]:
+        """What the program of the simulation warned of."""
+        return parsed(list(self.about.get(WARNINGS, ())))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

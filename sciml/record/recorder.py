@@ -19,6 +19,8 @@ from sciml.record import index
 from sciml.record.file import ARRIVAL, SimulationFile
 from sciml.record.index import ATTRIBUTE, Entry, RecordingError
 from sciml.samples import Frame, Simulation
+from sciml.samples.warned import ATTRIBUTE as WARNINGS
+from sciml.samples.warned import Warned, of_attribute
 
 log = logging.getLogger("sciml.record")
 
@@ -116,15 +118,16 @@ class Recorder:
             self._add(state, frame, (self._arrived, state.segment, frame.attempt))
             self._arrived += 1
 
-    def close(self, simulation: int) -> None:
-        """The simulation is whole: its file gets its name and its line in the index."""
+    def close(self, simulation: int, warned: Sequence[Warned] = ()) -> None:
+        """The simulation is whole: its file gets its name and its line in the index, both with what its
+        program warned of."""
         with self._lock:
             state = self._open.pop(simulation, None)
             if state is None or state.file is None:
                 return
             with _told(self.folder):
-                state.file.close()
-                entry = self._entry(state)
+                state.file.close(warned)
+                entry = _with_warnings(self._entry(state), warned)
                 index.append(self.folder, entry)
             self._whole[simulation] = entry
 
@@ -305,6 +308,7 @@ class Recorder:
                 continue
             with h5py.File(path, "r") as file:
                 entry = Entry(**json.loads(file.attrs[ATTRIBUTE]))
+                warned = of_attribute(file.attrs.get(WARNINGS, ""))
                 arrivals = file[ARRIVAL][:]
             entry = replace(
                 entry,
@@ -312,13 +316,19 @@ class Recorder:
                 steps=len(arrivals),
                 last=int(arrivals.max()),
             )
-            entry = _measured(self.folder, entry)
+            entry = _with_warnings(_measured(self.folder, entry), warned)
             index.append(self.folder, entry)
             self._whole[entry.simulation] = entry
 
 
 def _file_name(simulation: int) -> str:
     return f"simulation-{simulation:05d}.nc"
+
+
+def _with_warnings(entry: Entry, warned: Sequence[Warned]) -> Entry:
+    if not warned:
+        return entry
+    return replace(entry, about={**entry.about, WARNINGS: [w.to_json() for w in warned]})
 
 
 def _measured(folder: Path, entry: Entry) -> Entry:

@@ -24,6 +24,7 @@ from sciml.record.index import Entry
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation
 from sciml.samples.step import Step, step_between
+from sciml.samples.warned import Finding, findings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,6 +106,10 @@ class Recording(Trajectories):
     def absent(self) -> Mapping[int, str]:
         """Simulations of the study that are not here, by number, and why."""
         return dict(self._absent)
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return findings({n: entry.warned for n, entry in self._entries.items()})
 
     def about(self, number: int) -> Mapping[str, Any]:
         return self._entries[number].about

@@ -10,6 +10,7 @@ import numpy as np
 
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.step import Step
+from sciml.samples.warned import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Trajectories(ABC):
     @abstractmethod
     def frame(self, number: int, step: int) -> Frame:
         """One frame; arrays cannot be written."""
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What the programs that gave these data warned of."""
+        return []
 
     def about(self, number: int) -> Mapping[str, object]:
         """What the study knew of a simulation: ``seed``, ``role``."""

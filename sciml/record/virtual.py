@@ -15,6 +15,8 @@ import xarray as xr
 from sciml.domain.names import SAMPLE, TIME
 from sciml.record.file import ARRIVAL, SEGMENT
 from sciml.record.index import VIRTUAL, Entry
+from sciml.samples.warned import ATTRIBUTE as WARNINGS
+from sciml.samples.warned import COORDINATE, findings, to_attribute
 
 _DIGEST = "recording_digest"
 
@@ -113,6 +115,11 @@ def _frame(one: xr.Dataset, several: Sequence[Entry], times: np.ndarray) -> xr.D
         if name not in frame.variables and all(v is not None for v in values):
             frame = frame.assign_coords({name: (SAMPLE, values)})
     frame.attrs = {"Conventions": one.attrs.get("Conventions", "CF-1.11")}
+    if found := findings({e.simulation: e.warned for e in several}):
+        frame.attrs[WARNINGS] = to_attribute(found)
+        kinds = [", ".join(w.kind for w in e.warned) for e in several]
+        notes = {"long_name": "what the solver warned of"}
+        frame = frame.assign_coords({COORDINATE: (SAMPLE, kinds, notes)})
     for variable in frame.variables.values():
         variable.encoding = {}
     frame.encoding = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from sciml.domain.names import TIME
 from sciml.domain.time_units import canonical
 from sciml.errors import InputError
 from sciml.parallel import Gather
+from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
 from sciml.solver.program import Program
 
 _CHUNK_BYTES = 1 << 20
@@ -76,14 +77,16 @@ class FileSink:
         if self._file is not None:
             self._file.variables[TIME][step] = time
 
-    def close(self) -> None:
-        """Give the complete file its name.
+    def close(self, warned: Sequence[Warned] = ()) -> None:
+        """Give the complete file its name, with what the program warned of as an attribute.
 
         Raises:
             InputError: a file of that name came into being meanwhile; what was written stays aside.
         """
         if self._file is None:
             return
+        if warned:
+            self._file.attrs[ATTRIBUTE] = to_attribute(warned)
         self._file.close()
         self._file = None
         try:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 from sciml.domain import Block, Domain, Field
 from sciml.domain.wire import fields_to_wire
 from sciml.errors import InputError
+from sciml.samples.warned import Warned, Warnings
 from sciml.solver.declare import UNIVERSAL, Option, Parameter
 
 
@@ -93,6 +96,29 @@ class Program(ABC):
     @abstractmethod
     def step(self, n: int) -> float:
         """Advance from state ``n`` to ``n + 1``; returns the physical time of the latter."""
+
+    @final
+    def warn(self, kind: str, message: str, value: float | None = None) -> None:
+        """Say that the data are worth less than they look; the run goes on.
+
+        Warnings of one kind are counted; the largest one goes with the data, into file and stream. Of
+        what all ranks know, one of them warns.
+
+        Args:
+            kind: what they have in common, such as ``under-resolved``.
+            message: what is wrong by how much, and the remedy; one line.
+            value: how bad it is, the larger the worse.
+        """
+        if self.warnings.add(Warned.made(message, value, self.warned_at, kind)):
+            logging.getLogger(f"sciml.solver.{self.name}").warning("%s", message)
+
+    @cached_property
+    def warnings(self) -> Warnings:
+        """What this rank has warned of."""
+        return Warnings()
+
+    #: Step that is being taken, for warnings; the main counts it.
+    warned_at: int = 0
 
 
 def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:

@@ -8,6 +8,7 @@ import sys
 import time as clock
 import traceback
 from collections.abc import Sequence
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from sciml.domain import Block, Domain
 from sciml.errors import DivergedError, InputError, ScimlError, StreamError
 from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
+from sciml.samples.warned import Warned, Warnings, joined
 from sciml.solver import stream
 from sciml.solver.file import FileSink, refuse_existing
 from sciml.solver.flags import parse
@@ -78,7 +80,7 @@ def _simulate(
     run: Program, given: SimpleNamespace, domain: Domain, comm: Any, sinks: list[Any]
 ) -> None:
     """March from the initial state to the last one, giving states to the sinks."""
-    program = type(run)
+    program, warnings = type(run), run.warnings
     log = rank_logger(program.name, comm, given.log)
     block = run.start(comm)
     state = run.state()
@@ -87,10 +89,13 @@ def _simulate(
         sinks.append(FileSink(program, given, domain, block, comm, state))
     if stream.wanted():
         policy = stream.policy()
-        sinks.append(stream.StreamSink(program, given, domain, block, comm, state, policy))
+        sinks.append(
+            stream.StreamSink(program, given, domain, block, comm, state, policy, warnings)
+        )
     log.info("%d steps on %d points, this rank %d", given.steps, domain.size, block.size)
     busy, time = 0.0, 0.0
     for n in range(given.steps + 1):
+        run.warned_at = n
         if n:
             began = clock.perf_counter()
             try:
@@ -102,9 +107,24 @@ def _simulate(
             if n % sink.every == 0:
                 sink.take(n // sink.every, time, run.state())
         log.debug("step %d, time %g", n, time)
+    warned = _gathered(warnings, comm)
+    if comm.rank == 0:
+        for one in warned:
+            if one.count > 1:
+                log.warning(
+                    "%d times; the largest, at step %s: %s", one.count, one.step, one.message
+                )
     for sink in sinks:
-        sink.close()
+        sink.close(warned)
     log.info("done: %.3g s a step", busy / max(given.steps, 1))
+
+
+def _gathered(warnings: Warnings, comm: Any) -> list[Warned]:
+    """What all ranks have warned of, on each of them."""
+    own = warnings.all()
+    if comm.size == 1:
+        return own
+    return reduce(joined, comm.allgather(own), [])
 
 
 def _diverged(run: Program, block: Block, n: int, given: SimpleNamespace, comm: Any) -> str:

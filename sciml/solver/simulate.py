@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml.errors import InputError, ScimlError
+from sciml.errors import InputError, ScimlError, SolverWarning
+from sciml.samples.warned import ATTRIBUTE, of_attribute
 from sciml.solver.describe import describe
 from sciml.solver.mpirun import command, environment, executable, last_words
 
@@ -37,6 +39,10 @@ def simulate(
             (:mod:`sciml.solver.initial_state` says what fits).
         **parameters: parameters and options by name, such as ``kappa=0.1, shape=(64, 64)``.
 
+    Warns:
+        SolverWarning: what the program warned of, the largest of each kind; it stays with the dataset,
+            as its attribute ``warnings``.
+
     Returns:
         Fields on ``(time, z, y, x)``, loaded; parameters and options as attributes.
 
@@ -44,6 +50,22 @@ def simulate(
         InputError: no such program, an unknown or bad parameter, a state that does not fit.
         ScimlError: the program failed; ends with what it said last.
     """
+    ds = simulated(program, ranks, timeout=timeout, initial=initial, **parameters)
+    for warned in of_attribute(ds.attrs.get(ATTRIBUTE, "")):
+        at = "" if warned.step is None else f" (step {warned.step})"
+        warnings.warn(f"{warned.message}{at}", SolverWarning, stacklevel=2)
+    return ds
+
+
+def simulated(
+    program: str | os.PathLike[str],
+    ranks: int = 1,
+    *,
+    timeout: float | None = None,
+    initial: Any = None,
+    **parameters: Any,
+) -> xr.Dataset:
+    """:func:`simulate` without a word: for a look at what a program does."""
     import xarray as xr
 
     description = describe(program)

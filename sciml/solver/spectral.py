@@ -211,22 +211,27 @@ class SpectralProgram(Program):
                 )  # fmt: skip
 
     def _check_resolution(self) -> None:
-        """Warn once when the highest modes hold too much."""
-        if not self.watch or self._steps - self._looked < LOOK:
+        """Warn when the highest modes hold too much."""
+        last = self._steps == self.given.steps
+        if not self.watch or (self._steps - self._looked < LOOK and not last):
             return
         self._looked = self._steps
         for field, coefficients in zip(self.fields, self.u, strict=True):
             tail = self.fourier.tail(coefficients)
-            if tail > TAIL:
-                # The same on all ranks, which all left the sums here; one of them speaks.
-                self.watch = False
-                if self.speaks:
-                    self.log.warning(
-                        "under-resolved: the highest eighth of the modes holds %.1e of the mean "
-                        "square of %s (above %.0e); take more points than %s",
-                        tail, field.name, TAIL, " x ".join(map(str, self.grid.shape)),
-                    )  # fmt: skip
-                return
+            # The same on all ranks, which all left the sums here; one of them speaks.
+            if tail > TAIL and self.speaks:
+                self.warn(
+                    "under-resolved",
+                    f"under-resolved: the highest eighth of the modes holds {_share(tail)} of the mean "
+                    f"square of {field.name} (above {_share(TAIL)}); take more points than "
+                    f"{' x '.join(map(str, self.grid.shape))}",
+                    tail,
+                )
+
+
+def _share(part: float) -> str:
+    """``4.1 %``, or ``1e-06`` where that is little."""
+    return f"{100 * part:.2g} %" if part >= 1e-4 else f"{part:.1g}"
 
 
 def scheme_option(default: str, *others: str) -> Option:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from sciml.domain import Block, Domain
 from sciml.errors import InputError
 from sciml.parallel import Gather
 from sciml.samples import Simulation
+from sciml.samples.warned import Warned, Warnings
 from sciml.solver.policy import SendPolicy
 from sciml.solver.program import Program
 
@@ -45,6 +46,7 @@ class StreamSink:
         comm: an mpi4py communicator.
         state: the initial state; static fields are taken from it.
         policy: what is sent.
+        warnings: of this rank, which go with it.
 
     Raises:
         InputError: the policy does not fit the program, or a variable is no number.
@@ -60,6 +62,7 @@ class StreamSink:
         comm: Any,
         state: Mapping[str, np.ndarray],
         policy: SendPolicy,
+        warnings: Warnings,
     ) -> None:
         from sciml.stream.client import connect
 
@@ -85,13 +88,14 @@ class StreamSink:
             attempt=_number("SCIML_ATTEMPT", 1, 1),
             dtype=policy.dtype,
         )
+        self._client.warnings = warnings
 
     def take(self, step: int, time: float, state: Mapping[str, np.ndarray]) -> None:
         """Send one state; ``step`` counts those sent. Waits while the trainer is behind."""
         self._client.send(step, time, **self._policy.take(self._chosen, state, self._block))
 
-    def close(self) -> None:
-        """Wait until the trainer has all of it."""
+    def close(self, warned: Sequence[Warned] = ()) -> None:
+        """Wait until the trainer has all of it; each rank tells its own warnings."""
         self._client.close()
 
     def discard(self) -> None:

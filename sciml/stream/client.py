@@ -20,6 +20,7 @@ from sciml.domain import Domain, Field
 from sciml.domain.block import Block
 from sciml.errors import InputError, StreamError
 from sciml.samples import Simulation
+from sciml.samples.warned import Warned, Warnings
 from sciml.stream import message as m
 from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
@@ -29,6 +30,8 @@ from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
 from sciml.stream.transit import Transit
 
 POLL = 0.25
+#: Seconds from one message about warnings to the next; what is newest goes with the goodbye in any case.
+WARN_PAUSE = 0.5
 #: Seconds between hellos while another rank is waited for.
 HELLO_PAUSE = 0.05
 
@@ -72,6 +75,9 @@ class Client:
         self._ready = self._finished = self._left = self._closed = False
         own = 1.0 if block is None else block.size / simulation.domain.size
         self._transit = Transit(max(ranks, ceil(1.0 / own)), self._forget)
+        #: What this rank has warned of: told whole each time, so that it may be told twice.
+        self.warnings = Warnings()
+        self._warned, self._warned_at, self._last_step = 0, 0.0, 0
         self._slots: Slots | None = None
         self._node = node() if shared_memory else ""
         self._waits = ""
@@ -111,6 +117,7 @@ class Client:
         arrays = self._packer.check(step, fields)
         step = int(step)  # numpy's whole numbers would stay in the goodbye, which takes none
         self._steps.add(step)
+        self._last_step = step
         if self._finished or (step in self._held and step != self._overlap):
             self._listen()
             return
@@ -122,6 +129,38 @@ class Client:
             while self._transit.queued and not self._finished:
                 self._await()
                 self._pump()
+
+    def warn(
+        self,
+        message: str,
+        value: float | None = None,
+        *,
+        step: int | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Say that the data are worth less than they look: a grid too coarse, a solver that did not
+        converge. The run goes on; display, summary, status and recording say it.
+
+        Args:
+            message: one line, cut at 300 characters: what is wrong by how much, and the remedy.
+            value: how bad it is, the larger the worse: of many warnings of a kind the largest is told.
+            step: where; the one sent last by default.
+            kind: what such warnings have in common; by default the message without its numbers.
+
+        Raises:
+            InputError: a value or step that is no number.
+            StreamError: the client is closed.
+        """
+        if self._closed:
+            raise StreamError("warn() on a client that is closed")
+        step = self._last_step if step is None else step
+        try:
+            warned = Warned.made(message, value, step, kind)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"warn: value={value!r:.60}, step={step!r:.60}; expected numbers, or None"
+            ) from error
+        self.warnings.add(warned)
 
     def close(self) -> None:
         """Wait until everything is durable, and tell the trainer that this rank is done.
@@ -138,7 +177,8 @@ class Client:
                 self._pump()
                 idle = self._ready and self._transit.empty
                 if idle and clock.monotonic() - said > 1.0:
-                    self._tell(m.BYE, steps=self._steps.ranges())
+                    warned = [w.to_json() for w in self.warnings.all()]
+                    self._tell(m.BYE, steps=self._steps.ranges(), warnings=warned)
                     said = clock.monotonic()
                 self._await()
         finally:
@@ -169,6 +209,7 @@ class Client:
 
     def _pump(self) -> None:
         """Send what is queued as far as credit goes."""
+        self._tell_warnings()
         while self._ready and (batch := self._transit.leave()):
             slots = self._slots
             # Slots that this life of the trainer cannot read are copied to the socket.
@@ -179,6 +220,14 @@ class Client:
                 self._tell(m.SLOTS, sequence=sequence, blocks=blocks)
             else:
                 self._dealer.send([self._envelope(m.BLOCKS, sequence=sequence), *blocks])
+
+    def _tell_warnings(self) -> None:
+        """What is new of them, now and then."""
+        if self._warned == self.warnings.version or not self._ready or self._finished:
+            return
+        if clock.monotonic() - self._warned_at >= WARN_PAUSE:
+            self._warned, self._warned_at = self.warnings.version, clock.monotonic()
+            self._tell(m.WARN, warnings=[w.to_json() for w in self.warnings.all()])
 
     def _room(self, arrays: list[np.ndarray]) -> Slots | None:
         """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""
@@ -313,6 +362,7 @@ class Client:
     def _welcome(self, message: dict[str, Any]) -> None:
         self._epoch = m.whole(message, "epoch")
         self._waits = ""
+        self._warned = 0  # this life of the trainer may not know them
         if message.get("finished"):
             self._ready = self._finished = True
             self._transit.clear()

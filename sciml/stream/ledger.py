@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sciml.errors import InputError, nearest
 from sciml.samples import Frame
+from sciml.samples.warned import Warned, joined, parsed
 from sciml.stream.intervals import Intervals
 
+#: Simulations whose warnings are kept with their texts; of further ones, kind and value.
+TEXTS = 10_000
 SAMPLES = ("entered", "drawn", "evicted", "rolled_back")
 
 
@@ -42,6 +46,8 @@ class Ledger:
         self._open: dict[int, _Account] = {}
         self._finished = Intervals()
         self._quarantined: dict[int, str] = {}
+        # By simulation: the attempt, and what it has warned of.
+        self._warned: dict[int, tuple[int, list[Warned]]] = {}
         self._totals: Counter[str] = Counter()
         self._samples = dict.fromkeys(SAMPLES, 0)
         self._last: Frame | None = None
@@ -83,6 +89,22 @@ class Ledger:
             if simulation in self._open:
                 account = self._open[simulation]
                 account.produced = account.received.copy()
+
+    def warn(self, simulation: int, attempt: int, warned: Sequence[Warned]) -> None:
+        """One of its ranks has warned of so much, in all; told again, it changes nothing."""
+        with self._lock:
+            of, before = self._warned.get(simulation, (attempt, []))
+            if not warned or attempt < of:
+                return
+            if len(self._warned) >= TEXTS and simulation not in self._warned:
+                warned = [replace(w, message=w.kind) for w in warned]
+            self._warned[simulation] = (attempt, joined(before if of == attempt else [], warned))
+
+    def rerun(self, simulation: int, attempt: int) -> None:
+        """An attempt begins: what those before it warned of counts no more."""
+        with self._lock:
+            if self._warned.get(simulation, (attempt,))[0] < attempt:
+                del self._warned[simulation]
 
     # -- told by the trainer --------------------------------------------------------------------
 
@@ -158,6 +180,16 @@ class Ledger:
         with self._lock:
             return dict(self._quarantined)
 
+    def warned(self, simulation: int) -> list[Warned]:
+        """What a simulation has warned of, all ranks together."""
+        with self._lock:
+            return list(self._warned.get(simulation, (0, []))[1])
+
+    def warnings(self) -> dict[int, list[Warned]]:
+        """By simulation, of those that warned."""
+        with self._lock:
+            return {number: list(warned) for number, (_, warned) in self._warned.items()}
+
     def finished(self, simulation: int) -> bool:
         return simulation in self._finished
 
@@ -196,6 +228,10 @@ class Ledger:
                 },
                 "finished": self._finished.ranges(),
                 "quarantined": {str(k): v for k, v in self._quarantined.items()},
+                "warned": {
+                    str(number): [attempt, [w.to_json() for w in warned]]
+                    for number, (attempt, warned) in self._warned.items()
+                },
                 "totals": dict(self._totals),
                 "samples": dict(self._samples),
             }
@@ -211,6 +247,11 @@ class Ledger:
                 )
             self._finished = Intervals(tuple(pair) for pair in state["finished"])
             self._quarantined = {int(k): v for k, v in state["quarantined"].items()}
+            # Checkpoints of before knew of no warnings.
+            self._warned = {
+                int(k): (attempt, parsed(warned))
+                for k, (attempt, warned) in state.get("warned", {}).items()
+            }
             self._totals = Counter(state["totals"])
             self._samples = {**dict.fromkeys(SAMPLES, 0), **state["samples"]}
             self._last = None

@@ -8,7 +8,7 @@ A message is a list of parts::
 An envelope of the kind *slots*, whose payloads lie in shared memory, has header and reference in turn
 as its entry ``blocks``: every part costs both sides more than the few bytes in it.
 
-Envelope: ``{"v": 2, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
+Envelope: ``{"v": 3, "kind": …, …}``. Header: :class:`Header`. A payload is the C-ordered bytes of
 one field's block. Nothing is ever unpickled, and no size that the other side states is believed
 before it is compared with the bytes that came.
 """
@@ -22,14 +22,15 @@ from typing import Any, NamedTuple
 import msgpack
 
 from sciml.errors import StreamError
+from sciml.samples.warned import Warned, parsed
 
 #: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
-#: references to slots were parts of their own.
-VERSION = 2
+#: references to slots were parts of their own; before 3, nobody warned.
+VERSION = 3
 
 # From client to server.
 HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"
-OFFER, SLOTS = "offer", "slots"
+OFFER, SLOTS, WARN = "offer", "slots", "warn"
 # From server to client; BYE, CONTROL and OFFER are answered in kind.
 WELCOME, WAIT, ACK, UNKNOWN, REFUSED = "welcome", "wait", "ack", "unknown", "refused"
 
@@ -127,6 +128,14 @@ def blobs(message: Mapping[str, Any], key: str) -> list[bytes]:
     if not isinstance(value, list) or not all(isinstance(item, bytes) for item in value):
         raise Malformed(f"{key} = {value!r:.60}; expected a list of bytes")
     return value
+
+
+def warnings(message: Mapping[str, Any], key: str) -> list[Warned]:
+    """What a rank has warned of."""
+    try:
+        return parsed(message.get(key))
+    except ValueError as error:
+        raise Malformed(str(error)) from error
 
 
 def extents(message: Mapping[str, Any], key: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sciml.domain.block import Block
 from sciml.samples import Simulation
+from sciml.samples.warned import parsed
 from sciml.stream.assembler import piece_of
 from sciml.stream.description import simulation_from_wire
 from sciml.stream.events import Closed, Deferred, Opened, Quarantined
@@ -57,6 +58,7 @@ class Recovery:
     def _simulation(self, record: Record) -> None:
         header = record.header
         number, simulation = header["simulation"], simulation_from_wire(header["description"])
+        self._ledger.rerun(number, header["attempt"])
         old = self._registry.streams.get(number)
         if old is not None:
             self._journal.forget((number, step) for step in old.assembler.partials)
@@ -126,6 +128,8 @@ class Recovery:
             stream.sessions[header["rank"]].done = True
             stream.produced.update(steps)
             self._ledger.produce(stream.simulation.id, steps)
+            warned = parsed(header.get("warnings", []))
+            self._ledger.warn(stream.simulation.id, stream.attempt, warned)
 
     def _closed(self, record: Record) -> None:
         number = record.header["simulation"]

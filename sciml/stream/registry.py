@@ -68,6 +68,7 @@ class Registry:
             m.OFFER: self._offer,
             m.PING: self._ping,
             m.BYE: self._bye,
+            m.WARN: self._warn,
             m.CONTROL: self._exchange,
         }
 
@@ -234,12 +235,21 @@ class Registry:
         if session is not None:
             self.credit.touched.add(session)
 
+    def _warn(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
+        """Not answered and not journalled: each life is told anew, and the goodbye tells all."""
+        session = self._known(peer, envelope)
+        if session is not None:
+            warned = m.warnings(envelope, "warnings")
+            self.ledger.warn(session.simulation, session.attempt, warned)
+
     def _bye(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
         session = self._known(peer, envelope)
         if session is None:
             return
         stream = self.streams[session.simulation]
         steps = Intervals.from_wire(envelope.get("steps"))
+        warned = m.warnings(envelope, "warnings")
+        self.ledger.warn(session.simulation, session.attempt, warned)
         if not session.done:
             self.journal.note(
                 BYE,
@@ -247,6 +257,7 @@ class Registry:
                 attempt=session.attempt,
                 rank=session.rank,
                 steps=steps.ranges(),
+                warnings=[w.to_json() for w in warned],
             )
             session.done = True
             stream.produced.update(steps)
@@ -287,6 +298,7 @@ class Registry:
         simulation = simulation_from_wire(description)
         if simulation.id != number or digest(simulation) != m.whole(envelope, "digest"):
             raise m.Malformed("hello whose description is of another simulation")
+        self.ledger.rerun(number, attempt)
         old = self.streams.get(number)
         delivered = old.delivered if old else self.ledger.entered(number)
         stream = Stream.begin(

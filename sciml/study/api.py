@@ -83,6 +83,12 @@ class Run:
         return read_json(self.directory.summary)
 
     @property
+    def warnings(self) -> dict[int, list[dict[str, Any]]]:
+        """What solver programs warned of, by simulation; the largest of each are in the summary."""
+        path = self.directory.warnings
+        return {int(n): warned for n, warned in read_json(path).items()} if path.exists() else {}
+
+    @property
     def predictions(self) -> xr.Dataset:
         """Rollouts on the held-out simulations, and the truth (``<field>_true``) beside them; ``sample``
         is the number of the simulation."""
@@ -244,6 +250,8 @@ def supervise(
         finally:
             if not isinstance(cluster, str):
                 close_cluster(cluster)
+        for line in supervisor.warnings:
+            display.say(f"warning: {line}")
         if code == 0:
             for line in shortcomings(study, read_json(directory.summary), supervisor.given_up):
                 display.say(f"warning: {line}")

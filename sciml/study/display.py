@@ -64,7 +64,9 @@ def plain_line(snapshot: Snapshot, elapsed: float) -> str:
     parts = [
         f"[{elapsed:6.1f} s]",
         f"simulations {s['done']}/{s['total']} done, {s['running']} running, "
-        f"{s['restarted']} restarted" + (f", {s['given_up']} given up" if s["given_up"] else ""),
+        f"{s['restarted']} restarted"
+        + (f", {s['given_up']} given up" if s["given_up"] else "")
+        + (f", {t['warned']} warned" if t.get("warned") else ""),
         f"frames {_get(t, 'frames', 'received'):d}",
         f"buffer {_get(t, 'buffer', 'size'):d}/{_get(t, 'buffer', 'capacity'):d} "
         f"({_get(t, 'buffer', 'repeats'):.1f} repeats)",
@@ -85,12 +87,13 @@ def table(title: str, snapshot: Snapshot, elapsed: float) -> Group:
     grid.add_column(style="bold", justify="right", min_width=12)
     grid.add_column(min_width=26)
     grid.add_column()
+    warned = f", [red]{t['warned']} warned[/red]" if t.get("warned") else ""
     given_up = f", [red]{s['given_up']} given up[/red]" if s["given_up"] else ""
     grid.add_row(
         "simulations",
         _bar(s["done"], s["total"]),
         f"{s['done']} of {s['total']} done, {s['running']} running, "
-        f"{s['restarted']} restarted{given_up}",
+        f"{s['restarted']} restarted{given_up}{warned}",
     )
     grid.add_row(
         "frames",

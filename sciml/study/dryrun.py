@@ -74,7 +74,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
     Raises:
         InputError: the program cannot be told how many steps to make, or to write a file.
     """
-    from sciml.solver.simulate import simulate
+    from sciml.solver.simulate import simulated
 
     for option in ("steps", "out"):
         if option not in description.flags:
@@ -85,8 +85,8 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)
     given = values(study, plan[0])
-    short, dataset = _timed(simulate, study.solver.program, {**given, "steps": few})
-    long, _ = _timed(simulate, study.solver.program, {**given, "steps": more})
+    short, dataset = _timed(simulated, study.solver.program, {**given, "steps": few})
+    long, _ = _timed(simulated, study.solver.program, {**given, "steps": more})
     step_seconds = max(long - short, 0.0) / max(more - few, 1)
     send = study.solver.send
     itemsize = {"float32": 4, "float64": 8}.get(send.dtype or "", 0)
@@ -117,9 +117,9 @@ def _total_steps(study: Study, description: Description) -> int:
     return int(study.solver.options.get("steps", description.flags["steps"].default))
 
 
-def _timed(simulate: Any, program: str | Path, values: dict[str, Any]) -> tuple[float, Any]:
+def _timed(simulated: Any, program: str | Path, values: dict[str, Any]) -> tuple[float, Any]:
     began = time.perf_counter()
-    dataset = simulate(program, **values)
+    dataset = simulated(program, **values)
     return time.perf_counter() - began, dataset
 
 

@@ -22,6 +22,7 @@ from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, splits_of
 from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.warned import carried, gathered, tell
 from sciml.study.api import load, open_run
 from sciml.study.rundir import RunDirectory
 
@@ -67,7 +68,7 @@ def evaluate(
         )
     task = surrogate.task
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
-    trajectories = []
+    trajectories, warned = [], []
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a netCDF file of simulations")
@@ -84,11 +85,14 @@ def evaluate(
             for remark in require_times(task, ds, layout):
                 log.info("%s: %s", path.name, remark)
             ds = in_order(ds, layout)
-            trajectories += _set_aside(ds, task, names)
+            ours = _set_aside(ds, task, names)
+            trajectories += ours
+            warned += carried(ds, [simulation.id for simulation, _ in ours])
             if files:
                 require_match(surrogate, ds)
         except (InputError, DomainError) as error:
             raise InputError(f"{path}: {error}") from error
+    tell(gathered(warned), log)
     longest = max(len(frames) for _, frames in trajectories)
     found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
     return {"simulations": len(trajectories), **found}

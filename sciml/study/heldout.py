@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sciml.samples import Frame, Simulation
+from sciml.samples.warned import Warned
 
 
 class HeldOut:
@@ -36,14 +37,14 @@ class HeldOut:
         with self._lock:
             self._open[frame.simulation][1][frame.step] = frame
 
-    def close(self, simulation: int) -> None:
-        """The simulation is whole: keep it, and write it down."""
+    def close(self, simulation: int, warned: Sequence[Warned] = ()) -> None:
+        """The simulation is whole: keep it, and write it down with what its program warned of."""
         with self._lock:
             entry = self._open.get(simulation)
         if entry is None or not entry[1]:
             return
         trajectory = (entry[0], [entry[1][step] for step in sorted(entry[1])])
-        self._write(*trajectory)
+        self._write(*trajectory, warned)
         with self._lock:
             # Open until the file is there: a checkpoint meanwhile must count it as one of the two.
             del self._open[simulation]
@@ -101,7 +102,7 @@ class HeldOut:
             [(simulation, frames)] = simulations_of(ds.load(), names, static=static)
         return replace(simulation, id=number), [replace(f, simulation=number) for f in frames]
 
-    def _write(self, simulation: Simulation, frames: list[Frame]) -> None:
+    def _write(self, simulation: Simulation, frames: list[Frame], warned: Sequence[Warned]) -> None:
         from sciml.record.file import SimulationFile
 
         file = SimulationFile(
@@ -113,4 +114,4 @@ class HeldOut:
         )
         for place, frame in enumerate(frames):
             file.add(place, frame)
-        file.close()
+        file.close(warned)

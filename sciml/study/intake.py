@@ -191,9 +191,10 @@ class Intake(threading.Thread):
                 self._last.pop(number, None)
                 with self.lock:
                     self._windower.close(number)
-                self._heldout.close(number)
+                warned = self._server.ledger.warned(number)
+                self._heldout.close(number, warned)
                 if self._recorder:
-                    self._recorder.close(number)
+                    self._recorder.close(number, warned)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
                 self._drop(number, f"quarantined: {reason}")

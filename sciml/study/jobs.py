@@ -13,7 +13,7 @@ from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
 from sciml.solver.policy import SendPolicy
-from sciml.solver.simulate import simulate
+from sciml.solver.simulate import simulated
 from sciml.study.designs import PlannedSimulation
 from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.launch import Job
@@ -117,7 +117,7 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
         given = {**study.solver.options, **corner, "steps": 0}
         try:
-            ds = simulate(description.path, **given)
+            ds = simulated(description.path, **given)
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
@@ -125,7 +125,7 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
     # Starting MPI takes a second: where blocks are large, any cut will do.
     if study.cluster.kind == "local" and min(domain.point_shape) < FEW * ranks > FEW:
         try:
-            simulate(description.path, ranks=ranks, **given)
+            simulated(description.path, ranks=ranks, **given)
         except ScimlError as error:
             raise InputError(f"solver.ranks: {ranks}: {error}") from error
     return SendPolicy(coarsen=send.coarsen).domain(domain)

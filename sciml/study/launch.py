@@ -63,7 +63,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: exit code (negative: the signal that ended it) and its last stderr lines."""
+    """How a job ended: exit code (negative: the signal that ended it), its last stderr lines, and, of a
+    part of a dataset, whether the program warned."""
 
     simulation: int
     attempt: int
@@ -71,6 +72,7 @@ class Outcome:
     stderr: str
     seconds: float
     cancelled: bool = False
+    warned: bool = False
 
 
 def run_job(job: Job) -> dict[str, Any]:

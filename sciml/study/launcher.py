@@ -103,6 +103,8 @@ class Launcher:
         self.total = len(self._planned)
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
+        #: Simulations whose outcome says that their program warned.
+        self.warned: set[int] = set()
         self.restarts = 0
         self._stopping = False
         self._skipped: set[int] = set()
@@ -220,6 +222,8 @@ class Launcher:
     def _ended(self, job: Job, outcome: Outcome) -> Failure | None:
         if outcome.code == 0:
             self.finished.append(job.simulation)
+            if outcome.warned:
+                self.warned.add(job.simulation)
             return None
         if outcome.cancelled or self._stopping or job.simulation in self._skipped:
             return None

@@ -104,7 +104,12 @@ class Learning:
         if self.trainer.intake.error is not None:
             raise self.trainer.intake.error
         self.trainer.state = "validating"
-        self.outcome.write(self.surrogate, self.history, first_step=self.trainer.first_step_at)
+        self.outcome.write(
+            self.surrogate,
+            self.history,
+            first_step=self.trainer.first_step_at,
+            **self.trainer.warned(),
+        )
 
     def _attach_normalizer(self) -> None:
         """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""

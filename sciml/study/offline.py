@@ -264,11 +264,15 @@ def _train(
     stop = stop or threading.Event()
     with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
         display.say(held_out(trajectories, roles, study))
+        carried = trajectories.warnings
+        for found in carried:
+            display.say(f"warning: the solver of these data: {found.line()}")
         teller = Teller(run, display, len(roles), study)
         for line in trajectories.remarks[:REMARKS]:
             teller.say(line)
         if (more := len(trajectories.remarks) - REMARKS) > 0:
             teller.say(f"and {more} more lines of that kind")
+        teller.state["warnings"] = [found.to_json() for found in carried]
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
         heldout = HeldOut(run.validation, trajectories.units)
@@ -291,7 +295,7 @@ def _train(
             display.say(f"  sciml train --resume {shown(run.path)}")
             return run, INTERRUPTED if signal.SIGINT in by else STOPPED
         teller.tell("validating", force=True)
-        replaying.finish()
+        replaying.finish(warnings=[found.to_json() for found in carried])
         teller.tell("finished", force=True)
         display.say(figures(read_json(run.summary)))
         display.say(f"surrogate, metrics and predictions: {shown(run.path)}")

@@ -136,9 +136,9 @@ class Replaying:
         """Whether nothing is left to train."""
         return self.history.ended != "stopped"
 
-    def finish(self) -> None:
-        """Roll out on the held-out simulations, write what the run is for."""
-        self.outcome.write(self.surrogate, self.history)
+    def finish(self, **figures: Any) -> None:
+        """Roll out on the held-out simulations, write what the run is for, with further ``figures``."""
+        self.outcome.write(self.surrogate, self.history, **figures)
 
     def _stream(self, phases: Sequence[Phase]) -> Watermarked:
         buffer, training = self.study.buffer, self.study.training

@@ -74,6 +74,7 @@ class RunDirectory:
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
+        warnings.json       what solver programs warned of, by simulation
         recording/          every frame that came, with record: true; what ``sciml train`` takes
         replay.json         of a run without a stream: what it was trained on, and how
         validation/         the simulations that training never sees, a netCDF file each
@@ -163,6 +164,11 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def warnings(self) -> Path:
+        """Only there where a solver program warned."""
+        return self.path / "warnings.json"
 
     @property
     def validation(self) -> Path:

@@ -20,7 +20,7 @@ class Snapshot:
             skipped`` (not needed any more when training was over).
         trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
             failure, ``step, steps, loss, error, persistence, waiting, frames,
-            samples, buffer, stream, quarantined, memory``; empty until it answers.
+            samples, buffer, stream, warned, warnings, quarantined, memory``; empty until it answers.
     """
 
     simulations: Mapping[str, int] = field(
@@ -43,6 +43,8 @@ class Snapshot:
                 key: t.get(key)
                 for key in ("step", "steps", "loss", "error", "persistence", "waiting")
             },
+            "warned": t.get("warned") or 0,
+            "warnings": t.get("warnings") or [],
             "memory": t.get("memory"),
             **({"reason": t["reason"]} if t.get("reason") else {}),
         }

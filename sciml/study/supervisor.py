@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sciml.errors import ScimlError, StreamError, no_room
+from sciml.samples.warned import Finding
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
 from sciml.study.display import Display
@@ -243,6 +244,13 @@ class Supervisor:
             if warning not in self._said:
                 self._display.say(f"warning: {warning}")
         self._said.update(notices)
+        for entry in self._reply.get("warnings") or ():
+            # The first of its kind as it comes; how many there were, and the largest, in the end.
+            key = f"warned: {entry['kind']}"
+            if key not in self._said:
+                self._said.add(key)
+                one = Finding(**{**entry, "simulations": 1})
+                self._display.say(f"warning: simulation {one.simulation} warns: {one.message}")
         self._run_again()
         self._tell_unclosed()
         if self._room.spent:
@@ -321,6 +329,12 @@ class Supervisor:
                     f"(cluster.simulation_timeout is {timeout:g}); it is ended"
                 )
                 self._launcher.kick(simulation)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What solver programs warned of, a line a kind, the largest of each."""
+        found = [Finding(**entry) for entry in self._reply.get("warnings") or ()]
+        return [one.line(self._launcher.total) for one in found]
 
     @property
     def given_up(self) -> int:

@@ -20,6 +20,7 @@ from sciml.buffer import make as make_buffer
 from sciml.errors import ScimlError, no_room
 from sciml.heap import keep_heap
 from sciml.samples import Windower
+from sciml.samples.warned import findings
 from sciml.stream.server import Server
 from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
@@ -136,6 +137,7 @@ class Trainer:
             self._tell()
             with without_room(log):
                 write_json(self.run.last_words, self.status())
+                self._write_warnings()
             self.intake.halt()
             self.server.stop()
             with without_room(log):
@@ -170,6 +172,18 @@ class Trainer:
         log.warning("%s", line)
         self.notices.append(line)
 
+    def warned(self) -> dict[str, Any]:
+        """What programs warned of: how many of them, and the largest of each kind."""
+        found = self.server.ledger.warnings()
+        return {"warned": len(found), "warnings": [f.to_json() for f in findings(found)]}
+
+    def _write_warnings(self) -> None:
+        """By simulation, in the run directory."""
+        found = self.server.ledger.warnings()
+        if found:
+            each = {str(n): [w.to_json() for w in warned] for n, warned in sorted(found.items())}
+            write_json(self.run.warnings, each)
+
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
             if self.first_step_at is None:
@@ -195,6 +209,7 @@ class Trainer:
             "stream": stream,
             "heard": self.intake.heard(),
             "training_over": self.intake.training_over,
+            **self.warned(),
             "quarantined": {str(k): v for k, v in ledger.quarantined().items()},
             "validated": len(self.heldout.trajectories()),
             "settled": self.server.settled(),

@@ -29,6 +29,7 @@ from sciml.samples.splits import (
     splits_of,
 )
 from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.warned import carried, tell
 from sciml.samples.windower import windows_of
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
@@ -366,6 +367,7 @@ def _shared_out(
         return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
     if not held_out:
         training, held_out = held_apart(training, task, part, seed)
+    tell(carried(ds, [simulation.id for simulation, _ in found]), log)
     if alike := shared_frames(training, held_out):
         log.warning(
             "%d of %d held-out simulations hold frames that are trained on: their errors say little of "

@@ -27,6 +27,10 @@ SAID = {
         "memory": (MAGIC, "<QQQ"),
     }
 }
+SAID[3] = SAID[2] | {
+    "bye": "epoch hello kind steps v warnings",
+    "warn": "epoch hello kind v warnings",
+}
 
 
 def test_the_number_stands_for_what_is_said(serve, tools, grid_simulation, monkeypatch):
@@ -47,6 +51,7 @@ def test_the_number_stands_for_what_is_said(serve, tools, grid_simulation, monke
         simulation = grid_simulation(number, (64, 64))
         with connect(simulation, endpoint=server.run_dir, shared_memory=shared) as client:
             client.send(0, 0.0, u=np.zeros((64, 64), np.float32))
+            client.warn("it warns")
         tools.drain(server, lambda e: isinstance(e, Closed))
     said.setdefault("ping", SAID[2]["ping"])  # only said to a trainer that is slow to answer
     assert m.VERSION in SAID and said == SAID[m.VERSION]

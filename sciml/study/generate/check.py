@@ -9,7 +9,7 @@ from sciml.domain.dataset import domain_of
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.policy import SendPolicy
-from sciml.solver.simulate import simulate
+from sciml.solver.simulate import simulated
 from sciml.study.generate.recipe import Recipe
 
 
@@ -46,7 +46,7 @@ def check(recipe: Recipe) -> Description:
             )
     for values in _corners(recipe):
         try:
-            start = simulate(description.path, **recipe.solver.options | values | {"steps": 0})
+            start = simulated(description.path, **recipe.solver.options | values | {"steps": 0})
             if recipe.solver.send.coarsen > 1:
                 kept = SendPolicy(coarsen=recipe.solver.send.coarsen)
                 kept.domain(domain_of(start, [field.name for field in description.fields]))

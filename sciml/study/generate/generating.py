@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError, ScimlError
+from sciml.samples.warned import Warned, findings
 from sciml.study.api import shown
 from sciml.study.generate.check import check
 from sciml.study.generate.directory import PartsDirectory, identity_of
 from sciml.study.generate.jobs import Placement, part_jobs, placement
 from sciml.study.generate.merge import merge
-from sciml.study.generate.part import PartJob, run_part, verify
+from sciml.study.generate.part import PartJob, run_part, verify, warned_in
 from sciml.study.generate.plan import PlannedRun, planned_runs
 from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
@@ -124,6 +125,9 @@ def execute(
             progress.begin()
             parts = [directory.part(run.id) for run in there]
             merge(recipe, size, description, there, parts, out, missing=missing, tell=tell)
+            for found in findings(_warned(there, parts)):
+                total = sum(run.samples for run in there)
+                progress.say(f"warning: {found.line(total, 'samples')}")
         except Stopped:
             progress.say(
                 f"interrupted; finished runs are in {shown(directory.path)}: the same command goes "
@@ -203,9 +207,22 @@ def _show(launcher: Launcher, place: Placement, progress: Progress, *, force: bo
     notes = [f"{min(len(launcher.running), place.at_once)} running"]
     if launcher.restarts:
         notes.append(f"{launcher.restarts} restarted")
+    if launcher.warned:
+        notes.append(f"{len(launcher.warned)} warned")
     if launcher.failures:
         notes.append(f"{len(launcher.failures)} given up")
     progress.update("runs", len(launcher.finished), launcher.total, ", ".join(notes), force=force)
+
+
+def _warned(runs: Sequence[PlannedRun], parts: Sequence[Path]) -> dict[int, list[Warned]]:
+    """What the programs of the parts warned of, by sample."""
+    found: dict[int, list[Warned]] = {}
+    sample = 0
+    for run, part in zip(runs, parts, strict=True):
+        if warned := warned_in(part):
+            found |= dict.fromkeys(range(sample, sample + run.samples), warned)
+        sample += run.samples
+    return found
 
 
 def _account(

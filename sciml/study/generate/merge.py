@@ -15,6 +15,14 @@ import numpy as np
 from sciml.domain.names import SAMPLE, SPLIT, TIME
 from sciml.errors import InputError, ScimlError
 from sciml.installation import version
+from sciml.samples.warned import (
+    ATTRIBUTE,
+    COORDINATE,
+    Warned,
+    findings,
+    of_attribute,
+    to_attribute,
+)
 from sciml.solver.describe import Description
 from sciml.study.generate.part import even, rows_of, slabs
 from sciml.study.generate.plan import PlannedRun
@@ -45,7 +53,8 @@ def merge(
 
     Dimensions: ``(sample, time, z, y, x)``, or ``(sample, z, y, x)`` where one state of each sample
     is kept. Coordinates: ``split``, ``seed``, each parameter of the program (one value a sample if
-    it varies), ``point`` and ``frame`` where there are any.
+    it varies), ``point`` and ``frame`` where there are any; where programs warned, ``warned`` (of what,
+    for each sample), with the largest of each kind in the attribute ``warnings``.
 
     Args:
         recipe, size: what the dataset is of.
@@ -95,6 +104,7 @@ class _Writer:
         self._total = sum(run.samples for run in runs)
         self._scalars: dict[str, list[float]] = {}
         self._attrs: list[dict[str, Any]] = []
+        self._warned: dict[int, list[Warned]] = {}
         self._place = 0
 
     def add(self, run: PlannedRun, part: Any) -> None:
@@ -115,7 +125,11 @@ class _Writer:
                     target[here.start, place] = values
         for name in self._scalars:
             self._scalars[name] += [float(part.variables[name][()])] * run.samples
-        self._attrs.append(dict(part.attrs))
+        attrs = dict(part.attrs)
+        warned = of_attribute(attrs.pop(ATTRIBUTE, ""))
+        # All samples of a run are marked: which of them it was is not said.
+        self._warned |= {n: warned for n in range(here.start, here.stop) if warned}
+        self._attrs.append(attrs)
         self._place = here.stop
 
     def finish(self, size: str, missing: Sequence[int]) -> None:
@@ -126,6 +140,14 @@ class _Writer:
                 name, (SAMPLE,) if varies else (), data=np.array(values if varies else values[0])
             )
             made.attrs.update(self._notes[name])
+        if self._warned:
+            kinds = [", ".join(w.kind for w in self._warned.get(n, ())) for n in range(self._total)]
+            made = self._file.create_variable(COORDINATE, (SAMPLE,), h5py.string_dtype())
+            made[...] = np.array(kinds, dtype=object)
+            made.attrs["long_name"] = "what the solver warned of"
+            for name in (*self._fields, *self._static):
+                notes = self._file.variables[name].attrs
+                notes["coordinates"] = f"{notes['coordinates']} {COORDINATE}"
         self._file.attrs.update(self._attributes(size, missing))
 
     def _create(self, part: Any) -> None:
@@ -238,6 +260,8 @@ class _Writer:
             "recipe": json.dumps(recipe.model_dump(exclude={"title", "references", "license"})),
             **{k: v for k, v in (shared | steps).items() if v is not None},
         }
+        if self._warned:
+            attrs[ATTRIBUTE] = to_attribute(findings(self._warned))
         if missing:
             attrs["missing_runs"] = np.array(missing)
         return attrs

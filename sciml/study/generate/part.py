@@ -14,6 +14,7 @@ import numpy as np
 from sciml.domain import Grid
 from sciml.domain.names import TIME
 from sciml.errors import DomainError, InputError
+from sciml.samples.warned import ATTRIBUTE, Warned, of_attribute
 from sciml.solver.policy import SendPolicy
 from sciml.study.launch import Job, run_job
 from sciml.study.launcher import BAD_INPUT
@@ -59,6 +60,7 @@ def run_part(job: PartJob) -> dict[str, Any]:
     if outcome["code"] == 0:
         try:
             reduce(job)
+            outcome |= {"warned": bool(warned_in(part))}
         except InputError as error:
             # The same run would give the same data.
             outcome |= {"code": BAD_INPUT, "stderr": str(error)}
@@ -84,6 +86,12 @@ def reduce(job: PartJob) -> None:
         raise InputError(f"{job.raw} cannot be made a part: {error}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def warned_in(part: Path) -> list[Warned]:
+    """What the program of a part warned of."""
+    with h5netcdf.File(part, "r") as file:
+        return of_attribute(file.attrs.get(ATTRIBUTE, ""))
 
 
 def verify(job: PartJob) -> str | None:
