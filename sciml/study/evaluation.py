@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def evaluate(
     """
     from sciml.surrogates.arranging import Arrangement
     from sciml.surrogates.matching import require_match
+    from sciml.surrogates.threads import threads_for, values_of
     from sciml.training.validation import Validation
 
     if model is None and RunDirectory(Path(run_dir)).study.is_file():
@@ -94,7 +96,10 @@ def evaluate(
             raise InputError(f"{path}: {error}") from error
     tell(gathered(warned), log)
     longest = max(len(frames) for _, frames in trajectories)
-    found = Validation(trajectories, rollout=longest if rollout is None else rollout)(surrogate)
+    validation = Validation(trajectories, rollout=longest if rollout is None else rollout)
+    points = prod(trajectories[0][0].domain.point_shape)
+    with threads_for(values_of(surrogate, points, validation.batch_size)):
+        found = validation(surrogate)
     return {"simulations": len(trajectories), **found}
 
 

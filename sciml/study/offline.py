@@ -260,9 +260,14 @@ def _train(
 ) -> tuple[RunDirectory, int]:
     from sciml.study.api import figures, shown
     from sciml.study.replaying import Replaying  # torch from here on
+    from sciml.surrogates.threads import threads
 
     stop = stop or threading.Event()
-    with Display(f"{study.name}: {shown(run.path)}", plain=plain) as display, _signals(stop) as by:
+    with (
+        Display(f"{study.name}: {shown(run.path)}", plain=plain) as display,
+        _signals(stop) as by,
+        threads(study.training.threads),
+    ):
         display.say(held_out(trajectories, roles, study))
         carried = trajectories.warnings
         for found in carried:

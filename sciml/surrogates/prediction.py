@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import prod
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from sciml.surrogates.batch import collate, suited
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.matching import layout_for
 from sciml.surrogates.query import Query
+from sciml.surrogates.threads import threads_for, values_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +69,8 @@ def predict(
     stamps = clock.labels(origins, [ahead] * len(origins))
     findings = Findings(surrogate)
     query = None if at is None else _query(surrogate, ds, layout, at)
-    values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query)
+    with threads_for(_values(surrogate, ds, layout, min(batch_size, len(origins)))):
+        values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query)
     _warn("predict", findings)
     values = {n: v[:, :, 0] for n, v in values.items()}
     out = _dataset(surrogate, ds, layout, stamps, values, query)
@@ -105,7 +108,8 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"gap, or {needed} behind it"
         )
     stamps = clock.labels([last] * steps, [k * task.lead for k in range(1, steps + 1)])
-    findings = Findings(surrogate)
+    with threads_for(_values(surrogate, ds, layout, 1)):
+        findings = Findings(surrogate)
     values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size, findings)
     _warn("rollout", findings)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
@@ -130,6 +134,14 @@ def _require_whole(what: str, **given: Any) -> None:
     for name, value in given.items():
         if not isinstance(value, Integral) or value < 1:
             raise InputError(f"{what}: {name}={value!r}; expected a whole number, at least 1")
+
+
+def _values(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, samples: int) -> int:
+    """Values of a layer for so many samples at once."""
+    points = prod(ds.sizes[dim] for dim in layout.space)
+    if not layout.space and surrogate.domain is not None:
+        points = prod(surrogate.domain.point_shape)
+    return values_of(surrogate, points, samples)
 
 
 def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from math import prod
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
+from sciml.surrogates.threads import threads_for, values_of
 from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
 from sciml.training.dataset_source import DatasetSource
@@ -148,6 +150,9 @@ def fit(
 
         These seven are :class:`sciml.training.Options`, whose pages say more; all are off by default.
 
+    Small tensors are worked on by one thread of torch, large ones by its default; a number that was set,
+    by ``torch.set_num_threads`` or ``OMP_NUM_THREADS``, stays: see :mod:`sciml.surrogates.threads`.
+
     Returns:
         The surrogate, with ``surrogate.history`` of the training (``steps``, ``validations``). Progress
         is logged by ``sciml.fit`` at level INFO: ``logging.basicConfig(level="INFO")`` shows it.
@@ -201,8 +206,10 @@ def fit(
     statistics = Statistics(surrogate, seed)
     statistics.update(samples)
     statistics.fix()
+    at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module):
-        try_out(surrogate, samples, device)
+        with threads_for(at_once):
+            try_out(surrogate, samples, device)
     if directory is None and (why := unsavable(surrogate)):
         log.warning("what is trained can be used, and not be saved: %s", why)
     if phases is None:
@@ -232,13 +239,16 @@ def fit(
         len(samples), len(training), len(held_out), by, weights, device,
     )  # fmt: skip
     run = partial(train, surrogate, source, objective, phases, options=options, device=device)
-    if folder is None:
-        surrogate.history = run(hooks=hooks)
-    else:
-        settings = {"loss": loss, "points": points, "field_weights": field_weights}
-        settings |= {"batch_size": batch_size, "seed": seed}
-        about = described(surrogate, training, held_out, phases=phases, options=options, **settings)
-        surrogate.history = folder.train(run, hooks, about)
+    with threads_for(at_once):
+        if folder is None:
+            surrogate.history = run(hooks=hooks)
+        else:
+            settings = {"loss": loss, "points": points, "field_weights": field_weights}
+            settings |= {"batch_size": batch_size, "seed": seed}
+            about = described(
+                surrogate, training, held_out, phases=phases, options=options, **settings
+            )
+            surrogate.history = folder.train(run, hooks, about)
     surrogate.history.left_out = objective.left_out()
     for line in without_norm(objective):
         log.warning("%s", line)
