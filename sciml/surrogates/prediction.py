@@ -70,7 +70,9 @@ def predict(
     findings = Findings(surrogate)
     query = None if at is None else _query(surrogate, ds, layout, at)
     with threads_for(_values(surrogate, ds, layout, min(batch_size, len(origins)))):
-        values = _evaluate(surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query)
+        values = _evaluate(
+            surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query
+        )
     _warn("predict", findings)
     values = {n: v[:, :, 0] for n, v in values.items()}
     out = _dataset(surrogate, ds, layout, stamps, values, query)
