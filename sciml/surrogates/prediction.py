@@ -110,9 +110,9 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"gap, or {needed} behind it"
         )
     stamps = clock.labels([last] * steps, [k * task.lead for k in range(1, steps + 1)])
+    findings = Findings(surrogate)
     with threads_for(_values(surrogate, ds, layout, 1)):
-        findings = Findings(surrogate)
-    values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size, findings)
+        values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size, findings)
     _warn("rollout", findings)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
     newest_first = len(order) > 1 and (np.diff(order) < 0).all()
