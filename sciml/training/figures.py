@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: Ending of the figures of a model that is not averaged over symmetries.
+PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
 LISTS = ("fields", "findings")
 
@@ -34,6 +36,9 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
             told[-1] += f"; {_pair('VRMSE', *last)} at the last"
         if found.get("norm_left") is not None:
             told[-1] += f"; {found['norm_left']:.0%} of the norm left at the end"
+    plain = {key.removesuffix(PLAIN): v for key, v in found.items() if key.endswith(PLAIN)}
+    if plain:
+        told.append(f"  without averaging over symmetries: {short(plain)}")
     fields = found.get("fields") or {}
     if len(fields) > 1:
         told += [f"  {name}: {short(of)}" for name, of in fields.items()]
@@ -67,12 +72,12 @@ def table(found: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k not in LISTS)
     if len(fields) == 1:
         columns = [{**next(iter(fields.values())), **found}]
-    told = []
+    told, width = [], max(24, *map(len, keys)) if keys else 24
     if len(columns) > 1:
-        told.append(f"{'':>24}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
+        told.append(f"{'':>{width}}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
     for key in keys:
         cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
-        told.append(f"{key:>24}{cells}".rstrip())
+        told.append(f"{key:>{width}}{cells}".rstrip())
     return told + [f"warning: {line}" for line in found.get("findings", ())]
 
 

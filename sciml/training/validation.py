@@ -15,6 +15,7 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import longest_stretch
 from sciml.surrogates.batch import Batch, collate, suited
 from sciml.surrogates.findings import Findings
+from sciml.training.figures import PLAIN
 from sciml.training.metrics import Tally, mean_of, measure
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
@@ -25,6 +26,12 @@ FIGURES = (
     "rollout", "rollout_last", "persistence_last",
     "vrmse_rollout", "vrmse_rollout_last", "vrmse_persistence_last", "norm_left",
 )  # fmt: skip
+#: Of which there is a second one, of the model as it is, where a surrogate is averaged over symmetries.
+AVERAGED = (
+    "one_step", "vrmse", "rollout", "rollout_last", "vrmse_rollout", "vrmse_rollout_last"
+)  # fmt: skip
+#: An average that is worse than the model itself by this part is told of.
+WORSE = 0.01
 
 
 class Validation:
@@ -48,6 +55,10 @@ class Validation:
     ``without_variance`` (VRMSE) say how many of the ``snapshots`` of one step that were, where there are
     any. Entries that a task does not have (no rollout without feeding back, no persistence without
     inputs), or that no snapshot is left for, are left out.
+
+    Of a surrogate that is averaged over symmetries, ``one_step_unsymmetrized`` and so on are those of
+    the model as it is, and ``findings`` say so where averaging makes it worse: the problem has not those
+    symmetries, or a field follows another law.
 
     ``findings``, where there are any, says in lines what of the simulations is far outside of what was
     trained on, and which outputs are not finite: :class:`~sciml.surrogates.findings.Findings`.
@@ -82,20 +93,38 @@ class Validation:
         surrogate.eval()
         device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
         findings = Findings(surrogate)
-        fields = self._one_step(surrogate, device, findings)
         steps = self._rollout_steps(surrogate.task)
-        if steps:
-            for name, found in self._rollout(surrogate, device, steps, findings).items():
-                fields[name] = {**fields[name], **found}
+        fields = self._fields(surrogate, device, steps, findings)
+        averaged = getattr(surrogate, "symmetrization", None)
+        if averaged is not None:
+            surrogate.symmetrization = None
+            try:
+                plain = self._fields(surrogate, device, steps, Findings(surrogate))
+            finally:
+                surrogate.symmetrization = averaged
+            for name, found in plain.items():
+                fields[name] |= {f"{k}{PLAIN}": found[k] for k in AVERAGED if k in found}
         means = {
             key: mean_of([found.get(key) for found in fields.values()])
-            for key in FIGURES
+            for key in (*FIGURES, *(f"{name}{PLAIN}" for name in AVERAGED))
             if any(key in found for found in fields.values())
         }
         if steps:
             means["rollout_steps"] = steps
         said = findings.words()
+        if averaged is not None:
+            said = [*said, *_worse(means, averaged.symmetries.symmetries)]
         return {**means, "fields": fields, **({"findings": said} if said else {})}
+
+    def _fields(
+        self, surrogate: nn.Module, device: torch.device, steps: int, findings: Findings
+    ) -> dict[str, dict[str, Any]]:
+        """Figures of each field, of one step and of a rollout over so many."""
+        fields = self._one_step(surrogate, device, findings)
+        rolled = self._rollout(surrogate, device, steps, findings) if steps else {}
+        for name, found in rolled.items():
+            fields[name] = {**fields[name], **found}
+        return fields
 
     def _one_step(
         self, surrogate: nn.Module, device: torch.device, findings: Findings
@@ -188,6 +217,24 @@ def _windows(trajectory: Trajectory, task: Task) -> list[Sample]:
         if whole and (not task.even or len({f.segment for f in (*inputs, *targets)}) == 1):
             windows.append(Sample(simulation, origin, tuple(inputs), tuple(targets)))
     return windows
+
+
+def _worse(means: Mapping[str, Any], symmetries: Sequence[str]) -> list[str]:
+    """A line where the average over symmetries is farther from the truth than the model itself."""
+    for key, what in (
+        ("vrmse", "VRMSE one step ahead"),
+        ("one_step", "relative L2 one step ahead"),
+        ("vrmse_rollout", "VRMSE of the rollout"),
+        ("rollout", "relative L2 of the rollout"),
+    ):
+        mean, plain = means.get(key), means.get(f"{key}{PLAIN}")
+        if mean is not None and plain is not None and mean > (1 + WORSE) * plain:
+            return [
+                f"averaging over {', '.join(symmetries)} makes it worse: {what} {mean:.3g}, {plain:.3g} "
+                "without; leave symmetrize out, unless the problem has these symmetries and each field "
+                "its law (vectors, pseudoscalars)"
+            ]
+    return []
 
 
 def _tallies(names: Sequence[str]) -> dict[str, Tally]:
