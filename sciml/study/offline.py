@@ -16,6 +16,7 @@ from typing import Any
 from sciml.domain import Domain
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
+from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, drawn, require_training, role_of
 from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
@@ -277,6 +278,8 @@ def _train(
             teller.say(line)
         if (more := len(trajectories.remarks) - REMARKS) > 0:
             teller.say(f"and {more} more lines of that kind")
+        for line in _seams(trajectories, _of(roles, TRAIN)):
+            teller.say(f"warning: {line}")
         teller.state["warnings"] = [found.to_json() for found in carried]
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
@@ -305,6 +308,20 @@ def _train(
         display.say(figures(read_json(run.summary)))
         display.say(f"surrogate, metrics and predictions: {shown(run.path)}")
     return run, FINISHED
+
+
+def _seams(trajectories: Trajectories, training: Sequence[int]) -> list[str]:
+    """Axes that are marked periodic and are none, by some frames of the training."""
+    return seams(
+        (
+            trajectories.simulation(number),
+            [
+                trajectories.frame(number, int(step))
+                for step in spread(trajectories.order(number).steps, FRAMES)
+            ],
+        )
+        for number in spread(training, SIMULATIONS)
+    )
 
 
 class Teller:

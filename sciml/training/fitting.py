@@ -20,6 +20,7 @@ from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
 from sciml.samples.dataset import levels_apart, simulations_of
+from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
     TEST,
     TRAIN,
@@ -201,6 +202,9 @@ def fit(
             f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
             "give more times"
         )
+    looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]
+    for line in seams(looked_at, layout.space):
+        log.warning("%s", line)
     torch.manual_seed(seed)
     surrogate = _surrogate(model, task, training[0], ds, increment)
     statistics = Statistics(surrogate, seed)
