@@ -199,7 +199,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="rollout steps; default: all there are")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="of a saved surrogate: the file of a model of your own")
+        Path | None, typer.Option(help="the file of a model of your own; a run of yours has a copy")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:

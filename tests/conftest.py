@@ -20,6 +20,14 @@ def simulated():
     return run_program
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory):
+    """Runs are marked with a key of the tests, and not of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _same_draws():
     """What a test draws from the generators of the process does not depend on the tests before it."""

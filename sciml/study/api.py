@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sciml.errors import InputError
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
+from sciml.study.kept_files import keep, model_file, require_program, with_copy
 from sciml.study.leader import Leader, is_led
 from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.rundir import RunDirectory, read_json, write_json
@@ -99,8 +100,24 @@ class Run:
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
 
     def surrogate(self) -> Surrogate:
-        """The trained surrogate; a file that the study names as its model is run for it."""
-        return load(self.path, self.study.model.name)
+        """The trained surrogate. Where a Python file of the user's builds its model, the run's own copy
+        of it is run, of a run that this user made or whose files are there as they were.
+
+        Raises:
+            InputError: no surrogate; a run of somebody else's, or one of before, without a copy: name
+                the file, ``sciml.load(path, model="my_net.py")``.
+        """
+        name = self.study.model.name
+        if not name.endswith(".py"):
+            return load(self.path, name)
+        file = model_file(self.directory)
+        if file is None:
+            raise InputError(
+                f"{self.path} keeps no copy of {name}, which builds its model and would be run (earlier "
+                f"versions kept none); say that it may be: sciml evaluate RUN --model {name}, or "
+                f"load(run, model='{name}')"
+            )
+        return load(self.path, file)
 
 
 def run(
@@ -177,6 +194,7 @@ def execute(
         identify(directory)
         write_plan(directory, planned)
         write_json(directory.solver, description.schema)
+        keep(directory, study, description.path)
         # Last: where study.yaml lies, there is a run that can be resumed.
         begin(directory, study)
         code = supervise(study, description, planned, directory, leader, plain=plain)
@@ -214,7 +232,8 @@ def resume(
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
         loaded, changed = propose(directory, study, overrides, force=force)
-        description = check(loaded)
+        description = check(with_copy(directory, loaded))
+        require_program(directory, description.path, force=force)
         reap(directory)
         adopt(directory, loaded, changed)
         tell(changed)

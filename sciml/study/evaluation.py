@@ -48,8 +48,8 @@ def evaluate(
             simulations of the run. Of files that say a split, what is for testing; where there is
             none, what is for validation.
         rollout: steps to roll out; default: as many as there are.
-        model: the file that builds it, where a saved surrogate's is not one known by name. Of a run
-            the study says so.
+        model: the file that builds it, where that is not one known by name. A run has its own copy,
+            which is run where this user made the run.
 
     Raises:
         InputError: no surrogate, no data, or data that do not fit it.

@@ -183,6 +183,7 @@ def jobs(
             ],
             environment={**environ, "SCIML_SIMULATION": str(planned.id)},
             run=str(run.path),
+            program=str(description.path),
         )
         for planned in plan
     ]

@@ -23,6 +23,7 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.solver.mpirun import last_words
+from sciml.study.kept_files import program_changed
 from sciml.study.processes import (
     end_session,
     here,
@@ -35,6 +36,8 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 log = logging.getLogger("sciml.study")
 
 STDERR_LINES = 8
+#: Exit code of a job that cannot run as it is: it is not tried again.
+BAD_INPUT = 2
 #: Seconds between looks of a running job whether its leader wants it to end.
 LOOK_EVERY = 1.0
 TAIL_BYTES = 16384
@@ -52,6 +55,7 @@ class Job:
         run: run directory.
         leader: token of who leads the run, which the launcher adds: its word, and no other's, ends
             the job.
+        program: the solver's file, which must be the one that the run began with; none: not looked at.
     """
 
     simulation: int
@@ -59,6 +63,7 @@ class Job:
     environment: Mapping[str, str]
     run: str
     leader: str = field(default="", kw_only=True)
+    program: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ def run_job(job: Job) -> dict[str, Any]:
     if _stopped(job):
         return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
     log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
+    if job.program and (changed := program_changed(run, Path(job.program))):
+        log.write_text(f"error: {changed}\n")
+        return asdict(Outcome(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
     prefix = scratch_prefix(run, job.simulation)
     scratch = tempfile.mkdtemp(prefix=prefix)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ScimlError
+from sciml.study.kept_files import model_file
 from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.restoring import kept
 from sciml.surrogates import Statistics, Surrogate
@@ -45,12 +46,13 @@ class Learning:
         self.history = History()
         self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
         if trainer.checkpoint is None:
-            self.surrogate = new_surrogate(study, trainer.intake.simulation)
+            self.surrogate = new_surrogate(study, self.run, trainer.intake.simulation)
             self._attach_normalizer()
             self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
         else:
             # There may be no simulation any more to build it from.
-            self.surrogate = Surrogate.load(trainer.checkpoint.path, study.model.name)
+            file = model_file(self.run, trusted=True) or study.model.name
+            self.surrogate = Surrogate.load(trainer.checkpoint.path, file)
             self.outcome.load_state_dict(trainer.checkpoint.state["extra"]["outcome"])
         self.surrogate.to(self.device)
 

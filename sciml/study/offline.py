@@ -22,6 +22,7 @@ from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
 from sciml.study.identity import identify
+from sciml.study.kept_files import keep, model_file
 from sciml.study.leader import Leader
 from sciml.study.lineage import adopt, begin, propose
 from sciml.study.one_domain import require_one_domain
@@ -119,6 +120,7 @@ def _begin(
     roles: Mapping[int, str],
 ) -> None:
     """Write down what a new run is trained by, and on."""
+    keep(run, study)
     begin(run, study)
     plan = [
         {
@@ -187,6 +189,7 @@ def resume_offline(
         raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")
     if run.summary.exists():
         raise InputError(f"{run.path} has finished; nothing is left to resume")
+    model_file(run)  # is looked at before anything is read or written
     from sciml.study.api import tell
 
     loaded, changed = propose(run, study, overrides, force=force)

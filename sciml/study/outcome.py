@@ -12,6 +12,7 @@ import torch
 
 from sciml.samples import Simulation
 from sciml.study.heldout import HeldOut
+from sciml.study.kept_files import model_file
 from sciml.study.rundir import RunDirectory, append_line, without_room, write_json
 from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
@@ -32,12 +33,13 @@ def seed_everything(study: Study) -> None:
     np.random.seed(study.seed)
 
 
-def new_surrogate(study: Study, simulation: Simulation) -> Surrogate:
-    """The model of the study on the domain of its first simulation."""
+def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Surrogate:
+    """The model of the study on the domain of its first simulation, from the run's copy of its file."""
     return Surrogate.build(
         study.model.surrogate,
         study.task.build(),
         simulation.domain,
+        file=model_file(run, trusted=True),
         increment=study.task.increment,
         fields=simulation.fields,
     )

@@ -56,7 +56,7 @@ class Replaying:
         self.training = tuple(training)
         self.task = study.task.build()
         seed_everything(study)
-        self.surrogate = new_surrogate(study, trajectories.simulation(self.training[0]))
+        self.surrogate = new_surrogate(study, run, trajectories.simulation(self.training[0]))
         found = (trajectories.step(number) for number in self.training)
         self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)

@@ -75,6 +75,8 @@ class RunDirectory:
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       one line a validation
         warnings.json       what solver programs warned of, by simulation
+        files.json          what the run ran: checksums of model file and solver program
+        files/              copy of a model file of the user's, and of what it imports from beside it
         recording/          every frame that came, with record: true; what ``sciml train`` takes
         replay.json         of a run without a stream: what it was trained on, and how
         validation/         the simulations that training never sees, a netCDF file each
@@ -143,6 +145,14 @@ class RunDirectory:
     @property
     def solver(self) -> Path:
         return self.path / "solver.json"
+
+    @property
+    def kept(self) -> Path:
+        return self.path / "files.json"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
 
     @property
     def identity(self) -> Path:
