@@ -203,12 +203,14 @@ class SpectralProgram(Program):
             share = parts[1] / parts[0] if parts[0] > 0.0 else 0.0
             if share > LEFT_OUT and self.speaks:
                 rule = "n/2" if self.modes == "all" else "n/3"
-                self.log.warning(
-                    "--initial: %.1e of the mean square of %s is left out: waves above %s along the "
-                    "axes of %s points (those below %s are kept), or a mean where there can be none",
-                    share, field.name, " x ".join(map(str, self.fourier.keep)),
-                    " x ".join(map(str, self.grid.shape)), rule,
-                )  # fmt: skip
+                points = " x ".join(map(str, self.grid.shape))
+                self.warn(
+                    "initial state left out",
+                    f"--initial: {share:.1e} of the mean square of {field.name} is left out: waves "
+                    f"above {' x '.join(map(str, self.fourier.keep))} along the axes of {points} points "
+                    f"(those below {rule} are kept), or a mean where there can be none",
+                    share,
+                )
 
     def _check_resolution(self) -> None:
         """Warn when the highest modes hold too much."""
