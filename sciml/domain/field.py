@@ -70,7 +70,8 @@ class Field:
         level: where the field is one level of a variable in the files.
 
     Raises:
-        DomainError: another place, another parity, a vector's name without an axis.
+        DomainError: a name that no file takes, another place, another parity, a vector's name without
+            an axis.
     """
 
     name: str
@@ -85,6 +86,13 @@ class Field:
     def __post_init__(self) -> None:
         if isinstance(self.level, Mapping):
             object.__setattr__(self, "level", Level(**self.level))
+        if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
+            raise DomainError(f"field {self.name!r:.60}: no name; expected letters and digits")
+        if "/" in self.name or self.name != self.name.strip():
+            raise DomainError(
+                f"field {self.name!r:.60}: files take no such name; expected one without '/', and "
+                "without blanks at its ends"
+            )
         if self.on not in ("point", "global"):
             raise DomainError(f"field '{self.name}': on={self.on!r}; expected 'point' or 'global'")
         if self.parity not in PARITIES:

@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from sciml.errors import StreamError
 from sciml.stream import message as m
 from sciml.stream.dealer import Dealer, Patience
+
+
+def check_control(message: Mapping[str, Any]) -> None:
+    """Refuse what a supervisor does not say.
+
+    Raises:
+        Malformed: an entry of another type.
+    """
+
+    def numbers(value: Any) -> bool:
+        return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+
+    def reasons(value: Any) -> bool:
+        return isinstance(value, list) and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and numbers(pair[:1])
+            and isinstance(pair[1], str)
+            for pair in value
+        )
+
+    checks = {
+        "total": lambda value: numbers([value]),
+        "finished": numbers,
+        "given_up": reasons,
+        "done": lambda value: isinstance(value, bool),
+    }
+    for key, value in message.items():
+        if key in checks and not checks[key](value):
+            raise m.Malformed(f"control: {key} = {value!r:.60}; no supervisor says that")
 
 
 class ControlClient:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sciml.errors import DomainError, StreamError
 from sciml.stream import message as m
+from sciml.stream.control import check_control
 from sciml.stream.credit import TOLERANCE, Credit
 from sciml.stream.description import block_from_wire, digest, simulation_from_wire
 from sciml.stream.events import Closed, Control, EventQueue, Quarantined
@@ -282,6 +283,7 @@ class Registry:
         contents = envelope.get("message")
         if not isinstance(contents, dict):
             raise m.Malformed("control without a message")
+        check_control(contents)
         if contents != self._control:
             self._control = contents
             self.events.put(Control(contents))

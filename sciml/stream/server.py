@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ GATHER_BYTES, GATHER = 1 << 20, 0.02
 TICK_MS = 200
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 
+log = logging.getLogger("sciml.stream")
+
 
 class Server:
     """Takes blocks from solver ranks, gives frames to the trainer, each exactly once.
@@ -52,6 +55,7 @@ class Server:
             when it is reached (or at 1.5 times what the last checkpoint needed, if that is more).
         queue_limit: bytes of frames that may wait for the trainer; solvers wait beyond it.
         shared_memory: let ranks on this node send their fields through it.
+        on_failure: called with what its thread died of; no message was the reason, those are refused.
 
     Raises:
         InputError: no encryption on a host that others reach; or another trainer has the spool.
@@ -67,12 +71,14 @@ class Server:
         spool_limit: int = 2 << 30,
         queue_limit: int = 64 << 20,
         shared_memory: bool = True,
+        on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         check_host(host, encryption=encryption)
         self.run_dir = Path(run_dir)
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self._host = "127.0.0.1" if host == "localhost" else host
         self._port, self._encryption = port, encryption
+        self._on_failure = on_failure
         self._spool_limit = spool_limit
         self._needed_by_checkpoint = 0
         segment_size = max(1 << 20, min(SEGMENT_SIZE, spool_limit // 8))
@@ -302,6 +308,9 @@ class Server:
                     self._send_answers()
                 if few:
                     time.sleep(GATHER)
+        except Exception as error:
+            log.exception("the stream cannot go on")
+            self._on_failure(error)
         finally:
             if self._gate is not None:
                 self._gate.close()

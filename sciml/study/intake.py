@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sciml.record import Recorder
 
 WAIT = 0.2
+
+log = logging.getLogger("sciml.trainer")
 
 
 class Intake(threading.Thread):
@@ -93,10 +96,17 @@ class Intake(threading.Thread):
         except Stopped:
             return  # told to halt while it was waiting for room
         except (ScimlError, OSError) as error:
-            self.error = error
-            self._stop_training.set()
-            self.first.set()
-            self._buffer.stop()
+            self.fail(error)
+        except Exception as error:
+            log.exception("the intake cannot go on")
+            self.fail(ScimlError(f"the intake cannot go on: {type(error).__name__}: {error}"))
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more comes in: training ends with a checkpoint, and the run with this error."""
+        self.error = self.error or error
+        self._stop_training.set()
+        self.first.set()
+        self._buffer.stop()
 
     def halt(self) -> None:
         self._halt.set()

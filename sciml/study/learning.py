@@ -101,10 +101,7 @@ class Learning:
             )
 
     def finish(self) -> None:
-        """Wait for the held-out simulations, roll out on them, write what the run is for."""
-        self._await_heldout()
-        if self.trainer.intake.error is not None:
-            raise self.trainer.intake.error
+        """Roll out on the held-out simulations, write what the run is for."""
         self.trainer.state = "validating"
         self.outcome.write(
             self.surrogate,
@@ -156,8 +153,9 @@ class Learning:
         self.trainer.checkpoint_problem = str(error)
         log.warning("%s", error)
 
-    def _await_heldout(self) -> None:
-        """Training may end before the last held-out simulation has come in."""
+    def await_heldout(self) -> None:
+        """Training may end before the last held-out simulation has come in; waits for it, or to be told
+        to stop."""
         trainer = self.trainer
         wanted = {n for n, role in trainer.intake.roles.items() if role == "validation"}
         deadline = time.monotonic() + self.study.validation.patience

@@ -53,7 +53,7 @@ class Trainer:
         plan = read_json(run.simulations)
         self.planned = len(plan)
         self.stop = threading.Event()
-        self.state = "starting"
+        self.state, self.reason = "starting", ""
         stream, buffer = self.study.stream, self.study.buffer
         self.server = Server(
             run.path,
@@ -62,6 +62,7 @@ class Trainer:
             encryption=stream.encryption,
             spool_limit=stream.spool_limit,
             queue_limit=stream.queue_limit,
+            on_failure=self._on_failure,
         )
         self.buffer = make_buffer(
             buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
@@ -106,31 +107,12 @@ class Trainer:
         reporter = threading.Thread(target=self._report, name="status", daemon=True)
         reporter.start()
         try:
-            self._go_back()
-            if self.stop.is_set():
-                return STOPPED
-            from sciml.study.learning import Learning  # torch from here on
-
-            self.intake.start()
-            self.state = "waiting for the first simulation"
-            while not self.intake.first.wait(0.1):
-                if self.stop.is_set() and self.intake.error is None:
-                    return STOPPED
-                if self.intake.over.is_set():
-                    raise ScimlError(
-                        "no simulation delivered a frame for training; see logs/ in the run"
-                    )
-            if self.intake.error is not None:
-                raise self.intake.error
-            learning = Learning(self)
-            learning.train()
-            if self.intake.error is not None:
-                raise self.intake.error
-            if self.stop.is_set():
-                return STOPPED
-            learning.finish()
-            self.state = "finished"
-            return FINISHED
+            finished = self._learn()
+            self.state = "finished" if finished else "stopped"
+            return FINISHED if finished else STOPPED
+        except BaseException as error:
+            self.state, self.reason = "failed", str(error) or type(error).__name__
+            raise
         finally:
             self._done.set()
             reporter.join()
@@ -138,11 +120,54 @@ class Trainer:
             with without_room(log):
                 write_json(self.run.last_words, self.status())
                 self._write_warnings()
-            self.intake.halt()
+            self.close_intake()
             self.server.stop()
-            with without_room(log):
-                if self.recorder is not None:
-                    self.recorder.finish()
+
+    def _learn(self) -> bool:
+        """Train and write what was learned; False if it was told to stop before."""
+        self._go_back()
+        if self._told_to_stop():
+            return False
+        from sciml.study.learning import Learning  # torch from here on
+
+        self.intake.start()
+        self.state = "waiting for the first simulation"
+        while not self.intake.first.wait(0.1):
+            if self._told_to_stop():
+                return False
+            if self.intake.over.is_set():
+                raise ScimlError(
+                    "no simulation delivered a frame for training; see logs/ in the run"
+                )
+        self._told_to_stop()
+        learning = Learning(self)
+        learning.train()
+        if self._told_to_stop():
+            return False
+        learning.await_heldout()
+        if self._told_to_stop():
+            return False  # the checkpoint that the training ended with is gone on from
+        self.close_intake()
+        learning.finish()
+        return True
+
+    def _told_to_stop(self) -> bool:
+        """Raises what a thread died of, which stops the training as a signal does."""
+        if self.intake.error is not None:
+            raise self.intake.error
+        return self.stop.is_set()
+
+    def close_intake(self) -> None:
+        """Nothing more is taken in; the recording is whole before a summary says that the run is."""
+        self.intake.halt()
+        with without_room(log):
+            if self.recorder is not None:
+                self.recorder.finish()
+                self.recorder = None
+
+    def _on_failure(self, error: Exception) -> None:
+        """Another thread died: the run ends in one line, with a checkpoint."""
+        self.intake.fail(ScimlError(f"the stream cannot go on: {type(error).__name__}: {error}"))
 
     def _find_checkpoint(self) -> None:
         """The state to go on from, if there is one; the server takes up the account in it."""
@@ -186,9 +211,17 @@ class Trainer:
 
     def _report(self) -> None:
         while not self._done.wait(STATUS_EVERY):
-            if self.first_step_at is None:
-                self.server.make_room()
-            self._tell()
+            try:
+                if self.first_step_at is None:
+                    self.server.make_room()
+                self._tell()
+            except OSError as error:
+                # For want of a file, say. The next status is a moment away, and may find one.
+                log.warning("no status: %s", error)
+            except Exception as error:
+                log.exception("the status cannot be told")
+                self._on_failure(error)
+                return
 
     def _tell(self) -> None:
         self.server.set_status(self.status())
@@ -202,6 +235,7 @@ class Trainer:
             ledger.set(name, int(stats[name]))
         return {
             "state": self.state,
+            "reason": self.reason,
             **self.progress,
             "frames": ledger.frames(),
             "samples": ledger.samples(),
