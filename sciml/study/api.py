@@ -18,7 +18,7 @@ from sciml.study.leader import Leader, is_led
 from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
-from sciml.study.snapshot import ENDED
+from sciml.study.snapshot import ENDED, complete
 from sciml.training.figures import lines
 
 if TYPE_CHECKING:
@@ -227,10 +227,16 @@ def resume(
     from sciml.study.launch import reap
 
     directory = RunDirectory.open(path)
-    if directory.summary.exists():
-        raise InputError(f"{path} has finished; nothing to resume (see sciml evaluate {path})")
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
+        if directory.summary.exists():
+            reap(directory)
+            if not complete(directory):
+                raise InputError(
+                    f"{path} has finished; nothing to resume (see sciml evaluate {path})"
+                )
+            print(figures(read_json(directory.summary)))
+            return directory, 0
         loaded, changed = propose(directory, study, overrides, force=force)
         description = check(with_copy(directory, loaded))
         require_program(directory, description.path, force=force)

@@ -28,7 +28,7 @@ from sciml.study.lineage import adopt, begin, propose
 from sciml.study.one_domain import require_one_domain
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
-from sciml.study.snapshot import Snapshot
+from sciml.study.snapshot import Snapshot, complete
 
 #: Exit codes: finished; interrupted by Ctrl-C; told to end by a batch system: resume it.
 FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
@@ -188,7 +188,10 @@ def resume_offline(
     if not is_offline(run):
         raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")
     if run.summary.exists():
-        raise InputError(f"{run.path} has finished; nothing is left to resume")
+        with Leader(run):
+            if not complete(run):
+                raise InputError(f"{run.path} has finished; nothing is left to resume")
+        return run, FINISHED
     model_file(run)  # is looked at before anything is read or written
     from sciml.study.api import tell
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sciml.study.rundir import RunDirectory, read_json, write_json
+
 #: States of a run that nobody leads any more: after the second and third it can be resumed, and after
 #: the fourth, where its processes were killed before they could say so.
 ENDED = ("finished", "stopped", "failed", "killed")
@@ -48,6 +50,20 @@ class Snapshot:
             "memory": t.get("memory"),
             **({"reason": t["reason"]} if t.get("reason") else {}),
         }
+
+
+def complete(run: RunDirectory) -> bool:
+    """Say of a run that has its summary that it has finished; False if it says so.
+
+    The summary is what the trainer writes last; a supervisor may be killed before it has said it.
+    """
+    state = read_json(run.status) if run.status.exists() else {}
+    if state.get("state") == "finished":
+        return False
+    last = read_json(run.last_words) if run.last_words.exists() else {}
+    snapshot = Snapshot(state.get("simulations") or {}, {**last, "state": "finished"})
+    write_json(run.status, {**state, **snapshot.to_json()})
+    return True
 
 
 def _counts(section: Mapping[str, int] | None, names: tuple[str, ...]) -> dict[str, int]:

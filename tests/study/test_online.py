@@ -17,6 +17,7 @@ from sciml.study import learning, load_study
 from sciml.surrogates import Surrogate
 from sciml.training import EMA, Augmentation, Noise, Pushforward
 from sciml.training.checkpoint import Checkpoints
+from sciml.training.history import History
 
 OPTIONS = {
     "ema": 0.9,
@@ -84,7 +85,7 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     )
     study = load_study(_write(tmp_path, given))
     told = {}
-    monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs))
+    monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs) or History())
     trainer = SimpleNamespace(
         buffer=None, checkpoint=None, intake=SimpleNamespace(lock=None), server=None, stop=None,
         progress={"step": 1},
