@@ -117,6 +117,29 @@ class Grid:
         return self.extent[axis][0] + self.spacing[axis] * np.arange(self.shape[axis])
 
 
+def area_of(grid: Grid) -> np.ndarray:
+    """What the cells of a grid weigh on the globe: cos φ, with mean 1; 1 point along other axes.
+
+    Raises:
+        DomainError: no axis of latitudes; ones beyond the poles.
+    """
+    axis = grid.latitude
+    if axis is None:
+        raise DomainError(
+            f"grid with the axes {', '.join(grid.dims)}, of which none is a latitude; expected one with "
+            "units: ds.lat.attrs['units'] = 'degrees_north'"
+        )
+    latitudes = grid.coordinates(axis)
+    if np.abs(latitudes).max() > 90.0 + 1e-3:
+        raise DomainError(
+            f"latitudes from {latitudes[0]:g} to {latitudes[-1]:g}; expected −90 to 90 degrees"
+        )
+    weights = np.cos(np.deg2rad(latitudes)).clip(min=0.0)
+    shape = [1] * grid.ndim
+    shape[axis] = len(weights)
+    return (weights / weights.mean()).reshape(shape)
+
+
 def box_difference(trained: Grid, given: Grid) -> int | None:
     """The first axis along which two grids span different intervals, ``None`` if there is none.
 

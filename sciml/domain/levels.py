@@ -5,7 +5,7 @@ Works on xarray objects through their methods alone; importing it does not impor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,17 @@ def apart(
             _require_axis(ds, name, dim)
     gone = [name for name, fields in meant.items() if fields != (name,)]
     return ds.drop_vars(gone).assign(new) if new else ds, meant
+
+
+def written_out(
+    given: Mapping[str, Any] | None, meant: Mapping[str, Sequence[str]]
+) -> Mapping[str, Any] | None:
+    """What is given by name, such as weights, for each field that a name stands for; one that is given
+    for the field itself goes first."""
+    if not isinstance(given, Mapping):
+        return given
+    found = {f: value for name, value in given.items() for f in meant.get(name, (name,))}
+    return found | {name: value for name, value in given.items() if name in found}
 
 
 def vertical(ds: xr.Dataset, name: str) -> str | None:

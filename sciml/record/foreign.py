@@ -20,6 +20,7 @@ from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import levels_apart, simulations_of
+from sciml.samples.masks import difference
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
 from sciml.samples.step import Step
 from sciml.samples.times import Times, in_order, require_times
@@ -228,6 +229,7 @@ class _Agreement:
         self._step: tuple[Step, str] | None = None
         self._times: tuple[Times, str] | None = None
         self.units = UNKNOWN
+        self._masks: tuple[Mapping[str, np.ndarray], str] | None = None
         self._levels: tuple[dict[str, tuple[str, ...]], str] | None = None
 
     def require_levels(self, file: Path, meant: dict[str, tuple[str, ...]]) -> None:
@@ -246,6 +248,11 @@ class _Agreement:
         """How many of the units of time of the first file are in one of this one's."""
         factor = self._factor(file, times)
         for simulation, _ in found:
+            masks, first = self._masks = self._masks or (simulation.masks, file.name)
+            if apart := difference(masks, simulation.masks, (*masks, *simulation.masks)):
+                raise InputError(
+                    f"{apart} in {first}; expected NaN at the same points in all: fill them, ds.fillna"
+                )
             for field in simulation.fields:
                 if field.units == "1":  # nothing was said, mostly
                     continue

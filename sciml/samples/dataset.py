@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from sciml.domain.levels import apart
 from sciml.errors import InputError
 from sciml.samples.ends import Ends
 from sciml.samples.frame import Frame, Simulation
+from sciml.samples.masks import Masks, words
 from sciml.samples.on_grid import OnGrid, array_of
 from sciml.samples.sample import Sample
 from sciml.samples.splits import splits_of
@@ -104,7 +106,8 @@ def simulations_of(
     Arrays are views of what one read of a simulation gave, in standard order of dimensions, with
     their dtype kept. Frames that are NaN throughout, the fill of simulations that ended earlier,
     are left out. Axes that descend are turned. Times ascend: data that come newest first are put in
-    order. Frames behind a gap in time are of another segment.
+    order. Frames behind a gap in time are of another segment. Points
+    that are NaN in all frames are the mask of their field.
 
     Args:
         ds: a dataset; without a sample dimension it is one simulation, without time one frame each.
@@ -118,7 +121,8 @@ def simulations_of(
 
     Raises:
         InputError: a name that is not there, a parameter that is no scalar, values that are no real
-            numbers, NaN in part of a frame, in a static field or a parameter, infinite values; a
+            numbers, NaN at points that have values at other times or in other samples, NaN in a
+            parameter, infinite values; a
             static variable that changes, or does not lie on the grid; a periodic axis that holds its
             first point again at its end.
     """
@@ -138,6 +142,7 @@ def simulations_of(
     ends = Ends(ds, layout, domain)
     times, numbers = Times.of(ds, layout), times_of(ds, layout)
     segments, (units, calendar) = times.segments.tolist(), times.in_file
+    masks = Masks()
     simulations: Frames = []
     for index in range(ds.sizes[layout.sample] if layout.sample else 1):
         if without is not None and without[index].all():
@@ -165,11 +170,19 @@ def simulations_of(
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, moving or set(names), index, step):
                 frames.append(Frame(index, step, float(time), frame, segment=segments[step]))
+                for name, array in frame.items():
+                    masks.look("field", name, array, f"sample {index}, frame {step}")
         if frames:
             _complete(simulation)
+            for name, array in simulation.static.items():
+                masks.look("static field", name, array, f"sample {index}")
         simulations.append((simulation, frames))
     ends.require_once()
-    return simulations
+    for name, mask in masks.found.items():
+        tell(f"'{name}' has no values at {words(mask)}, at any time: they are left out")
+    if not masks.found:
+        return simulations
+    return [(replace(one, masks=masks.found), frames) for one, frames in simulations]
 
 
 def _require_real(array: xr.DataArray) -> None:
@@ -206,13 +219,14 @@ def _filled(frame: dict[str, np.ndarray], moving: set[str], sample: int, step: i
     for name, array in frame.items():
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
-        if not np.isnan(array).all():
+        if np.isinf(array).any():
             raise InputError(
                 f"field '{name}' has {_words(array)} in sample {sample}, frame {step}; "
                 "expected numbers; fill them (ds.fillna, ds.interpolate_na) or select a part "
                 "without"
             )
-        empty.append(name)
+        if np.isnan(array).all():
+            empty.append(name)
     held = [n for n, a in frame.items() if n in moving and a.dtype.kind == "f" and n not in empty]
     if empty and held:
         raise InputError(
@@ -228,7 +242,10 @@ def _complete(simulation: Simulation) -> None:
     for what, values in (("static field", simulation.static), ("parameter", simulation.parameters)):
         for name, value in values.items():
             array = np.asarray(value)
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if array.dtype.kind != "f" or np.isfinite(array).all():
+                continue
+            # Static fields may have points without values, as fields do.
+            if array.ndim == 0 or np.isinf(array).any() or np.isnan(array).all():
                 raise InputError(
                     f"{what} '{name}' has {_words(array)} in sample {simulation.id}; expected numbers; "
                     "fill them (ds.fillna) or leave the sample out"
@@ -236,5 +253,5 @@ def _complete(simulation: Simulation) -> None:
 
 
 def _words(array: np.ndarray) -> str:
-    missing = int(np.isnan(array).sum())
-    return f"{missing} NaN" if missing else f"{int(np.isinf(array).sum())} infinite values"
+    infinite = int(np.isinf(array).sum())
+    return f"{infinite} infinite values" if infinite else f"{int(np.isnan(array).sum())} NaN"

@@ -25,6 +25,8 @@ class Simulation:
             the windows of the attempt before it).
         time_units: of the times of its frames, ``"s"`` or ``"days since 2000-01-01"``; ``"1"``: none.
         calendar: of dates, such as ``"noleap"``; ``""``: the usual one.
+        masks: where fields and static fields have values, bool ``domain.point_shape``; those that have
+            them everywhere are not there. Elsewhere they are NaN in every frame.
     """
 
     id: int
@@ -38,6 +40,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "time_units", canonical(self.time_units))
+
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -55,14 +55,15 @@ def evaluate(
         InputError: no surrogate, no data, or data that do not fit it.
     """
     from sciml.surrogates.arranging import Arrangement
-    from sciml.surrogates.matching import require_match
+    from sciml.surrogates.matching import require_masks, require_match
     from sciml.surrogates.threads import threads_for, values_of
     from sciml.training.validation import Validation
 
     if model is None and RunDirectory(Path(run_dir)).study.is_file():
-        surrogate = open_run(run_dir).surrogate()
+        run = open_run(run_dir)
+        surrogate, weighting = run.surrogate(), run.study.training.weighting
     else:
-        surrogate = load(run_dir, model)
+        surrogate, weighting = load(run_dir, model), None
     paths = _unfolded(files) if files else heldout_files(Path(run_dir))
     if not paths:
         raise InputError(
@@ -88,15 +89,17 @@ def evaluate(
                 log.info("%s: %s", path.name, remark)
             ds = in_order(ds, layout)
             ours = _set_aside(ds, task, names)
-            trajectories += ours
             warned += carried(ds, [simulation.id for simulation, _ in ours])
             if files:
                 require_match(surrogate, ds)
+                require_masks(surrogate, ours[0][0], (*names, *task.static))
+            trajectories += ours
         except (InputError, DomainError) as error:
             raise InputError(f"{path}: {error}") from error
     tell(gathered(warned), log)
     longest = max(len(frames) for _, frames in trajectories)
-    validation = Validation(trajectories, rollout=longest if rollout is None else rollout)
+    steps = longest if rollout is None else rollout
+    validation = Validation(trajectories, rollout=steps, weighting=weighting)
     points = prod(trajectories[0][0].domain.point_shape)
     with threads_for(values_of(surrogate, points, validation.batch_size)):
         found = validation(surrogate)

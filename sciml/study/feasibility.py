@@ -45,7 +45,9 @@ def check_model(
 
     from sciml.surrogates import Surrogate
     from sciml.surrogates.weights import require_savable
+    from sciml.training.weighting import require_weighting
 
+    require_weighting(study.training.weighting, domain)
     try:
         # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
         with torch.device("meta"):

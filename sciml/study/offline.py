@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.domain import Domain
+from sciml.domain.levels import written_out
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows, open_trajectories
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
@@ -150,7 +151,10 @@ def _written_out(study: Study, trajectories: Trajectories) -> Study:
     """The study with the fields that the names of its task stand for in these data."""
     if not trajectories.channels:
         return study
-    return study.model_copy(update={"task": study.task.of_fields(trajectories.channels)})
+    task = study.task.of_fields(trajectories.channels)
+    weights = written_out(study.training.field_weights, trajectories.channels)
+    training = study.training.model_copy(update={"field_weights": dict(weights)})
+    return study.model_copy(update={"task": task, "training": training})
 
 
 def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:

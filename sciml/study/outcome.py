@@ -42,6 +42,7 @@ def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Su
         file=model_file(run, trusted=True),
         increment=study.task.increment,
         fields=simulation.fields,
+        masks=simulation.masks,
     )
 
 
@@ -82,7 +83,8 @@ class Outcome:
         if not trajectories:
             return {}
         windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
-        return Validation(trajectories, windows=windows)(surrogate)
+        weighting = self.study.training.weighting
+        return Validation(trajectories, windows=windows, weighting=weighting)(surrogate)
 
     def on_validation(self, found: dict[str, Any]) -> None:
         if "one_step" not in found:
@@ -112,7 +114,8 @@ class Outcome:
         }
         if trajectories:
             rollout = self._rollout_steps(trajectories)
-            found = Validation(trajectories, rollout=rollout)(surrogate)
+            weighting = self.study.training.weighting
+            found = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
             summary |= found
             from sciml.study.evaluation import write_predictions
 

@@ -79,13 +79,14 @@ class PushforwardSection(Section):
 
 class Training(Section):
     """The one loop: batches, loss, phases one after the other; ``ema`` to ``accumulate`` as in
-    :class:`sciml.training.options.Options`. ``field_weights`` weigh targets in the loss. With ``points``
-    outputs are compared at so many random points of each sample, for models that can be asked at
-    points."""
+    :class:`sciml.training.options.Options`. ``field_weights`` weigh targets in the loss, ``weighting``
+    points. With ``points`` outputs are compared at so many random points of each sample, for models
+    that can be asked at points."""
 
     batch_size: Positive = 16
     loss: Literal["relative_l2", "h1", "h1_spectral", "mse"] = "relative_l2"
     field_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    weighting: Literal["latitude"] | None = None
     points: Positive | None = None
     phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
         PhaseSection(schedule="cosine", steps=1000)
@@ -112,7 +113,7 @@ class Training(Section):
         """What a step makes small."""
         from sciml.training.objective import Supervised
 
-        return Supervised(self.loss, points=self.points, field_weights=self.field_weights)
+        return Supervised(self.loss, self.points, self.field_weights, self.weighting)
 
     def options(self) -> Options:
         """What the loop is told."""

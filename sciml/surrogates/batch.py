@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
+from sciml.domain.grid import area_of
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
 
@@ -40,8 +41,12 @@ class Batch:
         time: physical time of each target.
         weights: of points, by target, broadcast against the target's tensor: a field without them has
             ones. See :func:`sciml.training.losses.norms`, where they come in.
-        geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``; where outputs are wanted at points
-            of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
+        masks: where fields have values, bool, for those that do not have them everywhere: grid
+            ``(1, 1, \\*space)``, others ``(N, 1)``. Elsewhere values are 0, mean nothing, and weigh
+            nothing.
+        geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``, with an axis of latitudes
+            ``area (1, 1, \\*space)``, cos φ with mean 1 (1 along other axes); where outputs are wanted
+            at points of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
             targets are then ``(B, U, P)``. Others: ``ptr (B+1,)``, where each
             sample's points begin; ``owner (N,)``, the sample of each point; ``edges (2, E)``
             offset to the concatenated points; mesh: ``points (N, d)``; particles: ``species (N,)``
@@ -58,6 +63,7 @@ class Batch:
     static: dict[str, Tensor] = field(default_factory=dict)
     geometry: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    masks: dict[str, Tensor] = field(default_factory=dict)
     size: int = 0
     keys: tuple[tuple[int, int], ...] = ()
     kind: str = "grid"
@@ -95,6 +101,7 @@ class Batch:
             "static": move(self.static),
             "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
             "weights": {name: moved(t, False) for name, t in self.weights.items()},
+            "masks": move(self.masks),
             "parameters": None if self.parameters is None else moved(self.parameters),
             "time": None if self.time is None else moved(self.time),
         }
@@ -160,7 +167,28 @@ def collate(samples: Sequence[Sample], task: Task) -> Batch:
                 f"collate: a {sample.simulation.domain.kind} and a {first.kind} in one batch; "
                 "train on one kind of domain at a time"
             )
-    return _collate(first, samples, task)
+    return _masked(_collate(first, samples, task), samples)
+
+
+def _masked(batch: Batch, samples: Sequence[Sample]) -> Batch:
+    """The batch with 0 where fields have no values, and no weight of these points."""
+    found = samples[0].simulation.masks
+    if not found:
+        return batch
+    if batch.kind == "grid":
+        masks = {n: torch.from_numpy(m)[None, None] for n, m in found.items()}
+    else:
+        masks = {
+            n: torch.from_numpy(np.concatenate([s.simulation.masks[n] for s in samples]))[:, None]
+            for n in found
+        }
+    for fields in (batch.inputs, batch.targets):
+        for name in fields.keys() & masks.keys():
+            fields[name].masked_fill_(~masks[name], 0.0)
+    for name in batch.static.keys() & masks.keys():
+        batch.static[name].masked_fill_(~masks[name].squeeze(1), 0.0)
+    weights = {n: masks[n].to(torch.get_default_dtype()) for n in batch.targets if n in masks}
+    return replace(batch, masks=masks, weights=weights)
 
 
 @singledispatch
@@ -193,9 +221,15 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
         geometry={
             "spacing": _tensor(np.array([s.simulation.domain.spacing for s in samples])),
             "periodic": torch.tensor(_periodic(domain)),
+            **({} if domain.latitude is None else {"area": _area(domain)}),
         },
         **_common(samples, task),
     )
+
+
+@lru_cache(maxsize=8)
+def _area(domain: Grid) -> Tensor:
+    return _tensor(area_of(domain))[None, None]
 
 
 def _periodic(domain: Grid) -> list[bool]:

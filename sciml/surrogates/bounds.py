@@ -64,15 +64,18 @@ class Bounds(nn.Module):
 
 
 def values_of(keys: Iterable[tuple[str, str]], sample: Sample) -> list[np.ndarray | float]:
-    """What a surrogate sees of a sample, a quantity each: of fields those of the newest frame."""
+    """What a surrogate sees of a sample, a quantity each: of fields those of the newest frame, at points
+    that have values."""
     found: list[np.ndarray | float] = []
+    simulation = sample.simulation
     for kind, name in keys:
         if kind == PARAMETER:
-            found.append(sample.simulation.parameters[name])
+            found.append(simulation.parameters[name])
         elif kind == TIME:
             found.append(sample.targets[-1].time)
-        elif name in sample.simulation.static:
-            found.append(sample.simulation.static[name])
         else:
-            found.append(sample.inputs[-1].fields[name])
+            static = name in simulation.static
+            values = simulation.static[name] if static else sample.inputs[-1].fields[name]
+            mask = simulation.masks.get(name)
+            found.append(values if mask is None else values[mask])
     return found

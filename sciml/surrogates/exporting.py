@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class _Plain(nn.Module):
     def __init__(self, surrogate: Surrogate) -> None:
         super().__init__()
         self.surrogate = surrogate
+        self.masks = {n: torch.from_numpy(m)[None, None] for n, m in surrogate.masks.items()}
 
     def forward(
         self,
@@ -47,7 +49,10 @@ class _Plain(nn.Module):
         time: Tensor,
         static: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        return self.surrogate(Batch(inputs=inputs, parameters=parameters, time=time, static=static))
+        batch = Batch(inputs=inputs, parameters=parameters, time=time, static=static)
+        if self.masks:
+            batch = replace(batch, masks=self.masks)
+        return self.surrogate(batch)
 
 
 def _repeat(batch: Batch) -> Batch:

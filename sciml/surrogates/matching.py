@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from sciml.domain.inference import domain_of
 from sciml.domain.layout import Layout, axis_of, layout_of, variable
 from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
+from sciml.samples import Simulation
+from sciml.samples.masks import difference
 from sciml.surrogates import timing
 from sciml.surrogates.registry import ANY_RESOLUTION
 
@@ -78,6 +81,19 @@ def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
     _same_kind(surrogate.domain, given, layout, ds)
     _resolution(surrogate, given)
     return layout
+
+
+def require_masks(surrogate: Surrogate, simulation: Simulation, names: Sequence[str]) -> None:
+    """That fields lack values where they did in training, and there alone.
+
+    Raises:
+        InputError: another mask, with the first point that differs.
+    """
+    if apart := difference(surrogate.masks, simulation.masks, tuple(names)):
+        raise InputError(
+            f"{apart} in training; expected the mask of the training: fill them (ds.fillna), or leave "
+            "out what is not there, ds.where"
+        )
 
 
 def _compare_units(surrogate: Surrogate, ds: xr.Dataset) -> None:

@@ -115,7 +115,9 @@ class Normalizer(nn.Module):
         merged = np.stack([b.cpu().numpy() for b in buffers], axis=1)
         for sample in samples:
             for key, values, shift in self._values(sample):
-                row = self._row[key]
+                row, mask = self._row[key], sample.simulation.masks.get(key[1])
+                if mask is not None and key[0] in ("field", "increment"):
+                    values = values[mask]
                 merged[row, :3] = _merge(merged[row, :3], _measure(values, shift))
                 if _dtype_of(sample, key, values) != np.float64:
                     merged[row, 3] = CONSTANT

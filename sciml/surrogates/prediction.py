@@ -24,7 +24,7 @@ from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
 from sciml.surrogates.batch import collate, suited
 from sciml.surrogates.findings import Findings
-from sciml.surrogates.matching import layout_for
+from sciml.surrogates.matching import layout_for, require_masks
 from sciml.surrogates.query import Query
 from sciml.surrogates.threads import threads_for, values_of
 
@@ -232,6 +232,9 @@ def _evaluate(
             f"dataset holds nothing to predict from: none of its {count} samples has numbers at all the "
             "times that the surrogate sees"
         )
+    for name, mask in surrogate.masks.items():
+        if name in found and query is None:
+            found[name][..., ~mask] = np.nan
     return found
 
 
@@ -264,6 +267,7 @@ def _windows(
         [(simulation, arrived)] = simulations_of(
             ds, task.parameters, fields=names, static=task.static
         )
+        require_masks(surrogate, simulation, (*task.inputs, *task.static))
         frames = {f.step: f for f in arrived}
     for row, origin in enumerate(origins):
         inputs = tuple(task.input_steps(origin))

@@ -80,5 +80,7 @@ def _outputs(surrogate: Surrogate, samples: list[Sample]) -> Tensor:
         if surrogate.normalizer is not None:
             device = surrogate.normalizer.mean.device
             wanted = surrogate.normalizer.normalize(name, wanted.to(device), kind)
+        if name in batch.masks:  # the mean, as a model sees what is not there
+            wanted = wanted.masked_fill(~batch.masks[name].squeeze(1).to(wanted.device), 0.0)
         columns.append(wanted.to(torch.get_default_dtype()))
     return torch.stack(columns, dim=1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from sciml.domain import Domain
 from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_to_wire
 from sciml.errors import InputError, ScimlError
+from sciml.samples.masks import Mask
 from sciml.surrogates import own_model, registry, weights
 from sciml.surrogates.card import (
     Card,
@@ -77,6 +80,7 @@ def _card(surrogate: Surrogate, file: Path) -> dict[str, Any]:
         "increment": surrogate.increment,
         "dt": surrogate.dt,
         "step": None if surrogate.step is None else asdict(surrogate.step),
+        "masks": _packed(surrogate.masks),
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
     }
 
@@ -122,6 +126,7 @@ def load(
             increment=card.increment,
             fields=card.fields_,
             dt=getattr(card, "step", None) or card.dt,  # of before: a number alone
+            masks=_unpacked(directory / CARD, card, domain),
             config=config,
             symmetrize=_symmetries(card),
             options=options,
@@ -201,6 +206,36 @@ def _domain(path: Path, card: CardOfBefore) -> Domain | None:
         return None if card.domain is None else domain_from_wire(_text_to_bytes(card.domain))
     except (ScimlError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: key 'domain': {error}; save the surrogate again") from error
+
+
+def _packed(masks: Mask) -> dict[str, Any] | None:
+    """Masks as text: a bit a point, compressed."""
+    found = {
+        name: {
+            "shape": list(mask.shape),
+            "bits": base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode(),
+        }
+        for name, mask in masks.items()
+    }
+    return found or None
+
+
+def _unpacked(path: Path, card: CardOfBefore, domain: Domain | None) -> dict[str, np.ndarray]:
+    found = {}
+    for name, packed in (getattr(card, "masks", None) or {}).items():
+        try:
+            shape = tuple(packed["shape"])
+            if domain is not None and shape != tuple(domain.point_shape):
+                raise ValueError(f"{shape} on a domain of {tuple(domain.point_shape)}")
+            size = int(np.prod(shape))
+            # No more than the points take, whatever the text claims.
+            limit = (size + 7) // 8
+            bits = zlib.decompressobj().decompress(base64.b64decode(packed["bits"]), limit)
+            row = np.unpackbits(np.frombuffer(bits, np.uint8), count=size)
+            found[name] = row.reshape(shape).astype(bool)
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise InputError(f"{path}: key 'masks.{name}': {error}; save it again") from error
+    return found
 
 
 def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:

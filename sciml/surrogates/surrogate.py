@@ -8,12 +8,14 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
+from sciml.samples.masks import Mask
 from sciml.samples.step import Step
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch, weights_dtype
@@ -55,6 +57,8 @@ class Surrogate(nn.Module):
             :class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`.
         options: every option of the model, defaults written out, for saving; ``None``: those of
             ``config``, and today's defaults.
+        masks: where inputs, targets and static fields have values, by name, for those that do not have
+            them everywhere (land); elsewhere the model sees their mean, and predictions are NaN.
         source: SHA-256 of the file that builds the model, for saving; see
             :func:`sciml.surrogates.own_model.source_of`.
 
@@ -77,6 +81,7 @@ class Surrogate(nn.Module):
         symmetrize: Symmetries | Mapping[str, Any] | Sequence[str] | str | None = None,
         options: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
+        masks: Mask | None = None,
     ) -> None:
         super().__init__()
         if task.history and task.unroll > 1 and not task.autoregressive:
@@ -111,6 +116,8 @@ class Surrogate(nn.Module):
             options = registry.resolved(name, given, model)
         self.options = None if options is None else dict(options)
         self.source = None if source is None else dict(source)
+        names = {*task.inputs, *task.targets, *task.static}
+        self.masks = {n: np.asarray(m, bool) for n, m in (masks or {}).items() if n in names}
         self.symmetrization = (
             None
             if symmetrize is None
@@ -171,7 +178,9 @@ class Surrogate(nn.Module):
                 "outputs at given points with increment or unroll: changes are added to, and outputs "
                 "fed back as, whole fields; set increment to false and unroll to 1"
             )
-        raw, dtypes = dict(batch.inputs), self._dtypes(batch)
+        if batch.masks:
+            batch = replace(batch, static=self._filled(batch.static, batch.masks, 1))
+        raw, dtypes = self._filled(batch.inputs, batch.masks), self._dtypes(batch)
         own = weights_dtype(self.model) or torch.get_default_dtype()
         steps: list[dict[str, Tensor]] = []
         for k in range(batch.time.shape[1]):
@@ -187,6 +196,7 @@ class Surrogate(nn.Module):
                     n: torch.cat([f[:, 1:], steps[-1][n].unsqueeze(1)], dim=1)
                     for n, f in raw.items()
                 }
+                raw = self._filled(raw, batch.masks)
         if len(steps) == 1:
             return {n: out.unsqueeze(1) for n, out in steps[0].items()}  # no copy
         return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
@@ -224,6 +234,7 @@ class Surrogate(nn.Module):
             symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
             options=self.options,
             source=self.source,
+            masks=self.masks,
         )
         other.bounds = self.bounds
         return other.eval()
@@ -338,6 +349,23 @@ class Surrogate(nn.Module):
             n: self._physical(n, out.to(dtypes[n]), raw, units is None)
             for n, out in outputs.items()
         }
+
+    def _filled(
+        self, fields: Mapping[str, Tensor], masks: Mapping[str, Tensor], first: int = 2
+    ) -> dict[str, Tensor]:
+        """Fields with their mean where they have no values, which a model then sees as nothing."""
+        found = dict(fields)
+        for name in masks.keys() & fields.keys():
+            mask = masks[name] if first == 2 else masks[name].squeeze(1)
+            mean = 0.0 if self.normalizer is None else self.normalizer.numbers(name)[0]
+            found[name] = torch.where(mask, fields[name], mean)
+        return found
+
+    def _short(self) -> torch.dtype | None:
+        """dtype of weights of 16 bits, to which values are rounded once they are scaled: it has too few
+        digits for physical ones."""
+        weight = next(self.model.parameters(), None)
+        return weight.dtype if weight is not None and weight.dtype.itemsize == 2 else None
 
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)

@@ -25,6 +25,8 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
     told = []
     if any(parts):
         told.append(f"one step ahead: {_joined(parts)}{f' {where}' if where else ''}")
+        if found.get("weighting"):
+            told[-1] += f"; points weigh by {found['weighting']}"
     parts = [
         _pair("VRMSE", found.get("vrmse_rollout")),
         _pair("relative L2", found.get("rollout")),

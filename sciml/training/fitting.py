@@ -15,7 +15,7 @@ from torch import nn
 
 from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of
-from sciml.domain.levels import flat
+from sciml.domain.levels import flat, written_out
 from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
@@ -52,6 +52,7 @@ from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.trial import try_out
 from sciml.training.validation import Trajectory, Validation
+from sciml.training.weighting import require_weighting
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,6 +82,7 @@ def fit(
     phases: Any = None,
     loss: str = "relative_l2",
     field_weights: Mapping[str, float] | None = None,
+    weighting: str | None = None,
     points: int | None = None,
     increment: bool | None = None,
     validation: float = 0.1,
@@ -123,6 +125,8 @@ def fit(
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, of fields in their own deviations:
             units do not matter.
         field_weights: of targets in the loss, ``{"u": 2.0}``; 1 for the others.
+        weighting: of points in loss and validation: ``"latitude"``, cos φ, the area of their cells on
+            the globe. ``None``: all alike.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
         increment: learn the change; ``None``: where targets are inputs.
@@ -186,9 +190,10 @@ def fit(
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
-    ds, task, _ = levels_apart(ds, task)
+    ds, task, meant = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
-    objective = Supervised(loss, points=points, field_weights=field_weights)
+    field_weights = written_out(field_weights, meant)
+    objective = Supervised(loss, points=points, field_weights=field_weights, weighting=weighting)
     require_targets(objective.field_weights, task.targets)
     layout = layout_of(ds, task.targets)
     for remark in require_times(task, ds, layout):
@@ -202,6 +207,7 @@ def fit(
             f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
             "give more times"
         )
+    require_weighting(weighting, training[0][0].domain)
     looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]
     for line in seams(looked_at, layout.space):
         log.warning("%s", line)
@@ -230,10 +236,11 @@ def fit(
                 "fit: a phase without an end, on data that have none; give steps or epochs"
             )
     source = DatasetSource(samples, task, batch_size, seed=seed)
+    check = partial(Validation, held_out, weighting=weighting)
     hooks = Hooks(
         on_step=_Reporter(epoch_steps(source, options.accumulate)),
-        validate=Validation(held_out, windows=max(1, 512 // len(held_out))) if held_out else None,
-        validate_last=Validation(held_out, rollout=rollout) if held_out else None,
+        validate=check(windows=max(1, 512 // len(held_out))) if held_out else None,
+        validate_last=check(rollout=rollout) if held_out else None,
         on_validation=_tell,
         **every,
     )
@@ -409,11 +416,13 @@ def _surrogate(
 ) -> Surrogate:
     simulation, _ = trajectory
     layout = layout_of(ds, task.targets)
+    static = [n for n in task.static if set(layout.space) <= set(ds[n].dims)]
     if increment is None:
         increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
     rest = {
         "increment": increment,
-        "fields": (*simulation.fields, *(fields_of(ds, task.static) if task.static else ())),
+        "fields": (*simulation.fields, *(fields_of(ds, static) if static else ())),
+        "masks": simulation.masks,
         "dt": Times.of(ds, layout).step,
     }
     if isinstance(model, nn.Module):

@@ -14,6 +14,7 @@ from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch, dtype_for
 from sciml.training import losses
 from sciml.training.points import at_random_points
+from sciml.training.weighting import require_known, weighed
 
 Losses = dict[str, Tensor]
 Objective = Callable[[nn.Module, Any], Losses]
@@ -36,6 +37,7 @@ class Supervised:
             can be asked at points; ``None``: whole fields.
         field_weights: of targets, by name; 1 for those that are not named. The loss is
             Σ w·loss / Σ w.
+        weighting: of points, ``"latitude"``; see :mod:`sciml.training.weighting`. ``None``: all alike.
 
     Gives ``{name of the loss: value}``.
 
@@ -50,7 +52,14 @@ class Supervised:
         loss: str | losses.Loss | Function = "relative_l2",
         points: int | None = None,
         field_weights: Mapping[str, float] | None = None,
+        weighting: str | None = None,
     ) -> None:
+        require_known(weighting)
+        if weighting is not None and loss == "h1_spectral":
+            raise InputError(
+                f"loss 'h1_spectral' with weighting '{weighting}': waves have no place; use h1, "
+                "relative_l2 or mse"
+            )
         if points is not None and loss in ("h1", "h1_spectral"):
             raise InputError(
                 f"loss '{loss}' at points, which have no neighbors; use relative_l2 or mse"
@@ -58,6 +67,7 @@ class Supervised:
         self.name = loss if isinstance(loss, str) else getattr(loss, "__name__", "loss")
         self.loss = losses.loss(loss) if isinstance(loss, str) else loss
         self.points = points
+        self.weighting = weighting
         self.field_weights = field_weights_of(field_weights)
         self._own = self.loss not in losses.LOSSES.values()
         #: By target: how many had a norm, in a tensor so that no step waits for it, and of how many.
@@ -66,6 +76,7 @@ class Supervised:
     def __call__(self, model: nn.Module, batch: Batch) -> Losses:
         if self.points is not None:
             batch = at_random_points(batch, self.points)
+        batch = weighed(batch, self.weighting)
         outputs = model(batch)
         require_targets(self.field_weights, batch.targets)
         values, weights = [], []

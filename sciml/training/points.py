@@ -37,12 +37,15 @@ def at_random_points(batch: Batch, points: int, generator: torch.Generator | Non
         first[0, 0].numel(), (batch.size, points), generator=generator, device=device
     )
     targets = {n: _at(t, index) for n, t in batch.targets.items()}
+    weights = {n: _at(w.expand_as(batch.targets[n]), index) for n, w in batch.weights.items()}
     periodic = batch.geometry["periodic"].tolist()
     columns = []
     for place, n, wraps in zip(torch.unravel_index(index, space), space, periodic, strict=True):
         columns.append(place.to(batch.geometry["spacing"].dtype) / (n if wraps else max(1, n - 1)))
     geometry = {**batch.geometry, "at": torch.stack(columns, dim=-1)}
-    return replace(batch, targets=targets, geometry=geometry)
+    if "area" in geometry:
+        geometry["area"] = _at(geometry["area"].expand_as(first[:, :1]), index)
+    return replace(batch, targets=targets, weights=weights, geometry=geometry)
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from sciml.surrogates.batch import Batch, collate, suited
 from sciml.surrogates.findings import Findings
 from sciml.training.figures import PLAIN
 from sciml.training.metrics import Tally, mean_of, measure
+from sciml.training.weighting import weighed
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
 
@@ -68,6 +69,8 @@ class Validation:
         rollout: leads to roll out; as many as the shortest simulation has, at most. 0: none.
         batch_size: windows, or simulations, at once.
         windows: windows of the one-step error a simulation, evenly spread; ``None``: all.
+        weighting: of points in all figures, ``"latitude"``; then the figures say so, by a key
+            ``weighting``. Points without values (land) are in none in any case.
 
     Raises:
         InputError: no trajectories.
@@ -80,6 +83,7 @@ class Validation:
         rollout: int = 0,
         batch_size: int = 16,
         windows: int | None = None,
+        weighting: str | None = None,
     ) -> None:
         if not trajectories:
             raise InputError("validation: no simulations; hold out at least one")
@@ -87,6 +91,7 @@ class Validation:
         self.rollout = rollout
         self.batch_size = batch_size
         self.windows = windows
+        self.weighting = weighting
 
     @torch.no_grad()
     def __call__(self, surrogate: nn.Module) -> dict[str, Any]:
@@ -114,7 +119,8 @@ class Validation:
         said = findings.words()
         if averaged is not None:
             said = [*said, *_worse(means, averaged.symmetries.symmetries)]
-        return {**means, "fields": fields, **({"findings": said} if said else {})}
+        extra = {"weighting": self.weighting, "findings": said}
+        return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 
     def _fields(
         self, surrogate: nn.Module, device: torch.device, steps: int, findings: Findings
@@ -140,7 +146,7 @@ class Validation:
         errors, stays = _tallies(task.targets), _tallies(continued)
         for begin in range(0, len(windows), self.batch_size):
             chunk = windows[begin : begin + self.batch_size]
-            batch = suited(collate(chunk, task), surrogate, device)
+            batch = self._batch(chunk, task, surrogate, device)
             outputs = surrogate(batch)
             findings.looked(chunk, batch, outputs)
             _add(errors, outputs, batch)
@@ -156,6 +162,11 @@ class Validation:
                 if count := getattr(tally, key):
                     fields[name] |= {key: count, "snapshots": tally.snapshots}
         return fields
+
+    def _batch(
+        self, samples: Sequence[Sample], task: Task, surrogate: nn.Module, device: torch.device
+    ) -> Batch:
+        return weighed(suited(collate(samples, task), surrogate, device), self.weighting)
 
     def _rollout_steps(self, task: Task) -> int:
         """Leads that every simulation has."""
@@ -174,7 +185,7 @@ class Validation:
         )
         for begin in range(0, len(starts), self.batch_size):
             chunk = starts[begin : begin + self.batch_size]
-            batch = suited(collate(chunk, task), surrogate, device)
+            batch = self._batch(chunk, task, surrogate, device)
             outputs = surrogate(batch)
             findings.looked(chunk, batch, outputs)
             _add(errors, outputs, batch)

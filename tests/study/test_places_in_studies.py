@@ -6,7 +6,7 @@ import xarray as xr
 import yaml
 
 import sciml
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.study import load_study
 from sciml.study.evaluation import evaluate
 from sciml.study.offline import resume_offline, train_offline
@@ -97,6 +97,47 @@ def test_files_have_the_same_levels(study, air, tmp_path):
     study.write_text(study.read_text().replace("  levels: channels\n", ""))
     with pytest.raises(InputError, match=r"levels='channels'.*levels='axis'"):
         train_offline(load_study(study, solver=False), folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_land_and_latitudes_in_a_study(study, air, tmp_path, capsys):
+    land = xr.DataArray(np.arange(6) > 3, dims="lat") & xr.DataArray(np.arange(8) > 2, dims="lon")
+    ds = air.assign(t=air.t.where(~land))
+    ds.to_netcdf(tmp_path / "sea.nc", engine="h5netcdf")
+    run = sciml.train(
+        study, tmp_path / "sea.nc", tmp_path / "run", plain=True,
+        overrides=["training.weighting=latitude", "training.field_weights={t: 2.0}"],
+    )  # fmt: skip
+    said = capsys.readouterr().err
+    assert "'t_850' has no values at 10 of 48 points, at any time" in said
+    assert run.summary["weighting"] == "latitude" and run.summary["one_step"] < 10
+    assert "points weigh by latitude" in said
+    assert (run.predictions["t_850"].isnull() == run.predictions["t_850_true"].isnull()).all()
+    assert (run.surrogate().predict(ds).t.isnull() == land).all()
+    found = evaluate(run.path)
+    assert found["one_step"] == pytest.approx(run.summary["one_step"], rel=1e-5)
+    assert found["weighting"] == "latitude"
+    air.to_netcdf(tmp_path / "air.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"'t_850' has values at 10 .* had none in training"):
+        evaluate(run.path, [tmp_path / "air.nc"])
+
+
+def test_masks_are_one_in_all_files(study, air, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    air.to_netcdf(folder / "a.nc", engine="h5netcdf")
+    air.assign(t=air.t.where(air.lat < 70)).to_netcdf(folder / "b.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"b\.nc: 't_850' has NaN at 8 .* values in a\.nc"):
+        train_offline(load_study(study, solver=False), folder, tmp_path / "run")
+
+
+def test_no_latitude_is_said_before_a_run(study, air, tmp_path):
+    plain = air.rename(lat="y", lon="x")
+    plain.y.attrs.clear()
+    plain.to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
+    loaded = load_study(study, ["training.weighting=latitude"], solver=False)
+    with pytest.raises(DomainError, match="none is a latitude"):
+        train_offline(loaded, tmp_path / "plain.nc", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -291,13 +291,34 @@ class Symmetries:
         asked = "at" in geometry
         if asked:
             geometry["at"] = _points(geometry["at"], element, batch, periodic, space)
+        if "area" in geometry:
+            geometry["area"] = moved(geometry["area"], element, periodic, 2)
+        names = (*batch.inputs, *batch.targets, *batch.static)
         return replace(
             batch,
+            masks=self._of_points(element, batch.masks, names, periodic, False),
+            weights=self._of_points(element, batch.weights, names, periodic, asked),
             inputs=self.fields(element, batch.inputs, periodic, 2),
             targets=self.fields(element, batch.targets, periodic, 2, asked),
             static=self.fields(element, batch.static, periodic, 1),
             geometry=geometry,
         )
+
+    def _of_points(
+        self,
+        element: Element,
+        given: Mapping[str, Tensor],
+        names: Sequence[str],
+        periodic: Sequence[bool],
+        at_points: bool,
+    ) -> dict[str, Tensor]:
+        """Masks or weights of fields, which have no sign, where these are after ``element``."""
+        found = {}
+        for name in dict.fromkeys(names) if given else ():
+            values = given.get(self._law(element, name)[0])
+            if values is not None:
+                found[name] = values if at_points else moved(values, element, periodic, 2)
+        return found
 
     def _source(self, element: Element, name: str, group: Any) -> tuple[str, int]:
         """Field of the group that a field's new values come from, and their sign."""
