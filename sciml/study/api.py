@@ -66,7 +66,8 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One entry a validation: step, loss, one-step error, persistence."""
+        """One entry a validation: step, loss, errors one step ahead and those of persistence, over all and
+        in ``fields`` of each field: see :class:`sciml.training.Validation`."""
         if not self.directory.metrics.exists():
             return []
         lines = self.directory.metrics.read_text().splitlines()

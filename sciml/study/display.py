@@ -74,8 +74,8 @@ def plain_line(snapshot: Snapshot, elapsed: float) -> str:
     ]
     if t.get("loss") is not None:
         parts.append(f"loss {t['loss']:.3e}")
-    if t.get("error") is not None:
-        parts.append(f"validation {t['error']:.3e}")
+    if error := validation(t):
+        parts.append(f"validation {error}")
     parts.append(limit(snapshot))
     return " | ".join(parts)
 
@@ -113,14 +113,28 @@ def table(title: str, snapshot: Snapshot, elapsed: float) -> Group:
         _bar(t.get("step", 0), t.get("steps") or 0),
         f"step {t.get('step', 0)}" + (f" of {t['steps']}" if t.get("steps") else "") + f"  {loss}",
     )
-    error = "none yet"
-    if t.get("error") is not None:
-        error = f"{t['error']:.3e} one step ahead"
-        if t.get("persistence"):
-            error += f" (persistence {t['persistence']:.3e})"
-    grid.add_row("validation", "", error)
+    grid.add_row("validation", "", validation(t) or "none yet")
     grid.add_row("speed", "", limit(snapshot))
     return Group(f"[bold]{title}[/bold]  {elapsed:.0f} s", grid)
+
+
+def validation(trainer: Mapping[str, Any]) -> str:
+    """The error one step ahead: VRMSE, of which no offset of a field makes something small; with
+    several fields the worst besides. Relative L2 where snapshots have no variance."""
+    keys = ("vrmse", "vrmse_persistence")
+    if trainer.get("vrmse") is None:
+        keys = ("error", "persistence")
+    value, persistence = (trainer.get(key) for key in keys)
+    if value is None:
+        return ""
+    told = f"{'VRMSE' if keys[0] == 'vrmse' else 'relative L2'} {value:.3e}"
+    if persistence:
+        told += f" (persistence {persistence:.3e})"
+    fields = {n: v for n, v in (trainer.get("vrmse_fields") or {}).items() if v is not None}
+    if len(fields) > 1:
+        worst = max(fields, key=fields.__getitem__)
+        told += f", worst {worst} {fields[worst]:.3e}"
+    return told
 
 
 def limit(snapshot: Snapshot) -> str:

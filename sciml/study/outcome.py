@@ -21,6 +21,9 @@ from sciml.training.validation import Validation
 
 log = logging.getLogger("sciml.study")
 
+#: Figures that whoever goes on from a checkpoint shows until there are others.
+KEPT = ("step", "loss", "error", "persistence", "vrmse", "vrmse_persistence", "vrmse_fields")
+
 #: Windows in a validation on the way, all held-out simulations together; the last one takes all
 #: there are.
 WINDOWS_ON_THE_WAY = 512
@@ -52,7 +55,7 @@ class Outcome:
     Args:
         study, run: what runs, and where.
         heldout: simulations to validate on, as far as they are there.
-        progress: kept up to date with step, loss and error; shared with whoever shows it.
+        progress: kept up to date with step, loss and errors; shared with whoever shows it.
     """
 
     def __init__(
@@ -87,11 +90,14 @@ class Outcome:
         return Validation(trajectories, windows=windows, weighting=weighting)(surrogate)
 
     def on_validation(self, found: dict[str, Any]) -> None:
-        if "one_step" not in found:
-            return
+        if "fields" not in found:
+            return  # nothing is held out, or nothing of it has come yet
         self.progress |= {
-            "error": found["one_step"],
+            "error": found.get("one_step"),
             "persistence": found.get("persistence"),
+            "vrmse": found.get("vrmse"),
+            "vrmse_persistence": found.get("vrmse_persistence"),
+            "vrmse_fields": {n: of.get("vrmse") for n, of in found["fields"].items()},
         }
         with without_room(log):
             append_line(self.run.metrics, json.dumps({"loss": self.progress.get("loss"), **found}))
@@ -125,7 +131,7 @@ class Outcome:
 
     def state_dict(self) -> dict[str, Any]:
         """Figures of the steps so far, for whoever goes on from a checkpoint."""
-        kept = {key: self.progress.get(key) for key in ("step", "loss", "error", "persistence")}
+        kept = {key: self.progress.get(key) for key in KEPT}
         return {"progress": kept, "spent": self._spent}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -21,8 +21,9 @@ class Snapshot:
         simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined,
             skipped`` (not needed any more when training was over).
         trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
-            failure, ``step, steps, loss, error, persistence, waiting, frames,
-            samples, buffer, stream, warned, warnings, quarantined, memory``; empty until it answers.
+            failure, ``step, steps, loss``, of the last validation ``error, persistence`` (relative L2),
+            ``vrmse, vrmse_persistence, vrmse_fields``, and ``waiting, frames, samples, buffer, stream,
+            warned, warnings, quarantined, memory``; empty until it answers.
     """
 
     simulations: Mapping[str, int] = field(
@@ -43,7 +44,17 @@ class Snapshot:
             "buffer": t.get("buffer") or {},
             "training": {
                 key: t.get(key)
-                for key in ("step", "steps", "loss", "error", "persistence", "waiting")
+                for key in (
+                    "step",
+                    "steps",
+                    "loss",
+                    "error",
+                    "persistence",
+                    "vrmse",
+                    "vrmse_persistence",
+                    "vrmse_fields",
+                    "waiting",
+                )
             },
             "warned": t.get("warned") or 0,
             "warnings": t.get("warnings") or [],

@@ -24,7 +24,8 @@ class Hooks:
         validate_every: steps between validations, and one at the end; 0: only at the end.
         validate_last: in the place of :attr:`validate` when all steps are done.
         on_validation: called with what :attr:`validate` gave, and ``step``.
-        metric: entry of the validation that says which checkpoint is the best.
+        metric: entry of the validation that says which checkpoint is the best; where it is not there,
+            ``one_step``.
         checkpoints: where to; ``None``: nowhere.
         checkpoint_every: steps between checkpoints, and one at the end; 0: only at the end.
         checkpoint_wanted: asked after every step whether one is due for another reason.
@@ -40,7 +41,7 @@ class Hooks:
     validate_every: int = 0
     validate_last: Callable[[nn.Module], Mapping[str, float]] | None = None
     on_validation: Callable[[dict[str, Any]], None] | None = None
-    metric: str = "one_step"
+    metric: str = "vrmse"
     checkpoints: Checkpoints | None = None
     checkpoint_every: int = 0
     checkpoint_wanted: Callable[[], bool] | None = None

@@ -238,7 +238,7 @@ def _validate(run: _Run, last: bool = False) -> None:
         found = dict((whole or hooks.validate)(run.model))
     run.model.train()
     run.checked = run.step
-    run.metric = found.get(hooks.metric)
+    run.metric = found.get(hooks.metric, found.get("one_step"))
     record = {"step": run.step, **found}
     run.history.validations.append(record)
     if hooks.on_validation is not None:
