@@ -66,8 +66,8 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One entry a validation: step, loss, errors one step ahead and those of persistence, over all and
-        in ``fields`` of each field: see :class:`sciml.training.Validation`."""
+        """One entry a validation: step, loss, errors one step ahead and those of persistence, of all
+        fields and in ``fields`` of each: see :class:`sciml.training.Validation`."""
         if not self.directory.metrics.exists():
             return []
         lines = self.directory.metrics.read_text().splitlines()

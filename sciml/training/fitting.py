@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 from numbers import Integral
@@ -33,6 +34,7 @@ from sciml.samples.splits import (
 from sciml.samples.times import Times, in_order, require_times
 from sciml.samples.warned import carried, tell
 from sciml.samples.windower import windows_of
+from sciml.surrogates import own_model
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
@@ -114,7 +116,8 @@ def fit(
             take the split off, ``ds.drop_vars("split")``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
-        inputs, targets, parameters: names, in the place of a task.
+        inputs, targets, parameters: names, in the place of a task. Models by name get fields in the
+            order of their names, a module and a file of your own in the order given.
         unroll: steps of a window that the loss compares, outputs fed back with gradients through
             all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
@@ -189,7 +192,10 @@ def fit(
     ds = _open(data)
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
+    named = task is None and levels is None
     task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
+    if named and _is_built_in(model):
+        task = _by_name(task)
     ds, task, meant = levels_apart(ds, task)
     names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
     field_weights = written_out(field_weights, meant)
@@ -357,6 +363,18 @@ def _task(
         parameters=tuple(parameters or ()),
         levels=levels,
     )
+
+
+def _is_built_in(model: str | Mapping[str, Any] | nn.Module) -> bool:
+    """Whether nobody but us knows the order of its channels."""
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return isinstance(name, str) and not own_model.is_file(name)
+
+
+def _by_name(task: Task) -> Task:
+    """Fields by their names: the order that a file, or a list of names, happens to have would else
+    decide with which random weights each of them begins."""
+    return replace(task, inputs=tuple(sorted(task.inputs)), targets=tuple(sorted(task.targets)))
 
 
 def _shared_out(

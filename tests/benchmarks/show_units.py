@@ -60,7 +60,13 @@ def fields(steps: int) -> Rows:
     before, after = ds.isel(time=slice(0, -1)), ds.isel(time=slice(1, None))
     still = {n: root(after[n].values - before[n].values) for n in FIELDS}
     for loss in ("relative_l2", "mse", "h1"):
-        phase = {"lr": 2e-3, "schedule": "cosine", "steps": steps, "weight_decay": 1e-5, "clip": 1.0}
+        phase = {
+            "lr": 2e-3,
+            "schedule": "cosine",
+            "steps": steps,
+            "weight_decay": 1e-5,
+            "clip": 1.0,
+        }
         surrogate = sciml.fit("fno", ds, targets=list(FIELDS), loss=loss, phases=phase)
         ahead = surrogate.predict(ds).isel(time=slice(0, -1))
         errors = {n: root(ahead[n].values - after[n].values) for n in FIELDS}

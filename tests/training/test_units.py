@@ -81,6 +81,14 @@ def test_units_offsets_and_order_change_nothing(loss, increment):
             np.testing.assert_allclose(their, errors, rtol=2e-4, err_msg=what)
 
 
+def test_the_order_in_a_file_decides_nothing():
+    model = {"name": "fno", "modes": 4, "hidden_channels": 6, "n_layers": 1}
+    ds, given = waves(), {"epochs": 1, "validation": 0}
+    first = sciml.fit(model, ds[["p", "q", "t"]], **given).history.losses
+    assert sciml.fit(model, ds[["t", "p", "q"]], **given).history.losses == first
+    assert sciml.fit(model, ds, targets=["q", "t", "p"], **given).history.losses == first
+
+
 def test_float64_loses_no_digits_on_its_way():
     """A deviation of 1 on 1e7: float32 has steps of 1 there."""
     ds = waves()
