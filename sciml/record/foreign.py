@@ -116,7 +116,7 @@ class Foreign(Trajectories):
                 ds, own, meant = levels_apart(ds, task)
                 agreement.require_levels(file, meant)
                 self._channels = meant
-                names = tuple(dict.fromkeys((*own.inputs, *own.targets)))
+                names = own.moving
                 layout = layout_of(ds, names)
                 for remark in require_times(task, ds, layout):
                     self._tell(f"{file.name}: {remark}")

@@ -48,7 +48,7 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
             simulation holds; NaN inside a simulation; times that the task cannot do with.
     """
     ds, task, _ = levels_apart(ds, task)
-    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    names = task.moving
     layout = layout_of(ds, names)
     for remark in require_times(task, ds, layout):
         log.info("%s", remark)
@@ -81,7 +81,7 @@ def levels_apart(ds: xr.Dataset, task: Task) -> tuple[xr.Dataset, Task, dict[str
     Raises:
         InputError: levels of which it has to be said what they are; said so where there are none.
     """
-    names = tuple(dict.fromkeys((*task.inputs, *task.targets, *task.static)))
+    names = (*task.moving, *task.static)
     found, meant = apart(ds, names, task.levels)
     if task.levels == "channels" and found is ds:
         spans = dict.fromkeys(str(d) for n in names if n in ds.variables for d in ds[n].dims)
@@ -207,7 +207,8 @@ def parameter_of(ds: xr.Dataset, name: str) -> float:
     if array.ndim:
         raise InputError(
             f"parameter '{name}' spans {tuple(array.dims)} within one simulation; expected a "
-            "scalar, or one value a sample; a field that does not change in time is 'static'"
+            "scalar, or one value a sample; what varies in time and is known ahead is 'forcing', a "
+            "field that does not change in time is 'static'"
         )
     return float(array.values)
 

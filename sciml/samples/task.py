@@ -33,6 +33,8 @@ class Task:
         parameters: names of scalar parameters that it sees.
         static: names of static fields that it sees.
         time: whether it sees the physical time of the target.
+        forcing: names of fields, or numbers, that vary in time and are known ahead: for each target it
+            sees them at that target's time, and never gives them. Needs lead ≥ 1 and history ≥ 1.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
             ``t_850``; ``"axis"``, an axis in space. ``None``: refused where it is in doubt.
 
@@ -48,6 +50,7 @@ class Task:
     parameters: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     time: bool = False
+    forcing: tuple[str, ...] = ()
     levels: str | None = None
 
     @classmethod
@@ -67,7 +70,7 @@ class Task:
         return cls(**{"inputs": (), **plain, "targets": targets})
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets", "parameters", "static"):
+        for name in ("inputs", "targets", "parameters", "static", "forcing"):
             given = getattr(self, name)
             # A string is a sequence of letters, which nobody means.
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
@@ -96,10 +99,25 @@ class Task:
             )
         if self.history > 0 and not self.inputs:
             raise InputError("task: history ≥ 1 without inputs; name input fields or set history=0")
+        self._require_forcing()
         if self.lead == 0 and (self.history > 1 or self.unroll > 1):
             raise InputError(
                 f"task: lead=0 needs history ≤ 1 and unroll=1, got history={self.history} and "
                 f"unroll={self.unroll}: all is in one frame; raise lead to advance in time"
+            )
+
+    def _require_forcing(self) -> None:
+        for name in self.forcing:
+            for which in ("inputs", "targets", "static", "parameters"):
+                if name in getattr(self, which):
+                    raise InputError(
+                        f"task: '{name}' is forcing and among the {which}; expected one of these: "
+                        "what is known ahead is forcing alone"
+                    )
+        if self.forcing and not self.marches:
+            raise InputError(
+                f"task: forcing with lead={self.lead}, history={self.history}; expected 1 or more of "
+                "both: what belongs to the frame of the targets is an input, inputs: [...]"
             )
 
     def _require_names(self, which: str) -> None:
@@ -126,9 +144,14 @@ class Task:
             which: tuple(
                 field for name in getattr(self, which) for field in meant.get(name, (name,))
             )
-            for which in ("inputs", "targets", "static")
+            for which in ("inputs", "targets", "static", "forcing")
         }
         return replace(self, **lists)
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """All fields that vary in time, each once."""
+        return tuple(dict.fromkeys((*self.inputs, *self.targets, *self.forcing)))
 
     @property
     def marches(self) -> bool:

@@ -62,7 +62,7 @@ class Windower:
         """
         names = {f.name for f in simulation.fields}
         wants = (
-            ("field", (*self.task.inputs, *self.task.targets), names),
+            ("field", self.task.moving, names),
             ("parameter", self.task.parameters, set(simulation.parameters)),
             ("static field", self.task.static, set(simulation.static)),
         )

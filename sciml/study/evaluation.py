@@ -70,7 +70,7 @@ def evaluate(
             f"{run_dir} holds no validation simulations; name netCDF files with --data"
         )
     task = surrogate.task
-    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    names = task.moving
     trajectories, warned = [], []
     for path in paths:
         if not path.is_file():
@@ -195,7 +195,9 @@ def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Datas
     # Several times say their step, which is that of this simulation and not of all.
     usual, surrogate.dt = surrogate.step, None if first else surrogate.step
     try:
-        guess = surrogate.rollout(truth.isel({TIME: slice(0, first + 1)}), length)
+        begin = truth.isel({TIME: slice(0, first + 1)})
+        ahead = {"forcing": truth[list(task.forcing)]} if task.forcing else {}
+        guess = surrogate.rollout(begin, length, **ahead)
     finally:
         surrogate.dt = usual
     leads = slice(first, first + length * task.lead + 1, task.lead)

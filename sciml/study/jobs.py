@@ -46,7 +46,7 @@ def check(study: Study) -> Description:
             "or let the program take --seed"
         )
     fields = {field.name for field in description.fields}
-    for name in (*study.task.inputs, *study.task.targets):
+    for name in (*study.task.inputs, *study.task.targets, *study.task.forcing):
         if name not in fields:
             raise InputError(
                 f"task: {description.name} has no field '{name}'; {nearest(name, fields)}"
@@ -58,7 +58,7 @@ def check(study: Study) -> Description:
                 f"{nearest(name, fields)}"
             )
     sent = study.solver.send.fields
-    for name in (*study.task.inputs, *study.task.targets) if sent is not None else ():
+    for name in study.task.build().moving if sent is not None else ():
         if name not in sent:
             raise InputError(
                 f"task: '{name}' is not among solver.send.fields ({', '.join(sent)}); add it there"

@@ -72,6 +72,7 @@ class TaskSection(Section):
     parameters: list[str] = []
     static: list[str] = []
     time: bool = False
+    forcing: list[str] = []
     levels: Literal["channels", "axis"] | None = None
     increment: bool = False
 
@@ -100,7 +101,9 @@ class TaskSection(Section):
     def of_fields(self, meant: Mapping[str, tuple[str, ...]]) -> TaskSection:
         """The same with names that stand for several fields written out."""
         task = self.build().of_fields(meant)
-        lists = {name: list(getattr(task, name)) for name in ("inputs", "targets", "static")}
+        lists = {
+            name: list(getattr(task, name)) for name in ("inputs", "targets", "static", "forcing")
+        }
         return self.model_copy(update=lists)
 
 

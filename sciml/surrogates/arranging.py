@@ -37,7 +37,7 @@ class Arrangement:
         if not hasattr(ds, "data_vars"):
             return
         task = surrogate.task
-        names = (*task.inputs, *task.static, *(task.targets if targets else ()))
+        names = (*task.inputs, *task.static, *task.forcing, *(task.targets if targets else ()))
         self.ds, _ = apart(ds, names, "channels" if task.levels == "channels" else "axis")
         self._require_levels(surrogate, ds, names)
         self._together = Together(ds, [f for f in surrogate.fields if f.name in task.targets])

@@ -31,6 +31,7 @@ class Batch:
     inputs     (B, H, \\*space)     (N, H)               (N, H[, space])
     targets    (B, U, \\*space)     (N, U)               (N, U[, space])
     static     (B, \\*space)        (N,)                 (N,)
+    forcing    (B, U, \\*space)     (N, U)
     ========== =================== ==================== ===================
 
     Fields with ``on="global"`` are ``(B, H)`` or ``(B, U)`` everywhere.
@@ -62,6 +63,7 @@ class Batch:
     time: Float[Tensor, "batch unroll"] | None = None
     static: dict[str, Tensor] = field(default_factory=dict)
     geometry: dict[str, Tensor] = field(default_factory=dict)
+    forcing: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
     size: int = 0
@@ -99,6 +101,7 @@ class Batch:
             "inputs": move(self.inputs),
             "targets": move(self.targets),
             "static": move(self.static),
+            "forcing": move(self.forcing),
             "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
             "weights": {name: moved(t, False) for name, t in self.weights.items()},
             "masks": move(self.masks),
@@ -182,7 +185,7 @@ def _masked(batch: Batch, samples: Sequence[Sample]) -> Batch:
             n: torch.from_numpy(np.concatenate([s.simulation.masks[n] for s in samples]))[:, None]
             for n in found
         }
-    for fields in (batch.inputs, batch.targets):
+    for fields in (batch.inputs, batch.targets, batch.forcing):
         for name in fields.keys() & masks.keys():
             fields[name].masked_fill_(~masks[name], 0.0)
     for name in batch.static.keys() & masks.keys():
@@ -218,6 +221,7 @@ def _grid(domain: Grid, samples: Sequence[Sample], task: Task) -> Batch:
         static={
             n: _values(np.stack([s.simulation.static[n] for s in samples])) for n in task.static
         },
+        forcing={n: _stack(samples, n, _targets) for n in task.forcing},
         geometry={
             "spacing": _tensor(np.array([s.simulation.domain.spacing for s in samples])),
             "periodic": torch.tensor(_periodic(domain)),
@@ -280,6 +284,7 @@ def _points(
             n: _values(np.concatenate([s.simulation.static[n] for s in samples]))
             for n in task.static
         },
+        forcing={n: _join(samples, _held(samples, n), _targets) for n in task.forcing},
         geometry={
             **geometry,
             "ptr": torch.from_numpy(ptr),
@@ -301,8 +306,8 @@ def _common(samples: Sequence[Sample], task: Task) -> dict:
 
 
 def _known(samples: Sequence[Sample], task: Task) -> tuple[str, ...]:
-    """Targets to collate; target frames without fields say when a prediction is wanted."""
-    return task.targets if samples[0].targets[0].fields else ()
+    """Targets to collate; target frames without them say when a prediction is wanted."""
+    return task.targets if {*task.targets} <= {*samples[0].targets[0].fields} else ()
 
 
 def _inputs(sample: Sample) -> tuple[Frame, ...]:
@@ -335,6 +340,12 @@ def _join(
         return _stack(samples, what.name, frames)
     windows = [np.stack([f.fields[what.name] for f in frames(s)], axis=1) for s in samples]
     return _values(np.concatenate(windows))
+
+
+def _held(samples: Sequence[Sample], name: str) -> Field:
+    """Forcing by its values: who predicts knows no more of it."""
+    number = np.ndim(samples[0].targets[0].fields[name]) == 0
+    return Field(name, on="global" if number else "point")
 
 
 def _ptr(domains: Sequence[Domain]) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sciml.samples import Sample, Task
 
-FIELD, PARAMETER, TIME = "field", "parameter", "time"
+FIELD, FORCING, PARAMETER, TIME = "field", "forcing", "parameter", "time"
 
 
 class Bounds(nn.Module):
@@ -32,6 +32,7 @@ class Bounds(nn.Module):
         self.task = task
         self.keys = (
             *((FIELD, n) for n in dict.fromkeys((*task.inputs, *task.static))),
+            *((FORCING, n) for n in task.forcing),
             *((PARAMETER, n) for n in task.parameters),
             *(((TIME, TIME),) if task.time else ()),
         )
@@ -73,6 +74,11 @@ def values_of(keys: Iterable[tuple[str, str]], sample: Sample) -> list[np.ndarra
             found.append(simulation.parameters[name])
         elif kind == TIME:
             found.append(sample.targets[-1].time)
+        elif kind == FORCING:
+            mask = simulation.masks.get(name)
+            arrays = [f.fields[name] for f in sample.targets]
+            arrays = arrays if mask is None else [a[mask] for a in arrays]
+            found.append(np.concatenate([np.ravel(a) for a in arrays]))
         else:
             static = name in simulation.static
             values = simulation.static[name] if static else sample.inputs[-1].fields[name]

@@ -14,15 +14,15 @@ particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=)``  a tens
 A model that says ``pointwise = True`` is asked at the points ``batch.geometry["at"]`` where there are
 any. One that says ``takes_units = True`` is called with ``given=`` and ``units=`` as well; see
 :class:`~sciml.surrogates.units.Units`. Channels: history of the first input, history of the second,
-…, static fields, parameters, time. Particles get their fields unscaled, one
-``(N[, history][, space])`` tensor each, since a model's cutoff radius is a length. Any model may also
-give a dict by field name.
+…, static fields, forcing at the time of the target (numbers as constant fields), parameters, time.
+Particles get their fields unscaled, one ``(N[, history][, space])`` tensor each, since a model's cutoff
+radius is a length. Any model may also give a dict by field name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class Window:
         inputs: scaled inputs by name, as in :class:`Batch`; in physical units with ``units``.
         raw: the same in physical units.
         static: static fields by name, likewise.
+        forcing: of this target, by name, likewise: ``(B, *space)``, ``(N,)``; numbers ``(B,)``.
         scalars: scaled parameters and, if the task wants it, time: ``(B, P)``.
         batch: geometry and sizes.
         units: of the channels of fields and of the outputs, for a model that scales by itself.
@@ -54,6 +55,7 @@ class Window:
     scalars: Tensor
     batch: Batch
     units: tuple[Units, Units] | None = None
+    forcing: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def require_fields(task: Task, simulation: Simulation) -> None:
@@ -63,21 +65,25 @@ def require_fields(task: Task, simulation: Simulation) -> None:
         InputError: an input without an axis in space; particles alone may have some.
     """
     if simulation.domain.kind == "particles":
+        if task.forcing:
+            raise InputError("task: forcing on particles, whose models take no channels; drop it")
         return
-    for field in simulation.fields:
-        if field.on == "global" and field.name in task.inputs:
+    for known in simulation.fields:
+        if known.on == "global" and known.name in task.inputs:
             others = [f.name for f in simulation.fields if f.on == "point"]
             raise InputError(
-                f"fit: input '{field.name}' has no axis in space; expected fields, inputs={others}; a "
+                f"fit: input '{known.name}' has no axis in space; expected fields, inputs={others}; a "
                 "number that stays the same throughout a simulation goes in as a parameter: "
-                f"parameters=['{field.name}']"
+                f"parameters=['{known.name}']; one that varies in time and is known ahead: "
+                f"forcing=['{known.name}']"
             )
 
 
 def channels(task: Task) -> tuple[int, int]:
     """Channels that a model of ``task`` gets and gives (scalars are channels, too)."""
     scalars = len(task.parameters) + task.time
-    return task.history * len(task.inputs) + len(task.static) + scalars, len(task.targets)
+    fields = task.history * len(task.inputs) + len(task.static) + len(task.forcing)
+    return fields + scalars, len(task.targets)
 
 
 def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
@@ -117,6 +123,11 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
     fields = [window.inputs[n] for n in task.inputs]
     fields += [window.static[n].unsqueeze(1) for n in task.static]
     space = fields[0].shape[2:]
+    for name in task.forcing:
+        values = window.forcing[name]
+        if values.ndim == 1:
+            values = values.reshape(-1, *(1,) * len(space)).expand(-1, *space)
+        fields.append(values.unsqueeze(1))
     scalars = window.scalars
     if scalars.shape[1]:
         fields.append(
@@ -129,7 +140,12 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
 def _node_channels(task: Task, window: Window) -> Tensor:
     fields = [window.inputs[n] for n in task.inputs]
     fields += [window.static[n].unsqueeze(1) for n in task.static]
-    fields.append(window.scalars[window.batch.geometry["owner"]])
+    owner = window.batch.geometry["owner"]
+    for name in task.forcing:
+        values = window.forcing[name]
+        on_points = len(values) == len(owner)
+        fields.append((values if on_points else values[owner]).unsqueeze(1))
+    fields.append(window.scalars[owner])
     return torch.cat(fields, dim=1)
 
 

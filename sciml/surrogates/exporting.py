@@ -24,6 +24,7 @@ def export(surrogate: Surrogate, path: str | Path, batch: Batch) -> None:
     example = _repeat(batch) if batch.size == 1 else batch
     samples = torch.export.Dim("samples", min=1)
     args = (example.inputs, example.parameters, example.time, example.static)
+    args += (example.forcing,) if example.forcing else ()
     shapes = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
     training = surrogate.training
     try:
@@ -48,8 +49,15 @@ class _Plain(nn.Module):
         parameters: Tensor,
         time: Tensor,
         static: dict[str, Tensor],
+        forcing: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        batch = Batch(inputs=inputs, parameters=parameters, time=time, static=static)
+        batch = Batch(
+            inputs=inputs,
+            parameters=parameters,
+            time=time,
+            static=static,
+            forcing=forcing or {},
+        )
         if self.masks:
             batch = replace(batch, masks=self.masks)
         return self.surrogate(batch)
@@ -64,5 +72,6 @@ def _repeat(batch: Batch) -> Batch:
         parameters=torch.cat([batch.parameters] * 2),
         time=torch.cat([batch.time] * 2),
         static=twice(batch.static),
+        forcing=twice(batch.forcing),
         size=2,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sciml.samples import Sample
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.bounds import FIELD, Bounds, values_of
+from sciml.surrogates.bounds import FIELD, FORCING, Bounds, values_of
 
 if TYPE_CHECKING:
     from sciml.surrogates.surrogate import Surrogate
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BEYOND = 0.1
 #: Deviations from the mean by which a field may be off, where it is outside of its range.
 DEVIATIONS = 10.0
+#: What is measured in deviations.
+FIELDS = (FIELD, FORCING)
 
 
 @dataclass(slots=True)
@@ -69,13 +71,13 @@ class Findings:
                 continue
             value = most if most - high > low - least else least
             outside = max(value - high, low - value)
-            far = abs(value - middle) / unit if key[0] == FIELD else outside / unit
-            if far <= (DEVIATIONS if key[0] == FIELD else BEYOND):
+            far = abs(value - middle) / unit if key[0] in FIELDS else outside / unit
+            if far <= (DEVIATIONS if key[0] in FIELDS else BEYOND):
                 continue
             worst = self._worst.setdefault(key, _Worst())
             worst.samples.add(sample)
             if far > worst.far:
-                time = when() if key[0] == FIELD else ""
+                time = when() if key[0] in FIELDS else ""
                 worst.where = f"sample {sample}" + (f", time {time}" if time else "")
                 worst.far, worst.value = far, value
 
@@ -133,7 +135,7 @@ class Findings:
         if bounds is None:
             return None
         low, high = bounds
-        if kind == FIELD:
+        if kind in FIELDS:
             if self._normalizer is None:
                 return None
             units = self._normalizer.units([(FIELD, name)])
@@ -144,7 +146,7 @@ class Findings:
         kind, name = key
         _, _, low, high = self._limits[key]
         trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        if kind == FIELD:
+        if kind in FIELDS:
             return (
                 f"'{name}' is {worst.value:g} ({worst.where}), {worst.far:.0f} deviations from the mean "
                 f"of what it was trained on, {trained}{_more(worst.samples)}"

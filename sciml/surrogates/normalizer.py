@@ -65,7 +65,7 @@ class Normalizer(nn.Module):
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.task = task
-        fields = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+        fields = dict.fromkeys((*task.inputs, *task.targets, *task.static, *task.forcing))
         self.keys = (
             *((("field", n)) for n in fields),
             *((("parameter", n)) for n in task.parameters),
@@ -240,6 +240,7 @@ class Normalizer(nn.Module):
                 if n not in task.inputs
             ),
             *((("field", n), simulation.static[n], True) for n in task.static),
+            *((("field", n), target.fields[n], n not in vectors) for n in task.forcing),
             *(
                 (("parameter", n), np.float64(simulation.parameters[n]), True)
                 for n in task.parameters

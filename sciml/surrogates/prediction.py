@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -24,6 +24,7 @@ from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
 from sciml.surrogates.batch import collate, suited
 from sciml.surrogates.findings import Findings
+from sciml.surrogates.forcing import Forcing
 from sciml.surrogates.matching import layout_for, require_masks
 from sciml.surrogates.query import Query
 from sciml.surrogates.threads import threads_for, values_of
@@ -40,6 +41,7 @@ def predict(
     *,
     batch_size: int,
     at: Mapping[str, Any] | None = None,
+    forcing: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """See :meth:`Surrogate.predict`."""
     _require_whole("predict", batch_size=batch_size)
@@ -61,7 +63,11 @@ def predict(
             f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
         )
-    origins = [i for i in origins if clock.joined(task.input_steps(i))]
+    known = Forcing(surrogate, ds, layout, clock, forcing)
+    reached = [i for i in origins if known.there(i, ahead) and i <= known.last]
+    if not reached:
+        raise InputError(f"predict: {known.lack(origins[0], [ahead])}")
+    origins = [i for i in reached if clock.joined(task.input_steps(i))]
     if not origins:
         raise InputError(
             f"{clock.gap()}; no {task.history} frames that the surrogate sees lie between two gaps"
@@ -71,7 +77,7 @@ def predict(
     query = None if at is None else _query(surrogate, ds, layout, at)
     with threads_for(_values(surrogate, ds, layout, min(batch_size, len(origins)))):
         values = _evaluate(
-            surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, query
+            surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, known, query
         )
     _warn("predict", findings)
     values = {n: v[:, :, 0] for n, v in values.items()}
@@ -82,7 +88,14 @@ def predict(
     return arrangement.restored(out, () if at is None else tuple(at))
 
 
-def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int) -> xr.Dataset:
+def rollout(
+    surrogate: Surrogate,
+    ds: xr.Dataset,
+    steps: int,
+    *,
+    batch_size: int,
+    forcing: xr.Dataset | None = None,
+) -> xr.Dataset:
     """See :meth:`Surrogate.rollout`."""
     task = surrogate.task
     _require_whole("rollout", steps=steps, batch_size=batch_size)
@@ -103,16 +116,22 @@ def rollout(surrogate: Surrogate, ds: xr.Dataset, steps: int, *, batch_size: int
             f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {needed}"
         )
-    last = len(clock) - 1
+    known = Forcing(surrogate, ds, layout, clock, forcing)
+    last = known.last
+    ahead = [k * task.lead for k in range(1, steps + 1)]
+    if not all(known.there(last, n) for n in ahead):
+        raise InputError(f"rollout: {known.lack(last, ahead)}")
     if not clock.joined(task.input_steps(last)):
         raise InputError(
             f"{clock.gap()}, and the surrogate sees {task.history} frames: give times from before the "
             f"gap, or {needed} behind it"
         )
-    stamps = clock.labels([last] * steps, [k * task.lead for k in range(1, steps + 1)])
+    stamps = clock.labels([last] * steps, ahead)
     findings = Findings(surrogate)
     with threads_for(_values(surrogate, ds, layout, 1)):
-        values = _evaluate(surrogate, task, ds, layout, clock, [last], steps, batch_size, findings)
+        values = _evaluate(
+            surrogate, task, ds, layout, clock, [last], steps, batch_size, findings, known
+        )
     _warn("rollout", findings)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
     newest_first = len(order) > 1 and (np.diff(order) < 0).all()
@@ -178,6 +197,7 @@ def _evaluate(
     unroll: int,
     batch_size: int,
     findings: Findings,
+    known: Forcing,
     query: Query | None = None,
 ) -> dict[str, np.ndarray]:
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
@@ -194,7 +214,8 @@ def _evaluate(
     try:
         for sample in range(count):
             one = ds.isel({layout.sample: [sample]}) if layout.sample else ds
-            windows = list(_windows(surrogate, task, one, layout, clock, origins, unroll))
+            given = partial(known.at, sample)
+            windows = list(_windows(surrogate, task, one, layout, clock, origins, unroll, given))
             if len(windows) < len(origins) and len(origins) == 1:
                 raise InputError(
                     f"sample {sample} has only NaN at the last times of the dataset; select times "
@@ -251,8 +272,9 @@ def _windows(
     clock: timing.Clock,
     origins: Sequence[int],
     unroll: int,
+    given: Callable[[int, int], dict[str, np.ndarray]],
 ) -> Iterator[tuple[int, Sample]]:
-    """Samples whose target frames hold times alone, with the row of their origin."""
+    """Samples whose target frames hold times and forcing alone, with the row of their origin."""
     if layout.sample:
         ds = ds.isel({layout.sample: 0})
     if task.history == 0 and not task.static:
@@ -274,7 +296,9 @@ def _windows(
         if all(s in frames for s in inputs):
             stride = task.lead if task.history else 0
             ahead = [(k + 1) * stride for k in range(unroll)]
-            targets = tuple(Frame(0, origin + n, clock.seen(origin, n), {}) for n in ahead)
+            targets = tuple(
+                Frame(0, origin + n, clock.seen(origin, n), given(origin, n)) for n in ahead
+            )
             yield row, Sample(simulation, origin, tuple(frames[s] for s in inputs), targets)
 
 

@@ -151,7 +151,7 @@ def _symmetries(card: CardOfBefore) -> Symmetries | None:
     task, averaged = card.task, card.symmetrize
     if averaged is None:
         return None
-    names = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+    names = dict.fromkeys((*task.moving, *task.static))
     lawless = [name for name in names if name not in averaged.named]
     return replace(averaged, scalars=(*averaged.scalars, *lawless))
 

@@ -116,7 +116,7 @@ class Surrogate(nn.Module):
             options = registry.resolved(name, given, model)
         self.options = None if options is None else dict(options)
         self.source = None if source is None else dict(source)
-        names = {*task.inputs, *task.targets, *task.static}
+        names = {*task.moving, *task.static}
         self.masks = {n: np.asarray(m, bool) for n, m in (masks or {}).items() if n in names}
         self.symmetrization = (
             None
@@ -179,7 +179,9 @@ class Surrogate(nn.Module):
                 "fed back as, whole fields; set increment to false and unroll to 1"
             )
         if batch.masks:
-            batch = replace(batch, static=self._filled(batch.static, batch.masks, 1))
+            static = self._filled(batch.static, batch.masks, 1)
+            forcing = self._filled(batch.forcing, batch.masks)
+            batch = replace(batch, static=static, forcing=forcing)
         raw, dtypes = self._filled(batch.inputs, batch.masks), self._dtypes(batch)
         own = weights_dtype(self.model) or torch.get_default_dtype()
         steps: list[dict[str, Tensor]] = []
@@ -240,7 +242,12 @@ class Surrogate(nn.Module):
         return other.eval()
 
     def predict(
-        self, ds: xr.Dataset, *, batch_size: int = 16, at: Mapping[str, Any] | None = None
+        self,
+        ds: xr.Dataset,
+        *,
+        batch_size: int = 16,
+        at: Mapping[str, Any] | None = None,
+        forcing: xr.Dataset | None = None,
     ) -> xr.Dataset:
         """One prediction from every time of ``ds`` that has its history, ``lead`` steps later.
 
@@ -249,20 +256,33 @@ class Surrogate(nn.Module):
         Args:
             at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, in the place of the
                 dataset's own along that axis; for models that can be asked at points (DeepONets).
+            forcing: the task's forcing at times that ``ds`` does not have; times whose forcing nobody
+                gives are left out.
 
         Raises:
             InputError: a variable that is missing, NaN, a time step or a grid of another kind than
                 the one of the training; another resolution, where the model knows only one.
         """
-        return prediction.predict(self, ds, batch_size=batch_size, at=at)
+        return prediction.predict(self, ds, batch_size=batch_size, at=at, forcing=forcing)
 
-    def rollout(self, ds: xr.Dataset, steps: int, *, batch_size: int = 16) -> xr.Dataset:
+    def rollout(
+        self,
+        ds: xr.Dataset,
+        steps: int,
+        *,
+        batch_size: int = 16,
+        forcing: xr.Dataset | None = None,
+    ) -> xr.Dataset:
         """``steps`` leads onward from the last times of ``ds``, outputs fed back as inputs.
+
+        Args:
+            forcing: the task's forcing at the times that are gone to; ``ds`` itself may hold it, with
+                its inputs NaN there.
 
         Raises:
             InputError: as :meth:`predict`; a task that cannot be fed back.
         """
-        return prediction.rollout(self, ds, steps, batch_size=batch_size)
+        return prediction.rollout(self, ds, steps, batch_size=batch_size, forcing=forcing)
 
     def save(self, directory: str | Path) -> None:
         """Write ``model.safetensors`` and ``surrogate.json`` into ``directory``, over those of an
@@ -300,8 +320,8 @@ class Surrogate(nn.Module):
         return storage.load(cls, directory, model)
 
     def export(self, path: str | Path, batch: Batch) -> None:
-        """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)`` →
-        targets, all as in :class:`Batch`.
+        """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)``, with
+        forcing as a fifth where the task has some, → targets, all as in :class:`Batch`.
 
         Args:
             path: file, by custom ``.pt2``.
@@ -317,7 +337,8 @@ class Surrogate(nn.Module):
         of the field that it continues; of all fields that come in."""
         short = weights_dtype(self.model) or torch.get_default_dtype()
         given = {n: t.dtype for n, t in (*batch.inputs.items(), *batch.targets.items())}
-        every = [t.dtype for t in (*batch.inputs.values(), *batch.static.values())]
+        fields = (batch.inputs, batch.static, batch.forcing)
+        every = [t.dtype for named in fields for t in named.values()]
         widest = reduce(torch.promote_types, every, torch.promote_types(short, torch.float32))
         return {
             n: torch.promote_types(given[n], torch.float32) if n in given else widest
@@ -340,6 +361,7 @@ class Surrogate(nn.Module):
             inputs={n: rounded(scale(n, f)) for n, f in raw.items()},
             raw={n: rounded(f) for n, f in raw.items()},
             static={n: rounded(scale(n, f)) for n, f in batch.static.items()},
+            forcing={n: rounded(scale(n, f[:, k])) for n, f in batch.forcing.items()},
             scalars=rounded(self._scalars(batch, k)),
             batch=batch,
             units=units,
@@ -392,14 +414,13 @@ class Surrogate(nn.Module):
             or not getattr(self.model, "takes_units", False)
         ):
             return None
-        held = [
-            *dtypes.values(),
-            *(t.dtype for t in (*batch.inputs.values(), *batch.static.values())),
-        ]
+        fields = (batch.inputs, batch.static, batch.forcing)
+        held = [*dtypes.values(), *(t.dtype for named in fields for t in named.values())]
         if set(held) != {own}:
             return None
         names = [n for n in self.task.inputs for _ in range(self.task.history)]
-        given = self.normalizer.units([("field", n) for n in (*names, *self.task.static)])
+        names += [*self.task.static, *self.task.forcing]
+        given = self.normalizer.units([("field", n) for n in names])
         wanted = self.normalizer.units([(self._kind(n), n) for n in self.task.targets])
         return None if given is None else (given, wanted)
 

@@ -82,24 +82,24 @@ class Clock:
     """
 
     def __init__(self, surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> None:
-        self._times = Times.of(ds, layout)
+        self.times = Times.of(ds, layout)
         self._numbers = times_of(ds, layout)
         self._step = time_step(surrogate, ds, layout)
         trained = surrogate.step
-        self._segments = self._times.segments
+        self._segments = self.times.segments
         if not surrogate.task.even:
             self._segments = np.zeros_like(self._segments)
-        known = trained is not None and UNKNOWN not in (trained.units or UNKNOWN, self._times.units)
-        factor = ratio(self._times.units, trained.units) if known else 1.0
+        known = trained is not None and UNKNOWN not in (trained.units or UNKNOWN, self.times.units)
+        factor = ratio(self.times.units, trained.units) if known else 1.0
         if factor is None and surrogate.task.time:
             raise InputError(
-                f"'{layout.time}' is in {self._times.units}, and the surrogate saw times in "
+                f"'{layout.time}' is in {self.times.units}, and the surrogate saw times in "
                 f"{trained.units}: convert them"
             )
         self._factor = 1.0 if factor is None else factor
 
     def __len__(self) -> int:
-        return len(self._times.values)
+        return len(self.times.values)
 
     def joined(self, places: Sequence[int]) -> bool:
         """Whether no gap lies between frames."""
@@ -107,16 +107,16 @@ class Clock:
 
     def gap(self) -> str:
         """The first gap, in words."""
-        return self._times.gap()
+        return self.times.gap()
 
     def labels(self, origins: Sequence[int], ahead: Sequence[int]) -> np.ndarray:
         """Times ``ahead`` frames after those at ``origins``, one each, in the kind of the dataset's own:
         those of its frames as far as it has them before the next gap."""
         pairs = [self._reached(i, n) for i, n in zip(origins, ahead, strict=True)]
         places, counts = [i for i, _ in pairs], [n for _, n in pairs]
-        if self._times.calendar is not None:
-            return go_ahead(self._times.calendar, places, counts, self._step)
-        values = self._times.values[places]
+        if self.times.calendar is not None:
+            return go_ahead(self.times.calendar, places, counts, self._step)
+        values = self.times.values[places]
         if not any(counts):
             return values
         found = values + np.array(counts) * self._step.value
@@ -125,11 +125,11 @@ class Clock:
 
     def words(self, window: Sample, target: int | None = None) -> str:
         """Time of a target of a window, or of its origin, for messages; nothing where there is none."""
-        if self._times.name is None:
+        if self.times.name is None:
             return ""
         ahead = 0 if target is None else window.targets[target].step - window.origin
         [label] = self.labels([window.origin], [ahead])
-        return f"{label:g}" if self._times.calendar is None else str(label)
+        return f"{label:g}" if self.times.calendar is None else str(label)
 
     def seen(self, origin: int, ahead: int) -> float:
         """The number that a model sees of a time, in the unit of its training."""

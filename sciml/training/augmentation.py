@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.domain import Field
 from sciml.errors import InputError
@@ -61,7 +61,7 @@ class Augmentation:
         Raises:
             InputError: a field in doubt, or a contradiction.
         """
-        groups = (task.inputs, task.targets, task.static)
+        groups = (task.inputs, task.targets, task.static, task.forcing)
         self.group.require_known(groups)
         group = self.group.told(fields_of_task(task, fields), ndim)
         group.require_fields(groups, ndim)
@@ -81,7 +81,8 @@ class Augmentation:
         d = len(periodic)
         shape = space_of(batch, d)
         group.require_grid(shape, periodic, batch.geometry["spacing"])
-        group.require_fields((batch.inputs, batch.targets, batch.static), d)
+        together = (batch.inputs, batch.targets, batch.static, _spanning(batch.forcing, d))
+        group.require_fields(together, d)
         order = tuple(torch.randperm(d).tolist()) if group.swaps else tuple(range(d))
         signs = tuple((1 - 2 * torch.randint(0, 2, (d,))).tolist()) if group.flips else (1,) * d
         shifts = tuple(
@@ -92,3 +93,8 @@ class Augmentation:
     def apply(self, element: Element, batch: Batch) -> Batch:
         """The batch under one element."""
         return self.group.batch(element, batch, batch.geometry["periodic"].tolist())
+
+
+def _spanning(fields: Mapping[str, Tensor], ndim: int) -> dict[str, Tensor]:
+    """Those that lie on the grid: numbers that vary in time stay as they are."""
+    return {name: values for name, values in fields.items() if values.ndim == 2 + ndim}

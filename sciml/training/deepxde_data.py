@@ -117,6 +117,8 @@ def cartesian(batch: Batch) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """
     if "periodic" not in batch.geometry or "at" in batch.geometry:
         raise InputError(f"StreamData: a batch on a {batch.kind}; expected whole fields on a grid")
+    if batch.forcing:
+        raise InputError("StreamData: a task with forcing; train it with sciml.fit, or in a study")
     batch = batch.to("cpu", torch.get_default_dtype())
     columns = [t.flatten(1) for t in (*batch.inputs.values(), *batch.static.values())]
     if batch.parameters is not None and batch.parameters.shape[1]:

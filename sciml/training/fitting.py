@@ -77,6 +77,7 @@ def fit(
     inputs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     parameters: Sequence[str] | None = None,
+    forcing: Sequence[str] | None = None,
     unroll: int | None = None,
     levels: str | None = None,
     batch_size: int = 16,
@@ -118,6 +119,8 @@ def fit(
             ``targets`` from ``inputs`` at the same time.
         inputs, targets, parameters: names, in the place of a task. Models by name get fields in the
             order of their names, a module and a file of your own in the order given.
+        forcing: fields, or numbers, that vary in time and are known ahead, in the place of a task: the
+            model sees them at the time of what it gives.
         unroll: steps of a window that the loss compares, outputs fed back with gradients through
             all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
@@ -193,11 +196,12 @@ def fit(
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
     named = task is None and levels is None
-    task = _task(ds, task, *map(_names, (inputs, targets, parameters)), unroll, levels)
+    names = (inputs, targets, parameters, forcing)
+    task = _task(ds, task, *map(_names, names), unroll, levels)
     if named and _is_built_in(model):
         task = _by_name(task)
     ds, task, meant = levels_apart(ds, task)
-    names = tuple(dict.fromkeys((*task.inputs, *task.targets)))
+    names = task.moving
     field_weights = written_out(field_weights, meant)
     objective = Supervised(loss, points=points, field_weights=field_weights, weighting=weighting)
     require_targets(objective.field_weights, task.targets)
@@ -325,23 +329,24 @@ def _task(
     inputs: Sequence[str] | None,
     targets: Sequence[str] | None,
     parameters: Sequence[str] | None,
+    forcing: Sequence[str] | None,
     unroll: int | None,
     levels: str | None,
 ) -> Task:
     if task is not None:
         given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
-        given["levels"] = levels
+        given |= {"levels": levels, "forcing": forcing}
         if named := [name for name, value in given.items() if value is not None]:
             raise InputError(f"fit: task and {', '.join(named)}; give one of them")
         return Task.of(task)
     known = [str(n) for n in ds.data_vars]
-    for name in (*(inputs or ()), *(targets or ())):
+    for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
         # With levels, names such as t_850 are looked for in t.
         if name not in known and levels != "channels":
             raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
     if levels == "channels":
         ds = flat(ds)
-    all_names = tuple(f.name for f in fields_of(ds))
+    all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
     if not (all_names or inputs or targets):
         found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
         raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
@@ -361,6 +366,7 @@ def _task(
         lead=0 if steady else 1,
         unroll=1 if unroll is None else unroll,
         parameters=tuple(parameters or ()),
+        forcing=tuple(forcing or ()),
         levels=levels,
     )
 

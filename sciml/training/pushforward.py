@@ -75,6 +75,7 @@ class Pushforward:
             batch,
             inputs=inputs,
             targets={name: values[:, left] for name, values in batch.targets.items()},
+            forcing={name: values[:, left] for name, values in batch.forcing.items()},
             time=batch.time[:, left],
         )
 

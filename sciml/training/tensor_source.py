@@ -87,6 +87,7 @@ def select(batch: Batch, index: Tensor) -> Batch:
         inputs=of(batch.inputs),
         targets=of(batch.targets),
         static=of(batch.static),
+        forcing=of(batch.forcing),
         geometry={**shared, **of(own)},
         parameters=None if batch.parameters is None else batch.parameters[index],
         time=None if batch.time is None else batch.time[index],

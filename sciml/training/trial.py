@@ -63,7 +63,7 @@ def _given(surrogate: Surrogate, batch: Batch) -> str:
         for name in task.inputs
         for k in range(task.history)
     ]
-    channels += [*task.static, *task.parameters, *(["time"] if task.time else [])]
+    channels += [*task.static, *task.forcing, *task.parameters, *(["time"] if task.time else [])]
     shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
     on = f" on points of shape {', '.join(map(str, shapes))}" if shapes else ""
     return f"{len(channels)} channels{on}, in this order: {', '.join(channels)}"

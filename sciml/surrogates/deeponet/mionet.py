@@ -124,7 +124,7 @@ def build(
     harmonics: int = 1,
 ) -> MIONet:
     """A MIONet for ``task`` on ``domain``: a branch for each input field with its history, for each
-    static field, and one for parameters and time together.
+    static field and each forcing, and one for parameters and time together.
 
     Args:
         branch, trunk: widths of the hidden layers.
@@ -137,7 +137,7 @@ def build(
     layout = sensors_of("mionet", task, domain, sensors)
     outputs = len(task.targets)
     left, right = widths(strategy, outputs, basis)
-    fields = [*(task.history for _ in task.inputs), *(1 for _ in task.static)]
+    fields = [*(task.history for _ in task.inputs), *(1 for _ in (*task.static, *task.forcing))]
     count = prod(layout.counts)
     sizes = [n * count for n in fields]
     if layout.scalars:

@@ -274,7 +274,7 @@ class Symmetries:
         periodic: Sequence[bool],
         space: Sequence[int] | None = None,
     ) -> Batch:
-        """Inputs, targets, static fields, geometry and points of a batch under one element.
+        """Inputs, targets, static fields, forcing, geometry and points of a batch under one element.
 
         Args:
             periodic: whether each old axis is.
@@ -293,7 +293,7 @@ class Symmetries:
             geometry["at"] = _points(geometry["at"], element, batch, periodic, space)
         if "area" in geometry:
             geometry["area"] = moved(geometry["area"], element, periodic, 2)
-        names = (*batch.inputs, *batch.targets, *batch.static)
+        names = (*batch.inputs, *batch.targets, *batch.static, *batch.forcing)
         return replace(
             batch,
             masks=self._of_points(element, batch.masks, names, periodic, False),
@@ -301,6 +301,7 @@ class Symmetries:
             inputs=self.fields(element, batch.inputs, periodic, 2),
             targets=self.fields(element, batch.targets, periodic, 2, asked),
             static=self.fields(element, batch.static, periodic, 1),
+            forcing=self.fields(element, batch.forcing, periodic, 2),
             geometry=geometry,
         )
 
@@ -353,9 +354,9 @@ class Symmetries:
 
 
 def fields_of_task(task: Task, fields: Sequence[Field]) -> list[Field]:
-    """Inputs, targets and static fields of a task, with what ``fields`` know of them."""
+    """Inputs, targets, forcing and static fields of a task, with what ``fields`` know of them."""
     known = {field.name: field for field in fields}
-    names = dict.fromkeys((*task.inputs, *task.targets, *task.static))
+    names = dict.fromkeys((*task.moving, *task.static))
     return [known.get(name, Field(name)) for name in names]
 
 

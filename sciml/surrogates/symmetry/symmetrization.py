@@ -73,7 +73,8 @@ class Symmetrization:
                 "expected the same at all axes, or take 'flips'"
             )
         self._require(self.domain.shape)
-        groups = (self.task.inputs, self.task.targets, self.task.static)
+        task = self.task
+        groups = (task.inputs, task.targets, task.static, task.forcing)
         self.symmetries.require_known(groups)
         told = self.symmetries.told(fields_of_task(self.task, fields), self.domain.ndim)
         told.require_fields(groups, self.domain.ndim)
