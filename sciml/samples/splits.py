@@ -243,6 +243,13 @@ def held_apart(
     return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
 
 
+#: What is said of held-out simulations that :func:`shared_frames` finds: how many, of how many.
+SHARED = (
+    "{} of {} held-out simulations hold frames that are trained on: their errors say little of new "
+    "ones; hold whole simulations out, by a coordinate 'split'"
+)
+
+
 def shared_frames(training: Iterable[Trajectory], held_out: Iterable[Trajectory]) -> int:
     """Held-out simulations that hold a frame of the training bit for bit: pieces of one simulation, or
     the same one twice, whose errors say nothing of new ones.

@@ -16,9 +16,18 @@ from typing import Any
 from sciml.domain import Domain
 from sciml.domain.levels import written_out
 from sciml.errors import InputError
-from sciml.record import Trajectories, Windows, open_trajectories
+from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
-from sciml.samples.splits import TEST, TRAIN, VALIDATION, drawn, require_training, role_of
+from sciml.samples.splits import (
+    SHARED,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    drawn,
+    require_training,
+    role_of,
+    shared_frames,
+)
 from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
@@ -260,6 +269,16 @@ def held_out(trajectories: Trajectories, roles: Mapping[int, str], study: Study)
     return line + (f"; {len(tested)} for testing are left alone" if tested else "")
 
 
+def _alike(trajectories: Foreign, roles: Mapping[int, str]) -> str:
+    """What is wrong with what is held out, if anything."""
+    training, held = (
+        [(trajectories.simulation(n), list(trajectories.frames(n))) for n in _of(roles, role)]
+        for role in (TRAIN, VALIDATION)
+    )
+    shared = shared_frames(training, held)
+    return SHARED.format(shared, len(held)) if shared else ""
+
+
 def _train(
     run: RunDirectory,
     study: Study,
@@ -280,6 +299,8 @@ def _train(
         threads(study.training.threads),
     ):
         display.say(held_out(trajectories, roles, study))
+        if isinstance(trajectories, Foreign) and (alike := _alike(trajectories, roles)):
+            display.say(f"warning: {alike}")
         carried = trajectories.warnings
         for found in carried:
             display.say(f"warning: the solver of these data: {found.line()}")

@@ -23,6 +23,7 @@ from sciml.samples import Sample, Task
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
+    SHARED,
     TEST,
     TRAIN,
     VALIDATION,
@@ -414,11 +415,7 @@ def _shared_out(
         training, held_out = held_apart(training, task, part, seed)
     tell(carried(ds, [simulation.id for simulation, _ in found]), log)
     if alike := shared_frames(training, held_out):
-        log.warning(
-            "%d of %d held-out simulations hold frames that are trained on: their errors say little of "
-            "new ones; hold whole simulations out, by a coordinate 'split'",
-            alike, len(held_out),
-        )  # fmt: skip
+        log.warning(SHARED.format(alike, len(held_out)))
     why = ""
     if splits is not None:
         untouched = int((splits.roles == TEST).all(axis=1).sum())

@@ -131,13 +131,45 @@ def fitted(ds, model=FNO, **given):
     return sciml.fit(model, ds, **{**GIVEN, **given})
 
 
+class Halting(torch.nn.Module):
+    """Two channels to one; it raises in the forward pass of a number."""
+
+    def __init__(self, at=None):
+        super().__init__()
+        self.layer = torch.nn.Conv1d(2, 1, 3, padding=1)
+        self.at, self.calls = at, 0
+
+    def forward(self, x):
+        self.calls += self.training
+        if self.calls == self.at:
+            raise RuntimeError("out of memory")
+        return self.layer(x)
+
+
+def fit_resumed(folder, poison):
+    """Ended by an error, and gone on with."""
+    given = {"directory": folder / "fit", "checkpoint_every": 2, "validate_every": 1}
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fitted(waves(poison), Halting(7), **given)
+    return fitted(waves(poison), Halting(), resume=True, **given)
+
+
 def over_time(folder, poison):
+    return fitted(divided_in_time(poison))
+
+
+def file_over_time(folder, poison):
+    divided_in_time(poison).to_netcdf(folder / "waves.nc", engine="h5netcdf")
+    return offline(folder, folder / "waves.nc")
+
+
+def divided_in_time(poison):
     """Trained on the beginning of each sample, validated on its middle, tested on its end."""
     ds = waves(split=False).assign_coords(split=("time", ["train"] * 3 + ["valid"] * 2 + ["test"]))
     if poison:
         ds.u[:, 3:] *= np.float32(1e9)
         ds.u[:, 5] *= np.float32(np.nan)
-    return fitted(ds)
+    return ds
 
 
 def of_windows(folder, poison):
@@ -154,6 +186,7 @@ WAYS = {
         waves(poison, ["train", "test", "train", "train"])
     ),
     "fit, over time": over_time,
+    "fit, resumed": fit_resumed,
     "fit, without validation": lambda folder, poison: fitted(waves(poison), validation=0),
     "fit, a recording's dataset": lambda folder, poison: fitted(
         open_recording(recorded(folder / "r", poison)).dataset.load()
@@ -164,6 +197,7 @@ WAYS = {
     "train --stream, a file": lambda folder, poison: offline(
         folder, written(folder, poison), stream=True
     ),
+    "train, over time": file_over_time,
     "train, files that say it": lambda folder, poison: offline(
         folder, a_file_a_role(folder, poison, "attribute")
     ),
@@ -227,6 +261,7 @@ with connect(domain=grid, fields=[Field("u", "m")], parameters={"speed": given.s
 """
 
 
+@pytest.mark.slow
 def test_poison_in_what_is_held_out_online_changes_no_weight(tmp_path):
     """The whole of what is to be learned is there before the first step, which makes it repeatable."""
     from sciml.study.designs import plan
@@ -378,7 +413,7 @@ def test_what_is_evaluated_is_what_is_for_testing(tmp_path, caplog):
     assert "all of it is for training" in caplog.text
 
 
-def test_pieces_of_one_simulation_on_both_sides_are_told(caplog):
+def test_pieces_of_one_simulation_on_both_sides_are_told(caplog, capsys, tmp_path):
     """Windows cut beforehand: those held out share frames with those that are trained on."""
     ds = waves(split=False).isel(sample=[0], drop=True).drop_vars("speed")
     pieces = [ds.isel(time=slice(i, i + 3)).assign_coords(time=[0.0, 0.1, 0.2]) for i in range(4)]
@@ -388,6 +423,10 @@ def test_pieces_of_one_simulation_on_both_sides_are_told(caplog):
     # The same start with another speed is another simulation.
     sciml.fit(FNO, waves(split=False), targets=["u"], epochs=1, device="cpu")
     assert "hold frames" not in caplog.text
+    several = xr.concat([one.assign_coords(speed=1.0) for one in pieces], "sample")
+    several.to_netcdf(tmp_path / "waves.nc", engine="h5netcdf")
+    offline(tmp_path, tmp_path / "waves.nc")
+    assert "warning: 1 of 1 held-out simulations hold frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["Train", b"train ", np.str_("TRAINING"), np.bytes_(b"train")])
