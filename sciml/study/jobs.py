@@ -72,6 +72,11 @@ def check(study: Study) -> Description:
             )
     for name in study.task.parameters:
         description.parameter(name)
+    if study.task.levels == "channels":
+        raise InputError(
+            "task.levels: channels are made of files with a vertical axis; expected the fields of "
+            f"{description.name} by name: leave it away"
+        )
     _check_window(study, description)
     _check_cores(study)
     known = (*description.fields, *description.static)

@@ -159,6 +159,11 @@ def _begin(
 def _written_out(study: Study, trajectories: Trajectories) -> Study:
     """The study with the fields that the names of its task stand for in these data."""
     if not trajectories.channels:
+        if study.task.levels == "channels":
+            raise InputError(
+                "task.levels: channels, and the data are a recording, whose fields have no levels; "
+                "leave it away"
+            )
         return study
     task = study.task.of_fields(trajectories.channels)
     weights = written_out(study.training.field_weights, trajectories.channels)

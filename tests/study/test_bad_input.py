@@ -73,6 +73,10 @@ def test_unknown_model_key(refuse):
     assert "mode" in line and "modes" in line
 
 
+def test_levels_are_of_files(refuse):
+    assert "channels are made of files" in refuse("--set", "task.levels=channels")
+
+
 def test_program_not_found(refuse):
     line = refuse(solver={**small_study()["solver"], "program": "solvers/heet.py"})
     assert "solvers/heet.py" in line and "heat.py" in line
