@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sciml.domain import Domain
@@ -241,16 +240,18 @@ def _unpacked(path: Path, card: CardOfBefore, domain: Domain | None) -> dict[str
 def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:
     """What the file of weights holds, which is to be the one that the card was written with."""
     try:
-        state = weights.read(path)
-        found = checksum(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({error}); save or train it again") from error
-    if isinstance(card, Card) and card.checksum != found:
-        raise InputError(
-            f"{path} holds other weights than those that {CARD} beside it was written with (by their "
-            "checksum); put the two files of one save together, or save the surrogate again"
-        )
-    return state
+        if isinstance(card, Card) and card.checksum != checksum(path):
+            raise InputError(
+                f"{path} is damaged, or holds other weights than those that {CARD} beside it was "
+                "written with (by their checksum); put two files of one save together, or save it again"
+            )
+        return weights.read(path)
+    except InputError:
+        raise
+    except Exception as error:
+        # Whatever the libraries below say of bytes that are no file of weights.
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({said}); save or train it again") from error
 
 
 def _fill(surrogate: Surrogate, path: Path, state: dict[str, Any], card: CardOfBefore) -> None:

@@ -56,7 +56,7 @@ class Surrogate(nn.Module):
             (in eval mode; training sees the model as it is): see
             :class:`~sciml.surrogates.symmetry.symmetrization.Symmetrization`.
         options: every option of the model, defaults written out, for saving; ``None``: those of
-            ``config``, and today's defaults.
+            ``config``, and today's defaults, of a model of :data:`~sciml.surrogates.registry.MODELS`.
         masks: where inputs, targets and static fields have values, by name, for those that do not have
             them everywhere (land); elsewhere the model sees their mean, and predictions are NaN.
         source: SHA-256 of the file that builds the model, for saving; see
@@ -108,12 +108,10 @@ class Surrogate(nn.Module):
         #: What it was trained on, as far as that is known.
         self.bounds = Bounds(task)
         self.config = None if config is None else dict(config)
-        if options is None and self.config is not None:
-            name, given = (
-                self.config.get("name"),
-                {k: v for k, v in self.config.items() if k != "name"},
-            )
-            options = registry.resolved(name, given, model)
+        if options is None and self.config and self.config.get("name") in registry.MODELS:
+            # Of these alone: to ask a file for its options is to run it.
+            given = {key: value for key, value in self.config.items() if key != "name"}
+            options = registry.resolved(self.config["name"], given, model)
         self.options = None if options is None else dict(options)
         self.source = None if source is None else dict(source)
         names = {*task.moving, *task.static}

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +39,8 @@ log = logging.getLogger("sciml.fit")
 
 #: Checkpoints that stay, and the best one besides.
 KEPT = 2
+#: Seconds of training that are lost at most, where steps are long.
+MOST_SECONDS = 600.0
 
 
 class FitDirectory:
@@ -72,6 +75,7 @@ class FitDirectory:
             )
         self.about: dict[str, Any] = {}
         self._before, self._now = History(), History()
+        self._wrote = time.monotonic()
 
     def train(self, run: Callable[..., History], hooks: Hooks, about: Mapping[str, Any]) -> History:
         """Train, with checkpoints on the way.
@@ -95,6 +99,8 @@ class FitDirectory:
                 self._clear()
             hooks = replace(
                 hooks,
+                checkpoint_wanted=self._overdue if hooks.checkpoint_every else None,
+                on_checkpoint=self._written,
                 on_step=self._watched(hooks.on_step),
                 checkpoints=self.checkpoints,
                 extra_state=lambda: {"fit": self.about, "history": self._whole().state_dict()},
@@ -171,6 +177,12 @@ class FitDirectory:
             yield
         finally:
             os.close(held)
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self._wrote > MOST_SECONDS
+
+    def _written(self, path: Path, state: dict[str, Any]) -> None:
+        self._wrote = time.monotonic()
 
     def _watched(
         self, on_step: Callable[[Step, History], None] | None

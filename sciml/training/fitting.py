@@ -149,7 +149,8 @@ def fit(
         resume: go on with the training of ``directory`` from its newest checkpoint, on the CPU bitwise
             as if it had never ended; where there is none, begin it.
         overwrite: remove the checkpoints of another training from ``directory`` first.
-        checkpoint_every, validate_every: steps, and once at the end; 0: only at the end. On the way at
+        checkpoint_every, validate_every: steps, and once at the end; 0: only at the end. Checkpoints are
+            written every ten minutes, too, where steps are long. On the way at
             most 512 windows are validated on, and none is rolled out.
         ema: decay of an average of the weights, such as 0.999, which the surrogate then has.
         augment: symmetries that inputs and targets are put under: ``"flips"``, ``"square"``,
@@ -228,7 +229,7 @@ def fit(
     statistics.update(samples)
     statistics.fix()
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
-    if isinstance(model, nn.Module):
+    if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
             try_out(surrogate, samples, device)
     if directory is None and (why := unsavable(surrogate)):

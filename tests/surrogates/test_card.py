@@ -144,8 +144,46 @@ def test_weights_of_another_save_are_refused(saved, tmp_path):
     other = Surrogate.build(surrogate.config, TASK, GRID)
     other.save(tmp_path / "other")
     shutil.copy(tmp_path / "other" / "model.safetensors", folder)
-    with pytest.raises(InputError, match=r"model\.safetensors holds other weights .*checksum"):
+    with pytest.raises(InputError, match=r"model\.safetensors .* holds other weights .*checksum"):
         Surrogate.load(folder)
+
+
+def test_whatever_is_done_to_the_weights_they_are_read_or_refused_in_one_line(saved):
+    """Those with a checksum are refused at once; of before, there was none."""
+    surrogate, folder = saved
+    path, card, rng = folder / "model.safetensors", read(folder), random.Random(0)
+    whole = path.read_bytes()
+    for _ in range(150):
+        changed = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            # Most in the header, which can be wrong in more ways than one.
+            at = rng.randrange(400 if rng.random() < 0.7 else len(whole))
+            changed[at] = rng.randrange(256)
+        path.write_bytes(changed[: rng.choice([len(whole), len(whole), rng.randrange(len(whole))])])
+        for version in (card, of_before(card)):
+            rewrite(folder, version)
+            try:
+                back = Surrogate.load(folder)
+            except InputError as error:
+                assert "\n" not in str(error) and "model.safetensors" in str(error)
+            else:
+                assert version is not card or path.read_bytes() == whole
+                assert back.state_dict().keys() == surrogate.state_dict().keys()
+
+
+def test_a_card_never_makes_a_file_run_that_is_not_named(saved, tmp_path):
+    _, folder = saved
+    (tmp_path / "net.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    surrogate = Surrogate(
+        nn.Identity(), TASK, config={"name": str(tmp_path / "net.py"), "width": 3}
+    )
+    surrogate.save(folder)
+    for card in (read(folder), of_before(read(folder))):
+        rewrite(folder, card)
+        assert isinstance(Surrogate.load(folder, nn.Identity()).model, nn.Identity)
+        with pytest.raises(InputError, match="is built by the file"):
+            Surrogate.load(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_weights_that_are_nan_are_refused(saved):

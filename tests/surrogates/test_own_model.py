@@ -52,6 +52,15 @@ def test_a_file_is_built_fitted_saved_and_loaded(folder):
     xr.testing.assert_identical(again.predict(ds), surrogate.predict(ds))
 
 
+def test_layers_without_sizes_get_them_from_the_data_in_fit(folder):
+    text = "from torch import nn\ndef build(task, domain):\n    return nn.LazyConv1d(1, 3, padding=1)\n"
+    (folder / "net.py").write_text(text)
+    surrogate = sciml.fit("net.py", data(), targets=["u"], epochs=1)
+    surrogate.save("saved")
+    again = sciml.load("saved", model="net.py")
+    xr.testing.assert_identical(again.predict(data()), surrogate.predict(data()))
+
+
 def test_a_card_alone_never_makes_a_file_run(folder):
     (folder / "net.py").write_text(NET)
     Surrogate.build("net.py", TASK, LINE).save("saved")

@@ -105,6 +105,13 @@ def test_an_interrupted_fit_goes_on_bitwise(tmp_path, options, caplog):
     assert same(finished, whole) and told(finished.history)[0] == steps
 
 
+def test_where_steps_are_long_time_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr("sciml.training.fit_directory.MOST_SECONDS", 0.0)
+    with pytest.raises(RuntimeError):
+        fit(made(at=4, error=RuntimeError()), waves(), directory=tmp_path)
+    assert Checkpoints(tmp_path).steps() == [2, 3]
+
+
 def test_a_second_ctrl_c_does_not_wait(tmp_path):
     class Twice(Net):
         def forward(self, x):
