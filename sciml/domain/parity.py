@@ -46,7 +46,7 @@ _VELOCITY_UNITS = {"m s-1", "m/s", "m s**-1", "m s^-1", "ms-1", "m.s-1", "cm s-1
 _TENSOR = re.compile(r"^(.+?)_?[xyz]{2}$")
 _BEHIND = re.compile(r"^(.+?)_?([xyz])$")
 _BEFORE = re.compile(r"^([xyz])_(.+)$")
-_WIND = re.compile(r"^([uvw])((?:\d+m?)?|_?[a-z_]*)$")
+_WIND = re.compile(r"^([uvw])(_?(?:\d+m?)?|_?[a-z_]*)$")
 #: What stands between u and v in files of atmosphere, ocean and ice.
 _WIND_ENDINGS = {
     "a", "o", "s", "as", "os", "wnd", "grd", "gos", "bar", "ice", "vel",
@@ -124,15 +124,20 @@ class Guess:
     faint: bool = False
 
 
+def base(field: Field) -> str:
+    """Name of the variable that a field is a level of, or its own."""
+    return field.name if field.level is None else field.level.of
+
+
 def guess(field: Field, names: Sequence[str], ndim: int) -> Guess:
     """Parity of a field that states none, from its name, its words and its units.
 
     Args:
         field: whose name is looked at.
-        names: of all fields beside it.
+        names: of all fields beside it, as :func:`base` gives them.
         ndim: axes of the grid.
     """
-    name = field.name.lower()
+    name = base(field).lower()
     words = f"{name} {field.long_name.lower()}".replace("_", " ")
     told = field.long_name.lower().replace("_", " ") not in ("", name)
     partners = _partners(name, names)
@@ -185,7 +190,7 @@ def _by_name(name: str, names: Sequence[str], moving: bool) -> str:
     found = _WIND.match(name)
     if not found or not (moving or partners):
         return ""
-    ending, usual = found[2], re.fullmatch(r"\d+m?", found[2])
+    ending, usual = found[2], re.fullmatch(r"_?\d+m?", found[2])
     if found[1] == "w":
         return "z" if moving and any(n.lower() == f"u{ending}" for n in names) else ""
     if moving or ending in _WIND_ENDINGS or usual:

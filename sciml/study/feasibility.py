@@ -113,6 +113,7 @@ def _check_symmetries(study: Study, domain: Domain, fields: Sequence[Field]) -> 
     group = study.training.options().augment
     batch = Batch({}, {"field": field}, geometry=geometry, kind=domain.kind)
     Augmentation(group.symmetries)(torch.nn.Identity(), batch, 0)
+    group.group.require_sphere(domain)
     group.told(study.task.build(), fields, domain.ndim)
 
 

@@ -87,6 +87,7 @@ class Options:
         grid = model.built_on
         if grid is None or grid.kind != "grid":
             return self
+        self.augment.group.require_sphere(grid)
         return replace(self, augment=self.augment.told(model.task, model.fields, grid.ndim))
 
     def prepared(self, model: nn.Module, batches: Batches, step: int) -> Batches:

@@ -10,6 +10,8 @@ from torch import nn
 
 import sciml
 from sciml.domain import Field, Grid
+from sciml.domain.inference import fields_of
+from sciml.domain.levels import apart
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Surrogate
@@ -140,3 +142,51 @@ def test_a_static_vector_is_known_by_its_attributes():
 def test_a_module_of_ones_own_without_names_is_asked():
     with pytest.raises(InputError, match="'u' and 'v' may be"):
         Surrogate(nn.Identity(), Task(("u", "v"), ("u", "v")), domain=GRID, symmetrize="flips")
+
+
+def test_winds_at_each_level_are_vectors_of_their_own():
+    levels = xr.Dataset(
+        {n: (("time", "level", "lat", "lon"), np.zeros((3, 2, 4, 6))) for n in ("u", "v", "t")},
+        {"time": np.arange(3.0), "level": [850.0, 500.0], "lat": np.arange(4.0)},
+    )
+    levels.u.attrs["standard_name"], levels.v.attrs["standard_name"] = (
+        "eastward_wind",
+        "northward_wind",
+    )
+    ds, meant = apart(levels, ["u", "v", "t"], "channels")
+    found = law(*fields_of(ds, [n for names in meant.values() for n in names]))
+    assert found[0] == ({"x": "u_850", "y": "v_850"}, {"x": "u_500", "y": "v_500"})
+    assert found[2] == ("t_850", "t_500")
+    # By name, in doubt as u beside v is; and heights in the names themselves.
+    del levels.u.attrs["standard_name"], levels.v.attrs["standard_name"]
+    ds, meant = apart(levels, ["u", "v"], "channels")
+    with pytest.raises(InputError, match="and 'v' may be the components"):
+        law(*fields_of(ds, [n for names in meant.values() for n in names]))
+    named = [Field(n) for n in ("u10", "v10", "u_850", "v_850")]
+    assert law(*named)[0] == ({"x": "u10", "y": "v10"}, {"x": "u_850", "y": "v_850"})
+
+
+@pytest.mark.parametrize(
+    ("symmetries", "latitudes", "said"),
+    [
+        ("square", (-40, 40), "exchange of axes, of which y is latitude"),
+        ("flips", (20, 80), "latitudes from 20 to 80, which are no mirror image"),
+        ("flips", (-40, 40), None),
+        ("translations", (20, 80), None),
+    ],
+)
+def test_a_globe_has_fewer_symmetries(symmetries, latitudes, said):
+    low, high = latitudes
+    grid = Grid(
+        (6, 6), ((low, high), (0.0, 360.0)), ("open", "periodic"), "degrees",
+        meanings=("latitude", "longitude"),
+    )  # fmt: skip
+
+    def made():
+        return Surrogate(nn.Identity(), Task(("t",), ("t",)), domain=grid, symmetrize=symmetries)
+
+    if said is None:
+        assert made().symmetrization is not None
+        return
+    with pytest.raises(InputError, match=said):
+        made()

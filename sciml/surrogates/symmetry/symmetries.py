@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -10,9 +11,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from sciml.domain import Field
+from sciml.domain import Domain, Field, Grid
 from sciml.domain.names import grid_dims
-from sciml.domain.parity import guess
+from sciml.domain.parity import base, guess
 from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
@@ -119,9 +120,9 @@ class Symmetries:
         """
         if not self.flips:
             return self
-        names = [field.name for field in fields]
+        names = list(dict.fromkeys(base(field) for field in fields))
         scalars, pseudoscalars = [*self.scalars], [*self.pseudoscalars]
-        vectors: dict[str, dict[str, str]] = {}
+        vectors: dict[tuple[str, str], dict[str, str]] = {}
         for field in fields:
             if field.on != "point" or field.space:
                 continue
@@ -140,7 +141,9 @@ class Symmetries:
             if parity == "pseudoscalar":
                 pseudoscalars.append(field.name)
             elif parity in grid_dims(ndim):
-                components = vectors.setdefault(vector, {})
+                # A wind at each level, or height (u10, u100), is a vector of its own.
+                level = " ".join(re.findall(r"\d+", field.name))
+                components = vectors.setdefault((vector, level), {})
                 if parity in components:
                     raise InputError(
                         f"symmetries: '{components[parity]}' and '{field.name}' are both the component "
@@ -236,6 +239,28 @@ class Symmetries:
                 raise InputError(
                     f"symmetries: no field '{name}' in the task; {nearest(name, known)}"
                 )
+
+    def require_sphere(self, domain: Domain) -> None:
+        """Refuse symmetries that a grid of latitudes has not.
+
+        Raises:
+            InputError: latitude in exchange for longitude, or shifted; latitude reflected on a box that
+                is not as far south as north.
+        """
+        if not isinstance(domain, Grid) or domain.latitude is None:
+            return
+        dim, (low, high) = grid_dims(domain.ndim)[domain.latitude], domain.extent[domain.latitude]
+        if self.swaps:
+            raise InputError(
+                f"symmetries: exchange of axes, of which {dim} is latitude: degrees of longitude are "
+                "shorter away from the equator; expected 'flips' or 'translations'"
+            )
+        if self.flips and abs(low + high) > 1e-3 * (high - low):
+            raise InputError(
+                f"symmetries: 'flips' of latitudes from {low:g} to {high:g}, which are no mirror image "
+                "of themselves; take a box about the equator, or 'translations' along longitude; if it "
+                "is to be a plane, give its axes in m"
+            )
 
     def fields(
         self,

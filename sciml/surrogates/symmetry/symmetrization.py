@@ -67,6 +67,7 @@ class Symmetrization:
                 f"symmetrize: a surrogate {found}; expected one on a grid, the only domain whose "
                 "points have these symmetries"
             )
+        self.symmetries.require_sphere(self.domain)
         if self.symmetries.swaps and len(set(self.domain.boundary)) > 1:
             raise InputError(
                 f"symmetrize: exchange of axes between boundaries {', '.join(self.domain.boundary)}; "
