@@ -183,11 +183,11 @@ def test_your_own_solver(tmp_path, monkeypatch):
 
 def test_the_three_calls_agree_with_their_signatures():
     [code] = blocks("Your own solver")
-    [keywords] = re.findall(r"connect\((.*?)\) +#", code)
+    [keywords] = re.findall(r"= connect\((.*?)\)\n", code)
     names = re.findall(r"(\w+)=", keywords)
     inspect.signature(connect).bind(**dict.fromkeys(names))
-    assert names == ["domain", "fields", "parameters"]
-    assert {"send", "close"} <= set(dir(Client))
+    assert names == ["domain", "fields", "parameters", "time_units"]
+    assert {"send", "close", "warn"} <= set(dir(Client))
 
 
 def test_what_a_run_is_asked_for_exists():
