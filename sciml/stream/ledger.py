@@ -48,6 +48,8 @@ class Ledger:
         self._quarantined: dict[int, str] = {}
         # By simulation: the attempt, and what it has warned of.
         self._warned: dict[int, tuple[int, list[Warned]]] = {}
+        #: Changes with what is warned of.
+        self.warned_version = 0
         self._totals: Counter[str] = Counter()
         self._samples = dict.fromkeys(SAMPLES, 0)
         self._last: Frame | None = None
@@ -98,13 +100,16 @@ class Ledger:
                 return
             if len(self._warned) >= TEXTS and simulation not in self._warned:
                 warned = [replace(w, message=w.kind) for w in warned]
-            self._warned[simulation] = (attempt, joined(before if of == attempt else [], warned))
+            after = (attempt, joined(before if of == attempt else [], warned))
+            self.warned_version += self._warned.get(simulation) != after
+            self._warned[simulation] = after
 
     def rerun(self, simulation: int, attempt: int) -> None:
         """An attempt begins: what those before it warned of counts no more."""
         with self._lock:
             if self._warned.get(simulation, (attempt,))[0] < attempt:
                 del self._warned[simulation]
+                self.warned_version += 1
 
     # -- told by the trainer --------------------------------------------------------------------
 
@@ -247,6 +252,7 @@ class Ledger:
                 )
             self._finished = Intervals(tuple(pair) for pair in state["finished"])
             self._quarantined = {int(k): v for k, v in state["quarantined"].items()}
+            self.warned_version += 1
             # Checkpoints of before knew of no warnings.
             self._warned = {
                 int(k): (attempt, parsed(warned))

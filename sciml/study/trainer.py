@@ -98,6 +98,8 @@ class Trainer:
         self.checkpoint_problem = ""
         self.tally = Tally(run.path / "drawn")
         self.notices: list[str] = []
+        self._warned_version = 0
+        self._warned: dict[str, Any] = {"warned": 0, "warnings": []}
         self._done = threading.Event()
 
     def main(self) -> int:
@@ -199,8 +201,15 @@ class Trainer:
 
     def warned(self) -> dict[str, Any]:
         """What programs warned of: how many of them, and the largest of each kind."""
-        found = self.server.ledger.warnings()
-        return {"warned": len(found), "warnings": [f.to_json() for f in findings(found)]}
+        version = self.server.ledger.warned_version
+        if version != self._warned_version:  # with many simulations it takes its time
+            found = self.server.ledger.warnings()
+            self._warned_version = version
+            self._warned = {
+                "warned": len(found),
+                "warnings": [f.to_json() for f in findings(found)],
+            }
+        return self._warned
 
     def _write_warnings(self) -> None:
         """By simulation, in the run directory."""
