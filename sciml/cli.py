@@ -316,11 +316,13 @@ def _describe_model(name: str, as_json: bool) -> None:
 def _dry_run(study) -> None:
     from sciml.study.designs import plan
     from sciml.study.dryrun import estimate
-    from sciml.study.jobs import check
+    from sciml.study.jobs import check, starts_of
 
     description = check(study)
+    starts = starts_of(study, description)
+    planned = plan(study, 0 if starts is None else len(starts))
     print(f"{study.name}: {description.summary}")
-    for name, value in estimate(study, description, plan(study)).rows():
+    for name, value in estimate(study, description, planned).rows():
         print(f"{name:>16}  {value}")
 
 

@@ -7,7 +7,7 @@ Source: R. M. Miura, C. S. Gardner and M. D. Kruskal, J. Math. Phys. 9 (1968) 12
 
 from __future__ import annotations
 
-from math import sqrt
+from math import pi, sqrt
 from typing import Any
 
 from sciml.equations.array import namespace
@@ -48,6 +48,45 @@ def two_solitons(x: Any, time: Any, speeds: tuple[float, float]) -> Any:
     first = (k1 * e1 + k2 * e2 + (k1 + k2) * both) / tau
     second = (k1**2 * e1 + k2**2 * e2 + (k1 + k2) ** 2 * both) / tau
     return 2.0 * (second - first**2)
+
+
+def cnoidal(x: Any, time: float, steepness: float, waves: int, length: float) -> Any:
+    """u = 2 m a² cn²(a (x − ct) | m), a = 2 K(m) · waves / length, c = 4 a² (2m − 1): a periodic wave
+    that travels unchanged, a cosine for small m and a row of solitons for m near 1.
+
+    Args:
+        x: positions, numpy.
+        time: t.
+        steepness: m, 0 < m < 1.
+        waves: along ``length``.
+        length: of the periodic line.
+
+    Source: D. J. Korteweg and G. de Vries, Phil. Mag. 39 (1895) 422.
+    """
+    means = _means(steepness)
+    a = pi / means[-1][0] * waves / length  # K(m) = π / 2 over the mean
+    speed = 4.0 * a * a * (2.0 * steepness - 1.0)
+    return 2.0 * steepness * a * a * _cn(a * (x - speed * time), means) ** 2
+
+
+def _means(m: float) -> list[tuple[float, float]]:
+    """(a, c) of the arithmetic–geometric mean of 1 and √(1 − m), step by step."""
+    a, b, found = 1.0, sqrt(1.0 - m), [(1.0, sqrt(m))]
+    while found[-1][1] > 1e-16 * a:
+        a, b, c = 0.5 * (a + b), sqrt(a * b), 0.5 * (a - b)
+        found.append((a, c))
+        if len(found) > 40:
+            break
+    return found
+
+
+def _cn(z: Any, means: list[tuple[float, float]]) -> Any:
+    """The Jacobi elliptic function cn (M. Abramowitz and I. A. Stegun, 16.4)."""
+    lib = namespace(z)
+    phase = 2.0 ** (len(means) - 1) * means[-1][0] * z
+    for a, c in reversed(means[1:]):
+        phase = 0.5 * (phase + lib.arcsin(c / a * lib.sin(phase)))
+    return lib.cos(phase)
 
 
 def hamiltonian(u: Any, u_x: Any) -> Any:

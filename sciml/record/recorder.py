@@ -264,7 +264,7 @@ class Recorder:
             units=self._units,
             attrs={
                 "simulation": simulation.id,
-                **{n: v for n, v in about.items() if n in ("role", "seed")},
+                **{n: v for n, v in about.items() if n in ("role", "seed", "initial")},
                 ATTRIBUTE: json.dumps(asdict(self._described(state))),
             },
             ordered=True,

@@ -1,5 +1,6 @@
 """What a solver program is, and the main that runs it under mpirun."""
 
+from sciml.solver.combinations import COMPLEX
 from sciml.solver.declare import Option, Parameter, initial_option, is_file
 from sciml.solver.driven import DrivenProgram
 from sciml.solver.initial_state import initial_state
@@ -12,6 +13,7 @@ from sciml.solver.spectral import SpectralProgram, orders, scheme_option
 from sciml.solver.trajectory import TrajectoryProgram, trajectory_options
 
 __all__ = [
+    "COMPLEX",
     "METHODS",
     "DrivenProgram",
     "Integrator",

@@ -31,6 +31,9 @@ TOLERANCE = 1e-3
 #: Part of the largest value that counts as zero where a boundary holds fields there.
 ZERO = 1e-9
 
+#: Names of a dimension along which there are several states.
+SAMPLES = (SAMPLE, "member", "ensemble", "run", "simulation", "realization", "number")
+
 #: What may be done about a dimension that a state does not have.
 _SEVERAL = {
     TIME: "expected one: ds.isel(time=-1)",
@@ -88,7 +91,12 @@ def _on_sides(values: np.ndarray, grid: Grid, block: Block) -> float:
 
 
 def read_state(
-    path: str | Path, fields: Sequence[Field], grid: Grid, block: Block | None = None
+    path: str | Path,
+    fields: Sequence[Field],
+    grid: Grid,
+    block: Block | None = None,
+    *,
+    sample: int | None = None,
 ) -> np.ndarray:
     """A block of the state in a file, by default all of it; float64 ``(fields, *block.shape)``.
 
@@ -98,17 +106,20 @@ def read_state(
         fields: whose values are wanted.
         grid: where they live; points, box and units must be those of the file.
         block: of the grid.
+        sample: which of several states in the file; see :func:`count_states`.
 
     Raises:
         InputError: in one line what does not fit, and what to do.
     """
     slices = (slice(None),) * grid.ndim if block is None else block.slices
     if Path(path).suffix.lower() == ".npy":
-        values = _array(path, len(fields), grid, slices)
+        values = _array(path, len(fields), grid, slices, sample)
     else:
         with _opened(path) as file:
             _check_points(path, file, grid)
-            values = np.stack([_variable(path, file, field, grid, slices) for field in fields])
+            values = np.stack(
+                [_variable(path, file, field, grid, slices, sample) for field in fields]
+            )
     offset = (0,) * grid.ndim if block is None else block.offset
     for field, one in zip(fields, values, strict=True):
         bad = np.argwhere(~np.isfinite(one))
@@ -120,9 +131,35 @@ def read_state(
     return values
 
 
-def _array(path: str | Path, count: int, grid: Grid, slices: tuple[slice, ...]) -> np.ndarray:
+def count_states(path: str | Path, fields: Sequence[Field], grid: Grid) -> int | None:
+    """How many states a file holds along a leading dimension ``sample``; ``None`` without one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        with _readable(path):
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        lead = shape[: len(shape) - grid.ndim] if shape[-grid.ndim :] == grid.shape else ()
+        if lead[-1:] == (len(fields),) and (len(fields) > 1 or len(lead) > 1):
+            lead = lead[:-1]
+        return lead[0] if len(lead) == 1 and (lead[0] > 1 or len(fields) > 1) else None
+    with _opened(path) as file:
+        variable = file.get(fields[0].name)
+        if variable is None:
+            return None  # which is said when it is read
+        sizes = dict(zip(variable.dims, variable.shape, strict=True))
+        return next((n for dim, n in sizes.items() if dim in SAMPLES), None)
+
+
+def _array(
+    path: str | Path, count: int, grid: Grid, slices: tuple[slice, ...], sample: int | None
+) -> np.ndarray:
     with _readable(path):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check_dtype(path, "the array", found.dtype)
+    if sample is not None:
+        found = found[sample]
     expected = (count, *grid.shape)
     if found.shape != expected and not (count == 1 and found.shape == grid.shape):
         several = f"{expected}" if count > 1 else f"{grid.shape}"
@@ -130,12 +167,16 @@ def _array(path: str | Path, count: int, grid: Grid, slices: tuple[slice, ...]) 
             f"{path}: shape {found.shape}; expected {several}, the points of the program (its --shape "
             "or --points): nothing is interpolated"
         )
-    _check_dtype(path, "the array", found.dtype)
     return np.asarray(found.reshape(expected)[(slice(None), *slices)], np.float64)
 
 
 def _variable(
-    path: str | Path, file: Mapping[str, Any], field: Field, grid: Grid, slices: tuple[slice, ...]
+    path: str | Path,
+    file: Mapping[str, Any],
+    field: Field,
+    grid: Grid,
+    slices: tuple[slice, ...],
+    sample: int | None,
 ) -> np.ndarray:
     """A block of one field."""
     if field.name not in file:
@@ -154,18 +195,20 @@ def _variable(
     # Axes of one point, such as a single time, say nothing; the others may come in any order.
     dims = [d for d, n in zip(variable.dims, variable.shape, strict=True) if n > 1]
     for dim in dims:
-        if dim not in grid.dims:
+        if dim not in grid.dims and not (dim in SAMPLES and sample is not None):
             n = variable.shape[variable.dims.index(dim)]
-            hint = _SEVERAL.get(dim, f"expected dimensions {_listed(grid.dims)}: ds.rename")
+            kind = SAMPLE if dim in SAMPLES else dim
+            hint = _SEVERAL.get(kind, f"expected dimensions {_listed(grid.dims)}: ds.rename")
             raise InputError(f"{path}: {field.name} has {n} points along '{dim}'; {hint}")
-    if set(dims) != set(grid.dims):
+    if not set(grid.dims) <= set(dims):
         missing = min(set(grid.dims) - set(dims))
         raise InputError(
             f"{path}: {field.name} has the dimensions {_listed(variable.dims)}; expected "
             f"{_listed(grid.dims)}, '{missing}' is missing"
         )
-    by_name = dict(zip(grid.dims, slices, strict=True))
-    values = np.asarray(variable[tuple(by_name.get(dim, 0) for dim in variable.dims)], np.float64)
+    by_name: dict[str, Any] = dict(zip(grid.dims, slices, strict=True))
+    at = by_name | dict.fromkeys(SAMPLES, sample or 0)
+    values = np.asarray(variable[tuple(at.get(dim, 0) for dim in variable.dims)], np.float64)
     fill = variable.attrs.get("_FillValue", variable.attrs.get("missing_value"))
     if fill is not None and np.isin(values, np.atleast_1d(fill).astype(np.float64)).any():
         raise InputError(f"{path}: {field.name} has missing values ({fill}); expected all of them")

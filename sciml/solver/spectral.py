@@ -13,6 +13,7 @@ from sciml.domain import Block, Grid
 from sciml.errors import DivergedError, InputError
 from sciml.parallel import Fourier, rank_logger
 from sciml.parallel.line_fft import LIBRARIES
+from sciml.solver.combinations import AS_THEY_ARE, Combination
 from sciml.solver.declare import Option
 from sciml.solver.initial_state import initial_state
 from sciml.solver.integrators import METHODS, Integrator
@@ -27,6 +28,9 @@ LOOK = 16
 #: Radians that a wave may be carried in a step, by the order of the scheme: the stable part of the
 #: imaginary axis of Runge–Kutta methods; of second order it is empty, and a little damping is relied on.
 CARRY = {1: 0.5, 2: 1.0, 3: 1.7, 4: 2.8}
+
+#: Points along an axis, at least, for each of the waves kept, by the attribute ``modes``.
+PART = {None: 3, "cubic": 4, "all": 2}
 
 #: Share of the mean square of a state that was given beyond which it is said that it is left out:
 #: a millionth of the amplitude.
@@ -49,7 +53,11 @@ class SpectralProgram(Program):
         low: coordinate where the box begins, along each axis.
         units: of the coordinates.
         modes: of n points along an axis, those |m| < n/3 are kept by default, so that products of two
-            fields are free of aliasing; ``"all"`` keeps every mode below n/2.
+            fields are free of aliasing; ``"cubic"`` keeps |m| < n/4, for products of three; ``"all"``
+            keeps every mode below n/2.
+        stepped: which combinations of the coefficients of the fields are stepped as ``u``: by default
+            they themselves; :data:`~sciml.solver.combinations.COMPLEX` where two fields are real and
+            imaginary part of one that L multiplies.
     """
 
     order_space = "spectral"
@@ -57,6 +65,7 @@ class SpectralProgram(Program):
     low: ClassVar[float] = 0.0
     units: ClassVar[str] = "1"
     modes: ClassVar[str | None] = None
+    stepped: ClassVar[Combination] = AS_THEY_ARE
 
     def __init__(self, given: SimpleNamespace) -> None:
         self.given, self.dt = given, given.dt
@@ -92,7 +101,7 @@ class SpectralProgram(Program):
         Raises:
             InputError: more waves than modes along one of them.
         """
-        part = 2 if self.modes == "all" else 3
+        part = PART[self.modes]
         points = min(self.grid.shape[axis] for axis in axes or range(self.grid.ndim))
         if waves > (most := (points - 1) // part):
             raise InputError(
@@ -106,7 +115,8 @@ class SpectralProgram(Program):
 
     @final
     def start(self, comm: Any) -> Block:
-        self.fourier = Fourier(comm, self.grid, modes=self.modes, library=self.given.fft)
+        kept = tuple((n - 1) // PART[self.modes] for n in self.grid.shape)
+        self.fourier = Fourier(comm, self.grid, modes=kept, library=self.given.fft)
         self.log = rank_logger(self.name, comm, self.given.log)
         self.watch, self._looked, self._steps = True, -LOOK, 0
         # The same memory for the points at each stage: what is fresh is not in the caches.
@@ -116,7 +126,7 @@ class SpectralProgram(Program):
         own = initial_state(self, comm, self.fourier.work)
         values = self.initial(self.fourier.work) if own is None else own
         values = values.reshape(len(self.fields), *self.fourier.work.shape)
-        self.u = np.ascontiguousarray(self.fourier.forward(values))
+        self.u = np.ascontiguousarray(self.stepped.combined(self.fourier.forward(values)))
         linear = self.linear()
         if own is not None:
             self._check_initial(own, comm)
@@ -131,7 +141,7 @@ class SpectralProgram(Program):
     def state(self) -> Mapping[str, np.ndarray]:
         self._check_resolution()
         if not self._known:
-            self.fourier.inverse(self.u, self._points)
+            self.fourier.inverse(self.stepped.fields(self.u), self._points)
             self._known = True
         return {
             field.name: self.fourier.owned(value)
@@ -151,13 +161,13 @@ class SpectralProgram(Program):
 
     @final
     def values(self, u: np.ndarray) -> np.ndarray:
-        """``fourier.inverse(u)``, to be overwritten by :meth:`nonlinear`, which is called with it first.
+        """The fields at the points, to be overwritten by :meth:`nonlinear`, which calls it first.
 
         The first stage of a step begins from the state that was last asked for, if any was: it is at
         the points already, and is taken from there instead of transformed once more.
         """
         if not (self._known and u is self.u):
-            self.fourier.inverse(u, self._points)
+            self.fourier.inverse(self.stepped.fields(u), self._points)
         self._known = False
         return self._points
 
@@ -195,14 +205,14 @@ class SpectralProgram(Program):
 
     def _check_initial(self, given: np.ndarray, comm: Any) -> None:
         """Say what of a given state is left out: modes that are not kept, a mean that is none."""
-        left = given - self.fourier.inverse(self.u)
+        left = given - self.fourier.inverse(self.stepped.fields(self.u))
         for field, value, lost in zip(self.fields, given, left, strict=True):
             parts = (float(np.sum(value**2)), float(np.sum(lost**2)))
             if comm.size > 1:
                 parts = np.sum(comm.allgather(parts), axis=0)
             share = parts[1] / parts[0] if parts[0] > 0.0 else 0.0
             if share > LEFT_OUT and self.speaks:
-                rule = "n/2" if self.modes == "all" else "n/3"
+                rule = f"n/{PART[self.modes]}"
                 points = " x ".join(map(str, self.grid.shape))
                 self.warn(
                     "initial state left out",

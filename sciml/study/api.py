@@ -19,6 +19,7 @@ from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 from sciml.study.snapshot import ENDED, complete
+from sciml.study.starts import keep_starts
 from sciml.training.figures import lines
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sciml.solver.describe import Description
     from sciml.study.changes import Change
+    from sciml.study.starts import Starts
     from sciml.surrogates import Surrogate
 
 
@@ -186,14 +188,17 @@ def execute(
     study: Study, out: str | Path | None = None, *, plain: bool | None = None
 ) -> tuple[RunDirectory, int]:
     """Run a study; returns its directory and the exit code of `sciml run`."""
-    from sciml.study.jobs import check
+    from sciml.study.jobs import check, starts_of
 
     description = check(study)
-    planned = plan(study)
+    starts = starts_of(study, description)
+    planned = plan(study, 0 if starts is None else len(starts))
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
     with Leader(directory) as leader:
         identify(directory)
-        write_plan(directory, planned)
+        if starts is not None:
+            keep_starts(starts, {p.start for p in planned}, directory.initial)
+        write_plan(directory, planned, starts)
         write_json(directory.solver, description.schema)
         keep(directory, study, description.path)
         # Last: where study.yaml lies, there is a run that can be resumed.
@@ -224,7 +229,7 @@ def resume(
     Raises:
         InputError: no run, one that has finished, one that is running, or another study.
     """
-    from sciml.study.jobs import check
+    from sciml.study.jobs import check, kept_plan
     from sciml.study.launch import reap
 
     directory = RunDirectory.open(path)
@@ -239,12 +244,13 @@ def resume(
             print(figures(read_json(directory.summary)))
             return directory, 0
         loaded, changed = propose(directory, study, overrides, force=force)
-        description = check(with_copy(directory, loaded))
+        description = check(with_copy(directory, loaded), directory)
         require_program(directory, description.path, force=force)
         reap(directory)
         adopt(directory, loaded, changed)
         tell(changed)
-        code = supervise(loaded, description, plan(loaded), directory, leader, plain=plain)
+        planned = kept_plan(loaded, directory)
+        code = supervise(loaded, description, planned, directory, leader, plain=plain)
     return directory, code
 
 
@@ -366,14 +372,16 @@ def free_name(name: str) -> Path:
     return path
 
 
-def write_plan(directory: RunDirectory, planned: Sequence[PlannedSimulation]) -> None:
-    write_json(
-        directory.simulations,
-        [
-            {"id": p.id, "role": p.role, "parameters": dict(p.parameters), "seed": p.seed}
-            for p in planned
-        ],
-    )
+def write_plan(
+    directory: RunDirectory, planned: Sequence[PlannedSimulation], starts: Starts | None = None
+) -> None:
+    entries = []
+    for p in planned:
+        entry = {"id": p.id, "role": p.role, "parameters": dict(p.parameters), "seed": p.seed}
+        if starts is not None and p.start is not None:
+            entry["initial"] = str(starts.states[p.start])
+        entries.append(entry)
+    write_json(directory.simulations, entries)
 
 
 def shown(path: Path) -> str:

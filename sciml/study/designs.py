@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.errors import InputError, nearest
+from sciml.study.assignment import assigned, refuse_repeats
 from sciml.study.ranges import Range
 
 if TYPE_CHECKING:
@@ -25,16 +26,20 @@ class PlannedSimulation:
         role: ``"train"`` or ``"validation"``.
         parameters: values by name.
         seed: of its initial state, ``None`` where the program's default holds.
+        start: number of the state that it starts from, where the study has files of them.
     """
 
     id: int
     role: str
     parameters: dict[str, float]
     seed: int | None
+    start: int | None = None
 
 
-def plan(study: Study) -> list[PlannedSimulation]:
+def plan(study: Study, starts: int = 0) -> list[PlannedSimulation]:
     """All simulations of a study in order of launch.
+
+    ``starts``: how many states ``parameters.files`` hold.
 
     Held-out simulations come from a stream of their own and are spread evenly among the others, the
     first one always being for training. For a grid they are drawn at random, off its points.
@@ -52,12 +57,19 @@ def plan(study: Study) -> list[PlannedSimulation]:
         "validation": draw(design, parameters.ranges, held_out, validation),
     }
     streams = dict(zip(drawn, seeds.spawn(2), strict=True))
+    counts = {"train": parameters.simulations, "validation": held_out}
+    begin = assigned(starts, counts, study.seed) if starts else None
     planned = []
     for id_, (role, index) in enumerate(_interleave(parameters.simulations, held_out)):
         seed = seed_of(streams[role], index) if parameters.seed else None
-        planned.append(PlannedSimulation(id_, role, drawn[role][index], seed))
+        start = None if begin is None else begin[role][index]
+        planned.append(PlannedSimulation(id_, role, drawn[role][index], seed, start))
+    if begin is not None:
+        refuse_repeats(parameters, [number for several in begin.values() for number in several])
     if not parameters.seed:
-        twins = [values for values in drawn["validation"] if values in drawn["train"]]
+        train = [(p.parameters, p.start) for p in planned if p.role == "train"]
+        held = [(p.parameters, p.start) for p in planned if p.role == "validation"]
+        twins = [values for values, start in held if (values, start) in train]
         if twins:
             raise InputError(
                 f"validation.simulations: {len(twins)} of {held_out} would be simulations that train "

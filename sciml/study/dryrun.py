@@ -11,7 +11,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.solver.describe import Description
 from sciml.study.designs import PlannedSimulation
-from sciml.study.jobs import values
+from sciml.study.jobs import example_start, starts_of, values
 from sciml.study.schema import Study
 
 #: Memory of a trainer that has imported torch and neuraloperator, before any data.
@@ -33,6 +33,7 @@ class Estimate:
         seconds: estimated time for all simulations, start-up included.
         memory: estimated peak of the trainer.
         rank_memory: estimated peak of one rank.
+        starts: states of ``parameters.files`` that are used, and files that they come from.
     """
 
     simulations: int
@@ -43,6 +44,7 @@ class Estimate:
     seconds: float
     memory: int
     rank_memory: int
+    starts: tuple[int, int] | None = None
 
     @property
     def stream_bytes(self) -> int:
@@ -57,6 +59,7 @@ class Estimate:
     def rows(self) -> list[tuple[str, str]]:
         return [
             ("simulations", f"{self.simulations}, of which {self.validation} held out"),
+            *([("initial states", "{} of {} files".format(*self.starts))] if self.starts else []),
             ("frames", f"{self.frames} a simulation, {self.frames * self.simulations} in all"),
             ("stream", f"{_size(self.frame_bytes)} a frame, {_size(self.stream_bytes)} in all"),
             ("trainer memory", f"about {_size(self.memory)} at its peak"),
@@ -84,9 +87,10 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
             )
     steps = _total_steps(study, description)
     few, more = min(steps, 4), min(steps, 44)
-    given = values(study, plan[0])
-    short, dataset = _timed(simulated, study.solver.program, {**given, "steps": few})
-    long, _ = _timed(simulated, study.solver.program, {**given, "steps": more})
+    with example_start(study, description) as start:
+        given = values(study, plan[0], start)
+        short, dataset = _timed(simulated, study.solver.program, {**given, "steps": few})
+        long, _ = _timed(simulated, study.solver.program, {**given, "steps": more})
     step_seconds = max(long - short, 0.0) / max(more - few, 1)
     send = study.solver.send
     itemsize = {"float32": 4, "float64": 8}.get(send.dtype or "", 0)
@@ -110,7 +114,18 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         seconds=len(plan) * per_simulation / slots,
         memory=TRAINER_BASE + held * frame_bytes + study.stream.queue_limit,
         rank_memory=RANK_BASE + 4 * full_bytes // study.solver.ranks,
+        starts=_starts(study, description, plan),
     )
+
+
+def _starts(
+    study: Study, description: Description, plan: Sequence[PlannedSimulation]
+) -> tuple[int, int] | None:
+    starts = starts_of(study, description)
+    if starts is None:
+        return None
+    used = {p.start for p in plan if p.start is not None}
+    return len(used), len({starts.states[number].path for number in used})
 
 
 def _total_steps(study: Study, description: Description) -> int:

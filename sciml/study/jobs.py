@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sciml.domain import Domain
@@ -14,18 +16,23 @@ from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
 from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulated
-from sciml.study.designs import PlannedSimulation
+from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
+from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_while
 
 #: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
 FEW = 4
 
 
-def check(study: Study) -> Description:
+def check(study: Study, run: RunDirectory | None = None) -> Description:
     """Ask the program what it is, and hold the study against it, before anything starts.
+
+    Args:
+        study: what is to run.
+        run: where it ran before: it holds the states that the simulations start from.
 
     Raises:
         InputError: program not found; unknown parameter, option or field; a range that leaves the
@@ -80,8 +87,39 @@ def check(study: Study) -> Description:
     _check_window(study, description)
     _check_cores(study)
     known = (*description.fields, *description.static)
-    check_model(study, _check_corners(study, description), known, online=True)
+    with example_start(study, description, run) as start:
+        domain = _check_corners(study, description, start)
+    check_model(study, domain, known, online=True)
     return description
+
+
+def starts_of(study: Study, description: Description) -> Starts | None:
+    """The states that ``parameters.files`` hold, if there are any."""
+    if not study.parameters.files:
+        return None
+    ends = {name: span.bounds[0] for name, span in study.parameters.ranges.items()}
+    return find_starts(study.parameters.files, description, {**study.solver.options, **ends})
+
+
+@contextmanager
+def example_start(
+    study: Study, description: Description, run: RunDirectory | None = None
+) -> Iterator[Path | None]:
+    """One of the states that simulations start from, in a file of its own, when all of them have been
+    looked at; ``None`` where the program makes its own."""
+    starts = starts_of(study, description) if run is None else None
+    if starts is not None:
+        with kept_for_a_while(starts, {p.start for p in plan(study, len(starts))}) as path:
+            yield path
+    elif study.parameters.files and run is not None:
+        yield copy_of(min(p.start for p in kept_plan(study, run)), run.initial)
+    else:
+        yield None
+
+
+def kept_plan(study: Study, run: RunDirectory) -> list[PlannedSimulation]:
+    """The plan of a run that has begun, whose simulations start from the states that it keeps."""
+    return plan(study, kept(run.initial) if study.parameters.files else 0)
 
 
 def _check_window(study: Study, description: Description) -> None:
@@ -106,7 +144,7 @@ def _check_window(study: Study, description: Description) -> None:
         )
 
 
-def _check_corners(study: Study, description: Description) -> Domain | None:
+def _check_corners(study: Study, description: Description, start: Path | None) -> Domain | None:
     """The program itself must accept both ends of the ranges: a time step that is stable at one end
     only would cut the design short, without a word, and bias what is learned.
 
@@ -121,6 +159,8 @@ def _check_corners(study: Study, description: Description) -> Domain | None:
     for end in (0, 1) if study.parameters.ranges else (0,):
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
         given = {**study.solver.options, **corner, "steps": 0}
+        if start is not None:
+            given["initial"] = str(start)
         try:
             ds = simulated(description.path, **given)
         except ScimlError as error:
@@ -150,9 +190,11 @@ def _check_cores(study: Study) -> None:
         )
 
 
-def values(study: Study, planned: PlannedSimulation) -> dict[str, Any]:
-    """What one simulation is given: fixed options, drawn parameters, its seed."""
+def values(study: Study, planned: PlannedSimulation, start: Path | None = None) -> dict[str, Any]:
+    """What one simulation is given: fixed options, drawn parameters, its seed, what it starts from."""
     given = {**study.solver.options, **planned.parameters}
+    if start is not None:
+        given["initial"] = str(start)
     if planned.seed is not None:
         given["seed"] = planned.seed
     return given
@@ -161,7 +203,7 @@ def values(study: Study, planned: PlannedSimulation) -> dict[str, Any]:
 def jobs(
     study: Study,
     description: Description,
-    plan: Sequence[PlannedSimulation],
+    several: Sequence[PlannedSimulation],
     run: RunDirectory,
 ) -> list[Job]:
     """One job a planned simulation, in launch order."""
@@ -174,6 +216,10 @@ def jobs(
     local = study.cluster.kind == "local"
     # Ranks that wait for each other keep a core busy: they shall not take it from the trainer.
     polite = ["nice", "-n", "5"] if local and shutil.which("nice") else []
+
+    def start(planned: PlannedSimulation) -> Path | None:
+        return None if planned.start is None else copy_of(planned.start, run.initial)
+
     return [
         Job(
             simulation=planned.id,
@@ -182,7 +228,7 @@ def jobs(
                 *command(
                     description.path,
                     study.solver.ranks,
-                    description.arguments(values(study, planned)),
+                    description.arguments(values(study, planned, start(planned))),
                     local=local or None,
                 ),
             ],
@@ -190,5 +236,5 @@ def jobs(
             run=str(run.path),
             program=str(description.path),
         )
-        for planned in plan
+        for planned in several
     ]

@@ -81,10 +81,9 @@ def _start(
     study: Study, run: RunDirectory, number: int, folder: str, output: Any
 ) -> subprocess.Popen[bytes]:
     from sciml.solver.describe import describe
-    from sciml.study.designs import plan
-    from sciml.study.jobs import jobs
+    from sciml.study.jobs import jobs, kept_plan
 
-    [planned] = [p for p in plan(study) if p.id == number]
+    [planned] = [p for p in kept_plan(study, run) if p.id == number]
     [job] = jobs(study, describe(study.solver.program), [planned], run)
     return subprocess.Popen(
         list(job.command),

@@ -69,6 +69,7 @@ class RunDirectory:
         study.yaml          the study as it ran, every default written out
         lineage.json        which study it was trained by, and from which step on
         simulations.json    drawn parameters, seed and role of every simulation
+        initial/            copies of the states that they start from, with parameters.files
         solver.json         what the program said of itself
         run.json            which run it is: a copy becomes another
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
@@ -141,6 +142,10 @@ class RunDirectory:
     @property
     def simulations(self) -> Path:
         return self.path / "simulations.json"
+
+    @property
+    def initial(self) -> Path:
+        return self.path / "initial"
 
     @property
     def solver(self) -> Path:

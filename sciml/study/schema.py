@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.share import find
+from sciml.solver.declare import is_file
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
 from sciml.study.section import Count, Positive, Seconds, Section, Size, Value, short
@@ -42,17 +44,27 @@ class Solver(Section):
     send: Send = Send()
 
 
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+#: Files with states to start from: paths and patterns, or one of them.
+Files = Annotated[list[str], BeforeValidator(_list)]
+
+
 class Parameters(Section):
-    """The design that varies the program's parameters; ``seed`` gives each simulation its own."""
+    """The design that varies the program's parameters; ``seed`` gives each simulation its own, and
+    ``files`` a state to start from."""
 
     design: Literal["sobol", "latin-hypercube", "halton", "grid", "random"] = "sobol"
     simulations: Annotated[Positive, Field(le=1_000_000)]
     ranges: dict[str, Range] = {}
+    files: Files = []
     seed: bool = True
 
     @model_validator(mode="after")
     def _differ(self) -> Parameters:
-        if not self.ranges and not self.seed:
+        if not (self.ranges or self.seed or self.files):
             raise ValueError(
                 f"{self.simulations} simulations without ranges and with seed: false would all be "
                 "the same; give a range, or seed: true"
@@ -278,12 +290,37 @@ class Study(Section):
                 "parameters.seed: true gives each simulation its own seed, yet 'seed' is set as "
                 "well; remove it or set parameters.seed: false"
             )
+        refuse_two_starts(self.solver.options, self.parameters.ranges, self.parameters.files)
         if "out" in self.solver.options:
             raise ValueError("solver.options.out: a study streams; remove it")
         if "every" in self.solver.options:
             # Of the program it thins out the file alone: nothing would be sent less often.
             raise ValueError("solver.options.every: a study streams; set solver.send.every")
         return self
+
+
+def refuse_two_starts(options: dict[str, Any], drawn: Any, files: list[str]) -> None:
+    """Raises ValueError where something else than ``parameters.files`` names a state to start from."""
+    initial = options.get("initial")
+    if files and (initial is not None or "initial" in drawn):
+        raise ValueError(
+            "solver.options.initial: parameters.files says what to start from; keep one"
+        )
+    if is_file(initial):
+        raise ValueError(
+            f"solver.options.initial: {initial} is a file; name it in parameters.files, which keeps a "
+            "copy of it"
+        )
+
+
+def anchor_files(tree: dict[str, Any], folder: Path) -> None:
+    """Make the paths of ``parameters.files`` absolute, in place: they are relative to their file."""
+    from sciml.study.starts import anchored
+
+    section = tree.get("parameters")
+    files = _list(section.get("files")) if isinstance(section, dict) else None
+    if isinstance(files, list) and all(isinstance(name, str) for name in files):
+        tree["parameters"] = {**section, "files": anchored(files, folder)}
 
 
 def load_study(
@@ -319,6 +356,7 @@ def load_study(
     if not solver:
         tree = {"solver": {"program": "none"}, "parameters": {"simulations": 1}, **tree}
     override(tree, overrides)
+    anchor_files(tree, file.parent)
     try:
         return Study.model_validate(tree)
     except ValidationError as error:

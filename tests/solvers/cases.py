@@ -53,6 +53,19 @@ CASES |= {
         "navier_stokes",
         "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
     ),
+    "korteweg-de-vries-cnoidal": (
+        "korteweg_de_vries",
+        "--shape 101 --initial cnoidal --mode 2 --steepness 0.99 --dt 5e-3 --steps 100 --every 50",
+    ),
+    "schroedinger": (
+        "schroedinger",
+        "--shape 90 --initial smooth --dt 0.02 --steps 60 --every 30 --seed 3",
+    ),
+    "schroedinger-soliton": (
+        "schroedinger",
+        "--shape 130 --dt 0.02 --steps 60 --every 30 --scheme etdrk2",
+    ),
+    "allen-cahn": ("allen_cahn", "--shape 40 33 --steps 40 --every 20 --modes 5 --seed 2"),
     "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
     "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
     "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),

@@ -4,7 +4,7 @@ import numpy as np
 from programs import load, run_program
 from refinements import Refinement, steps_of
 
-from sciml.equations import burgers, korteweg_de_vries
+from sciml.equations import burgers, korteweg_de_vries, schroedinger
 
 
 def cole_hopf(program, t):
@@ -20,6 +20,13 @@ def cole_hopf(program, t):
 def soliton(program, t):
     x = program.grid.coordinates(0) - 0.5 * program.given.length
     return {"u": korteweg_de_vries.soliton(x, t, program.given.speed)}
+
+
+def bright_soliton(program, t):
+    given = program.given
+    x = program.grid.coordinates(0) - 0.5 * given.length
+    psi = schroedinger.soliton(x, t, given.amplitude, program.velocity, given.kappa)
+    return {"p": psi.real, "q": psi.imag}
 
 
 def finer(name, points, **flags):
@@ -78,6 +85,14 @@ REFINEMENTS = (
         tuple({"shape": (n,)} for n in (64, 128, 256)),
         soliton,
     ),
+    Refinement(
+        "schroedinger/points",
+        "schroedinger",
+        {"dt": 5e-3, "steps": 200},
+        tuple({"shape": (n,)} for n in (64, 128, 256)),
+        bright_soliton,
+    ),
+    spectral_points("allen_cahn", (16, 32, 64), 128, steps=20, modes=2, amplitude=1.0),
     spectral_points("kuramoto_sivashinsky", (36, 72, 144), 288, length=32.0, steps=100, modes=3),
     spectral_points(
         "navier_stokes", (16, 32, 64), 128, steps=60, dt=1e-2, modes=3, nu=2e-3, drift=0.5
@@ -88,6 +103,8 @@ REFINEMENTS = (
     *spectral_schemes("burgers", 0.1, (10, 20, 40), shape=(64,), initial="sine", nu=0.05),
     *spectral_schemes("kuramoto_sivashinsky", 1.0, (80, 160, 320), shape=(48,), length=32.0),
     *spectral_schemes("korteweg_de_vries", 0.1, (50, 100, 200), shape=(96,)),
+    *spectral_schemes("schroedinger", 1.0, (40, 80, 160), shape=(96,), initial="smooth"),
+    *spectral_schemes("allen_cahn", 2.0, (10, 20, 40), shape=(24, 24), modes=2),
     *spectral_schemes("navier_stokes", 0.5, (24, 48, 96), shape=(24, 24), modes=5, drift=0.5),
     *spectral_schemes("gray_scott", 8.0, (8, 16, 32), shape=(24, 24), spots=2, width=0.2),
     Refinement(

@@ -24,6 +24,47 @@ def test_two_solitons_pass_through_each_other():
         assert np.abs(run.fields["u"][i] - wanted).max() < 5e-6
 
 
+@pytest.mark.parametrize(
+    ("steepness", "mode", "dt"), [(0.3, 2, 5e-3), (0.9, 1, 5e-3), (0.99, 2, 1e-3)]
+)
+def test_a_cnoidal_wave_travels_unchanged(steepness, mode, dt):
+    flags = {"steepness": steepness, "mode": mode, "length": 20.0, "shape": (192,)}
+    run = march("korteweg_de_vries", initial="cnoidal", dt=dt, steps=1000, **flags)
+    x = run.x() - 10.0
+    wanted = kdv.cnoidal(x, run.times[-1], steepness, mode, 20.0)
+    assert np.abs(run.fields["u"][-1] - wanted).max() < 1e-7 * np.abs(wanted).max()
+    assert np.abs(kdv.cnoidal(x, 0.0, steepness, mode, 20.0) - run.fields["u"][0]).max() < 1e-12
+    # As far as it has gone, and as often on the line as it was told.
+    assert np.abs(run.fields["u"][0] - wanted).max() > 0.1 * np.abs(wanted).max()
+    np.testing.assert_allclose(np.roll(wanted, 192 // mode), wanted, atol=1e-9)
+
+
+def test_cnoidal_waves_are_cosines_or_solitons_at_their_ends():
+    x = np.linspace(-10.0, 10.0, 201)
+    small = kdv.cnoidal(x, 0.0, 1e-8, 1, 20.0)
+    a = np.pi / 20.0
+    np.testing.assert_allclose(small, 2e-8 * a * a * np.cos(a * x) ** 2, rtol=1e-6, atol=1e-16)
+    steep = kdv.cnoidal(x, 0.0, 1.0 - 1e-12, 1, 20.0)
+    np.testing.assert_allclose(steep, kdv.soliton(x, 0.0, 2.0 * steep.max()), atol=1e-4)
+
+
+def test_a_plain_wave_begins_as_it_is_told():
+    run = march("korteweg_de_vries", initial="wave", mode=2, amplitude=0.7, steps=0)
+    np.testing.assert_allclose(
+        run.fields["u"][0], 0.7 * np.cos(4 * np.pi * (run.x() - 20.0) / 40.0), atol=1e-14
+    )
+    with pytest.raises(InputError, match="mode=200"):
+        made("korteweg_de_vries", initial="wave", mode=200)
+
+
+def test_a_soliton_with_a_kink_where_the_line_closes_is_refused():
+    with pytest.raises(InputError, match=r"would have a kink there; expected 47\.4 or more"):
+        made("korteweg_de_vries", speed=0.1)
+    with pytest.raises(InputError, match="would have a kink there"):
+        made("korteweg_de_vries", initial="solitons", slower=0.1)
+    made("korteweg_de_vries", speed=0.1, length=100.0)
+
+
 def test_solitons_solve_the_equation():
     x, t, h = np.array([-0.4, 0.3, 1.1]), 0.2, 2e-3
     for u in (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sciml.domain.dataset import domain_of
@@ -10,7 +12,9 @@ from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulated
+from sciml.study.generate.plan import planned_runs
 from sciml.study.generate.recipe import Recipe
+from sciml.study.starts import Starts, find_starts, kept_for_a_while
 
 
 def check(recipe: Recipe) -> Description:
@@ -44,16 +48,39 @@ def check(recipe: Recipe) -> Description:
                 f"solver.send.fields: {description.name} has no field '{name}'; "
                 f"{nearest(name, fields)}"
             )
+    with _one_of(recipe, starts_of(recipe, description)) as initial:
+        _try_corners(recipe, description, initial)
+    return description
+
+
+def starts_of(recipe: Recipe, description: Description) -> Starts | None:
+    """The states that ``parameters.files`` hold, if there are any."""
+    if not recipe.parameters.files:
+        return None
+    return find_starts(
+        recipe.parameters.files, description, recipe.solver.options | next(_corners(recipe))
+    )
+
+
+def _one_of(recipe: Recipe, starts: Starts | None) -> AbstractContextManager[Path | None]:
+    if starts is None:
+        return nullcontext()
+    used = {run.start for run in planned_runs(recipe, None, len(starts))}
+    return kept_for_a_while(starts, used)
+
+
+def _try_corners(recipe: Recipe, description: Description, initial: Path | None) -> None:
+    begin = {} if initial is None else {"initial": str(initial)}
     for values in _corners(recipe):
         try:
-            start = simulated(description.path, **recipe.solver.options | values | {"steps": 0})
+            given = recipe.solver.options | values | begin | {"steps": 0}
+            start = simulated(description.path, **given)
             if recipe.solver.send.coarsen > 1:
                 kept = SendPolicy(coarsen=recipe.solver.send.coarsen)
                 kept.domain(domain_of(start, [field.name for field in description.fields]))
         except ScimlError as error:
             at = ", ".join(f"{name}={value}" for name, value in values.items())
             raise InputError(f"solver at {at or 'its options'}: {error}") from error
-    return description
 
 
 def _check_flags(recipe: Recipe, description: Description) -> None:

@@ -12,6 +12,7 @@ from sciml.installation import version
 from sciml.solver.describe import Description
 from sciml.study.generate.recipe import Recipe
 from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.starts import Starts
 
 #: How many differences an error names.
 SHOWN = 5
@@ -26,6 +27,7 @@ class PartsDirectory:
         identity.json       recipe, program and version that the parts come from
         part-00000.nc       a finished run, reduced to what is kept
         raw-00000.nc        a run that is under way
+        initial/            copies of the states that runs start from, with parameters.files
         pids/  logs/        as in a run directory
     """
 
@@ -46,6 +48,11 @@ class PartsDirectory:
 
     def part(self, id_: int) -> Path:
         return self.path / f"part-{id_:05d}.nc"
+
+    @property
+    def initial(self) -> Path:
+        """Copies of the states that runs start from."""
+        return self.path / "initial"
 
     def raw(self, id_: int) -> Path:
         return self.path / f"raw-{id_:05d}.nc"
@@ -84,18 +91,30 @@ class PartsDirectory:
 
 
 def identity_of(
-    recipe: Recipe, size: str, simulations: int | None, description: Description
+    recipe: Recipe,
+    size: str,
+    simulations: int | None,
+    description: Description,
+    starts: Starts | None = None,
 ) -> dict[str, Any]:
     """All that the values of a dataset depend on; not the number of ranks."""
     body = recipe.model_dump()
     body["solver"].pop("ranks")
+    if starts is not None:
+        body["parameters"].pop("files")
     return {
         "size": size,
         "simulations": simulations,
         "recipe": body,
         "program": {"sha256": hashlib.sha256(description.path.read_bytes()).hexdigest()},
         "version": version(),
+        **({} if starts is None else {"initial": _initial(starts)}),
     }
+
+
+def _initial(starts: Starts) -> dict[str, Any]:
+    """The files that runs start from; where they lie does not matter."""
+    return {f"{n}": sum_[:16] for n, sum_ in enumerate(starts.checksums.values())}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from sciml.errors import InputError, ScimlError
 from sciml.samples.warned import Warned, findings
 from sciml.study.api import shown
-from sciml.study.generate.check import check
+from sciml.study.generate.check import check, starts_of
 from sciml.study.generate.directory import PartsDirectory, identity_of
 from sciml.study.generate.jobs import Placement, part_jobs, placement
 from sciml.study.generate.merge import merge
@@ -23,6 +23,7 @@ from sciml.study.generate.recipe import Recipe, load_recipe
 from sciml.study.launch import close_cluster, local_cluster, reap
 from sciml.study.launcher import Failure, Launcher
 from sciml.study.leader import Leader
+from sciml.study.starts import keep_starts
 from sciml.study.stop import Stopped, StopRequest
 
 POLL = 0.05
@@ -99,11 +100,15 @@ def execute(
 ) -> int:
     """Make a dataset; returns the exit code: 0, or 130 or 75 if it was asked to stop."""
     _refuse(out)
-    runs = planned_runs(recipe, simulations)
     place = placement(recipe, ranks, at_once, scheduler)
     directory = PartsDirectory.of(out)
     description = check(recipe)
-    again = directory.prepare(identity_of(recipe, size, simulations, description))
+    starts = starts_of(recipe, description)
+    runs = planned_runs(recipe, simulations, 0 if starts is None else len(starts))
+    identity = identity_of(recipe, size, simulations, description, starts)
+    again = directory.prepare(identity)
+    if starts is not None:
+        keep_starts(starts, {run.start for run in runs}, directory.initial)
     jobs = part_jobs(recipe, description, runs, directory, place)
     title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name}, {place}"
     with (
@@ -124,7 +129,10 @@ def execute(
 
             progress.begin()
             parts = [directory.part(run.id) for run in there]
-            merge(recipe, size, description, there, parts, out, missing=missing, tell=tell)
+            merge(
+                recipe, size, description, there, parts, out,
+                missing=missing, tell=tell, starts=starts,
+            )  # fmt: skip
             for found in findings(_warned(there, parts)):
                 total = sum(run.samples for run in there)
                 progress.say(f"warning: {found.line(total, 'samples')}")

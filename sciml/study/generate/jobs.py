@@ -73,7 +73,7 @@ def part_jobs(
     names = [field.name for field in description.fields]
     jobs = []
     for run in runs:
-        values, raw = run.values(recipe), directory.raw(run.id)
+        values, raw = run.values(recipe, directory.initial), directory.raw(run.id)
         words = [*description.arguments(values), "--out", str(raw)]
         if place.ranks == 1:
             words = [*executable(description.path), *words]

@@ -27,13 +27,15 @@ from sciml.solver.describe import Description
 from sciml.study.generate.part import even, rows_of, slabs
 from sciml.study.generate.plan import PlannedRun
 from sciml.study.generate.recipe import Recipe
+from sciml.study.starts import Starts
 
-POINT, FRAME, SEED = "point", "frame", "seed"
+POINT, FRAME, SEED, INITIAL = "point", "frame", "seed", "initial"
 _NOTES = {
     SAMPLE: "sample",
     SPLIT: "split that the sample belongs to",
     POINT: "name of the point in the design",
     SEED: "seed of the run",
+    INITIAL: "state that the run starts from",
     FRAME: "frame of the run that the sample is",
 }
 
@@ -48,13 +50,14 @@ def merge(
     *,
     missing: Sequence[int] = (),
     tell: Callable[[int], None] = lambda done: None,
+    starts: Starts | None = None,
 ) -> None:
     """Write the dataset aside and give it its name.
 
     Dimensions: ``(sample, time, z, y, x)``, or ``(sample, z, y, x)`` where one state of each sample
     is kept. Coordinates: ``split``, ``seed``, each parameter of the program (one value a sample if
-    it varies), ``point`` and ``frame`` where there are any; where programs warned, ``warned`` (of what,
-    for each sample), with the largest of each kind in the attribute ``warnings``.
+    it varies), ``point``, ``initial`` and ``frame`` where there are any; where programs warned,
+    ``warned`` (of what, for each sample), with the largest of each kind in the attribute ``warnings``.
 
     Args:
         recipe, size: what the dataset is of.
@@ -64,6 +67,7 @@ def merge(
         out: path of the dataset.
         missing: numbers of the runs that failed, for the record.
         tell: called with the number of parts that are in.
+        starts: states that the runs start from, where the recipe has files of them.
 
     Raises:
         InputError: parts that do not share one grid and one sequence of times; a file of that name
@@ -73,7 +77,7 @@ def merge(
     aside = out.with_name(f".{out.name}.part")
     try:
         with h5netcdf.File(aside, "w") as file:
-            writer = _Writer(recipe, description, runs, file)
+            writer = _Writer(recipe, description, runs, file, starts)
             for index, (run, path) in enumerate(zip(runs, parts, strict=True)):
                 with h5netcdf.File(path, "r") as part:
                     writer.add(run, part)
@@ -96,8 +100,14 @@ class _Writer:
     """The dataset while it grows, part by part."""
 
     def __init__(
-        self, recipe: Recipe, description: Description, runs: Sequence[PlannedRun], file: Any
+        self,
+        recipe: Recipe,
+        description: Description,
+        runs: Sequence[PlannedRun],
+        file: Any,
+        starts: Starts | None,
     ) -> None:
+        self._starts = starts
         self._recipe, self._runs, self._file = recipe, runs, file
         self._program = description
         self._flat = recipe.keep in ("last", "samples")
@@ -215,6 +225,8 @@ class _Writer:
             columns[SEED] = [run.seed for run, _ in each]
         if self._recipe.parameters.points:
             columns[POINT] = [run.point for run, _ in each]
+        if self._starts is not None:
+            columns[INITIAL] = [str(self._starts.states[run.start]) for run, _ in each]
         if self._recipe.keep == "samples":
             columns[FRAME] = [frame for _, frame in each]
         return columns
@@ -233,6 +245,7 @@ class _Writer:
         drop = {
             *self._scalars,
             SEED,
+            *([INITIAL] if self._starts is not None else []),
             "steps",
             "every",
             "Conventions",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.study.assignment import assigned, refuse_repeats
 from sciml.study.designs import draw, seed_of
 from sciml.study.generate.recipe import SPLITS, Recipe
+from sciml.study.starts import copy_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class PlannedRun:
         point: name of its point in the design, if that has points.
         parameters: values by name, those of the point among them.
         seed: ``None`` where the program's default holds.
+        start: number of the state that it starts from, where the design has files of them.
     """
 
     id: int
@@ -32,10 +36,18 @@ class PlannedRun:
     point: str | None
     parameters: dict[str, Any]
     seed: int | None
+    start: int | None = None
 
-    def values(self, recipe: Recipe) -> dict[str, Any]:
-        """All that the program is told, but for where to write."""
+    def values(self, recipe: Recipe, folder: Path | None = None) -> dict[str, Any]:
+        """All that the program is told, but for where to write.
+
+        Args:
+            recipe: that the run belongs to.
+            folder: with copies of the states that runs start from.
+        """
         given = {**recipe.solver.options, **self.parameters}
+        if self.start is not None and folder is not None:
+            given["initial"] = str(copy_of(self.start, folder))
         if recipe.keep == "all":
             given["every"] = recipe.solver.send.every
         elif recipe.keep == "samples":
@@ -47,7 +59,9 @@ class PlannedRun:
         return given
 
 
-def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[PlannedRun]:
+def planned_runs(
+    recipe: Recipe, simulations: int | None = None, starts: int = 0
+) -> list[PlannedRun]:
     """All runs, split after split.
 
     Each split has draws and seeds of its own: it does not change with the size of another, and its
@@ -58,6 +72,7 @@ def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[Planned
     Args:
         recipe: of one size.
         simulations: as many samples in all, shared out among the splits, in place of the recipe's.
+        starts: how many states ``parameters.files`` hold.
 
     Raises:
         InputError: more simulations than the recipe has, or none; a grid that cannot be; runs that
@@ -67,6 +82,9 @@ def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[Planned
     design, planned = recipe.parameters, []
     names = list(design.points)
     streams = np.random.SeedSequence(recipe.seed).spawn(len(SPLITS))
+    # Each point goes through all states: of a split they are shared out among its points' turns.
+    turns_of = {split: -(-n // max(len(names), 1)) for split, n in recipe.counts.items()}
+    begin = assigned(starts, turns_of, recipe.seed) if starts else None
     for split, stream in zip(SPLITS, streams, strict=True):
         draws, seeds = stream.spawn(2)
         kind = "random" if design.design == "grid" and split != "train" else design.design
@@ -87,8 +105,12 @@ def planned_runs(recipe: Recipe, simulations: int | None = None) -> list[Planned
                     point=point,
                     parameters={**(design.points[point] if point else {}), **drawn[turn][place]},
                     seed=seed_of(seeds, index) if design.seed else None,
+                    start=begin[split][place] if begin is not None else None,
                 )
             )
+    if begin is not None:
+        for name in dict.fromkeys(run.point for run in planned):
+            refuse_repeats(design, [run.start for run in planned if run.point == name])
     if not design.seed:
         _refuse_twins(planned)
     return planned
@@ -98,7 +120,7 @@ def _refuse_twins(planned: Sequence[PlannedRun]) -> None:
     """Raises :class:`InputError` where two runs without seeds of their own have the same parameters."""
     seen: dict[str, PlannedRun] = {}
     for run in planned:
-        first = seen.setdefault(repr(sorted(run.parameters.items())), run)
+        first = seen.setdefault(repr((sorted(run.parameters.items()), run.start)), run)
         if first is not run:
             raise InputError(
                 f"runs {first.id} ({first.split}) and {run.id} ({run.split}) would be the same, since "

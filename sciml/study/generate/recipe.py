@@ -18,7 +18,16 @@ from sciml.errors import InputError, nearest
 from sciml.share import find, share_root
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
-from sciml.study.schema import Count, Positive, Section, Solver, Value
+from sciml.study.schema import (
+    Count,
+    Files,
+    Positive,
+    Section,
+    Solver,
+    Value,
+    anchor_files,
+    refuse_two_starts,
+)
 from sciml.study.text import override, parse
 
 FILE = "recipe.yaml"
@@ -36,18 +45,20 @@ class Design(Section):
     """Which parameters the simulations get.
 
     ``ranges`` are drawn by ``design``. ``points`` are named sets of values that the simulations of
-    each split take in turn; the name is kept beside the sample. ``seed`` gives each simulation a
-    seed of its own.
+    each split take in turn; the name is kept beside the sample. ``files`` are states that the
+    simulations start from, each point from all of them in turn; which one is kept beside the sample.
+    ``seed`` gives each simulation a seed of its own.
     """
 
     design: Literal["sobol", "latin-hypercube", "halton", "grid", "random"] = "sobol"
     ranges: dict[str, Range] = {}
     points: dict[str, dict[str, Value]] = {}
+    files: Files = []
     seed: bool = True
 
     @model_validator(mode="after")
     def _differ(self) -> Design:
-        if not (self.ranges or self.points or self.seed):
+        if not (self.ranges or self.points or self.seed or self.files):
             raise ValueError(
                 "without ranges, without points and with seed: false all simulations would be the "
                 "same; give one of them"
@@ -98,6 +109,7 @@ class Recipe(Section):
             raise ValueError(
                 f"solver.options.{min(drawn & {*options})}: the same name is in parameters; keep one"
             )
+        refuse_two_starts(options, drawn, design.files)
         for name in _RESERVED.keys() & {*options, *drawn}:
             raise ValueError(f"'{name}' is not for options or parameters; use {_RESERVED[name]}")
         if self.per_run > 1 and self.keep != "samples":
@@ -145,6 +157,7 @@ def load_recipe(
         tree = _merged(base, sizes[name])
         if name == size:
             override(tree, overrides)
+        anchor_files(tree, file.parent)
         try:
             recipe = Recipe.model_validate(tree)
         except ValidationError as error:
