@@ -89,10 +89,10 @@ REFINEMENTS = (
         "schroedinger/points",
         "schroedinger",
         {"dt": 5e-3, "steps": 200},
-        tuple({"shape": (n,)} for n in (64, 128, 256)),
+        tuple({"shape": (n,)} for n in (80, 160, 320)),
         bright_soliton,
     ),
-    spectral_points("allen_cahn", (16, 32, 64), 128, steps=20, modes=2, amplitude=1.0),
+    spectral_points("allen_cahn", (16, 32, 64), 128, steps=20, modes=2, diffusivity=0.01),
     spectral_points("kuramoto_sivashinsky", (36, 72, 144), 288, length=32.0, steps=100, modes=3),
     spectral_points(
         "navier_stokes", (16, 32, 64), 128, steps=60, dt=1e-2, modes=3, nu=2e-3, drift=0.5
