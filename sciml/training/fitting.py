@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sciml.domain.inference import fields_of
-from sciml.domain.layout import layout_of
+from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
 from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError, nearest
@@ -346,7 +346,7 @@ def _task(
         # With levels, names such as t_850 are looked for in t.
         if name not in known and levels != "channels":
             raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
-    if levels == "channels":
+    if levels == "channels" or point_dim(ds) is not None:  # on points, levels are no axis
         ds = flat(ds)
     all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
     if not (all_names or inputs or targets):

@@ -5,8 +5,11 @@ import logging
 import numpy as np
 import pytest
 import xarray as xr
+from torch import nn
 
 import sciml
+from sciml.domain import Field, Mesh
+from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.training import fit
 
@@ -139,3 +142,25 @@ def test_axes_taken_for_granted_are_told_once(air, caplog):
     moving = repeated.assign(oro=repeated.oro * (1 + repeated.time))
     with pytest.raises(InputError, match="'oro' changes along 'time'"):
         surrogate.predict(moving)
+
+
+def test_levels_on_a_mesh():
+    mesh = Mesh(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]), [[0, 1, 2], [0, 2, 3]])
+    values = np.random.default_rng(0).standard_normal((3, 5, 4))
+    flat = to_dataset(mesh, (Field("u"),), {"u": values}, np.arange(5.0))
+    level = xr.DataArray([500.0, 850], dims="level", name="level")
+    ds = flat.assign(u=xr.concat([flat.u, flat.u + 1], level).transpose(..., "level", "node"))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x, points, edges, owner):
+            return self.layer(x)
+
+    with pytest.raises(InputError, match="levels='channels'"):
+        fit(Net(), ds, targets=["u"], **FAST)
+    surrogate = fit(Net(), ds, targets=["u"], levels="channels", **FAST)
+    assert surrogate.task.targets == ("u_500", "u_850")
+    assert surrogate.predict(ds).u.dims == ("sample", "time", "level", "node")
