@@ -47,13 +47,13 @@ def device_of(name: str | torch.device | None, what: str = "device") -> torch.de
     there = counts()
     if name == "auto":
         return torch.device(next(kind for kind in KINDS if there[kind]))
-    kind, _, number = name.partition(":")
-    if int(number or 0) >= there[kind]:
+    family, _, number = name.partition(":")
+    if int(number or 0) >= there[family]:
         here = [_listed(k, there[k]) for k in reversed(KINDS) if there[k]]
         lacking = (
-            f"no {kind.upper()} device {number}".rstrip()
-            if there[kind]
-            else f"no {kind.upper()} device"
+            f"no {family.upper()} device {number}".rstrip()
+            if there[family]
+            else f"no {family.upper()} device"
         )
         raise InputError(
             f"{what}: {name}, yet there is {lacking} here; expected auto, {', '.join(here)}"

@@ -27,7 +27,7 @@ def require_weighting(weighting: str | None, domain: Domain) -> None:
     if weighting is None:
         return
     require_known(weighting)
-    if domain.kind != "grid":
+    if not hasattr(domain, "latitude"):
         raise InputError(
             f"weighting '{weighting}': fields on a {domain.kind}; expected a grid with an axis of "
             "latitudes"
