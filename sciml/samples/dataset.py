@@ -17,6 +17,7 @@ from sciml.domain.layout import layout_of, times_of, variable
 from sciml.domain.levels import apart
 from sciml.errors import InputError
 from sciml.samples.ends import Ends
+from sciml.samples.fills import require_decoded
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.masks import Masks, words
 from sciml.samples.on_grid import OnGrid, array_of
@@ -121,10 +122,9 @@ def simulations_of(
 
     Raises:
         InputError: a name that is not there, a parameter that is no scalar, values that are no real
-            numbers, NaN at points that have values at other times or in other samples, NaN in a
-            parameter, infinite values; a
-            static variable that changes, or does not lie on the grid; a periodic axis that holds its
-            first point again at its end.
+            numbers, numbers that stand for no value, NaN at points that have values at other times or
+            in other samples, NaN in a parameter, infinite values; a static variable that changes, or
+            does not lie on the grid; a periodic axis that holds its first point again at its end.
     """
     for name in (*parameters, *static, *(fields or ())):
         variable(ds, name)
@@ -171,10 +171,12 @@ def simulations_of(
             if _filled(frame, moving or set(names), index, step):
                 frames.append(Frame(index, step, float(time), frame, segment=segments[step]))
                 for name, array in frame.items():
+                    require_decoded(ds[name], array, f"sample {index}, frame {step}")
                     masks.look("field", name, array, f"sample {index}, frame {step}")
         if frames:
             _complete(simulation)
             for name, array in simulation.static.items():
+                require_decoded(ds[name], np.asarray(array), f"sample {index}")
                 masks.look("static field", name, array, f"sample {index}")
         simulations.append((simulation, frames))
     ends.require_once()

@@ -62,19 +62,19 @@ def test_some_are_chosen_evenly():
 
 
 def test_fit_says_so_and_flips_need_no_mark(caplog):
-    """A wall along lat, a ring along lon."""
+    """A wall along y, a ring along x."""
     rng = np.random.default_rng(0)
     walls = np.sin(np.pi * np.linspace(0, 1, 16))[:, None]
     values = [[walls * waves(rng, np.arange(16) / 16) for _ in range(4)] for _ in range(3)]
-    ds = xr.Dataset({"q": (("sample", "time", "lat", "lon"), np.array(values))})
-    for dim in ("lat", "lon"):
+    ds = xr.Dataset({"q": (("sample", "time", "y", "x"), np.array(values))})
+    for dim in ("y", "x"):
         ds[dim] = (dim, np.arange(16.0), {"boundary": "periodic"})
     model = {"name": "cnn", "width": 2, "blocks": 1}
     with caplog.at_level(logging.WARNING):
         sciml.fit(model, ds, epochs=1)
     [line] = [r.getMessage() for r in caplog.records if "periodic" in r.getMessage()]
-    assert line.startswith("axis 'lat' is marked periodic, yet 'q' has a kink")
+    assert line.startswith("axis 'y' is marked periodic, yet 'q' has a kink")
     caplog.clear()
-    del ds.lat.attrs["boundary"], ds.lon.attrs["boundary"]
+    del ds.y.attrs["boundary"], ds.x.attrs["boundary"]
     sciml.fit(model, ds, epochs=1, augment="square")
     assert not [r for r in caplog.records if "periodic" in r.getMessage()]
