@@ -37,10 +37,10 @@ class Statistics:
         self._kept: list[Sample] = []
 
     def update(self, samples: Iterable[Sample]) -> None:
-        """Take samples into account; does nothing once fixed. One thread at a time."""
+        """Take samples into account; once fixed, for the bounds of what is trained on alone. One thread
+        at a time."""
         samples = list(samples)
-        if not self.surrogate.normalizer.fixed:
-            self.surrogate.bounds.update(samples)
+        self.surrogate.bounds.update(samples)
         self.surrogate.normalizer.update(samples)
         if not self._open:
             return

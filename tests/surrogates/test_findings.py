@@ -11,9 +11,9 @@ from torch import nn
 
 import sciml
 from sciml.samples import Task
-from sciml.samples.dataset import simulations_of
+from sciml.samples.dataset import samples_of, simulations_of
 from sciml.study.evaluation import evaluate
-from sciml.surrogates import Surrogate
+from sciml.surrogates import Statistics, Surrogate
 from sciml.training.figures import table
 from sciml.training.validation import Validation
 
@@ -157,3 +157,15 @@ def test_validation_names_the_first_step_that_is_not_finite():
     assert (
         line == "'u' is not finite from step 5 on (sample 0, time 432000), and in 2 other samples"
     )
+
+
+def test_bounds_go_on_when_the_scaling_is_fixed(surrogate):
+    """In a stream, most of what is trained on comes after the first step."""
+    fresh = Surrogate.build("mlp", TASK, surrogate.domain)
+    statistics = Statistics(fresh)
+    statistics.update(samples_of(data(), TASK))
+    statistics.fix()
+    mean = fresh.normalizer.mean.clone()
+    statistics.update(samples_of(data((0.5, 0.6, 0.7)), TASK))
+    assert fresh.bounds.of("parameter", "kappa") == (0.1, 0.7)
+    assert torch.equal(fresh.normalizer.mean, mean)
