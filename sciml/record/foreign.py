@@ -138,7 +138,13 @@ class Foreign(Trajectories):
                 self._units |= {n: str(ds[n].attrs.get("units", "1")) for n in task.parameters}
             crc = zlib.crc32(f"{file.name}:{index.checksum(file)}".encode(), crc)
             first = number
-            self._warnings += [replace(f, simulation=first + max(f.simulation, 0)) for f in warned]
+            alone = layout.sample is None
+            self._warnings += [
+                replace(f, simulation=first + max(f.simulation, 0))
+                if alone or f.simulation >= 0
+                else f
+                for f in warned
+            ]
             number += ds.sizes[layout.sample] if layout.sample else 1
             if splits is not None:
                 tested = (splits.roles == TEST).all(axis=1)

@@ -240,10 +240,18 @@ def carried(ds: xr.Dataset, held: Sequence[int] | None = None) -> list[Finding]:
         found = [Finding("warning", _plain(text, TEXT_LIMIT))] if str(text).strip() else []
     if COORDINATE not in ds.variables:
         return found
-    kinds = [str(value).split(", ") for value in ds[COORDINATE].values.ravel()]
-    if held is not None and ds[COORDINATE].ndim:
-        kinds = [kinds[place] for place in held]
-    counted = [replace(f, simulations=sum(f.kind in said for said in kinds)) for f in found]
+    marks = ds[COORDINATE]
+    kinds = [str(value).split(", ") for value in marks.values.ravel()]
+    labels = range(len(kinds))
+    if marks.ndim and marks.dims[0] in ds.coords:
+        labels = ds[marks.dims[0]].values.tolist()
+    places = range(len(kinds)) if held is None or not marks.ndim else held
+    counted = []
+    for f in found:
+        said = [labels[place] for place in places if f.kind in kinds[place]]
+        # The largest of all may be none of these; then its number says nothing here.
+        there = f if f.simulation in said else replace(f, simulation=-1, step=None)
+        counted.append(replace(there, simulations=len(said)))
     return [f for f in counted if f.simulations]
 
 

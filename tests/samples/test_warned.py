@@ -101,6 +101,9 @@ def test_a_dataset_carries_those_of_the_samples_that_are_used():
         {"warnings": to_attribute(found)},
     )
     assert carried(ds) == found
+    # The largest is not there: neither is its number.
+    assert carried(ds, [2])[0] == Finding("thin", "12 %", 12.0, None, 1, -1)
+    assert carried(ds.assign_coords(sample=[5, 6, 1, 8]), [2])[0].simulation == 1
     assert [f.simulations for f in carried(ds.isel(sample=[0, 1]))] == [1]
     assert [f.simulations for f in carried(ds, [2, 3])] == [1, 1]
     assert carried(ds.isel(sample=ds.warned == "")) == []
