@@ -76,6 +76,38 @@ def test_constants_become_zero_and_not_infinite(grid_samples):
     assert normalizer.parameters_of(torch.tensor([[kappa]], dtype=torch.float64)).item() == 0.0
 
 
+@pytest.mark.parametrize(("dtype", "constant"), [(np.float32, True), (np.float64, False)])
+def test_constant_is_what_the_dtype_does_not_resolve(grid_samples, dtype, constant):
+    """A deviation of 1 around 1e9: float32 has steps of 64 there, float64 of 1e-7."""
+    task = Task(("u",), ("u",))
+    samples = grid_samples(task, count=4, dtype=np.float64)
+    for sample in samples:
+        for frame in (*sample.inputs, *sample.targets):
+            frame.fields["u"] = (1e9 + frame.fields["u"]).astype(dtype)
+    normalizer = Normalizer(task)
+    normalizer.update(samples)
+    assert (float(normalizer.std("u")) > 10) == constant
+    if constant:
+        assert float(normalizer.std("u")) == pytest.approx(1e9, rel=1e-6)
+
+
+def test_the_change_of_what_does_not_change_has_the_deviation_of_the_field(grid_samples):
+    task = Task(("u",), ("u",))
+    samples = grid_samples(task, count=4)
+    for sample in samples:
+        sample.targets[0].fields["u"] = sample.inputs[0].fields["u"]
+    normalizer = Normalizer(task)
+    normalizer.update(samples)
+    assert float(normalizer.std("u", "increment")) == float(normalizer.std("u")) != 1.0
+    # As it was in files of before, so that they predict what they did.
+    saved = normalizer.state_dict()
+    del saved["resolution"]
+    old = Normalizer(task)
+    old.load_state_dict(saved)
+    assert float(old.std("u", "increment")) == 1.0
+    assert float(old.std("u")) == float(normalizer.std("u"))
+
+
 def test_nothing_moves_once_fixed(grid_samples):
     task = Task(("u",), ("u",))
     samples = grid_samples(task)

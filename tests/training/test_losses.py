@@ -4,7 +4,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.surrogates import Batch
-from sciml.training.losses import LOSSES, Comparison, loss, norms
+from sciml.training.losses import FAINT, LOSSES, Comparison, loss, norms
 
 
 def value(name, output, target, batch, **given):
@@ -55,6 +55,22 @@ def test_a_zero_target_gives_no_nan():
             found.backward()
             assert torch.isfinite(found) and torch.isfinite(output.grad).all()
             assert name == "mse" or found == 0
+
+
+@pytest.mark.parametrize("name", ["relative_l2", "h1", "h1_spectral"])
+def test_a_faint_target_weighs_no_more_than_its_floor(name):
+    """Below FAINT of the usual norm, errors count as if the target were so large, in the same shape."""
+    wave = torch.sin(2 * torch.pi * torch.arange(8) / 8).expand(2, 1, 8)
+    wave = wave / wave.square().mean().sqrt()
+    batch, error = grid_batch(8, True), 0.1 * torch.randn(2, 1, 8)
+
+    def of(part):
+        return value(name, part * wave + error, part * wave, batch, deviation=1.0).item()
+
+    assert of(2.0) == pytest.approx(of(1.0) / 2, rel=1e-5)
+    for part in (0.5 * FAINT, 0.01 * FAINT):
+        assert of(part) == pytest.approx(of(1.0) / FAINT, rel=1e-4)
+    assert of(1e-7) == 0.0
 
 
 def test_norms_of_concatenated_points_are_per_sample():
