@@ -96,7 +96,11 @@ class Supervised:
 
     def _value(self, name: str, seen: losses.Comparison) -> Tensor:
         if self._own:
-            return self.loss(seen.target + seen.error, seen.target, seen.batch)
+            error, target = seen.error, seen.target
+            if seen.weights is not None:  # what is not there (land) is no error for any function
+                there = seen.weights > 0
+                error, target = error.where(there, 0.0), target.where(there, 0.0)
+            return self.loss(target + error, target, seen.batch)
         value, kept = self.loss(seen)
         if kept is not None:
             before, count = self._kept.get(name, (0, 0))
