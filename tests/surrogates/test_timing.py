@@ -116,6 +116,17 @@ def test_numbers_without_units_and_dates_do_not_go_together():
     np.testing.assert_allclose(trained(monthly).rollout(numbers(3, 1, "months"), 1).time, [3])
 
 
+def test_a_few_middles_of_months_are_months():
+    starts = pd.date_range("2000-01-01", periods=15, freq="MS")
+    middles = starts[:-1] + (starts[1:] - starts[:-1]) / 2
+    surrogate = trained(data(middles))
+    some = data(middles[3:6])  # 30.5 days apart
+    assert len({*np.diff(middles[3:6])}) == 1
+    assert str(surrogate.rollout(some, 1).time.values[0])[:10] == "2000-07-16"
+    with pytest.raises(InputError, match="trained with 1 month"):
+        surrogate.predict(data(pd.date_range("2000-01-11", periods=3, freq="31D")))
+
+
 def test_months_are_no_month_of_31_days():
     months, spans = trained(dates(14, "MS")), trained(dates(14, "31D"))
     two = dates(2, "MS")
