@@ -52,6 +52,8 @@ _WIND_ENDINGS = {
     "a", "o", "s", "as", "os", "wnd", "grd", "gos", "bar", "ice", "vel",
     "_wind", "_velocity", "_vel", "_momentum", "_current",
 }  # fmt: skip
+#: Those, and heights (u10, v_850), that leave no doubt of a single component either.
+_OF_WINDS = {"wnd", "grd", "gos", "vel", "_wind", "_velocity", "_vel", "_momentum", "_current"}
 _VECTOR_STEMS = {
     "v", "u", "vel", "velocity", "b", "e", "j", "f", "mom", "momentum", "wind", "force", "flux",
     "grad", "current", "magnetic_field", "electric_field",
@@ -165,7 +167,7 @@ def guess(field: Field, names: Sequence[str], ndim: int) -> Guess:
     if partners and name[0] in "uv":
         beside = " and ".join(f"'{n}'" for n in partners)
         return Guess(doubt=f"and {beside} may be the components of a vector, or scalars")
-    if ndim >= 2 and name in ("w", "omega", "zeta", "psi"):
+    if ndim >= 2 and name in ("w", "omega", "zeta", "psi", "vo"):
         return Guess(doubt="may be a pseudoscalar (vorticity, stream function), or a scalar")
     if moving:
         return Guess(doubt="may be a component of a vector")
@@ -188,9 +190,13 @@ def _by_name(name: str, names: Sequence[str], moving: bool) -> str:
         if found and (found[stem] in _VECTOR_STEMS or partners):
             return found[axis]
     found = _WIND.match(name)
-    if not found or not (moving or partners):
+    if not found:
         return ""
     ending, usual = found[2], re.fullmatch(r"_?\d+m?", found[2])
+    if found[1] in "uv" and (ending in _OF_WINDS or re.fullmatch(r"_?\d{2,}m?", ending)):
+        return {"u": "x", "v": "y"}[found[1]]
+    if not moving and not partners:
+        return ""
     if found[1] == "w":
         return "z" if moving and any(n.lower() == f"u{ending}" for n in names) else ""
     if moving or ending in _WIND_ENDINGS or usual:

@@ -150,8 +150,9 @@ def suited(batch: Batch, model: nn.Module, device: torch.device | str) -> Batch:
 def collate(samples: Sequence[Sample], task: Task) -> Batch:
     """Put samples of one kind of domain together.
 
-    Fields that are float64 stay so, as parameters and times are; all others, and places, take torch's
-    default dtype. A model of your own gets its own dtype by ``batch.to(device, dtype)``.
+    Fields that are float64 stay so, as parameters and times are, and integers of 32 bits and more
+    become float64; all others, and places, take torch's default dtype. A model of your own gets its own
+    dtype by ``batch.to(device, dtype)``.
 
     Args:
         samples: at least one.
@@ -323,7 +324,7 @@ def _stack(
 ) -> Tensor:
     """(B, frames, *space), each frame copied once, converted on the way."""
     shape = frames(samples[0])[0].fields[name].shape
-    double = any(f.fields[name].dtype == np.float64 for s in samples for f in frames(s))
+    double = any(_wide(f.fields[name].dtype) for s in samples for f in frames(s))
     dtype = torch.float64 if double else torch.get_default_dtype()
     out = torch.empty((len(samples), len(frames(samples[0])), *shape), dtype=dtype)
     view = out.numpy()
@@ -359,8 +360,13 @@ def _edges(domains: Sequence[Mesh | Graph], ptr: np.ndarray) -> Tensor:
 
 
 def _values(array: np.ndarray) -> Tensor:
-    """Of a field: float64 as it is."""
-    return torch.from_numpy(array) if array.dtype == np.float64 else _tensor(array)
+    """Of a field, without loss of digits."""
+    return torch.from_numpy(np.asarray(array, np.float64)) if _wide(array.dtype) else _tensor(array)
+
+
+def _wide(dtype: np.dtype) -> bool:
+    """Whether values may have more digits than float32: float64, and integers of 32 bits and more."""
+    return dtype == np.float64 or (dtype.kind in "iu" and dtype.itemsize >= 4)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

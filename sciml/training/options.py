@@ -123,7 +123,7 @@ def _made(name: str, kind: type, short: str, value: Any) -> Any:
 
 
 def _refuse_unknown(name: str, plain: Mapping[str, Any], kind: type) -> None:
-    known = [f.name for f in fields(kind)]
+    known = [f.name for f in fields(kind) if f.init]
     for key in plain:
         if key not in known:
             raise InputError(f"{name} has no key '{key}'; {nearest(key, known)}")

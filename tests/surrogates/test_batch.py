@@ -42,7 +42,7 @@ def test_float64_stays_until_it_is_scaled(grid_samples):
         assert {found.parameters.dtype, found.time.dtype} == {dtype}
         assert found.geometry["spacing"].dtype is torch.float32
     assert collate(grid_samples(task, dtype=np.float32), task).inputs["u"].dtype is torch.float32
-    assert collate(grid_samples(task, dtype=np.int64), task).inputs["u"].dtype is torch.float32
+    assert collate(grid_samples(task, dtype=np.int16), task).inputs["u"].dtype is torch.float32
 
 
 def test_meshes_concatenate_and_edges_are_offset(mesh_sample):
@@ -103,3 +103,27 @@ def test_to_moves_every_tensor(grid_samples):
     tensors = [moved.parameters, moved.time, *moved.geometry.values()]
     tensors += [*moved.inputs.values(), *moved.targets.values(), *moved.static.values()]
     assert all(t.device.type == "meta" for t in tensors)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        (np.int64, torch.float64),
+        (np.uint32, torch.float64),
+        (np.int16, torch.float32),
+        (np.uint8, torch.float32),
+        (np.float16, torch.float32),
+    ],
+)
+def test_integers_keep_their_digits(grid_samples, dtype, wanted):
+    """A counter of 2^40 differs from the next one; small integers fit into float32."""
+    task = Task(("u",), ("u",), static=("s",))
+    samples, large = grid_samples(task), 2**40 if np.dtype(dtype).itemsize == 8 else 100
+    for sample in samples:
+        for frame in (*sample.inputs, *sample.targets):
+            frame.fields["u"] = (large + np.arange(64).reshape(8, 8)).astype(dtype)
+    batch = collate(samples, task)
+    assert batch.inputs["u"].dtype == batch.targets["u"].dtype == wanted
+    assert (batch.inputs["u"][0, 0] - batch.inputs["u"][0, 0, 0, 0]).flatten().tolist() == [
+        *range(64)
+    ]
