@@ -201,6 +201,7 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
         values = values[::-1]
     attrs = ds.coords[dim].attrs
     boundary = str(attrs.get("boundary", "open"))
+    _require_no_seam(ds, dim, values)
     spacing, slack = _uniform_spacing(dim, values, axis_of(ds, dim) == "Z")
     values = values.astype(np.float64)
     if meaning_of(ds, dim).endswith("longitude"):
@@ -222,6 +223,19 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
         return (float(values[0]), float(values[0]) + TURN), "periodic"
     end = values[0] + spacing * size if boundary == "periodic" else values[-1]
     return (float(values[0]), float(end)), boundary
+
+
+def _require_no_seam(ds: xr.Dataset, dim: str, values: np.ndarray) -> None:
+    """Refuse longitudes of a part of the globe that are cut in two where they begin anew."""
+    if not meaning_of(ds, dim).endswith("longitude") or not np.isfinite(values).all():
+        return
+    around = np.sort((values.astype(np.float64) + 180.0) % TURN - 180.0)
+    if _off(values) > 0 and _off(around) <= 0:
+        raise DomainError(
+            f"axis '{dim}' goes from {values[0]:g} to {values[-1]:g} across the meridian where its "
+            f"numbers begin anew; expected ascending ones: ds.assign_coords({dim}="
+            f"(ds.{dim} + 180) % 360 - 180).sortby('{dim}')"
+        )
 
 
 def _require_one_turn(dim: str, values: np.ndarray, slack: float) -> None:

@@ -56,6 +56,14 @@ def test_longitudes_that_close_are_periodic(start):
     assert domain_of(ds).boundary == ("open", "open")
 
 
+def test_a_part_across_the_meridian_is_told_how_to_be_one():
+    ds = globe(np.array([350.0, 355, 0, 5]))
+    with pytest.raises(DomainError, match=r"across the meridian.*\(ds\.lon \+ 180\) % 360 - 180"):
+        domain_of(ds)
+    mended = ds.assign_coords(lon=(ds.lon + 180) % 360 - 180).sortby("lon")
+    assert domain_of(mended).extent[1] == (-10, 5)
+
+
 def test_other_axes_do_not_close_by_themselves():
     assert domain_of(line(np.arange(0, 360, 10.0))).boundary == ("open",)
     assert domain_of(globe(np.arange(0, 350, 10.0))).boundary == ("open", "open")
