@@ -1,6 +1,6 @@
 """How exact are fields from given initial states? Run by hand:
 
-    SCIML_DATA=FOLDER python tests/benchmarks/show_initial.py [--ranks 2]
+    SCIML_DATA=FOLDER python tests/benchmarks/show_initial.py [--ranks 2]    # minutes
 
 Burgers, Korteweg–de Vries and Kuramoto–Sivashinsky start from files through ``--initial``, and are
 compared with integrations that share no code with the package: the eighth-order Runge–Kutta method of

@@ -179,6 +179,7 @@ def recipe(tmp_path, **changes):
     return path
 
 
+@pytest.mark.slow
 def test_a_dataset_starts_from_files(tmp_path):
     path = recipe(tmp_path, splits={"train": 3, "validation": 1, "test": 1})
     out = package.generate(path, tmp_path / "f.nc", at_once=1)
