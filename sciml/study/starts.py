@@ -201,7 +201,8 @@ def anchored(files: Sequence[str], folder: Path) -> list[str]:
     """Patterns as absolute ones: from the folder of the study file, or else from where we are."""
     absolute = []
     for pattern in files:
-        places = [folder.resolve() / pattern, Path.cwd() / pattern]
+        wanted = Path(pattern).expanduser()
+        places = [folder.resolve() / wanted, Path.cwd() / wanted]
         absolute.append(str(next((place for place in places if matches(str(place))), places[0])))
     return absolute
 
