@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from sciml.domain import Field
 from sciml.errors import InputError
-from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.symmetry.element import Element
-from sciml.surrogates.symmetry.symmetries import Symmetries, fields_of_task, space_of
+from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,13 @@ class Augmentation:
         for name in ("symmetries", "vectors", "pseudoscalars", "scalars"):
             object.__setattr__(self, name, getattr(group, name))
 
-    def told(self, task: Task, fields: Sequence[Field], ndim: int) -> Augmentation:
-        """With a law for each field of a task: see :meth:`Symmetries.told`.
+    def told(self, model: nn.Module) -> Augmentation:
+        """With a law for each field of a surrogate on a grid: see :meth:`Symmetries.told_by`.
 
         Raises:
             InputError: a field in doubt, or a contradiction.
         """
-        groups = (task.inputs, task.targets, task.static, task.forcing)
-        self.group.require_known(groups)
-        group = self.group.told(fields_of_task(task, fields), ndim)
-        group.require_fields(groups, ndim)
+        group = self.group.told_by(model)
         return Augmentation(group.symmetries, group.vectors, group.pseudoscalars, group.scalars)
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Batch:

@@ -11,7 +11,6 @@ from torch import nn
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
-from sciml.surrogates.surrogate import Surrogate
 from sciml.training.augmentation import Augmentation
 from sciml.training.batches import each
 from sciml.training.ema import EMA
@@ -82,13 +81,7 @@ class Options:
         Raises:
             InputError: a field in doubt, or a contradiction.
         """
-        if self.augment is None or not isinstance(model, Surrogate):
-            return self
-        grid = model.built_on
-        if grid is None or grid.kind != "grid":
-            return self
-        self.augment.group.require_sphere(grid)
-        return replace(self, augment=self.augment.told(model.task, model.fields, grid.ndim))
+        return self if self.augment is None else replace(self, augment=self.augment.told(model))
 
     def prepared(self, model: nn.Module, batches: Batches, step: int) -> Batches:
         """Batches as the objective gets them; those without targets, such as collocation points, as

@@ -10,8 +10,9 @@ FORBIDDEN = {
     *("Grid", "Mesh", "Graph", "Particles", "Domain"),
     *("FNO", "MLP", "Surrogate", "Module", "DatasetSource", "StreamSource", "CollocationSource"),
 }
-# fit takes a model or its name: the one place where a type is asked for, and only that one.
-ALLOWED = {("fitting.py", "Module")}
+# fit takes a model or its name, and notes which it was: the places where a type is asked for, and only
+# that one.
+ALLOWED = {("fitting.py", "Module"), ("fit_directory.py", "Module")}
 
 
 def names(node):

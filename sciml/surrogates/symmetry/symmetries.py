@@ -240,6 +240,23 @@ class Symmetries:
                     f"symmetries: no field '{name}' in the task; {nearest(name, known)}"
                 )
 
+    def told_by(self, surrogate: torch.nn.Module) -> Symmetries:
+        """With a law for each field of a surrogate on a grid; as they are for any other module.
+
+        Raises:
+            InputError: a field in doubt, a contradiction, or symmetries that the grid has not.
+        """
+        grid = getattr(surrogate, "built_on", None)
+        if not isinstance(grid, Grid):
+            return self
+        self.require_sphere(grid)
+        task = surrogate.task
+        groups = (task.inputs, task.targets, task.static, task.forcing)
+        self.require_known(groups)
+        told = self.told(fields_of_task(task, surrogate.fields), grid.ndim)
+        told.require_fields(groups, grid.ndim)
+        return told
+
     def require_sphere(self, domain: Domain) -> None:
         """Refuse symmetries that a grid of latitudes has not.
 
