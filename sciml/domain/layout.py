@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Dimensions of these names hold levels, which are rarely an axis that a model can go along.
 LEVEL_NAMES = (
     *("lev", "level", "levels", "plev", "plevel", "pressure", "pressure_level", "pressure_levels"),
-    *("model_level", "isobaricinhpa", "isobaricinpa", "hybrid", "nlev", "olevel"),
+    *("model_level", "isobaricinhpa", "isobaricinpa", "hybrid", "nlev", "olevel", "isobaric"),
+    *("bottom_top", "model_level_number", "pfull", "sigma", "eta", "st_ocean", "deptht"),
 )
 PRESSURE = ("pa", "hpa", "kpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar", "decibar")
 _NORTH, _EAST = ("degreen",), ("degreee",)

@@ -160,7 +160,8 @@ def require_times(task: Task, ds: xr.Dataset, layout: Layout) -> list[str]:
         What is worth a line of log: times that are put in order, gaps.
 
     Raises:
-        InputError: as :meth:`Times.of`; dates where the task sees the time; a time that comes twice.
+        InputError: as :meth:`Times.of`; dates where the task sees the time; a time that comes twice;
+            more gaps than steps.
     """
     times = Times.of(ds, layout)
     if task.time and times.dates:
@@ -183,6 +184,12 @@ def require_times(task: Task, ds: xr.Dataset, layout: Layout) -> list[str]:
         times = Times.of(in_order(ds, layout), layout)
     if task.even and times.segments[-1:].any():
         count, among = int(times.segments[-1]) + 1, len(times.values)
+        if 2 * (count - 1) > among - 1:
+            raise InputError(
+                f"'{times.name}' has no step of its own: {count - 1} of the {among - 1} from one time "
+                f"to the next differ from {times.step} by more than half; expected even ones, and a few "
+                f"gaps at most: interpolate onto even times, ds.interp({times.name}=...)"
+            )
         remarks.append(
             f"{times.gap()}: {count} segments of {among} times; no window goes across a gap"
         )

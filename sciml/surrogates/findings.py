@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,15 @@ class _Worst:
     samples: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Where an output of one sample left what was trained on, and how far it got."""
+
+    step: int
+    when: str
+    far: float
+
+
 class Findings:
     """Gathers over one call what is to be said of it.
 
@@ -41,6 +50,8 @@ class Findings:
       of that range (of its size, where it was one and the same).
     * A field outside of its range, more than ten deviations from its mean.
     * An output that is not finite: the first step at which it is.
+    * An output of a field that the model sees as well, as far off as that of a sample that began within
+      its range: a rollout that blows up, or drifts away, is told long before it is not finite.
 
     Nothing is said of surrogates that were saved before bounds were kept, but for outputs.
 
@@ -53,6 +64,8 @@ class Findings:
         self._normalizer = getattr(surrogate, "normalizer", None)
         self._worst: dict[tuple[str, str], _Worst] = {}
         self._broken: dict[str, dict[int, tuple[int, str]]] = {}
+        self._left: dict[str, dict[int, _Left]] = {}
+        self._masks = getattr(surrogate, "masks", None) or {}
         self._limits = {key: self._limits_of(*key) for key in self._bounds.keys}
 
     def saw(self, sample: int, window: Sample, when: Callable[[], str] = lambda: "") -> None:
@@ -96,6 +109,7 @@ class Findings:
             output: ``(steps, …)``.
             when: gives the time of a step in words.
         """
+        self._follow(sample, name, output, when)
         if np.isfinite(output).all():
             return
         whole = np.isfinite(output.reshape(len(output), -1)).all(axis=1)
@@ -103,6 +117,34 @@ class Findings:
         known = self._broken.setdefault(name, {})
         if sample not in known or first < known[sample][0]:
             known[sample] = (first, when(first))
+
+    def _follow(
+        self, sample: int, name: str, output: np.ndarray, when: Callable[[int], str]
+    ) -> None:
+        limits = self._limits.get((FIELD, name))
+        worst = self._worst.get((FIELD, name))
+        if limits is None or (worst is not None and sample in worst.samples):
+            return
+        middle, unit, low, high = limits
+        mask = self._masks.get(name)
+        if mask is not None and mask.shape == output.shape[1:]:
+            output = output[:, mask]
+        flat = output.reshape(len(output), -1).astype(np.float64)
+        outside = np.isfinite(flat) & ((flat < low) | (flat > high))
+        far = np.where(outside, np.abs(flat - middle), 0.0).max(axis=1, initial=0.0) / unit
+        off = far > DEVIATIONS
+        if not off.any():
+            return
+        first, known = int(np.argmax(off)), self._left.setdefault(name, {})
+        before = known.get(sample)
+        if before is None or first < before.step:
+            known[sample] = _Left(first, when(first), float(far.max()))
+        elif far.max() > before.far:
+            known[sample] = replace(before, far=float(far.max()))
+
+    def _within(self, name: str, out: Tensor) -> bool:
+        limits = self._limits.get((FIELD, name))
+        return limits is None or (limits[2] <= float(out.min()) and float(out.max()) <= limits[3])
 
     def looked(
         self, windows: Sequence[Sample], batch: Batch, outputs: Mapping[str, Tensor]
@@ -112,7 +154,7 @@ class Findings:
         for window in windows:
             self.saw(window.simulation.id, window, lambda w=window: f"{w.inputs[-1].time:g}")
         for name, out in outputs.items():
-            if out.isfinite().all():
+            if out.isfinite().all() and self._within(name, out):
                 continue
             array = out.float().cpu().numpy()
             owner = batch.geometry.get("owner")
@@ -126,6 +168,7 @@ class Findings:
         """A line each of what was found."""
         return [
             *(self._off(key, worst) for key, worst in self._worst.items()),
+            *(self._away(name, found) for name, found in self._left.items()),
             *(_broken(name, found) for name, found in self._broken.items()),
         ]
 
@@ -156,6 +199,17 @@ class Findings:
         return (
             f"{what} is {worst.value:g} ({worst.where}); trained on {trained}: {worst.far:.2g} {ranges} "
             f"outside{_more(worst.samples)}"
+        )
+
+    def _away(self, name: str, found: Mapping[int, _Left]) -> str:
+        _, _, low, high = self._limits[FIELD, name]
+        sample, left = min(found.items(), key=lambda item: (item[1].step, item[0]))
+        when = f", time {left.when}" if left.when else ""
+        most = max(one.far for one in found.values())
+        return (
+            f"'{name}' comes out more than {DEVIATIONS:g} deviations from the mean of what it was "
+            f"trained on, {low:g} to {high:g}, from step {left.step + 1} on (sample {sample}{when}), "
+            f"{most:.2g} at most{_more(found)}"
         )
 
 

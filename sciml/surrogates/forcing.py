@@ -227,6 +227,7 @@ def _source(
             "forcing: dates in one dataset, numbers in the other; expected one kind in both"
         )
     samples = ds.sizes[layout.sample] if layout.sample else 1
+    given = _by_label(given, found.sample, ds, layout.sample)
     if found.sample is not None and given.sizes[found.sample] != samples:
         raise InputError(
             f"forcing: {given.sizes[found.sample]} samples, the dataset has {samples}; expected as "
@@ -244,6 +245,28 @@ def _source(
                 f"{ours.point_shape}; expected one grid: interpolate, ds.interp"
             )
     return _Source(given, names, found, times, clock)
+
+
+def _by_label(
+    given: xr.Dataset, theirs: str | None, ds: xr.Dataset, ours: str | None
+) -> xr.Dataset:
+    """``given`` with its samples in the order of those of ``ds``, where both name theirs."""
+    if theirs not in given.coords or ours not in ds.coords:
+        return given
+    have, want = given[theirs].values.tolist(), ds[ours].values.tolist()
+    if have == want:
+        return given
+    lacking = next((label for label in want if label not in have), None)
+    if lacking is not None or len(set(have)) < len(have):
+        what = (
+            f"no sample {lacking!r}" if lacking is not None else f"samples that share a '{theirs}'"
+        )
+        raise InputError(
+            f"forcing: {what}, which its coordinate '{theirs}' is to tell; expected those of the "
+            f"dataset: give it the same, or forcing.drop_vars('{theirs}') where the order is that of "
+            "the dataset"
+        )
+    return given.isel({theirs: [have.index(label) for label in want]})
 
 
 def _last_state(ds: xr.Dataset, inputs: Sequence[str], layout: Layout) -> int:

@@ -145,8 +145,9 @@ def _same_kind(trained: Domain | None, given: Domain, layout: Layout, ds: xr.Dat
 
 
 def _turned_round(trained: Grid, given: Grid, axis: int) -> bool:
-    """Whether two grids go once around the globe from different longitudes."""
-    return all(
+    """Whether two grids go once around the globe from different longitudes, on points that may meet."""
+    shift = (trained.extent[axis][0] - given.extent[axis][0]) / given.spacing[axis]
+    return abs(shift - round(shift)) < 0.01 and all(
         grid.boundary[axis] == "periodic" and grid.meanings and "longitude" in grid.meanings[axis]
         for grid in (trained, given)
     )

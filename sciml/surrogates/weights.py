@@ -55,7 +55,8 @@ def own_name(module: nn.Module, name: str) -> str:
     kept, inside = [], module
     for part in name.split("."):
         wrapper = None if inside is None else _wrapped_as(inside)
-        inside = None if inside is None else inside._modules.get(part)
+        # Not .get, which the modules of a scripted one do not have.
+        inside = inside._modules[part] if inside is not None and part in inside._modules else None
         if part != wrapper:
             kept.append(part)
     return ".".join(kept)

@@ -28,6 +28,7 @@ from torch import nn
 
 from sciml.errors import InputError
 from sciml.surrogates import Surrogate
+from sciml.surrogates.storage import CARD
 from sciml.surrogates.weights import state_of, unwrapped
 from sciml.training.checkpoint import MANIFEST, Checkpoint, Checkpoints
 from sciml.training.history import History, Step
@@ -39,6 +40,8 @@ log = logging.getLogger("sciml.fit")
 
 #: Checkpoints that stay, and the best one besides.
 KEPT = 2
+#: Files that make a folder something else than that of a ``fit``.
+HELD = {CARD: "a saved surrogate", "run.json": "a run"}
 #: Seconds of training that are lost at most, where steps are long.
 MOST_SECONDS = 600.0
 
@@ -62,6 +65,12 @@ class FitDirectory:
             raise InputError("fit: resume and overwrite; give one of them")
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"fit: directory {self.path} is a file; name another")
+        for name, what in HELD.items():
+            if (self.path / name).is_file():
+                raise InputError(
+                    f"fit: {self.path} holds {what}, which sciml.load would give in place of what is "
+                    "trained; name another directory"
+                )
         self.checkpoints = Checkpoints(self.path, keep=KEPT)
         if self.checkpoints.steps() and not (resume or overwrite):
             raise InputError(

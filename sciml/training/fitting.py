@@ -404,6 +404,9 @@ def _shared_out(
     )
     if not found:
         raise InputError("fit: a dataset without samples; expected at least one")
+    if not any(frames for _, frames in found):
+        listed = ", ".join(repr(name) for name in names)
+        raise InputError(f"fit: {listed} of a dataset that is NaN throughout; expected numbers")
     require_fields(task, found[0][0])
     pieces = [(TRAIN, one) for one in found] if splits is None else splits.divided(found)
     # One that ended before its first window can neither be learned from nor validated on.

@@ -61,6 +61,7 @@ def test_a_single_level_is_no_axis(ds):
         (lambda ds: ds.drop_vars("level"), "levels='channels'.*levels='axis'"),
         (lambda ds: ds.assign_coords(level=[1.0, 2, 3]), "levels='channels'.*levels='axis'"),
         (lambda ds: ds.rename(level="plev"), "along 'plev'"),
+        (lambda ds: ds.rename(level="bottom_top"), "along 'bottom_top'"),
         (
             lambda ds: ds.rename(level="height"),
             "along 'height'",

@@ -53,6 +53,12 @@ def test_times_that_jitter_are_no_gaps():
     assert len(origins(dataset(pd.date_range("2001-01-31", periods=14, freq="ME")))) == 13
 
 
+def test_times_without_a_step_of_their_own_are_refused():
+    uneven = dataset(np.logspace(-2, 1, 12))
+    with pytest.raises(InputError, match=r"9 of the 11 .* differ .* ds\.interp\(time=\.\.\.\)"):
+        sciml.fit("mlp", uneven, targets=["u"], epochs=1)
+
+
 def test_a_time_that_comes_twice_is_refused():
     twice = pd.DatetimeIndex(["2001-01-01", "2001-01-02", "2001-01-02", "2001-01-03"])
     with pytest.raises(InputError, match=r"has 2001-01-02T.* twice.*ds\.drop_duplicates\('time'\)"):

@@ -25,6 +25,17 @@ class Doubling(nn.Module):
         return 1e9 * x[:, :1]
 
 
+class Times(nn.Module):
+    """u ↦ by · u."""
+
+    def __init__(self):
+        super().__init__()
+        self.by = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.by * x[:, :1]
+
+
 def data(kappa=(0.1, 0.2, 0.3), times=4, scale=1.0):
     rng = np.random.default_rng(0)
     u = rng.uniform(-1, 1, (len(kappa), times, 8)).astype(np.float32)
@@ -104,6 +115,23 @@ def test_outputs_that_are_not_finite_are_named():
     [text] = told(lambda: surrogate.rollout(data(), 6))
     assert text.startswith("rollout: 'u' is not finite from step 5 on (sample ")
     assert "time 2000-01-09" in text and text.endswith("and in 2 other samples")
+
+
+def test_rollouts_that_leave_what_was_trained_on_are_told_before_they_break(surrogate):
+    grows = sciml.fit(Times(), data(), targets=["u"], increment=False, epochs=1, validation=0)
+    grows.model.by.data.fill_(4.0)
+    assert told(lambda: grows.rollout(data(), 1)) == []
+    [text] = told(lambda: grows.rollout(data(), 5))
+    assert text.startswith(
+        "rollout: 'u' comes out more than 10 deviations from the mean of what it"
+    )
+    assert "from step 2 on (sample 0, time 2000-01-06" in text
+    assert text.endswith("and in 2 other samples")
+    # What comes in far off is told as such, and not twice.
+    far = data()
+    far.u[0] += 100
+    texts = told(lambda: grows.predict(far))
+    assert len(texts) == 1 and "comes out" not in texts[0]
 
 
 def test_simulations_that_have_ended_are_not_broken(surrogate):

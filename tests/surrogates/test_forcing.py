@@ -55,6 +55,24 @@ def exact(**task):
     return Surrogate(Exact(), Task(("u",), ("u",), forcing=("f", "s"), **task), dt=0.5)
 
 
+def test_samples_that_have_names_are_found_by_them():
+    ds = data().assign_coords(sample=["a", "b", "c"])
+    state, ahead = ds[["u"]].isel(time=slice(5)), ds[["f", "s"]]
+    whole = exact().rollout(state, 5, forcing=ahead)
+    np.testing.assert_allclose(whole.u, ds.u[:, 5:10], atol=1e-5)
+    for other in (
+        ahead.isel(sample=[2, 0, 1]),
+        xr.concat(
+            [ahead.assign_coords(sample=["d", "e", "f"]), ahead], "sample", data_vars="minimal"
+        ),
+    ):
+        assert exact().rollout(state, 5, forcing=other).u.equals(whole.u)
+    with pytest.raises(InputError, match=r"no sample 'c'.*forcing\.drop_vars\('sample'\)"):
+        exact().rollout(state, 5, forcing=ahead.assign_coords(sample=["a", "b", "d"]))
+    with pytest.raises(InputError, match="samples that share a 'sample'"):
+        exact().rollout(state, 5, forcing=ahead.isel(sample=[0, 1, 2, 0]))
+
+
 @pytest.mark.parametrize("dates", [False, True])
 def test_predictions_see_it_at_the_time_of_the_target(dates):
     ds = data(dates=dates)

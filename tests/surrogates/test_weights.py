@@ -85,7 +85,9 @@ def within(module):
 
 
 @pytest.mark.parametrize(
-    "wrap", [compiled, parallel, within, lambda m: compiled(parallel(m))], ids="cpib"
+    "wrap",
+    [compiled, parallel, within, lambda m: compiled(parallel(m)), torch.jit.script],
+    ids="cpibs",
 )
 def test_wrapped_modules_are_saved_without_their_wrapper_and_load_either_way(tmp_path, wrap):
     plain = network()

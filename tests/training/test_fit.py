@@ -197,6 +197,8 @@ def test_what_cannot_be_trained_is_refused(ocean, given, said):
         fit(TINY, ocean.assign(k=("member", np.arange(4.0))), **given)
     with pytest.raises(InputError, match="without samples"):
         fit(TINY, ocean.isel(member=slice(0)))
+    with pytest.raises(InputError, match="'sst' of a dataset that is NaN throughout"):
+        fit(TINY, ocean * np.nan)
 
 
 def test_numbers_are_no_fields_of_a_mesh():

@@ -205,6 +205,10 @@ def test_what_is_no_folder_for_a_fit_is_told_in_one_line(trained, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             fit(made(), waves(), epochs=1, **given)
+    trained[0].save(tmp_path / "saved")
+    for given in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(InputError, match="holds a saved surrogate, which"):
+            fit(made(), waves(), epochs=1, directory=tmp_path / "saved", **given)
     run = shutil.copytree(folder, tmp_path / "run" / "checkpoints")
     (tmp_path / "run" / "lineage.json").write_text("{}")
     with pytest.raises(InputError, match="checkpoints of a run, which are not overwritten"):

@@ -89,6 +89,10 @@ def surrogate_task(air):
             r"spans \[-180, 180\] along axis lon.*% 360 \+ 0\)\.sortby\('lon'\)",
         ),
         (lambda ds: ds.isel(lon=slice(2, None)), r"spans \[60, 330\] along axis lon"),
+        (  # half a cell: no turn helps
+            lambda ds: ds.assign_coords(lon=ds.lon + 15),
+            r"spans \[15, 375\] along axis lon.* the box may not: select or interpolate",
+        ),
         (lambda ds: ds.assign_coords(lat=ds.lat + 3), r"spans \[-72, 78\] along axis lat"),
     ],
 )
