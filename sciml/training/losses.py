@@ -72,8 +72,8 @@ def relative_l2(seen: Comparison) -> Value:
     * ‖u − μ‖ counts as σ√N at least: a target with a hundredth of the average norm would else weigh as
       much as a hundred others, though it has nothing to teach but that it is faint. A smaller floor
       gives the late, weak frames of a decaying field more weight and the first ones less, whose errors a
-      rollout carries along: workflows/quickstart has a rollout error of 0.84e-2 to 0.93e-2 (three seeds),
-      with half of this floor 1.1e-2, with a fifth 1.3e-2 (one seed each).
+      rollout carries along: workflows/quickstart has a rollout error of 0.84e-2 to 0.93e-2 (three
+      seeds), with half of this floor 1.1e-2, with a fifth 1.3e-2 (one seed each).
     """
     return _relative(norms, seen)
 
