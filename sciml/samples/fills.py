@@ -83,7 +83,7 @@ def _numbers(given: Any) -> list[float]:
 def _fits(fill: float, values: np.ndarray) -> bool:
     """Whether the dtype holds the number."""
     if values.dtype.kind == "f":
-        return abs(fill) <= np.finfo(values.dtype).max
+        return abs(fill) <= float(np.finfo(values.dtype).max)
     kind = np.iinfo(values.dtype)
     return fill == int(fill) and kind.min <= fill <= kind.max
 

@@ -1,8 +1,9 @@
 """Which data are for training, validation and testing: one reading of a split for every way in.
 
 A dataset says it by a variable or coordinate ``split`` along its samples, along time, or of the whole
-file, or by an attribute of that name; the simulations of a recording say it by their ``role``. What is
-held out is neither trained on nor measured by the normalizer; what is for testing is not even read.
+file, by an attribute of that name, by words of another name, or by masks (``is_test``); the simulations
+of a recording say it by their ``role``. What is held out is neither trained on nor measured by the
+normalizer; what is for testing is not even read.
 
 Works on xarray objects through their methods alone; importing it does not import xarray.
 """
@@ -43,6 +44,9 @@ _MEANING = {
 #: Names that a split has, in lower case: of the first, values that are not understood are refused; the
 #: others are a split only where all their values are ones.
 _NAMES, _OTHER_NAMES = (SPLIT, "splits"), ("role", "roles", "subset", "partition")
+
+#: What names of masks hold besides a role.
+_OF_MASKS = {"", "is", "in", "for", "mask", "set", "flag"}
 
 
 def role_of(value: Any) -> str | None:
@@ -119,6 +123,8 @@ def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> Spl
         found = _of_variable(ds, name, array, layout, strict)
         if found is not None:
             return found
+    if (found := _of_words(ds, layout, fields) or _of_masks(ds, layout, fields)) is not None:
+        return found
     for name, strict in _candidates(ds.attrs):
         role = role_of(ds.attrs[name])
         if role is not None:
@@ -137,13 +143,53 @@ def _candidates(names: Iterable[Any]) -> list[tuple[str, bool]]:
     return sure + [(name, False) for name in known if name.lower() in _OTHER_NAMES]
 
 
+def _lie_along(array: xr.DataArray, layout: Layout) -> bool:
+    return array.ndim > 0 and set(array.dims) <= {layout.sample, layout.time}
+
+
+def _of_words(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits | None:
+    """Text along samples or time, whatever its name, that says ``train`` of some and another role of the
+    rest, and nothing else."""
+    for name, array in ds.variables.items():
+        if name not in fields and array.dtype.kind in "USO" and _lie_along(array, layout):
+            roles = {role_of(value) for value in np.asarray(array.values).ravel()}
+            if {TRAIN} < roles <= set(ROLES):
+                return _of_variable(ds, str(name), ds[name], layout, False)
+    return None
+
+
+def _of_masks(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits | None:
+    """True and False along samples or time, called ``is_test``, ``train_mask``, …; one for each role, or
+    for some. What none of them holds is for training, or, where one says what is, for testing."""
+    masks: dict[str, str] = {}
+    for name, array in ds.variables.items():
+        if name in fields or array.dtype.kind != "b" or not _lie_along(array, layout):
+            continue
+        words = set(re.split(r"[^a-z]+", str(name).lower())) - _OF_MASKS
+        role = role_of(words.pop()) if len(words) == 1 else None
+        if role is not None:
+            masks.setdefault(role, str(name))
+    if not masks:
+        return None
+    axes = [dim for dim in (layout.sample, layout.time) if dim is not None]
+    named: Any = np.full((1,) * len(axes), TEST if TRAIN in masks else TRAIN, dtype=object)
+    for role in ROLES:  # the last one has the last word
+        if role in masks:
+            array = ds[masks[role]]
+            array = array.transpose(*(dim for dim in axes if dim in array.dims))
+            shape = [ds.sizes[axis] if axis in array.dims else 1 for axis in axes]
+            named = np.where(array.values.reshape(shape), role, named)
+    words = " and ".join(f"'{masks[role]}'" for role in ROLES if role in masks)
+    return Splits(_spread(named, ds, layout), words)
+
+
 def _of_variable(
     ds: xr.Dataset, name: str, array: xr.DataArray, layout: Layout, strict: bool
 ) -> Splits | None:
     source = f"{'coordinate' if name in ds.coords else 'variable'} '{name}'"
     axes = [dim for dim in (layout.sample, layout.time) if dim is not None]
     strange = [str(dim) for dim in array.dims if dim not in axes]
-    values = np.asarray(array.values)
+    values = _decoded(array)
     roles = [role_of(value) for value in values.ravel()]
     if not strict and (strange or None in roles):
         return None
@@ -162,6 +208,17 @@ def _of_variable(
     shape = [ds.sizes[axis] if axis in dims else 1 for axis in axes]
     named = named.transpose([dims.index(axis) for axis in axes if axis in dims]).reshape(shape)
     return Splits(_spread(named, ds, layout), source)
+
+
+def _decoded(array: xr.DataArray) -> np.ndarray:
+    """Its values; of numbers whose ``flag_meanings`` say what they mean (CF), those words."""
+    values = np.asarray(array.values)
+    given, meanings = (array.attrs.get(key) for key in ("flag_values", "flag_meanings"))
+    if given is None or not isinstance(meanings, str) or values.dtype.kind not in "iuf":
+        return values
+    words = dict(zip(np.atleast_1d(given).tolist(), meanings.split(), strict=False))
+    said = [words.get(value, value) for value in values.ravel().tolist()]
+    return np.array(said, dtype=object).reshape(values.shape)
 
 
 def _spread(roles: Any, ds: xr.Dataset, layout: Layout) -> np.ndarray:

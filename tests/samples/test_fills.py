@@ -40,6 +40,7 @@ def test_undecoded_fills_are_refused(ds, said):
     "ds",
     [
         data(),
+        data(dtype="f2"),
         data(-9999.0, valid_range=[-1e4, 1e4]),
         data(-9999.0, offset=-9990.0),
         data(offset=1e20, dtype="f8"),
@@ -49,6 +50,7 @@ def test_undecoded_fills_are_refused(ds, said):
         xr.Dataset({"t": (DIMS, np.full((2, 3, 3), 999.0))}),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_values_are_values(ds):
     assert len(simulations_of(ds)[0][1]) == ds.sizes["time"]
 

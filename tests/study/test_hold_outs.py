@@ -304,6 +304,18 @@ SPELLINGS = {
     "a variable": lambda ds: ds.reset_coords("split"),
     "another dimension": lambda ds: ds.rename(sample="member"),
     "the role of a recording": lambda ds: ds.rename(split="role"),
+    "words of another name": lambda ds: ds.rename(split="fold"),
+    "names of the samples": lambda ds: ds.assign_coords(sample=ROLES).drop_vars("split"),
+    "masks": lambda ds: ds.assign_coords(
+        is_test=ds.split == "test", val_mask=ds.split == "validation"
+    ).drop_vars("split"),
+    "numbers with a meaning": lambda ds: ds.assign_coords(
+        split=(
+            "sample",
+            [["train", "validation", "test"].index(role) for role in ROLES],
+            {"flag_values": [0, 1, 2], "flag_meanings": "train validation test"},
+        )
+    ),
     "each time": lambda ds: ds.assign_coords(
         split=ds.split.broadcast_like(ds.u.isel(x=0, drop=True))
     ),
