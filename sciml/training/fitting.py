@@ -184,6 +184,10 @@ def fit(
         folder = FitDirectory(directory, resume=resume, overwrite=overwrite)
     elif resume or overwrite:
         raise InputError("fit: resume and overwrite need the directory of the checkpoints")
+    if not torch.is_grad_enabled():
+        raise InputError(
+            "fit: gradients are switched off (torch.no_grad, torch.inference_mode); train outside"
+        )
     if isinstance(model, type):
         raise InputError(
             f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"

@@ -195,6 +195,9 @@ def test_a_change_has_the_shape_of_its_field(ocean):
 def test_what_cannot_be_trained_is_refused(ocean, given, said):
     with pytest.raises(InputError, match=said):
         fit(TINY, ocean.assign(k=("member", np.arange(4.0))), **given)
+    for off in (torch.no_grad, torch.inference_mode):
+        with off(), pytest.raises(InputError, match="gradients are switched off"):
+            fit(TINY, ocean, epochs=1)
     with pytest.raises(InputError, match="without samples"):
         fit(TINY, ocean.isel(member=slice(0)))
     with pytest.raises(InputError, match="'sst' of a dataset that is NaN throughout"):
