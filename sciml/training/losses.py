@@ -74,6 +74,9 @@ def relative_l2(seen: Comparison) -> Value:
       gives the late, weak frames of a decaying field more weight and the first ones less, whose errors a
       rollout carries along: workflows/quickstart has a rollout error of 0.84e-2 to 0.93e-2 (three
       seeds), with half of this floor 1.1e-2, with a fifth 1.3e-2 (one seed each).
+
+    Norms of derivatives take a faint target for one of the shape that those of its batch have on
+    average, where its own is smoother: of rain, a dry day is flat.
     """
     return _relative(norms, seen)
 
@@ -169,8 +172,11 @@ def _relative(norm: Norm, seen: Comparison) -> Value:
         else:
             usual = seen.deviation * _square_root(points(seen.target, batch, weights))
             kept = plain > NOTHING * usual
-            # As if it were so much larger: whatever the norm, it keeps its shape.
-            size = size * (FAINT * usual / plain).clamp(min=1.0)
+            # As if it were so much larger: whatever the norm, it keeps its shape, unless that is
+            # smoother than those of the batch: a flat one has no derivatives to compare errors with.
+            shape = torch.linalg.vector_norm(size) / torch.linalg.vector_norm(plain)
+            floor = torch.maximum(size * (FAINT * usual / plain), FAINT * usual * shape)
+            size = torch.where(plain < FAINT * usual, floor, size)
         count = kept.sum()
         share = torch.where(kept, 1.0 / (size * count), 0.0).to(error.dtype)
     return (error * share).sum(), count

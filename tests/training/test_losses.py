@@ -73,6 +73,21 @@ def test_a_faint_target_weighs_no_more_than_its_floor(name):
     assert of(1e-7) == 0.0
 
 
+@pytest.mark.parametrize("name", ["relative_l2", "h1", "h1_spectral"])
+def test_a_flat_faint_target_weighs_as_those_beside_it(name):
+    """A dry day, −0.3 throughout, beside waves of the usual norm: no error weighs more on it."""
+    wave = torch.sin(2 * torch.pi * torch.arange(8) / 8).expand(2, 1, 8)
+    wave = wave / wave.square().mean().sqrt()
+    target, error = wave.clone(), torch.zeros(2, 1, 8)
+    target[0] = -0.3
+
+    def of(place):
+        error.zero_()[place] = 0.1 * wave[place]
+        return value(name, target + error, target, grid_batch(8, True), deviation=1.0).item()
+
+    assert of(0) == pytest.approx(of(1), rel=0.2)
+
+
 def test_norms_of_concatenated_points_are_per_sample():
     owner = torch.tensor([0, 0, 1, 1, 1])
     batch = Batch(inputs={}, geometry={"owner": owner}, size=2, kind="mesh")
