@@ -217,6 +217,7 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
         # One point less, at either end, and the other end is a spacing off.
         if np.allclose(values, low + expected * np.arange(size), rtol=0, atol=slack):
             return (low, high), boundary
+        _require_within(dim, values, (low, high), boundary, slack)
         # A piece cut out of a larger domain keeps the attributes, yet no longer the boundaries.
         boundary = "open"
     if closes(ds, dim):
@@ -246,6 +247,25 @@ def _require_one_turn(dim: str, values: np.ndarray, slack: float) -> None:
         raise DomainError(
             f"axis '{dim}' holds {values[0]:g} and {values[again]:g}, which are one place; expected "
             f"each once, without the cyclic point: ds.isel({dim}=slice(0, {again - len(values)}))"
+        )
+
+
+def _require_within(
+    dim: str, values: np.ndarray, extent: tuple[float, float], boundary: str, slack: float
+) -> None:
+    """Refuse an extent that is not that of the points, nor of more points than there are."""
+    low, high = extent
+    if values[0] < low - slack or values[-1] > high + slack:
+        raise DomainError(
+            f"axis '{dim}' goes from {values[0]:g} to {values[-1]:g}, and its attribute extent says "
+            f"[{low:g}, {high:g}]; expected one that holds the points, or none: del "
+            f"ds['{dim}'].attrs['extent']"
+        )
+    if boundary == "periodic" and values[-1] - values[0] > high - low - 2 * slack:
+        raise DomainError(
+            f"axis '{dim}' holds {values[0]:g} and {values[-1]:g}, which by its extent, [{low:g}, "
+            f"{high:g}], are one place; expected each once, without the cyclic point: "
+            f"ds.isel({dim}=slice(0, -1)), or an extent that is longer by a cell"
         )
 
 

@@ -56,6 +56,23 @@ def test_longitudes_that_close_are_periodic(start):
     assert domain_of(ds).boundary == ("open", "open")
 
 
+def test_extents_that_are_not_those_of_the_points_are_refused():
+    def line(x, low, high):
+        notes = {"boundary": "periodic", "extent": [low, high]}
+        return xr.Dataset({"u": (("time", "x"), np.ones((2, len(x))))}, {"x": ("x", x, notes)})
+
+    x = np.arange(8) / 8
+    assert domain_of(line(x, 0.0, 1.0)).boundary == ("periodic",)
+    assert domain_of(line(x[2:6], 0.0, 1.0)).boundary == ("open",)  # a piece of it
+    assert domain_of(line(x[::2], 0.0, 1.0)).boundary == ("periodic",)
+    for points, end in ((np.arange(9) / 8, 1.0), (x, 0.875)):
+        with pytest.raises(DomainError, match=r"are one place; .*isel\(x=slice\(0, -1\)\)"):
+            domain_of(line(points, 0.0, end))
+    for points in (1000 * x, x - 0.5):
+        with pytest.raises(DomainError, match=r"extent says \[0, 1\]; .*del ds\['x'\]\.attrs"):
+            domain_of(line(points, 0.0, 1.0))
+
+
 def test_a_part_across_the_meridian_is_told_how_to_be_one():
     ds = globe(np.array([350.0, 355, 0, 5]))
     with pytest.raises(DomainError, match=r"across the meridian.*\(ds\.lon \+ 180\) % 360 - 180"):
