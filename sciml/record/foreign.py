@@ -230,7 +230,7 @@ class _Agreement:
     """
 
     def __init__(self, task: Task) -> None:
-        self._steps = task.lead > 0 and task.history > 0 and not task.time
+        self._steps = task.even
         self._units: dict[str, tuple[str, str]] = {}
         self._step: tuple[Step, str] | None = None
         self._times: tuple[Times, str] | None = None

@@ -99,6 +99,12 @@ class Run:
         import xarray as xr
 
         if not self.directory.predictions.exists():
+            apart = sorted(self.path.glob(f"{self.directory.predictions.stem}-*.nc"))
+            if apart:
+                raise InputError(
+                    f"{self.path} has a file of predictions for each of {len(apart)} simulations, whose "
+                    f"times or domains differ: xr.open_dataset('{apart[0]}')"
+                )
             raise InputError(f"{self.path} has no predictions; the run did not finish")
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
 

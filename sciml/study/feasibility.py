@@ -110,11 +110,10 @@ def _check_symmetries(study: Study, domain: Domain, fields: Sequence[Field]) -> 
         geometry["spacing"] = torch.tensor([domain.spacing])
         geometry["periodic"] = torch.tensor([b == "periodic" for b in domain.boundary])
     field = torch.zeros(()).expand(1, 1, *shape)
-    group = study.training.options().augment
+    group = study.training.options().augment.group
     batch = Batch({}, {"field": field}, geometry=geometry, kind=domain.kind)
     Augmentation(group.symmetries)(torch.nn.Identity(), batch, 0)
-    group.group.require_sphere(domain)
-    group.told(study.task.build(), fields, domain.ndim)
+    group.told_on(domain, study.task.build(), fields)
 
 
 def check_device(study: Study) -> None:

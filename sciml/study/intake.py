@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Stopped
 from sciml.domain.time_units import UNKNOWN
-from sciml.errors import ScimlError
+from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.samples.step import Step
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sciml.record import Recorder
 
 WAIT = 0.2
+#: Share by which time steps of simulations may differ: a surrogate refuses data that differ by more.
+UNLIKE = 0.01
 
 log = logging.getLogger("sciml.trainer")
 
@@ -75,6 +77,7 @@ class Intake(threading.Thread):
         self.dt: Step | None = None
         # Of simulations that have given one frame: its step and time.
         self._first_times: dict[int, tuple[int, float]] = {}
+        self._measured: set[int] = set()
         self.quarantined: dict[int, str] = {}
         self.given_up: set[int] = set()
         self.opened: set[int] = set()
@@ -258,15 +261,30 @@ class Intake(threading.Thread):
         self._put_waiting()
 
     def _measure_dt(self, frame: Frame) -> None:
-        """Physical time between frames, once two of one simulation have come."""
-        if self.dt is not None:
+        """Physical time between frames, once two of a simulation have come: one for all of them, where
+        the task goes ahead by it.
+
+        Raises:
+            InputError: another than that of the simulations before.
+        """
+        number = frame.simulation
+        if number in self._measured:
             return
-        step, time_ = self._first_times.setdefault(frame.simulation, (frame.step, frame.time))
-        if frame.step != step:
+        step, time_ = self._first_times.setdefault(number, (frame.step, frame.time))
+        if frame.step == step:
+            return
+        del self._first_times[number]
+        self._measured.add(number)
+        value = (frame.time - time_) / (frame.step - step)
+        if self.dt is None:
             units = self.simulation.time_units if self.simulation else UNKNOWN
-            value = (frame.time - time_) / (frame.step - step)
             self.dt = Step(value, units, dates=" since " in units)
-            self._first_times.clear()
+        elif self._windower.task.even and abs(value - self.dt.value) > UNLIKE * abs(self.dt.value):
+            raise InputError(
+                f"simulation {number} sends a frame every {value:g}, others every {self.dt}; expected "
+                "one time step in all: send at equal times (solver.send.every counts steps), or let "
+                "the task see the time, with task.time"
+            )
 
     def _put_waiting(self) -> None:
         """Give the buffer what is on its way; waits where the buffer is full."""

@@ -48,7 +48,7 @@ class Findings:
 
     * A parameter, or a time that the model sees, outside of what it was trained on by more than a tenth
       of that range (of its size, where it was one and the same).
-    * A field outside of its range, more than ten deviations from its mean.
+    * A field outside of its range by more than a tenth of it, and ten deviations from its mean.
     * An output that is not finite: the first step at which it is.
     * An output of a field that the model sees as well, as far off as that of a sample that began within
       its range: a rollout that blows up, or drifts away, is told long before it is not finite.
@@ -173,7 +173,7 @@ class Findings:
         ]
 
     def _limits_of(self, kind: str, name: str) -> tuple[float, float, float, float] | None:
-        """Middle and unit in which distances count, and the bounds."""
+        """Middle and unit in which distances count, and what may be."""
         bounds = self._bounds.of(kind, name)
         if bounds is None:
             return None
@@ -181,13 +181,15 @@ class Findings:
         if kind in FIELDS:
             if self._normalizer is None:
                 return None
-            units = self._normalizer.units([(FIELD, name)])
-            return None if units is None else (units.mean[0], units.std[0], low, high)
+            units, margin = self._normalizer.units([(FIELD, name)]), BEYOND * (high - low)
+            if units is None:
+                return None
+            return units.mean[0], units.std[0], low - margin, high + margin
         return (low, (high - low) or abs(low) or 1.0, low, high)
 
     def _off(self, key: tuple[str, str], worst: _Worst) -> str:
         kind, name = key
-        _, _, low, high = self._limits[key]
+        low, high = self._bounds.of(*key)
         trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         if kind in FIELDS:
             return (
@@ -202,7 +204,7 @@ class Findings:
         )
 
     def _away(self, name: str, found: Mapping[int, _Left]) -> str:
-        _, _, low, high = self._limits[FIELD, name]
+        low, high = self._bounds.of(FIELD, name)
         sample, left = min(found.items(), key=lambda item: (item[1].step, item[0]))
         when = f", time {left.when}" if left.when else ""
         most = max(one.far for one in found.values())

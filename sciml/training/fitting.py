@@ -192,6 +192,11 @@ def fit(
         raise InputError(
             f"fit: model is the class {model.__name__}; expected an instance: {model.__name__}(...)"
         )
+    if isinstance(model, nn.Module) and hasattr(model, "normalizer") and hasattr(model, "task"):
+        raise InputError(
+            "fit: model is a surrogate, with scaling and task of its own; to train it further give its "
+            "module, fit(surrogate.model, ...), which is then scaled by these data"
+        )
     if not isinstance(model, str | Mapping | nn.Module):
         raise InputError(
             f"fit: model of type {type(model).__name__}; expected a name such as 'fno', a name with "

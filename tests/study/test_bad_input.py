@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_study import one_line, small_study
 
-from sciml.domain import Grid
+from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.solver.describe import describe
 from sciml.study import load_study
@@ -184,6 +184,17 @@ def test_what_grid_or_model_cannot_do_is_refused_before_it_is_streamed(
     with pytest.raises(InputError) as refused:
         check_model(load_study(write_study(training=training)), grid)
     assert all(word in str(refused.value) for word in words), refused.value
+
+
+@pytest.mark.parametrize("augment", ["square", "flips", {"symmetries": ["square", "translations"]}])
+def test_symmetries_that_grid_and_fields_have_are_taken(write_study, augment):
+    grid = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    study = load_study(write_study(training={"augment": augment}))
+    check_model(study, grid, [Field("u", parity="scalar")])
+    if augment == "flips":  # which exchange no components
+        return
+    with pytest.raises(InputError, match="'u'"):  # a component of a vector that is not there
+        check_model(study, grid, [Field("u", parity="x"), Field("v", parity="y")])
 
 
 def test_a_basis_needs_more_samples_than_the_watermark(write_study):

@@ -110,6 +110,25 @@ def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_pa
     assert intake.dt.value == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("time", "refused"), [(False, True), (True, False)])
+def test_a_simulation_with_another_time_step_ends_the_run(tmp_path, time, refused):
+    """One lead would be two different things; a task that sees the time knows which."""
+    grid = Grid((4,), ((0.0, 1.0),), ("periodic",))
+    windower, buffer = Windower(Task(("u",), ("u",), time=time)), make("fifo", 10, 1, 0)
+    intake = Intake(_Server(), windower, buffer, HeldOut(tmp_path), {})
+    fields = {"u": np.zeros(4, np.float32)}
+    for number, dt in enumerate((0.1, 0.1005, 0.05)):
+        intake._take(Opened(Simulation(number, grid, (Field("u"),)), 1, False))
+        intake._take(Arrived(Frame(number, 0, 0.0, fields)))
+        last = Arrived(Frame(number, 2, 2 * dt, fields))
+        if number == 2 and refused:
+            with pytest.raises(InputError, match="simulation 2 sends a frame every 0.05, others"):
+                intake._take(last)
+        else:
+            intake._take(last)
+    assert intake.dt.value == pytest.approx(0.1)
+
+
 def test_a_simulation_on_another_box_ends_the_run(tmp_path):
     """Rollouts of the held-out ones would be refused, after the training."""
     server, buffer = _Server(), make("fifo", 10, 1, 0)

@@ -109,6 +109,19 @@ def test_fields_many_deviations_off_are_named(surrogate):
     assert text.count("'u' is") == 1 and text.endswith("and in 2 other samples")
 
 
+def test_a_field_at_the_edge_of_what_was_seen_is_no_news():
+    """Of a field that decays the first values are many deviations from the mean, in training too."""
+    decaying = data(kappa=np.linspace(0.1, 0.3, 10), times=40, scale=0.01)
+    decaying.u[0, 0, 0] = 5.0
+    surrogate = sciml.fit("mlp", decaying, inputs=["u"], epochs=1, validation=0)
+    given = decaying.copy(deep=True)
+    given.u[1, 0, 0] = 5.2
+    assert told(lambda: surrogate.predict(given)) == []
+    given.u[1, 0, 0] = 6.0
+    [text] = told(lambda: surrogate.predict(given))
+    assert "'u' is 6" in text
+
+
 def test_outputs_that_are_not_finite_are_named():
     surrogate = Surrogate(Doubling(), Task(("u",), ("u",)))
     assert told(lambda: surrogate.rollout(data(), 4)) == []

@@ -249,11 +249,18 @@ class Symmetries:
         grid = getattr(surrogate, "built_on", None)
         if not isinstance(grid, Grid):
             return self
+        return self.told_on(grid, surrogate.task, surrogate.fields)
+
+    def told_on(self, grid: Grid, task: Task, fields: Sequence[Field]) -> Symmetries:
+        """With a law for each field of a task on a grid.
+
+        Raises:
+            InputError: as :meth:`told_by`.
+        """
         self.require_sphere(grid)
-        task = surrogate.task
         groups = (task.inputs, task.targets, task.static, task.forcing)
         self.require_known(groups)
-        told = self.told(fields_of_task(task, surrogate.fields), grid.ndim)
+        told = self.told(fields_of_task(task, fields), grid.ndim)
         told.require_fields(groups, grid.ndim)
         return told
 
