@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sciml.errors import InputError
+from sciml.errors import InputError, nearest
 
 Forward = Callable[..., Any]
 
@@ -23,8 +23,17 @@ def compiled(forward: Forward, backend: str | Callable[..., Any] = "inductor") -
     Args:
         forward: of the network; weights stay where they are, with the names they have.
         backend: of ``torch.compile``.
+
+    Raises:
+        InputError: a backend that torch does not have; in use: what cannot be compiled.
     """
-    fast = torch.compile(forward, fullgraph=True, backend=backend)
+    try:
+        fast = torch.compile(forward, fullgraph=True, backend=backend)
+    except torch._dynamo.exc.InvalidBackend as error:
+        raise InputError(
+            f"compile: torch has no backend {backend!r}; "
+            f"{nearest(str(backend), torch._dynamo.list_backends())}"
+        ) from error
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:

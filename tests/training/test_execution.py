@@ -87,6 +87,8 @@ def test_what_cannot_be_compiled_is_said(surrogate, source):
     model.model = Branching()
     with pytest.raises(InputError, match=r"torch\.compile failed with .*set compile to false"):
         train(model, source(), Supervised(), Phase(steps=1), options={"compile": Watched()})
+    with pytest.raises(InputError, match=r"no backend 'inductr'; did you mean 'inductor'"):
+        train(model, source(), Supervised(), Phase(steps=1), options={"compile": "inductr"})
 
 
 def test_the_network_is_itself_again_after_an_error(surrogate):
