@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sciml.record import Recorder
 
 WAIT = 0.2
+#: Seconds for what has come and was not taken in yet; while solvers go on sending there is always more.
+LAST_CALL = 10.0
 #: Share by which time steps of simulations may differ: a surrogate refuses data that differ by more.
 UNLIKE = 0.01
 
@@ -64,7 +66,7 @@ class Intake(threading.Thread):
         self._stop_training = stop or threading.Event()
         self.roles = dict(roles)
         self._training = True
-        self._halt = threading.Event()
+        self._halt, self._last_call = threading.Event(), threading.Event()
         self.lock = threading.Lock()
         self.first = threading.Event()
         self.simulation: Simulation | None = None
@@ -92,6 +94,8 @@ class Intake(threading.Thread):
             self._put_waiting()
             while not self._halt.is_set():
                 event = self._server.events.get(timeout=WAIT)
+                if event is None and self._last_call.is_set():
+                    return
                 if event is not None:
                     self._busy = True
                     self._take(event)
@@ -110,6 +114,13 @@ class Intake(threading.Thread):
         self._stop_training.set()
         self.first.set()
         self._buffer.stop()
+
+    def finish(self) -> None:
+        """Take in what has come so far, then end."""
+        self._last_call.set()
+        if self.is_alive():
+            self.join(timeout=LAST_CALL)
+        self.halt()
 
     def halt(self) -> None:
         self._halt.set()

@@ -274,11 +274,15 @@ class Supervisor:
                 )
                 self._launcher.again(self._jobs[simulation])
 
-    def _tell_unclosed(self) -> None:
+    def _tell_unclosed(self, *, over: bool = False) -> None:
         """Programs that ended well and never said so: what they had not sent yet is lost, and a held-out
-        one is waited for."""
+        one is waited for.
+
+        Args:
+            over: the trainer has ended: nothing is under way any more.
+        """
         settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
-        useless = self._training if self._reply.get("training_over") else ()
+        useless = self._training if self._reply.get("training_over") and not over else ()
         for simulation in {*self._launcher.finished} - self._ended_before - {*useless}:
             ended = self._ended.setdefault(simulation, time.monotonic())
             warning = (
@@ -286,7 +290,7 @@ class Supervisor:
                 "had not sent are lost; call client.close() last, or stream in `with connect(...) as "
                 "client:`"
             )
-            late = self._reply.get("clock", 0.0) > ended + SETTLE
+            late = over or self._reply.get("clock", 0.0) > ended + SETTLE
             if late and simulation not in settled and warning not in self._said:
                 self._said.add(warning)
                 self._display.say(f"warning: {warning}")
@@ -387,6 +391,7 @@ class Supervisor:
         self._launcher.stop()
         if self._run.last_words.exists():
             self._reply = read_json(self._run.last_words)
+        self._tell_unclosed(over=True)
         self._display.update(self._write_status(), force=True)
         if code == FINISHED:
             self._require_outcomes()

@@ -161,7 +161,10 @@ class Trainer:
 
     def close_intake(self) -> None:
         """Nothing more is taken in; the recording is whole before a summary says that the run is."""
-        self.intake.halt()
+        if self.stop.is_set():
+            self.intake.halt()
+        else:
+            self.intake.finish()
         with without_room(log):
             if self.recorder is not None:
                 self.recorder.finish()

@@ -36,7 +36,7 @@ def file(tmp_path_factory):
 def test_plain_xarray_reads_it(file, simulated):
     with xr.open_dataset(file) as ds:
         assert ds.u.dims == ("time", "y", "x") and ds.u.shape == (6, 16, 12)
-        assert ds.u.attrs == {"units": "K", "long_name": "temperature"}
+        assert ds.u.attrs == {"units": "K", "long_name": "temperature", "parity": "scalar"}
         np.testing.assert_allclose(ds.time, np.arange(6) * 4e-3)
         for dim, axis, units in (("time", "T", "s"), ("y", "Y", "m"), ("x", "X", "m")):
             assert (ds[dim].attrs["axis"], ds[dim].attrs["units"]) == (axis, units)
