@@ -25,6 +25,8 @@ from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_wh
 
 #: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
 FEW = 4
+#: Ranks a core of this machine beyond which nothing is tried, whatever the study allows.
+MOST_PER_CORE = 32
 
 
 def check(study: Study, run: RunDirectory | None = None) -> Description:
@@ -178,11 +180,16 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
 
 def _check_cores(study: Study) -> None:
     cluster = study.cluster
-    if cluster.kind != "local" or cluster.oversubscribe:
+    if cluster.kind != "local":
         return
     cores = len(os.sched_getaffinity(0))
     wanted = study.solver.ranks * cluster.simulations_at_once
-    if wanted > cores:
+    if wanted > MOST_PER_CORE * cores:
+        raise InputError(
+            f"solver.ranks: {wanted} ranks at once on {cores} cores; expected {MOST_PER_CORE} a core "
+            "at most, cluster.oversubscribe or not"
+        )
+    if wanted > cores and not cluster.oversubscribe:
         raise InputError(
             f"too few cores: {cluster.simulations_at_once} simulations at once of "
             f"{study.solver.ranks} ranks want {wanted}, there are {cores}; lower "

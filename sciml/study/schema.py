@@ -39,7 +39,7 @@ class Solver(Section):
     """The program; ``options`` are its flags that stay fixed."""
 
     program: str
-    ranks: Positive = 1
+    ranks: Annotated[int, Field(gt=0, le=1_000_000)] = 1
     options: dict[str, Value] = {}
     send: Send = Send()
 
@@ -260,7 +260,7 @@ class Study(Section):
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "study"
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     solver: Solver
     parameters: Parameters
     task: TaskSection

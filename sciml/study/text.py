@@ -10,13 +10,24 @@ import yaml
 
 from sciml.errors import InputError
 
+#: Values of a text with its aliases written out: of a kilobyte of them there may be billions.
+MOST_NODES = 100_000
+
 
 class _Loader(yaml.SafeLoader):
     """YAML as people mean it.
 
     ``1e-3`` is a number, ``10:00:00`` and ``no`` are strings, and a key given twice is an error;
-    YAML 1.1 says otherwise in each case.
+    YAML 1.1 says otherwise in each case. Aliases may repeat what is small.
     """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}) > MOST_NODES:
+            raise InputError(
+                f"aliases that stand for more than {MOST_NODES} values; a study has some dozens"
+            )
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -37,6 +48,17 @@ for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(
             f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first)
         )
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node holds, where each alias counts as what it stands for."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1  # of one that holds itself there is no end
+        held = node.value if isinstance(node, yaml.SequenceNode) else sum(node.value, ())
+        known[id(node)] = 1 + sum(_written_out(one, known) for one in held)
+    return known[id(node)]
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -68,6 +90,8 @@ def parse(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{source}: values in values in values, without end") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -37,6 +37,9 @@ MODELS: dict[str, str] = {
 ANY_RESOLUTION = ("fno", "tfno", "uno")
 
 
+#: Options that count layers, one built after the other: of many millions there would be no end.
+_LAYERS, MOST_LAYERS = re.compile(r"layers|depth|levels|blocks"), 1000
+
 #: A reference in a docstring, and the last part of what it names.
 _ROLE = re.compile(r":\w+:`~?(?:\w+\.)*(\w+)`")
 
@@ -128,6 +131,10 @@ def check(name: str, config: dict[str, object]) -> None:
             # ``symmetrize`` is none of the model's, yet stands beside them for every one on a grid.
             near = nearest(key, [*known, "name", "symmetrize"])
             raise InputError(f"model '{name}' has no option '{key}'; {near}")
+        if isinstance(value, int) and value > MOST_LAYERS and _LAYERS.search(key):
+            raise InputError(
+                f"model '{name}': {key}={value}; expected {MOST_LAYERS} at most (default {known[key]!r})"
+            )
         if key in wanted and not fits(value, wanted[key]):
             raise InputError(
                 f"model '{name}': {key}={value!r}; expected {words(wanted[key])} "
