@@ -87,7 +87,15 @@ class Keys:
     def next_life(cls, run_dir: Path, *, encryption: bool) -> Keys:
         """Keys and port of the life before, if there was one, with the next epoch."""
         path = run_dir / SERVER_KEY
-        old = cls(**_read_private(path)) if path.exists() else cls(epoch=0, port=0)
+        old = cls(epoch=0, port=0)
+        if path.exists():
+            try:
+                old = cls(**_read_private(path))
+            except TypeError as error:
+                raise StreamError(
+                    f"{path}: no keys of a trainer ({error}); remove it, and solvers that still run "
+                    "are started again"
+                ) from error
         pairs = (old.server_public, old.server_secret, old.client_public, old.client_secret)
         if encryption and not all(pairs):
             made = (*zmq.curve_keypair(), *zmq.curve_keypair())

@@ -27,7 +27,9 @@ class Tally:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
+        if (
+            not path.exists() or path.stat().st_size != 8
+        ):  # a kill may have torn it: nothing is known
             path.write_bytes(struct.pack("<q", 0))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 8)

@@ -98,7 +98,13 @@ class RunDirectory:
             InputError: something lies there already.
         """
         path = Path(path)
-        if path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise InputError(
+                f"output {str(path)[:60]}… cannot be made: {error.strerror}; name another"
+            ) from error
+        if there:
             raise InputError(
                 f"output {path} exists; name another with --out, or remove it (nothing was touched)"
             )

@@ -136,7 +136,7 @@ def _imported(path: Path, changed: int) -> ModuleType:
     invalidate_caches()  # files that were written within the last second are there, too
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of a script that ends itself, too
         del sys.modules[name]
         raise InputError(f"model {path} {_cannot(error)}") from error
     finally:
@@ -173,7 +173,7 @@ def _build_of(module: ModuleType, name: str) -> Build:
     return build
 
 
-def _cannot(error: Exception) -> str:
+def _cannot(error: BaseException) -> str:
     *_, place = traceback.extract_tb(error.__traceback__)
     # Errors of syntax name their line themselves.
     where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"

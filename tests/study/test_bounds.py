@@ -5,11 +5,14 @@ import time
 
 import pytest
 
-from sciml.errors import InputError
+from sciml.errors import InputError, StreamError
+from sciml.stream.endpoint import Keys
 from sciml.study import load_study
 from sciml.study.jobs import _check_cores
+from sciml.study.restoring import Tally
+from sciml.study.rundir import RunDirectory
 from sciml.study.text import MOST_NODES, parse
-from sciml.surrogates.registry import check
+from sciml.surrogates.registry import builder, check
 
 
 def bomb(levels, width=9):
@@ -60,3 +63,34 @@ def test_no_study_starts_thousands_of_ranks_on_one_machine(write_study):
 def test_layers_have_a_bound(name, option):
     with pytest.raises(InputError, match=f"{option}=10000000; expected 1000 at most"):
         check(name, {option: 10**7})
+
+
+def test_a_name_that_no_file_system_takes_is_one_line():
+    with pytest.raises(InputError, match="cannot be made: File name too long"):
+        RunDirectory.create("x" * 300)
+
+
+def test_a_model_file_that_ends_python_is_one_line(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(InputError, match=r"cannot be imported: SystemExit: 3 \(.*line 2\)"):
+        builder(str(path))
+
+
+@pytest.mark.parametrize("content", ["{}", '{"epoch": 1, "door": 2}', "[1]", "x"])
+def test_damaged_keys_are_one_line(tmp_path, content):
+    path = tmp_path / "server.key"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(StreamError, match=r"server\.key"):
+        Keys.next_life(tmp_path, encryption=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"1234", b"x" * 20])
+def test_a_torn_count_of_draws_begins_anew(tmp_path, content):
+    path = tmp_path / "drawn"
+    path.write_bytes(content)
+    tally = Tally(path)
+    assert tally.get() == 0
+    tally.set(7)
+    assert Tally(path).get() == 7
