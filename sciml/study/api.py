@@ -20,7 +20,7 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 from sciml.study.snapshot import ENDED, complete
 from sciml.study.starts import keep_starts
-from sciml.training.figures import lines
+from sciml.training.figures import lines, remarks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -247,7 +247,7 @@ def resume(
                 raise InputError(
                     f"{path} has finished; nothing to resume (see sciml evaluate {path})"
                 )
-            print(figures(read_json(directory.summary)))
+            print(figures(read_json(directory.summary), Run(directory).metrics))
             return directory, 0
         loaded, changed = propose(directory, study, overrides, force=force)
         description = check(with_copy(directory, loaded), directory)
@@ -294,7 +294,7 @@ def supervise(
             for line in shortcomings(study, read_json(directory.summary), supervisor.given_up):
                 display.say(f"warning: {line}")
     if code == 0:
-        print(figures(read_json(directory.summary)))
+        print(figures(read_json(directory.summary), Run(directory).metrics))
         print(f"surrogate, metrics and predictions: {shown(directory.path)}")
     return code
 
@@ -398,8 +398,8 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def figures(summary: dict[str, Any]) -> str:
-    """The result of a run in a few lines."""
+def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> str:
+    """The result of a run in a few lines, with what is wrong with it by its figures."""
     found = [f"trained {summary['steps']} steps"]
     if summary.get("loss") is not None:
         found[0] += f", last loss {summary['loss']:.2e}"
@@ -411,4 +411,5 @@ def figures(summary: dict[str, Any]) -> str:
             f"first gradient step when {first['simulations_started']} of "
             f"{first['simulations_planned']} simulations had started"
         )
+    found += [f"warning: {line}" for line in remarks(summary, metrics)]
     return "\n".join(found)

@@ -293,7 +293,7 @@ def _train(
     plain: bool | None,
     stop: threading.Event | None,
 ) -> tuple[RunDirectory, int]:
-    from sciml.study.api import figures, shown
+    from sciml.study.api import Run, figures, shown
     from sciml.study.replaying import Replaying  # torch from here on
     from sciml.surrogates.threads import threads
 
@@ -341,7 +341,7 @@ def _train(
         teller.tell("validating", force=True)
         replaying.finish(warnings=[found.to_json() for found in carried])
         teller.tell("finished", force=True)
-        display.say(figures(read_json(run.summary)))
+        display.say(figures(read_json(run.summary), Run(run).metrics))
         display.say(f"surrogate, metrics and predictions: {shown(run.path)}")
     return run, FINISHED
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Ending of the figures of a model that is not averaged over symmetries.
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
 LISTS = ("fields", "findings")
+#: How many times the least error the last one is where a training has lost what it had learned: errors
+#: of validations in a row differ by less.
+LOST = 3.0
 
 
 def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
@@ -53,6 +56,35 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
                     f"in the mean of {mean}"
                 )
     told += [f"warning: {line}" for line in found.get("findings", ())]
+    return told
+
+
+def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """What is wrong with a training by its figures at the end, in lines.
+
+    * It is no better than leaving the fields as they are.
+    * It had learned more before: its error was :data:`LOST` times smaller at an earlier validation.
+
+    Args:
+        found: of the last validation.
+        before: of all of them, in order of steps.
+    """
+    told = []
+    error, still = found.get("vrmse"), found.get("vrmse_persistence")
+    if error is not None and still is not None and error >= still:
+        told.append(
+            f"one step ahead is no better than leaving the fields as they are (VRMSE {error:.2e}, "
+            f"{still:.2e}): train longer, or let it learn the change (increment: true)"
+        )
+    known = [one for one in before if one.get("vrmse") is not None]
+    if known and error is not None:
+        best = min(known, key=lambda one: one["vrmse"])
+        if error > LOST * best["vrmse"]:
+            told.append(
+                f"it has lost what it had learned: VRMSE {best['vrmse']:.2e} at step {best['step']}, "
+                f"{error:.2e} at the end; lower the learning rate, or clip gradients. The best "
+                "checkpoint is kept, where there are some"
+            )
     return told
 
 

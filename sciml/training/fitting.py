@@ -45,7 +45,7 @@ from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
-from sciml.training.figures import lines
+from sciml.training.figures import lines, remarks
 from sciml.training.fit_directory import FitDirectory, described
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
@@ -282,7 +282,8 @@ def fit(
             )
             surrogate.history = folder.train(run, hooks, about)
     surrogate.history.left_out = objective.left_out()
-    for line in without_norm(objective):
+    checks = surrogate.history.validations
+    for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks)):
         log.warning("%s", line)
     return surrogate.eval()
 
