@@ -184,16 +184,16 @@ def _check_cores(study: Study) -> None:
         return
     cores = len(os.sched_getaffinity(0))
     wanted = study.solver.ranks * cluster.simulations_at_once
-    if wanted > MOST_PER_CORE * cores:
-        raise InputError(
-            f"solver.ranks: {wanted} ranks at once on {cores} cores; expected {MOST_PER_CORE} a core "
-            "at most, cluster.oversubscribe or not"
-        )
     if wanted > cores and not cluster.oversubscribe:
         raise InputError(
             f"too few cores: {cluster.simulations_at_once} simulations at once of "
             f"{study.solver.ranks} ranks want {wanted}, there are {cores}; lower "
             "cluster.simulations_at_once or solver.ranks, or set cluster.oversubscribe=true"
+        )
+    if wanted > MOST_PER_CORE * cores:
+        raise InputError(
+            f"solver.ranks: {wanted} ranks at once on {cores} cores; expected {MOST_PER_CORE} a core "
+            "at most, even with cluster.oversubscribe"
         )
 
 
