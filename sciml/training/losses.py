@@ -20,6 +20,10 @@ NOTHING = 1e-6
 #: loss; see :func:`relative_l2`.
 FAINT = 1.0
 
+#: Squared norm with derivatives by that without, below which a target is flat: they add less than half
+#: of what it has itself; a wave as long as the box adds as much, or more.
+FLAT = 1.5
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
@@ -75,8 +79,8 @@ def relative_l2(seen: Comparison) -> Value:
       rollout carries along: workflows/quickstart has a rollout error of 0.84e-2 to 0.93e-2 (three
       seeds), with half of this floor 1.1e-2, with a fifth 1.3e-2 (one seed each).
 
-    Norms of derivatives take a faint target for one of the shape that those of its batch have on
-    average, where its own is smoother: of rain, a dry day is flat.
+    Where norms of derivatives find a faint target flat, as a dry day is of rain, its error counts by
+    ‖û − u‖ alone: there are no derivatives to compare those of the error with.
     """
     return _relative(norms, seen)
 
@@ -162,7 +166,7 @@ def points(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tenso
 def _relative(norm: Norm, seen: Comparison) -> Value:
     """Mean of norm(û − u) / norm(u − μ) over the targets that have a norm."""
     batch, weights = seen.batch, seen.weights
-    error = norm(seen.error, batch, weights)
+    error, flat = norm(seen.error, batch, weights), None
     with torch.no_grad():
         size = plain = norm(seen.target, batch, weights)
         if norm is not norms:
@@ -172,14 +176,21 @@ def _relative(norm: Norm, seen: Comparison) -> Value:
         else:
             usual = seen.deviation * _square_root(points(seen.target, batch, weights))
             kept = plain > NOTHING * usual
-            # As if it were so much larger: whatever the norm, it keeps its shape, unless that is
-            # smoother than those of the batch: a flat one has no derivatives to compare errors with.
-            shape = torch.linalg.vector_norm(size) / torch.linalg.vector_norm(plain)
-            floor = torch.maximum(size * (FAINT * usual / plain), FAINT * usual * shape)
-            size = torch.where(plain < FAINT * usual, floor, size)
+            faint, least = plain < FAINT * usual, FAINT * usual
+            if norm is not norms:
+                flat = faint & (size.square() < FLAT * plain.square())
+            # As if it were so much larger: whatever the norm, it keeps its shape.
+            size = torch.where(faint, size * (least / plain), size)
         count = kept.sum()
         share = torch.where(kept, 1.0 / (size * count), 0.0).to(error.dtype)
-    return (error * share).sum(), count
+        if flat is not None:
+            bare = torch.where(kept & flat, 1.0 / (least * count), 0.0).to(error.dtype)
+            share = torch.where(flat, 0.0, share)
+    total = (error * share).sum()
+    if flat is not None:
+        # It has no derivatives with which those of the error could be compared.
+        total = total + (norms(seen.error, batch, weights) * bare).sum()
+    return total, count
 
 
 def _h1_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
@@ -203,7 +214,7 @@ def _h1_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Te
 def _spectral_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
     """‖w v̂‖ of each sample at each time, ``(B, U)``."""
     weight = _sobolev(values.shape[2:], values)
-    waves = weight * torch.fft.rfftn(values, dim=tuple(range(2, values.ndim)))
+    waves = weight * torch.fft.rfftn(values, dim=tuple(range(2, values.ndim)), norm="ortho")
     return torch.linalg.vector_norm(waves.flatten(2), dim=2)
 
 

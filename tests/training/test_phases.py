@@ -198,7 +198,7 @@ def test_a_frozen_phase_uses_the_last_batch_of_a_source_that_ended():
 
 def test_all_optimizers_learn(surrogate, source):
     for name in OPTIMIZERS:
-        lr = {"sgd": 0.1, "lbfgs": 1.0}.get(name, 1e-2)
+        lr = {"sgd": 0.2, "lbfgs": 1.0}.get(name, 1e-2)
         history = train(
             surrogate(), source(batch_size=36), Supervised("relative_l2"), Phase(name, lr, steps=15)
         )
