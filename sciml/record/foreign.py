@@ -1,4 +1,4 @@
-"""Data that no recorder wrote, in the place of a recording: anyone's netCDF file, or a folder."""
+"""Data that no recorder wrote, instead of a recording: anyone's netCDF file, or a folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def open_trajectories(path: str | Path, task: Task) -> Trajectories:
 
 
 def _recipe(path: Path) -> str:
-    """A word on how to make a dataset of ours, where its name stands in the place of a file."""
+    """A word on how to make a dataset of ours, where its name stands instead of a file."""
     if not (share_root() / "data" / path.name / "recipe.yaml").is_file():
         return ""
     return f"; `sciml generate {path.name} --out {path.name}.nc` makes one of that name"

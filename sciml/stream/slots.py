@@ -11,7 +11,7 @@ Layout::
     magic 8s | token 32s | padding to 64 | slots
     slot: generation u64 | bytes u64 | padding to 64 | payload | padding to 64
 
-Only a :class:`Reference` crosses the socket in the place of a payload. The rank reuses a slot when
+Only a :class:`Reference` crosses the socket instead of a payload. The rank reuses a slot when
 the trainer has said that its contents are durable.
 """
 

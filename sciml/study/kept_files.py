@@ -95,7 +95,7 @@ def keeps_model(run: RunDirectory) -> bool:
 
 
 def with_copy(run: RunDirectory, study: Study) -> Study:
-    """The study with the kept copy of its model in the place of the name, for a run that is resumed.
+    """The study with the kept copy of its model instead of the name, for a run that is resumed.
 
     Raises:
         InputError: as :func:`model_file`.

@@ -1,4 +1,4 @@
-"""Training without solvers: a recording, or any netCDF data, in the place of the stream."""
+"""Training without solvers: a recording, or any netCDF data, instead of the stream."""
 
 from __future__ import annotations
 

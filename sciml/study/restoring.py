@@ -96,7 +96,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.intake.restore(beside, waiting, put, simulations, frames)
     if trainer.recorder is not None and not beside.get("recorder"):
         for number in beside["ledger"]["open"]:
-            trainer.recorder.leave_out(int(number), "its recording was set on in its midst")
+            trainer.recorder.leave_out(int(number), "its recording began in the middle")
     elif trainer.recorder is not None:
         noted = beside["recorder"]
         trainer.recorder.load_state_dict(

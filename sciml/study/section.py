@@ -51,7 +51,7 @@ class Section(BaseModel):
 
 
 def short(key: str) -> BeforeValidator:
-    """A value in the place of a section stands for its ``key``; 0 and false for no section."""
+    """A value instead of a section stands for its ``key``; 0 and false for no section."""
 
     def spell(value: Any) -> Any:
         if isinstance(value, bool | int | float) and not value:

@@ -1,4 +1,7 @@
-"""`sciml run`: starts the trainer and the solver jobs, watches both, ends both."""
+"""`sciml run`: starts the trainer and the solver jobs, watches both, ends both.
+
+Long since one run from start to end is one thing: whatever can end it early is seen from here.
+"""
 
 from __future__ import annotations
 

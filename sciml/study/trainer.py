@@ -161,7 +161,7 @@ class Trainer:
 
     def close_intake(self) -> None:
         """Nothing more is taken in; the recording is whole before a summary says that the run is."""
-        if self.stop.is_set():
+        if self.stop.is_set() or self.reason:
             self.intake.halt()
         else:
             self.intake.finish()
@@ -222,6 +222,7 @@ class Trainer:
             write_json(self.run.warnings, each)
 
     def _report(self) -> None:
+        untold = ""
         while not self._done.wait(STATUS_EVERY):
             try:
                 if self.first_step_at is None:
@@ -229,7 +230,9 @@ class Trainer:
                 self._tell()
             except OSError as error:
                 # For want of a file, say. The next status is a moment away, and may find one.
-                log.warning("no status: %s", error)
+                if str(error) != untold:
+                    log.warning("no status: %s", error)
+                untold = str(error)
             except Exception as error:
                 log.exception("the status cannot be told")
                 self._on_failure(error)

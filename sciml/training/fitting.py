@@ -1,4 +1,8 @@
-"""A surrogate from a dataset in one call."""
+"""A surrogate from a dataset in one call.
+
+Long for its arguments, of which each has its lines: what is done with them is in the other files of the
+room, and put together here.
+"""
 
 from __future__ import annotations
 

@@ -301,14 +301,14 @@ def test_the_index_names_what_is_not_there_and_why(tmp_path):
 
 def test_what_was_half_over_when_recording_began_is_left_out(tmp_path):
     recorder = Recorder(tmp_path / "r", about={0: {}, 1: {}})
-    recorder.leave_out(0, "set on in its midst")
+    recorder.leave_out(0, "began in the middle")
     for number in range(2):
         recorder.open(simulation(number))
         recorder.push(frame(simulation(number), 3))
         recorder.close(number)
     recorder.finish()
     recording = open_recording(tmp_path / "r")
-    assert recording.ids == (1,) and recording.absent == {0: "set on in its midst"}
+    assert recording.ids == (1,) and recording.absent == {0: "began in the middle"}
     # The reason stays, even if a successor knows nothing of it.
     Recorder(tmp_path / "r", about={0: {}, 1: {}}).finish()
-    assert open_recording(tmp_path / "r").absent == {0: "set on in its midst"}
+    assert open_recording(tmp_path / "r").absent == {0: "began in the middle"}

@@ -44,7 +44,7 @@ def test_an_intake_that_dies_of_anything_stops_the_training(tmp_path):
 def trainer_with(tmp_path, status):
     trainer = object.__new__(Trainer)
     trainer._done, trainer.first_step_at = threading.Event(), {}
-    trainer.stop = threading.Event()
+    trainer.stop, trainer.reason = threading.Event(), ""
     trainer.intake = intake_on(tmp_path, None, trainer.stop)
     trainer._tell = status
     return trainer
