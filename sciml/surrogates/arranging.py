@@ -14,7 +14,7 @@ from sciml.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 
 @final
@@ -30,7 +30,7 @@ class Arrangement:
         InputError: other levels than those of the training.
     """
 
-    def __init__(self, surrogate: Surrogate, ds: xr.Dataset, *, targets: bool = False) -> None:
+    def __init__(self, surrogate: PhysicalModel, ds: xr.Dataset, *, targets: bool = False) -> None:
         self.ds = ds
         self._together: Together | None = None
         self._turned: Sequence[str] = ()
@@ -52,7 +52,7 @@ class Arrangement:
         return out if self._together is None else self._together(out)
 
     def _require_levels(
-        self, surrogate: Surrogate, given: xr.Dataset, names: Sequence[str]
+        self, surrogate: PhysicalModel, given: xr.Dataset, names: Sequence[str]
     ) -> None:
         known = {f.name: f.level for f in surrogate.fields if f.level is not None}
         for name in names:

@@ -13,10 +13,10 @@ from sciml.errors import DomainError
 from sciml.surrogates.batch import Batch
 
 if TYPE_CHECKING:
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 
-def export(surrogate: Surrogate, path: str | Path, batch: Batch) -> None:
+def export(surrogate: PhysicalModel, path: str | Path, batch: Batch) -> None:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.export`."""
     if batch.kind != "grid":
         raise DomainError(f"export: a {batch.kind}; only grids can be exported")
@@ -38,7 +38,7 @@ def export(surrogate: Surrogate, path: str | Path, batch: Batch) -> None:
 class _Plain(nn.Module):
     """The surrogate as a function of tensors alone."""
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(self, surrogate: PhysicalModel) -> None:
         super().__init__()
         self.surrogate = surrogate
         self.masks = {n: torch.from_numpy(m)[None, None] for n, m in surrogate.masks.items()}

@@ -14,7 +14,7 @@ from sciml.surrogates.batch import Batch
 from sciml.surrogates.bounds import FIELD, FORCING, Bounds, values_of
 
 if TYPE_CHECKING:
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 #: Share of the range of a parameter, or of times, by which one may lie outside of it.
 BEYOND = 0.1
@@ -59,7 +59,7 @@ class Findings:
         surrogate: whose bounds and scaling count.
     """
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(self, surrogate: PhysicalModel) -> None:
         self._bounds = getattr(surrogate, "bounds", None) or Bounds(surrogate.task)
         self._normalizer = getattr(surrogate, "normalizer", None)
         self._worst: dict[tuple[str, str], _Worst] = {}

@@ -20,7 +20,7 @@ from sciml.surrogates.timing import STEP_TOLERANCE, Clock
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 
 class Forcing:
@@ -40,7 +40,7 @@ class Forcing:
 
     def __init__(
         self,
-        surrogate: Surrogate,
+        surrogate: PhysicalModel,
         ds: xr.Dataset,
         layout: Layout,
         clock: Clock,

@@ -22,13 +22,13 @@ from sciml.surrogates.registry import ANY_RESOLUTION
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 #: Units that say nothing.
 UNKNOWN = ("", "1")
 
 
-def require_match(surrogate: Surrogate, ds: xr.Dataset) -> None:
+def require_match(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
     """That errors on ``ds`` are errors of the surrogate, not of data that it was not made for.
 
     Raises:
@@ -37,7 +37,7 @@ def require_match(surrogate: Surrogate, ds: xr.Dataset) -> None:
     timing.time_step(surrogate, ds, layout_for(surrogate, ds))
 
 
-def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
+def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
     """Layout of the dataset, after a look at all that the surrogate wants of it; other units than those
     of the training are warned of.
 
@@ -83,7 +83,7 @@ def layout_for(surrogate: Surrogate, ds: xr.Dataset) -> Layout:
     return layout
 
 
-def require_masks(surrogate: Surrogate, simulation: Simulation, names: Sequence[str]) -> None:
+def require_masks(surrogate: PhysicalModel, simulation: Simulation, names: Sequence[str]) -> None:
     """That fields lack values where they did in training, and there alone.
 
     Raises:
@@ -96,7 +96,7 @@ def require_masks(surrogate: Surrogate, simulation: Simulation, names: Sequence[
         )
 
 
-def _compare_units(surrogate: Surrogate, ds: xr.Dataset) -> None:
+def _compare_units(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
     for field in surrogate.fields:
         if field.name not in surrogate.task.inputs or field.name not in ds.variables:
             continue
@@ -168,7 +168,7 @@ def _cyclic(trained: Grid, given: Grid, axis: int) -> bool:
     return box_difference(trained, shorter) != axis
 
 
-def _resolution(surrogate: Surrogate, given: Domain) -> None:
+def _resolution(surrogate: PhysicalModel, given: Domain) -> None:
     trained, model = surrogate.domain, surrogate.model
     if trained is None or given.kind != "grid" or given.shape == trained.shape:
         return

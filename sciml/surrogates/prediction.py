@@ -32,11 +32,11 @@ from sciml.surrogates.threads import threads_for, values_of
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 
 def predict(
-    surrogate: Surrogate,
+    surrogate: PhysicalModel,
     ds: xr.Dataset,
     *,
     batch_size: int,
@@ -89,7 +89,7 @@ def predict(
 
 
 def rollout(
-    surrogate: Surrogate,
+    surrogate: PhysicalModel,
     ds: xr.Dataset,
     steps: int,
     *,
@@ -157,7 +157,7 @@ def _require_whole(what: str, **given: Any) -> None:
             raise InputError(f"{what}: {name}={value!r}; expected a whole number, at least 1")
 
 
-def _values(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, samples: int) -> int:
+def _values(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout, samples: int) -> int:
     """Values of a layer for so many samples at once."""
     points = prod(ds.sizes[dim] for dim in layout.space)
     if not layout.space and surrogate.domain is not None:
@@ -165,7 +165,9 @@ def _values(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, samples: int) 
     return values_of(surrogate, points, samples)
 
 
-def _query(surrogate: Surrogate, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]) -> Query:
+def _query(
+    surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout, at: Mapping[str, Any]
+) -> Query:
     names = surrogate.task.inputs or surrogate.task.static
     domain = domain_of(ds, names) if layout.space else surrogate.domain
     if domain is None or domain.kind != "grid":
@@ -188,7 +190,7 @@ def _closed(given: Grid, trained: Domain | None) -> Grid:
 
 
 def _evaluate(
-    surrogate: Surrogate,
+    surrogate: PhysicalModel,
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
@@ -265,7 +267,7 @@ def _per_sample(array: np.ndarray, samples: int) -> np.ndarray:
 
 
 def _windows(
-    surrogate: Surrogate,
+    surrogate: PhysicalModel,
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
@@ -303,7 +305,7 @@ def _windows(
 
 
 def _dataset(
-    surrogate: Surrogate,
+    surrogate: PhysicalModel,
     ds: xr.Dataset,
     layout: Layout,
     stamps: Sequence[Any],
@@ -360,7 +362,7 @@ def _without_other_points(ds: xr.Dataset, domain: Domain) -> xr.Dataset:
 
 
 def _dims(
-    surrogate: Surrogate, ds: xr.Dataset, layout: Layout, field: Field
+    surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout, field: Field
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Dimensions of one frame of a field, and coordinates that the dataset lacks."""
     if field.on == "point" and not layout.space:

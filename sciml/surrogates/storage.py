@@ -8,7 +8,7 @@ import os
 import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,14 +32,16 @@ from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.symmetry.symmetries import Symmetries
 
 if TYPE_CHECKING:
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
+
+M = TypeVar("M", bound="PhysicalModel")
 
 log = logging.getLogger("sciml.surrogates")
 
 WEIGHTS, CARD = "model.safetensors", "surrogate.json"
 
 
-def save(surrogate: Surrogate, directory: str | Path) -> None:
+def save(surrogate: PhysicalModel, directory: str | Path) -> None:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.save`."""
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
@@ -58,7 +60,7 @@ def save(surrogate: Surrogate, directory: str | Path) -> None:
             aside.unlink(missing_ok=True)
 
 
-def _card(surrogate: Surrogate, file: Path) -> dict[str, Any]:
+def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
     model, averaged = weights.unwrapped(surrogate.model), surrogate.symmetrization
     domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
     held = dict(model.named_parameters())
@@ -84,9 +86,7 @@ def _card(surrogate: Surrogate, file: Path) -> dict[str, Any]:
     }
 
 
-def load(
-    kind: type[Surrogate], directory: str | Path, model: nn.Module | str | Path | None
-) -> Surrogate:
+def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | None) -> M:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.load`."""
     directory = Path(directory)
     if not (directory / CARD).is_file():
@@ -254,7 +254,7 @@ def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({said}); save or train it again") from error
 
 
-def _fill(surrogate: Surrogate, path: Path, state: dict[str, Any], card: CardOfBefore) -> None:
+def _fill(surrogate: PhysicalModel, path: Path, state: dict[str, Any], card: CardOfBefore) -> None:
     """Weights from a file, in the dtype that they have there."""
     _take_dtypes(surrogate.model, state)
     try:

@@ -18,13 +18,15 @@ from sciml.samples.times import Times
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sciml.surrogates.surrogate import Surrogate
+    from sciml.surrogates.physical_model import PhysicalModel
 
 #: Relative difference of time steps above which a dataset is taken for another one.
 STEP_TOLERANCE = 0.01
 
 
-def timed(surrogate: Surrogate, ds: xr.Dataset, *, always: bool = False) -> tuple[xr.Dataset, bool]:
+def timed(
+    surrogate: PhysicalModel, ds: xr.Dataset, *, always: bool = False
+) -> tuple[xr.Dataset, bool]:
     """``ds`` with an axis of time where its time is a scalar, and whether it was: the model may see the
     time, and outputs have another.
 
@@ -81,7 +83,7 @@ class Clock:
         InputError: another step than that of the training, or one that cannot be compared with it.
     """
 
-    def __init__(self, surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> None:
+    def __init__(self, surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout) -> None:
         self.times = Times.of(ds, layout)
         self._numbers = times_of(ds, layout)
         self._step = time_step(surrogate, ds, layout)
@@ -145,7 +147,7 @@ class Clock:
         return int(last), there - int(last)
 
 
-def time_step(surrogate: Surrogate, ds: xr.Dataset, layout: Layout) -> Step:
+def time_step(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout) -> Step:
     """Interval of the dataset, checked against the training's; that of the training where it has none.
 
     Raises:
