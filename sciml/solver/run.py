@@ -7,14 +7,14 @@ import os
 import sys
 import time as clock
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
 
-from sciml.domain import Block, Domain
+from sciml.domain import Block, Domain, Field
 from sciml.errors import DivergedError, InputError, ScimlError, StreamError
 from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
@@ -22,8 +22,8 @@ from sciml.samples.warned import Warned, Warnings, joined
 from sciml.solver import stream
 from sciml.solver.file import FileSink, refuse_existing
 from sciml.solver.flags import parse
-from sciml.solver.policy import check_state
 from sciml.solver.program import Program, schema
+from sciml.stream.policy import SendPolicy
 
 #: Exit codes: bad input, and a stream that the trainer refused.
 BAD_INPUT, REFUSED = 2, 3
@@ -84,14 +84,11 @@ def _simulate(
     log = rank_logger(program.name, comm, given.log)
     block = run.start(comm)
     state = run.state()
-    check_state((*program.fields, *program.static), state, block, program.name)
+    _check_state((*program.fields, *program.static), state, block, program.name)
     if given.out:
         sinks.append(FileSink(program, given, domain, block, comm, state))
     if stream.wanted():
-        policy = stream.policy()
-        sinks.append(
-            stream.StreamSink(program, given, domain, block, comm, state, policy, warnings)
-        )
+        sinks.append(stream.StreamSink(program, given, domain, block, comm, state, warnings))
     log.info("%d steps on %d points, this rank %d", given.steps, domain.size, block.size)
     busy, time = 0.0, 0.0
     for n in range(given.steps + 1):
@@ -117,6 +114,25 @@ def _simulate(
     for sink in sinks:
         sink.close(warned)
     log.info("done: %.3g s a step", busy / max(given.steps, 1))
+
+
+def _check_state(
+    fields: Sequence[Field], state: Mapping[str, Any], block: Block, program: str
+) -> None:
+    """That a program gives what it declares.
+
+    Raises:
+        InputError: a field that is missing, or not the shape of the block.
+    """
+    for field in fields:
+        if field.name not in state:
+            raise InputError(f"{program}: state() lacks the declared field '{field.name}'")
+        shape, expected = np.shape(state[field.name]), field.shape(block.shape)
+        if shape != expected:
+            raise InputError(
+                f"{program}: field '{field.name}' has shape {shape}; expected {expected}, that of "
+                "the block that start() gave"
+            )
 
 
 def _gathered(warnings: Warnings, comm: Any) -> list[Warned]:
@@ -151,7 +167,7 @@ def _check_destination(
             "nowhere to put the result; give --out FILE.nc, or SCIML_ENDPOINT in the environment"
         )
     if stream.wanted():
-        policy = stream.policy()
+        policy = SendPolicy.of_environment()
         policy.choose(program.fields)
         policy.domain(domain)
     if given.out:

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from sciml.domain import Block, Domain
-from sciml.errors import InputError
 from sciml.parallel import Gather
-from sciml.samples import Simulation
 from sciml.samples.warned import Warned, Warnings
-from sciml.solver.policy import SendPolicy
 from sciml.solver.program import Program
 
 
@@ -23,33 +20,23 @@ def wanted() -> bool:
     return bool(os.environ.get("SCIML_ENDPOINT"))
 
 
-def policy() -> SendPolicy:
-    """The send policy of the environment (``SCIML_SEND``).
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    return SendPolicy.read(os.environ.get("SCIML_SEND") or "{}")
-
-
 class StreamSink:
-    """Sends this rank's block of the chosen fields; every rank has a connection of its own.
+    """Sends this rank's block of the fields; every rank has a connection of its own.
 
-    The environment says where to (``SCIML_ENDPOINT``), under which number (``SCIML_SIMULATION``)
-    and in which attempt (``SCIML_ATTEMPT``, from 1).
+    The environment says where to (``SCIML_ENDPOINT``), under which number (``SCIML_SIMULATION``),
+    in which attempt (``SCIML_ATTEMPT``, from 1) and how much of it (``SCIML_SEND``).
 
     Args:
         program: what runs.
         given: its parameters and options.
-        domain: of the program, before coarsening.
+        domain: of the program.
         block: what this rank holds.
         comm: an mpi4py communicator.
         state: the initial state; static fields are taken from it.
-        policy: what is sent.
         warnings: of this rank, which go with it.
 
     Raises:
-        InputError: the policy does not fit the program, or a variable is no number.
+        InputError: what is to be sent does not fit the program, or a variable is no number.
         StreamError: the trainer refuses.
     """
 
@@ -61,38 +48,29 @@ class StreamSink:
         block: Block,
         comm: Any,
         state: Mapping[str, np.ndarray],
-        policy: SendPolicy,
         warnings: Warnings,
     ) -> None:
         from sciml.stream.client import connect
 
-        self.every = policy.every
-        self._policy = policy
-        self._block = block
-        self._chosen = policy.choose(program.fields)
-        sent = policy.domain(domain)
-        simulation = Simulation(
-            id=_number("SCIML_SIMULATION", 0, 0),
-            domain=sent,
-            fields=self._chosen,
+        # Whole static fields on every rank: they travel with the first message of each.
+        gather = Gather(comm, block, domain.point_shape) if program.static else None
+        self._client = connect(
+            block=block,
+            rank=comm.rank,
+            ranks=comm.size,
+            domain=domain,
+            fields=program.fields,
             parameters={p.name: getattr(given, p.name) for p in program.parameters},
-            static=self._static(program, sent, comm, state),
+            static={f.name: comm.bcast(gather(state[f.name])) for f in program.static},
             deterministic=program.deterministic,
             time_units="1" if program.steady else program.time_units,
         )
-        self._client = connect(
-            simulation=simulation,
-            block=policy.block(block),
-            rank=comm.rank,
-            ranks=comm.size,
-            attempt=_number("SCIML_ATTEMPT", 1, 1),
-            dtype=policy.dtype,
-        )
         self._client.warnings = warnings
+        self.every = self._client.every
 
     def take(self, step: int, time: float, state: Mapping[str, np.ndarray]) -> None:
         """Send one state; ``step`` counts those sent. Waits while the trainer is behind."""
-        self._client.send(step, time, **self._policy.take(self._chosen, state, self._block))
+        self._client.send(step * self.every, time, **state)
 
     def close(self, warned: Sequence[Warned] = ()) -> None:
         """Wait until the trainer has all of it; each rank tells its own warnings."""
@@ -101,21 +79,3 @@ class StreamSink:
     def discard(self) -> None:
         """A run that failed goes without a word: the trainer waits for its next attempt."""
         self._client.abort()
-
-    def _static(
-        self, program: type[Program], sent: Domain, comm: Any, state: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Whole static fields on every rank: they travel with the first message of each."""
-        if not program.static:
-            return {}
-        gather = Gather(comm, self._policy.block(self._block), sent.point_shape)
-        blocks = self._policy.take(program.static, state, self._block)
-        dtype = self._policy.dtype
-        return {n: comm.bcast(gather(np.asarray(block, dtype))) for n, block in blocks.items()}
-
-
-def _number(name: str, default: int, low: int) -> int:
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal() or int(text) < low:
-        raise InputError(f"{name}={text!r}; expected a whole number ≥ {low}")
-    return int(text)

@@ -26,6 +26,7 @@ from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Packer, Parcel
+from sciml.stream.policy import SendPolicy
 from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
 from sciml.stream.transit import Transit
 
@@ -49,6 +50,11 @@ class Client:
         patience: seconds without any sign of the trainer before giving up later on.
         shared_memory: whether fields may go through it to a trainer on the same node.
         dtype: of what is sent; ``None``: as the arrays are.
+        policy: what is sent of the simulation and the block, and of what :meth:`send` is given.
+
+    Raises:
+        InputError: a policy that does not fit.
+        StreamError: as :func:`connect`.
     """
 
     def __init__(
@@ -63,7 +69,14 @@ class Client:
         patience: float,
         shared_memory: bool,
         dtype: np.dtype | None,
+        policy: SendPolicy,
     ) -> None:
+        points = simulation.domain.point_shape
+        self._policy, self._declared = policy, simulation.fields
+        self._whole_block = Block((0,) * len(points), points) if block is None else block
+        simulation = policy.simulation(simulation)
+        if block is not None and policy.coarsen > 1:
+            block = policy.block(block)
         self.simulation, self.attempt, self.rank = simulation, attempt, rank
         self._ranks, self._block = ranks, block
         self._token = os.urandom(16)
@@ -100,11 +113,14 @@ class Client:
         The arrays are copied; they may change as soon as this returns. It waits while the trainer
         has no room, or is away.
 
+        Of a study with ``solver.send`` only what it asks for goes out: states whose ``step`` is no
+        multiple of ``every`` are dropped at once, the others are counted anew.
+
         Args:
-            step: count of sent states, from 0.
+            step: count of the states given here, from 0.
             time: physical time.
-            **fields: this rank's block of every field; the only cast is to the ``dtype`` of
-                :func:`connect`, C order is made.
+            **fields: this rank's block of every field; the only cast is to the ``dtype`` of the study
+                or :func:`connect`, C order is made.
 
         Raises:
             InputError: a field is missing or unknown, a step was sent before, no numbers.
@@ -112,8 +128,13 @@ class Client:
         """
         if self._closed:
             raise StreamError("send() on a client that is closed")
+        if step % self.every:
+            return
+        step //= self.every
         if step in self._steps:
-            raise InputError(f"send: step {step} was sent before; expected each step once")
+            given = step * self.every
+            raise InputError(f"send: step {given} was sent before; expected each step once")
+        fields = self._policy.take(self._declared, fields, self._whole_block)
         arrays = self._packer.check(step, fields)
         step = int(step)  # numpy's whole numbers would stay in the goodbye, which takes none
         self._steps.add(step)
@@ -129,6 +150,11 @@ class Client:
             while self._transit.queued and not self._finished:
                 self._await()
                 self._pump()
+
+    @property
+    def every(self) -> int:
+        """Steps from one state that goes out to the next."""
+        return self._policy.every
 
     def warn(
         self,
@@ -391,8 +417,11 @@ def connect(
     shared_memory: bool = True,
     dtype: np.dtype | str | None = None,
     time_units: str = "1",
+    thin: bool = True,
 ) -> Client:
     """Connect one rank to the trainer; every rank does this for itself.
+
+    What the study says under ``solver.send`` holds from here on: see :meth:`Client.send`.
 
     Args:
         simulation: what is streamed; or give ``domain``, ``fields``, … and its number is taken from
@@ -409,12 +438,16 @@ def connect(
         shared_memory: let fields go through it if the trainer is on the same node; off: always
             through the socket.
         dtype: send fields as this, such as ``float32``, cast while they are copied; ``None``: as
-            they are.
+            they are. What the study says comes first.
         time_units: of the times given to ``send``: ``"s"``, ``"h"``, ``"days since 2000-01-01"``;
             ``"1"``: numbers without units.
+        thin: whether ``solver.send`` of the study is followed here; ``False``: the program reads
+            ``SCIML_SEND`` by itself.
 
     Raises:
-        InputError: neither a simulation nor a domain with fields; a dtype that is none.
+        InputError: neither a simulation nor a domain with fields; a dtype that is none; a
+            ``solver.send`` that does not fit: an unknown field, points that ``coarsen`` does not
+            divide, or none left to this rank.
         StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
     """
     if simulation is None:
@@ -431,9 +464,11 @@ def connect(
             time_units,
         )
     attempt = _number("SCIML_ATTEMPT", 1) if attempt is None else attempt
-    kind = _dtype(dtype)
+    policy = SendPolicy.of_environment() if thin else SendPolicy()
+    kind = _dtype(policy.dtype or dtype)
     numbers = (int(rank), int(ranks), int(attempt))
-    return Client(simulation, block, *numbers, endpoint, timeout, patience, shared_memory, kind)
+    ways = (endpoint, timeout, patience, shared_memory, kind, policy)
+    return Client(simulation, block, *numbers, *ways)
 
 
 def _dtype(given: np.dtype | str | None) -> np.dtype | None:
@@ -446,8 +481,8 @@ def _dtype(given: np.dtype | str | None) -> np.dtype | None:
     return dtype
 
 
-def _number(variable: str, default: int) -> int:
-    text = os.environ.get(variable, str(default))
-    if not text.isdigit():
-        raise InputError(f"{variable}={text!r}; expected a whole number")
+def _number(variable: str, low: int) -> int:
+    text = os.environ.get(variable, str(low))
+    if not text.isdecimal() or int(text) < low:
+        raise InputError(f"{variable}={text!r}; expected a whole number ≥ {low}")
     return int(text)

@@ -14,8 +14,8 @@ from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import command, environment
-from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulated
+from sciml.stream.policy import SendPolicy
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.launch import Job

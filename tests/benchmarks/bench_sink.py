@@ -101,7 +101,6 @@ def march(words: list[str], way: str, directory: Path, rounds: int) -> None:
 
     from sciml.heap import keep_heap
     from sciml.solver.flags import parse
-    from sciml.solver.policy import SendPolicy
     from sciml.solver.stream import StreamSink
 
     keep_heap()
@@ -113,12 +112,12 @@ def march(words: list[str], way: str, directory: Path, rounds: int) -> None:
     sink = None
     if WAYS[way] is not None:
         server, every, dtype = WAYS[way]
-        policy = SendPolicy(every=every, dtype=dtype)
         os.environ |= {
             "SCIML_ENDPOINT": str(directory / server),
             "SCIML_SIMULATION": str(os.getpid()),
+            "SCIML_SEND": json.dumps({"every": every, "dtype": dtype}),
         }
-        sink = StreamSink(program, given, domain, block, comm, run.state(), policy)
+        sink = StreamSink(program, given, domain, block, comm, run.state(), run.warnings)
 
     at = iter(range(1 << 60))
     began = time.perf_counter()

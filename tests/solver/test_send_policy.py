@@ -7,7 +7,7 @@ from sciml.domain import Block, Field, Graph, Grid
 from sciml.domain.block import tiles
 from sciml.errors import InputError
 from sciml.parallel import Decomposition
-from sciml.solver.policy import SendPolicy
+from sciml.stream.policy import SendPolicy
 
 FIELDS = (Field("u"), Field("v"), Field("energy", on="global"))
 
@@ -27,7 +27,7 @@ def test_coarse_blocks_tile_the_coarse_grid(ranks, boundary, shape):
     assert tiles([policy.block(b) for b in blocks], coarse.shape)
     whole = np.zeros(coarse.shape, np.float32)
     for block in blocks:
-        sent = policy.take(policy.choose(FIELDS), {"u": u[block.slices]}, block)
+        sent = policy.take(FIELDS, {"u": u[block.slices], "v": u[block.slices]}, block)
         assert list(sent) == ["u"] and np.shares_memory(sent["u"], u)
         whole[policy.block(block).slices] = sent["u"]
     np.testing.assert_array_equal(whole, u[::3, ::3].astype(np.float32))

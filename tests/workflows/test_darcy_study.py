@@ -100,7 +100,7 @@ def test_errors_are_those_that_are_published(cases):
 
 def test_every_model_fits_every_grid(cases):
     from sciml.domain import Grid
-    from sciml.solver.policy import SendPolicy
+    from sciml.stream.policy import SendPolicy
     from sciml.study.feasibility import check_model
 
     cases, run = cases

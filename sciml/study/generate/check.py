@@ -10,8 +10,8 @@ from typing import Any
 from sciml.domain.dataset import domain_of
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
-from sciml.solver.policy import SendPolicy
 from sciml.solver.simulate import simulated
+from sciml.stream.policy import SendPolicy
 from sciml.study.generate.plan import planned_runs
 from sciml.study.generate.recipe import Recipe
 from sciml.study.starts import Starts, find_starts, kept_for_a_while

@@ -15,7 +15,7 @@ from sciml.domain import Grid
 from sciml.domain.names import TIME
 from sciml.errors import DomainError, InputError
 from sciml.samples.warned import ATTRIBUTE, Warned, of_attribute
-from sciml.solver.policy import SendPolicy
+from sciml.stream.policy import SendPolicy
 from sciml.study.launch import Job, run_job
 from sciml.study.launcher import BAD_INPUT
 

@@ -1,8 +1,12 @@
-"""Which of its states a run sends, and how much of each: the study's choice, not the program's."""
+"""Which of its states a run sends, and how much of each: the study's choice, not the program's.
+
+A client applies it to whatever program it is in, so that a program of anyone's obeys the study.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 
 from sciml.domain import Block, Domain, Field, Grid
 from sciml.errors import InputError, nearest
+from sciml.samples import Simulation
 
 _DTYPES = ("float32", "float64")
 
@@ -48,6 +53,15 @@ class SendPolicy:
             raise InputError(
                 f"send: dtype={self.dtype!r}; expected {', '.join(_DTYPES)}, or null to keep it"
             )
+
+    @classmethod
+    def of_environment(cls) -> SendPolicy:
+        """What the study that started this process says (``SCIML_SEND``); without one, all of it.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return cls.read(os.environ.get("SCIML_SEND") or "{}")
 
     @classmethod
     def read(cls, text: str) -> SendPolicy:
@@ -127,32 +141,52 @@ class SendPolicy:
             )
         return Block(tuple(start), tuple(b - a for a, b in zip(start, stop, strict=True)))
 
+    def simulation(self, whole: Simulation) -> Simulation:
+        """What is sent of a simulation: chosen fields on the coarsened domain, static fields too.
+
+        Raises:
+            InputError: as :meth:`choose` and :meth:`domain`.
+        """
+        keep = (slice(None, None, self.coarsen),) * len(whole.domain.point_shape)
+        static = {name: np.asarray(array)[keep] for name, array in whole.static.items()}
+        if self.dtype is not None:
+            static = {
+                n: a.astype(self.dtype) if a.dtype.kind == "f" else a for n, a in static.items()
+            }
+        return replace(
+            whole,
+            domain=self.domain(whole.domain),
+            fields=self.choose(whole.fields),
+            static=static,
+        )
+
     def take(
-        self, chosen: Sequence[Field], state: Mapping[str, np.ndarray], block: Block
-    ) -> dict[str, np.ndarray]:
-        """The points that are sent of the chosen fields, views of ``state``; their dtype is that of
-        ``state``, for whoever copies them casts."""
-        keep = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
-        return {
-            field.name: state[field.name][keep] if field.on == "point" else state[field.name]
-            for field in chosen
-        }
+        self, declared: Sequence[Field], given: Mapping[str, Any], block: Block
+    ) -> dict[str, Any]:
+        """The points that are sent of the fields given, as views; their dtype is as it was, for whoever
+        copies them casts. Names that nobody declared stay, for whoever sends them to refuse.
 
+        Args:
+            declared: all fields of the program.
+            given: a block of each, by name.
+            block: where that lies.
 
-def check_state(
-    fields_: Sequence[Field], state: Mapping[str, Any], block: Block, program: str
-) -> None:
-    """That a program gives what it declares.
-
-    Raises:
-        InputError: a field that is missing, or not the shape of the block.
-    """
-    for field in fields_:
-        if field.name not in state:
-            raise InputError(f"{program}: state() lacks the declared field '{field.name}'")
-        shape, expected = np.shape(state[field.name]), field.shape(block.shape)
-        if shape != expected:
-            raise InputError(
-                f"{program}: field '{field.name}' has shape {shape}; expected {expected}, that of "
-                "the block that start() gave"
-            )
+        Raises:
+            InputError: a field whose points are not those of the block, of which none can be chosen.
+        """
+        kept = {field.name for field in self.choose(declared)}
+        dropped = {field.name for field in declared} - kept
+        taken = {name: array for name, array in given.items() if name not in dropped}
+        if self.coarsen == 1:
+            return taken
+        points = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
+        for field in declared:
+            if field.name in taken and field.on == "point":
+                array = np.asarray(taken[field.name])
+                if array.shape != field.shape(block.shape):
+                    raise InputError(
+                        f"send: field '{field.name}' has shape {array.shape}; expected "
+                        f"{field.shape(block.shape)}, that of the block"
+                    )
+                taken[field.name] = array[points]
+        return taken
