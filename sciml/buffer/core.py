@@ -70,6 +70,9 @@ class Buffer(ABC):
         self._drawn = 0
         self._distinct = 0  # samples drawn at least once
         self._evicted = 0
+        self._removed = 0
+        # Draws of simulations that are not known to be sound yet.
+        self._watched: dict[int, int] = {}
         self._staleness = 0.0
 
     def put(self, sample: Sample) -> None:
@@ -108,13 +111,8 @@ class Buffer(ABC):
                 f"buffer: batch of {n} samples out of a capacity of {self.capacity}; expected "
                 "1 ≤ batch ≤ capacity; raise buffer.capacity or lower training.batch_size"
             )
-        need = max(self.watermark, n)
         with self._lock:
-            # Producers that were inside put when the buffer was closed are still let in.
-            while not (
-                self._stopped or self._size() >= need or (self._closed and not self._waiting)
-            ):
-                self._ready.wait()
+            self._await(n)
             if self._stopped:
                 return []
             entries = self._draw(min(n, self._size()))
@@ -122,6 +120,36 @@ class Buffer(ABC):
                 self._count(entry)
             self._room.notify_all()
             return [entry.sample for entry in entries]
+
+    def ready(self, n: int) -> bool:
+        """Wait as :meth:`get_batch` does, and draw nothing; whether it would give samples."""
+        with self._lock:
+            self._await(n)
+            return not self._stopped and self._size() > 0
+
+    def remove(self, simulation: int) -> list[tuple[int, int]]:
+        """Take out the samples of a simulation; gives their keys.
+
+        They count as *removed*: what was put = what is held + evicted + removed.
+        """
+        with self._lock:
+            entries = list(self._entries())
+            gone = [entry.sample.key for entry in entries if entry.sample.key[0] == simulation]
+            if gone:
+                self._restore([e for e in entries if e.sample.key[0] != simulation])
+                self._removed += len(gone)
+                self._room.notify_all()
+            return gone
+
+    def watch(self, simulation: int) -> None:
+        """Count the draws of a simulation from now on, until :meth:`unwatch`."""
+        with self._lock:
+            self._watched.setdefault(simulation, 0)
+
+    def unwatch(self, simulation: int) -> int:
+        """How many draws were counted."""
+        with self._lock:
+            return self._watched.pop(simulation, 0)
 
     def close(self) -> None:
         """Reception is over: what is held is drawn until nothing is left."""
@@ -156,6 +184,7 @@ class Buffer(ABC):
         ``repeats``: how often a sample that was drawn at all has been drawn, on average.
         ``staleness``: how many samples came after a drawn one until it was drawn, averaged over
         about the last thousand draws.
+        ``removed``: samples that left because of their simulation, drawn or not.
         ``ratio``: samples put per sample drawn; below 1 the trainer is faster than the solvers.
         """
         with self._lock:
@@ -171,6 +200,7 @@ class Buffer(ABC):
                 "drawn": self._drawn,
                 "distinct": self._distinct,
                 "evicted": self._evicted,
+                "removed": self._removed,
                 "repeats": self._drawn / self._distinct if self._distinct else 0.0,
                 "staleness": self._staleness,
                 "ratio": self._put / self._drawn if self._drawn else 0.0,
@@ -185,7 +215,8 @@ class Buffer(ABC):
                 "kind": self.kind,
                 "random": [version, list(words), gauss],
                 "entries": [[*e.sample.key, e.born, e.drawn] for e in self._entries()],
-                "counts": [self._put, self._drawn, self._distinct, self._evicted],
+                "counts": [self._put, self._drawn, self._distinct, self._evicted, self._removed],
+                "watched": [list(entry) for entry in self._watched.items()],
                 "staleness": self._staleness,
                 "closed": self._closed,
             }
@@ -219,14 +250,25 @@ class Buffer(ABC):
         version, words, gauss = state["random"]
         with self._lock:
             self._random.setstate((version, tuple(words), gauss))
-            self._put, self._drawn, self._distinct, self._evicted = state["counts"]
+            counts = [*state["counts"], 0][:5]  # buffers of before removed nothing
+            self._put, self._drawn, self._distinct, self._evicted, self._removed = counts
+            self._watched = dict(state.get("watched", ()))
             self._staleness = state["staleness"]
             self._closed = state["closed"]
             self._restore(entries)
             self._ready.notify_all()
             self._room.notify_all()
 
+    def _await(self, n: int) -> None:
+        need = max(self.watermark, n)
+        # Producers that were inside put when the buffer was closed are still let in.
+        while not (self._stopped or self._size() >= need or (self._closed and not self._waiting)):
+            self._ready.wait()
+
     def _count(self, entry: Entry) -> None:
+        number = entry.sample.key[0]
+        if number in self._watched:
+            self._watched[number] += 1
         age = self._put - 1 - entry.born
         self._drawn += 1
         self._distinct += entry.drawn == 0

@@ -32,9 +32,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """All ranks are done, and all frames of the simulation were given before this event."""
+    """Nothing more comes of a simulation, and all its frames were given before this event.
+
+    ``abandoned``: it did not end by itself; the study goes on without it.
+    """
 
     simulation_id: int
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,16 @@ class BadBlock(StreamError):
     """The simulation sends something that cannot be used: it is quarantined."""
 
 
+#: Largest number that is trained on: models, in whatever precision, get their batches in float32.
+LARGEST = float(np.finfo(np.float32).max)
+
+
 def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> np.ndarray:
     """The values of a block, as a view of its payload.
 
     Raises:
         BadBlock: unknown field; dtype, byte order or shape other than announced; values or a time
-            that are not finite.
+            that are not finite, or values that are not in float32, in which they are trained on.
         Malformed: payload and shape do not go together.
     """
     layout = (header.field, header.dtype, header.global_shape, header.offset, header.shape)
@@ -38,15 +42,27 @@ def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> n
         where = _where(header, session)
         raise BadBlock(f"{where}: time {header.time}; expected a finite number")
     values = np.frombuffer(payload, dtype).reshape(header.shape)
-    if dtype.kind == "f":
-        finite = np.isfinite(values)
-        if not finite.all():
-            index = tuple(int(i) for i in np.argwhere(~finite)[0])
-            value = values[index]
-            index = tuple(i + o for i, o in zip(index, header.offset, strict=True))
-            where = _where(header, session)
-            raise BadBlock(f"{where}: {value} at index {index}; expected finite values")
+    # A comparison with NaN is false.
+    if (
+        dtype.kind == "f"
+        and values.size
+        and not (values.min() >= -LARGEST and values.max() <= LARGEST)
+    ):
+        raise BadBlock(f"{_where(header, session)}: {_beyond(values, header.offset)}")
     return values
+
+
+def _beyond(values: np.ndarray, offset: tuple[int, ...]) -> str:
+    """The first value that cannot be trained on, in words."""
+    index = tuple(int(i) for i in np.argwhere(~(np.abs(values) <= LARGEST))[0])
+    value = values[index]
+    index = tuple(i + o for i, o in zip(index, offset, strict=True))
+    if not np.isfinite(value):
+        return f"{value} at index {index}; expected finite values"
+    return (
+        f"{value:.3g} at index {index}; expected at most {LARGEST:.2e}, the largest number of float32, "
+        "in which the model is trained"
+    )
 
 
 def _where(header: Header, session: Session) -> str:

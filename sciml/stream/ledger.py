@@ -15,27 +15,33 @@ from sciml.stream.intervals import Intervals
 
 #: Simulations whose warnings are kept with their texts; of further ones, kind and value.
 TEXTS = 10_000
-SAMPLES = ("entered", "drawn", "evicted", "rolled_back")
+SAMPLES = ("entered", "drawn", "evicted", "removed", "rolled_back")
 
 
 @dataclass(slots=True)
 class _Account:
-    """A simulation that is not finished: which steps were produced, received, and entered."""
+    """A simulation that is not finished: which steps were produced, received, entered, and held back."""
 
     attempt: int = 0
     closed: bool = False
     produced: Intervals = field(default_factory=Intervals)
     received: Intervals = field(default_factory=Intervals)
     entered: Intervals = field(default_factory=Intervals)
+    held: Intervals = field(default_factory=Intervals)
 
 
 class Ledger:
     """Counts frames and samples; finished simulations shrink to a few whole numbers.
 
     Frames are *produced* (a solver announced them), *received* (complete and in the spool),
-    *entered* (the trainer has dealt with them), *lost* (their simulation is closed and they never
+    *entered* (the trainer has dealt with them), *held* (it waits for how their simulation ends),
+    *dropped* (held, and that ended badly), *lost* (their simulation is closed and they never
     came), *doubled* (entered twice, which must not happen), *resent* (blocks that came again after
-    a reconnection and were recognized).
+    a reconnection and were recognized). Of finished simulations, received = entered + dropped.
+
+    Samples *entered* the buffer and were *drawn* from it; they left it *evicted*, having been drawn as
+    often as they should, or *removed* with their simulation. One that was held back and let in again has
+    entered and was removed once more: entered = in the buffer + evicted + removed.
 
     :meth:`state_dict` belongs into every checkpoint: what it counts as entered is part of the model
     that the checkpoint holds. Thread-safe.
@@ -126,8 +132,24 @@ class Ledger:
                 self._totals["doubled"] += 1
                 return
             account = self._account(frame.simulation)
+            if frame.step in account.held:
+                account.held = account.held.without(frame.step)
             account.entered.add(frame.step)
             account.attempt = max(account.attempt, frame.attempt)
+
+    def hold(self, frame: Frame) -> None:
+        """``frame`` has not entered, and asking for the next event does not say that it has: a trainer
+        that goes back to a checkpoint gets it again."""
+        with self._lock:
+            self._last = frame
+            account = self._account(frame.simulation)
+            account.held.add(frame.step)
+
+    def held(self, simulation: int) -> Intervals:
+        """Steps of a simulation that are held back."""
+        with self._lock:
+            account = self._open.get(simulation)
+            return account.held.copy() if account else Intervals()
 
     def settle(self, frame: Frame) -> None:
         """:meth:`enter`, unless the trainer did that already for this very frame."""
@@ -145,10 +167,11 @@ class Ledger:
             self._totals["produced"] += len(account.produced)
             self._totals["received"] += len(account.received)
             self._totals["frames_entered"] += len(account.entered)
+            self._totals["dropped"] += len(account.held)
             self._totals["lost"] += len(account.produced.minus(account.received))
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add to a count of samples: entered, drawn, evicted, rolled_back."""
+        """Add to a count of samples: entered, drawn, evicted, removed, rolled_back."""
         with self._lock:
             self._samples[self._known(name)] += n
 
@@ -168,6 +191,8 @@ class Ledger:
                 "produced": totals["produced"] + sum(len(a.produced) for a in accounts),
                 "received": totals["received"] + sum(len(a.received) for a in accounts),
                 "entered": totals["frames_entered"] + sum(len(a.entered) for a in accounts),
+                "held": sum(len(a.held) for a in accounts),
+                "dropped": totals["dropped"],
                 "lost": totals["lost"] + lost,
                 "doubled": totals["doubled"],
                 "resent": totals["resent"],

@@ -142,7 +142,7 @@ class Recovery:
             self._journal.forget((number, step) for step in stream.assembler.partials)
         self._registry.closed.add(number)
         self._ledger.close(number)
-        self._events.put(Closed(number))
+        self._events.put(Closed(number, bool(record.header.get("abandoned"))))
 
     def _quarantined(self, record: Record) -> None:
         number, reason = record.header["simulation"], record.header["reason"]

@@ -400,7 +400,7 @@ class Registry:
         self.journal.note(CLOSED, simulation, abandoned=abandoned)
         self.closed.add(simulation)
         self.ledger.close(simulation)
-        self.events.put(Closed(simulation))
+        self.events.put(Closed(simulation, abandoned))
 
     def _count_active(self) -> None:
         sessions = self.peers.values()

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sciml.stream.ledger import SAMPLES
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
 #: States of a run that nobody leads any more: after the second and third it can be resumed, and after
 #: the fourth, where its processes were killed before they could say so.
 ENDED = ("finished", "stopped", "failed", "killed")
+#: What is counted: see :class:`sciml.stream.ledger.Ledger`.
+FRAMES = ("produced", "received", "held", "dropped", "lost", "doubled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Snapshot:
         t = self.trainer
         return {
             "state": t.get("state", "starting"),
-            "frames": _counts(t.get("frames"), ("produced", "received", "lost", "doubled")),
-            "samples": _counts(t.get("samples"), ("entered", "drawn", "evicted", "rolled_back")),
+            "frames": _counts(t.get("frames"), FRAMES),
+            "samples": _counts(t.get("samples"), SAMPLES),
             "simulations": dict(self.simulations),
             "buffer": t.get("buffer") or {},
             "training": {

@@ -246,7 +246,7 @@ class Trainer:
         stream = self.server.status()
         ledger = self.server.ledger
         stats = self.buffer.stats()
-        for name in ("drawn", "evicted"):
+        for name in ("drawn", "evicted", "removed"):
             ledger.set(name, int(stats[name]))
         return {
             "state": self.state,

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -121,6 +122,58 @@ def test_resumed_buffer_draws_the_same(kind, case, cut):
     third = make(kind, capacity, watermark)
     third.load_state_dict(first.state_dict(), lambda key: sample(key[1]))
     assert third.get_batch(1) == []
+
+
+def mixed(kind):
+    """Ten samples of simulations 0 and 1 in turn, some drawn."""
+    buffer = make(kind, 20, 4, seed=5)
+    buffer.watch(1)
+    for origin in range(10):
+        buffer.put(Sample(replace(SIMULATION, id=origin % 2), origin, (), ()))
+    return buffer, [s.key for s in buffer.get_batch(4)]
+
+
+@KIND
+def test_a_simulation_is_removed_whole_and_nothing_else(kind):
+    buffer, drawn = mixed(kind)
+    held = [s.key for s in buffer.samples()]
+    gone = buffer.remove(1)
+    assert sorted(gone) == sorted(key for key in held if key[0] == 1)
+    stats = buffer.stats()
+    assert stats["removed"] == len(gone) > 0
+    assert stats["put"] == stats["size"] + stats["evicted"] + stats["removed"] == 10
+    assert buffer.remove(1) == [] and buffer.remove(7) == []
+    assert buffer.unwatch(1) == sum(key[0] == 1 for key in drawn) > 0
+    assert buffer.unwatch(1) == 0
+    again = make(kind, 20, 4)
+    again.load_state_dict(buffer.state_dict(), lambda key: sample(key[1]))
+    assert again.stats() == buffer.stats()
+    buffer.close()
+    rest = drain(buffer, 3)
+    assert set(rest) <= {0, 2, 4, 6, 8} and buffer.stats()["size"] == 0
+    if kind == "fifo":
+        assert rest == sorted(rest)
+
+
+@KIND
+def test_counts_of_draws_come_back_with_a_buffer(kind):
+    buffer, drawn = mixed(kind)
+    again = make(kind, 20, 4)
+    again.load_state_dict(
+        buffer.state_dict(), lambda key: Sample(replace(SIMULATION, id=key[0]), key[1], (), ())
+    )
+    assert again.unwatch(1) == sum(key[0] == 1 for key in drawn)
+
+
+@KIND
+def test_a_checkpoint_of_a_buffer_that_knew_of_no_removal(kind):
+    buffer, _ = mixed(kind)
+    state = buffer.state_dict()
+    state["counts"] = state["counts"][:4]
+    del state["watched"]
+    again = make(kind, 20, 4)
+    again.load_state_dict(state, lambda key: sample(key[1]))
+    assert again.stats() == buffer.stats()
 
 
 def test_seed_decides_the_draws():

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from patience import PATIENCE
@@ -57,6 +59,22 @@ def test_a_cast_drops_no_imaginary_part(serve, grid_simulation, shape):
     with pytest.raises(InputError, match="field 'u' is complex128; expected real numbers"):
         client.send(0, 0.0, u=np.full(shape, 1.0 + 2.0j))
     client.abort()
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300])
+def test_values_that_the_model_does_not_know_are_refused(serve, grid_simulation, tools, value):
+    """Finite where the stream is float64, and infinite in the float32 that is trained on."""
+    server = serve()
+    client = connect(grid_simulation(0), endpoint=server.run_dir, patience=PATIENCE)
+    largest = np.full((16, 12), np.finfo(np.float32).max, np.float64)
+    reason = rf"'u' at step 1 .*{re.escape(f'{value:.3g}')} at index \(3, 5\); expected at most 3.40e\+38"
+    with pytest.raises(StreamError, match=reason):
+        for step in range(100):
+            client.send(step, 0.0, u=with_value(largest.copy(), value) if step else largest)
+        client.close()
+    client.abort()
+    seen = tools.drain(server, lambda e: isinstance(e, Quarantined))
+    assert tools.steps_of(seen, 0) == [0]
 
 
 def test_index_of_a_bad_value_is_that_of_the_whole_field(serve, solve, grid_simulation, tools):
