@@ -15,6 +15,12 @@ from sciml.errors import InputError, ScimlError
 # Set by an Open MPI, PMIx, PRRTE or Hydra launcher for its ranks: whoever carries them looks like a
 # rank, and a second mpirun below it refuses or hangs.
 _LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDI_", "HYDRA_", "MPIR_")
+#: By what a copy knows its number, and how many there are; a batch script has no SLURM_STEP_NUM_TASKS.
+_COPIES = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+)
 _RANK_MARKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
 
 
@@ -27,15 +33,29 @@ def command(
 ) -> list[str]:
     """Words that start ``program`` on ``ranks`` ranks.
 
-    Locally, ranks may outnumber cores and are not bound: two jobs at once would otherwise both be
-    bound to the first core.
-
     Args:
         program: a Python file, run by this interpreter, or an executable.
         ranks: 1 or more.
         arguments: of the program.
-        local: whether to override mpirun's placement; by default unless inside a Slurm job, whose
-            binding is kept.
+        local: as in :func:`under`.
+
+    Raises:
+        InputError: ``ranks < 1``.
+        ScimlError: no mpirun was found.
+    """
+    return under([*executable(program), *map(str, arguments)], ranks, local=local)
+
+
+def under(words: Sequence[str], ranks: int, *, local: bool | None = None) -> list[str]:
+    """Words that start others on so many ranks, by the mpirun that is found here.
+
+    Locally, ranks may outnumber cores and are not bound: two jobs at once would otherwise both be
+    bound to the first core.
+
+    Args:
+        words: program and arguments.
+        ranks: 1 or more.
+        local: whether to override mpirun's placement; by default :func:`is_local`.
 
     Raises:
         InputError: ``ranks < 1``.
@@ -45,11 +65,24 @@ def command(
         raise InputError(f"ranks={ranks}; expected 1 or more")
     launcher = find()
     if local is None:
-        local = "SLURM_JOB_ID" not in os.environ
-    words = [launcher, "-n", str(ranks)]
-    if local:
-        words += _PLACEMENT[flavor(launcher)]
-    return [*words, *executable(program), *map(str, arguments)]
+        local = is_local(ranks)
+    placement = _PLACEMENT[flavor(launcher)] if local else []
+    return [launcher, "-n", str(ranks), *placement, *words]
+
+
+def is_local(ranks: int, base: Mapping[str, str] | None = None) -> bool:
+    """Whether ranks go to the cores that this process has, whatever a batch system says of them.
+
+    Inside a Slurm job that has a task for each rank, mpirun places them as Slurm says, on all nodes of
+    the job. In one of a single task with many cores, mpirun would see room for a single rank.
+
+    Args:
+        ranks: how many.
+        base: ``os.environ`` by default.
+    """
+    base = os.environ if base is None else base
+    tasks = base.get("SLURM_NTASKS", "1") if "SLURM_JOB_ID" in base else "0"
+    return not tasks.isdecimal() or int(tasks) < ranks
 
 
 def executable(program: str | os.PathLike[str]) -> list[str]:
@@ -58,7 +91,9 @@ def executable(program: str | os.PathLike[str]) -> list[str]:
     return [sys.executable, path] if path.endswith(".py") else [path]
 
 
-def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(
+    base: Mapping[str, str] | None = None, *, local: bool | None = None
+) -> dict[str, str]:
     """Environment for :func:`command`.
 
     What another launcher left is stripped when this process is itself a rank; Open MPI may run as
@@ -67,20 +102,21 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
     Args:
         base: ``os.environ`` by default.
+        local: whether Slurm's variables are taken away: by them an mpirun takes itself for a step of
+            the job, which waits for other steps, and sees as many cores as the job has tasks. By
+            default they stay.
     """
     base = os.environ if base is None else base
-    inside = any(mark in base for mark in _RANK_MARKS)
-    env = {
-        name: value
-        for name, value in base.items()
-        if not (inside and name.startswith(_LAUNCHER_VARIABLES))
-    }
+    stripped = _LAUNCHER_VARIABLES if any(mark in base for mark in _RANK_MARKS) else ()
+    if local:
+        stripped = (*stripped, "SLURM_")
+    env = {name: value for name, value in base.items() if not name.startswith(stripped)}
     defaults = {
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMP_NUM_THREADS": "1",
     }
-    if "SLURM_JOB_ID" not in base:
+    if "SLURM_JOB_ID" not in env:
         # Ranks that wait by spinning take the cores from those they wait for: with two jobs of two
         # ranks on two cores, yielding was 2 to 6 times as fast.
         defaults |= {
@@ -90,6 +126,27 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
             "OMPI_MCA_mpi_yield_when_idle": "1",
         }
     return {**defaults, **env}
+
+
+def cores_here() -> int:
+    """Cores that this process may use: of its affinity, no more than Slurm has given the job here."""
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "") if "SLURM_JOB_ID" in os.environ else ""
+    here = len(os.sched_getaffinity(0))
+    return min(here, int(given)) if given.isdecimal() and int(given) else here
+
+
+def copy_number(base: Mapping[str, str] | None = None) -> tuple[int, int] | None:
+    """Which of how many copies this process is, from 0, where ``mpirun`` or ``srun`` started several.
+
+    Args:
+        base: ``os.environ`` by default.
+    """
+    base = os.environ if base is None else base
+    for rank, ranks in _COPIES:
+        number, count = base.get(rank, ""), base.get(ranks, "")
+        if number.isdecimal() and count.isdecimal() and int(count) > 1:
+            return int(number), int(count)
+    return None
 
 
 def find(search: Sequence[str | os.PathLike[str]] | None = None) -> str:

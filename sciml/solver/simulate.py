@@ -14,7 +14,7 @@ import numpy as np
 from sciml.errors import InputError, ScimlError, SolverWarning
 from sciml.samples.warned import ATTRIBUTE, of_attribute
 from sciml.solver.describe import describe
-from sciml.solver.mpirun import command, environment, executable, last_words
+from sciml.solver.mpirun import command, environment, executable, is_local, last_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,7 +87,7 @@ def simulated(
             words = [*executable(description.path), *arguments]
         else:
             words = command(description.path, ranks, arguments)
-        env = environment()
+        env = environment(local=is_local(ranks))
         # A run for the caller does not go to a trainer that the caller happens to stream to.
         env = {name: value for name, value in env.items() if not name.startswith("SCIML_")}
         try:

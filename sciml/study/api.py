@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
+from sciml.solver.mpirun import copy_number
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
 from sciml.study.kept_files import keep, model_file, require_program, with_copy
@@ -370,7 +371,18 @@ def open_cluster(study: Study) -> Any:
 
 
 def free_name(name: str) -> Path:
-    """``runs/<name>``, or the first of ``runs/<name>-2``, ``-3``, … that is not there."""
+    """``runs/<name>``, or the first of ``runs/<name>-2``, ``-3``, … that is not there.
+
+    Raises:
+        InputError: this is one of several copies that ``srun`` or ``mpirun`` started: each would do all
+            of it.
+    """
+    copy = copy_number()
+    if copy is not None and copy[0]:
+        raise InputError(
+            f"copy {copy[0] + 1} of {copy[1]} that srun or mpirun started, without an --out of its own: "
+            "the first goes on alone; start sciml once, it starts mpirun by itself"
+        )
     path, number = Path("runs") / name, 1
     while path.exists():
         number += 1

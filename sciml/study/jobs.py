@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
-from sciml.solver.mpirun import command, environment
+from sciml.solver.mpirun import cores_here, executable
 from sciml.solver.simulate import simulated
 from sciml.stream.policy import SendPolicy
 from sciml.study.designs import PlannedSimulation, plan
@@ -182,7 +181,7 @@ def _check_cores(study: Study) -> None:
     cluster = study.cluster
     if cluster.kind != "local":
         return
-    cores = len(os.sched_getaffinity(0))
+    cores = cores_here()
     wanted = study.solver.ranks * cluster.simulations_at_once
     if wanted > cores and not cluster.oversubscribe:
         raise InputError(
@@ -215,7 +214,6 @@ def jobs(
 ) -> list[Job]:
     """One job a planned simulation, in launch order."""
     environ = {
-        **environment(os.environ),
         "OMP_NUM_THREADS": "1",
         "SCIML_ENDPOINT": str(run.endpoint),
         "SCIML_SEND": json.dumps(study.solver.send.model_dump()),
@@ -232,15 +230,13 @@ def jobs(
             simulation=planned.id,
             command=[
                 *polite,
-                *command(
-                    description.path,
-                    study.solver.ranks,
-                    description.arguments(values(study, planned, start(planned))),
-                    local=local or None,
-                ),
+                *executable(description.path),
+                *description.arguments(values(study, planned, start(planned))),
             ],
             environment={**environ, "SCIML_SIMULATION": str(planned.id)},
             run=str(run.path),
+            ranks=study.solver.ranks,
+            local=local,
             program=str(description.path),
         )
         for planned in several

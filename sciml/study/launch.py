@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.solver.mpirun import last_words
+from sciml.solver.mpirun import environment, is_local, last_words, under
 from sciml.study.kept_files import program_changed
 from sciml.study.processes import (
     end_session,
@@ -41,6 +41,8 @@ BAD_INPUT = 2
 #: Seconds between looks of a running job whether its leader wants it to end.
 LOOK_EVERY = 1.0
 TAIL_BYTES = 16384
+#: Variables by which a program finds its trainer.
+STREAM = ("SCIML_ENDPOINT", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
 SHARED = "/dev/shm"
 
 
@@ -50,9 +52,13 @@ class Job:
 
     Args:
         simulation: its number.
-        command: program and arguments, ``mpirun`` included.
-        environment: variables of the process.
+        command: program and arguments.
+        environment: variables of the process beside those of the place where it runs, which may have
+            loaded another MPI than the place where the run is led.
         run: run directory.
+        ranks: how many mpirun starts; 0: the command as it is.
+        local: whether it runs beside its leader, which keeps the cores that it needs itself;
+            elsewhere the job has what :func:`sciml.solver.mpirun.is_local` says.
         leader: token of who leads the run, which the launcher adds: its word, and no other's, ends
             the job.
         program: the solver's file, which must be the one that the run began with; none: not looked at.
@@ -62,6 +68,8 @@ class Job:
     command: Sequence[str]
     environment: Mapping[str, str]
     run: str
+    ranks: int = field(default=0, kw_only=True)
+    local: bool = field(default=True, kw_only=True)
     leader: str = field(default="", kw_only=True)
     program: str = field(default="", kw_only=True)
 
@@ -99,10 +107,11 @@ def run_job(job: Job) -> dict[str, Any]:
     folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
     try:
+        words, environ = _as_started(job)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                list(job.command),
-                env={**job.environment, **folders, "SCIML_ATTEMPT": str(attempt)},
+                words,
+                env={**environ, **folders, "SCIML_ATTEMPT": str(attempt)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -130,6 +139,15 @@ def run_job(job: Job) -> dict[str, Any]:
     finally:
         for folder in (scratch, shared):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_started(job: Job) -> tuple[list[str], dict[str, str]]:
+    """Words and environment of a job at the place where it runs."""
+    local = job.local or is_local(job.ranks)
+    words = under(job.command, job.ranks, local=local) if job.ranks else list(job.command)
+    # What a caller streams to is no affair of a job of its own.
+    around = {k: v for k, v in environment(local=local).items() if k not in STREAM}
+    return words, {**around, **job.environment}
 
 
 def end_job(run: RunDirectory, simulation: int) -> None:

@@ -10,7 +10,7 @@ from patience import PATIENCE, wait_until
 
 from sciml.errors import InputError, ScimlError
 from sciml.solver import mpirun
-from sciml.solver.mpirun import command, environment, last_words
+from sciml.solver.mpirun import command, environment, is_local, last_words
 
 FAULTY = """
 import os, sys, time
@@ -165,6 +165,22 @@ def test_environment_of_a_rank_is_stripped():
     assert environment({"OMPI_MCA_btl": "tcp,self"})["OMPI_MCA_btl"] == "tcp,self"
     assert environment({})["OMPI_MCA_mpi_yield_when_idle"] == "1"
     assert not any("MCA" in name for name in environment({"SLURM_JOB_ID": "1"}))
+    alone = environment({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "HOME": "/home/me"}, local=True)
+    assert not any("SLURM" in name for name in alone) and "OMPI_MCA_btl" in alone
+
+
+@pytest.mark.parametrize(
+    "variables, ranks, local",
+    [
+        ({}, 2, True),
+        ({"SLURM_NTASKS": "8"}, 2, True),  # left over: no job
+        ({"SLURM_JOB_ID": "1"}, 2, True),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1"}, 2, True),  # one task of many cores
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "64"}, 64, False),
+    ],
+)
+def test_slurm_places_ranks_that_it_has_tasks_for(variables, ranks, local):
+    assert is_local(ranks, variables) is local
 
 
 def test_command_speaks_both_dialects(monkeypatch, tmp_path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sciml.errors import InputError
 from sciml.solver.describe import Description
-from sciml.solver.mpirun import command, environment, executable
+from sciml.solver.mpirun import cores_here, executable
 from sciml.study.feasibility import check_scheduler
 from sciml.study.generate.directory import PartsDirectory
 from sciml.study.generate.part import PartJob
@@ -46,7 +45,7 @@ def placement(
     if scheduler is not None:
         check_scheduler(scheduler)
         return Placement(ranks or recipe.solver.ranks, at_once or 1, scheduler)
-    cores = len(os.sched_getaffinity(0))
+    cores = cores_here()
     # Any number of ranks gives the same fields.
     ranks = ranks or min(recipe.solver.ranks, cores)
     wanted = ranks * (at_once or 1)
@@ -66,28 +65,22 @@ def part_jobs(
     place: Placement,
 ) -> list[PartJob]:
     """One job a run, in order."""
-    # A run that writes a file does not go to a trainer that the caller happens to stream to.
-    environ = {k: v for k, v in environment(os.environ).items() if not k.startswith("SCIML_")}
-    environ["OMP_NUM_THREADS"] = "1"
     send = recipe.solver.send
     names = [field.name for field in description.fields]
     jobs = []
     for run in runs:
         values, raw = run.values(recipe, directory.initial), directory.raw(run.id)
-        words = [*description.arguments(values), "--out", str(raw)]
-        if place.ranks == 1:
-            words = [*executable(description.path), *words]
-        else:
-            local = None if place.scheduler else True
-            words = command(description.path, place.ranks, words, local=local)
+        words = [*executable(description.path), *description.arguments(values), "--out", str(raw)]
         steps = int(values.get("steps", description.flags["steps"].default))
         states = {"all": steps // send.every + 1, "ends": 2, "last": 1, "samples": run.samples}
         jobs.append(
             PartJob(
                 simulation=run.id,
                 command=words,
-                environment=environ,
+                environment={"OMP_NUM_THREADS": "1"},
                 run=str(directory.path),
+                ranks=place.ranks if place.ranks > 1 else 0,
+                local=place.scheduler is None,
                 raw=str(raw),
                 part=str(directory.part(run.id)),
                 states=states[recipe.keep],
