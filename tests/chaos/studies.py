@@ -1,4 +1,4 @@
-"""Small studies that differ in what chaos could break: buffers, ranks, what is sent, what is recorded."""
+"""Small studies that differ in what chaos could break: buffers, ranks, what is sent and recorded."""
 
 
 def study(**changes):

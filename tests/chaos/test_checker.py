@@ -229,6 +229,8 @@ def test_what_is_left_behind(run, tmp_path):
 
 def test_nothing_of_the_product_is_imported():
     """Who checks and who is checked do not share a mistake."""
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(checker.__file__)!r}); import checker; "
+    code = (
+        f"import sys; sys.path.insert(0, {os.path.dirname(checker.__file__)!r}); import checker; "
+    )
     code += "assert not [name for name in sys.modules if name.startswith('sciml')]"
     subprocess.run([sys.executable, "-c", code], check=True)
