@@ -298,6 +298,7 @@ class Client:
         self._ready = False
         self._hello += 1
         entries: dict[str, Any] = {
+            "run": self._dealer.endpoint.run,
             "simulation": self.simulation.id,
             "attempt": self.attempt,
             "rank": self.rank,

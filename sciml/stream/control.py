@@ -67,7 +67,8 @@ class ControlClient:
             StreamError: no answer in time, or refused.
         """
         self._number += 1
-        question = m.envelope(m.CONTROL, number=self._number, message=message)
+        run = self._dealer.endpoint.run
+        question = m.envelope(m.CONTROL, run=run, number=self._number, message=message)
         self._dealer.refresh()
         self._dealer.send([question])
         deadline = time.monotonic() + timeout

@@ -6,6 +6,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sciml.stream.endpoint import Endpoint
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 2_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
+#: UUID of the run that started a solver: in the folder of its endpoint there may be another by now.
+RUN_VARIABLE = "SCIML_RUN"
 #: Smaller parts are copied into the message: pyzmq has a thread that lets go of those that are not,
 #: and its turns cost more than to copy so much.
 COPIED = 256 << 10
@@ -34,7 +37,8 @@ class Dealer:
         endpoint: the file, its run directory, or ``None`` for ``SCIML_ENDPOINT``.
 
     Raises:
-        StreamError: no endpoint file, or one that others can read.
+        StreamError: no endpoint file, one that others can read, or that of another run than started
+            this process.
     """
 
     def __init__(self, endpoint: str | os.PathLike[str] | None) -> None:
@@ -46,6 +50,8 @@ class Dealer:
             )
         self._path = Path(path)
         self.endpoint = Endpoint.read(self._path)
+        mine = os.environ.get(RUN_VARIABLE) if endpoint is None else None
+        self._check_run(self.endpoint, mine or self.endpoint.run)
         self._context = zmq.Context()
         _OPEN.add(self._context)
         self._socket = self._connect()
@@ -69,17 +75,30 @@ class Dealer:
             return None
 
     def refresh(self) -> bool:
-        """Read the endpoint file again; reconnects and returns True if the trainer has moved."""
+        """Read the endpoint file again; reconnects and returns True if the trainer has moved.
+
+        Raises:
+            StreamError: it is that of another run.
+        """
         try:
             endpoint = Endpoint.read(self._path)
         except StreamError:
             return False  # being rewritten, or the run directory is away for a moment
-        if endpoint.address == self.endpoint.address:
+        self._check_run(endpoint, self.endpoint.run)
+        if endpoint == replace(self.endpoint, epoch=endpoint.epoch):
             return False
         self.endpoint = endpoint
         self._drop_socket()
         self._socket = self._connect()
         return True
+
+    def _check_run(self, endpoint: Endpoint, mine: str) -> None:
+        if endpoint.run != mine:
+            raise StreamError(
+                f"{self._path} is the endpoint of run {endpoint.run or '(none)'}, and this process was "
+                f"started for run {mine or '(none)'}: another run took its directory; nothing was sent "
+                "to it"
+            )
 
     def trouble(self) -> str:
         """What the connection suffers from, as far as libzmq has said so since the last call."""
@@ -131,7 +150,7 @@ class Dealer:
 _TROUBLES = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the trainer does not know the key of the endpoint file",
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the encrypted handshake fails: is the endpoint file of "
-    "another run?",
+    "another run, or does another run listen there?",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the encrypted handshake fails: one side is encrypted, the "
     "other is not, or something else listens there",
     zmq.EVENT_CONNECT_RETRIED: "nothing listens there",

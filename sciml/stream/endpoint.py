@@ -11,6 +11,7 @@ import os
 import random
 import stat
 import time
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Endpoint:
         server_key: public key of the trainer; empty without encryption.
         public_key, secret_key: the pair that every client of this run uses.
         message_limit: largest part of a message, bytes.
+        run: UUID of the run; a trainer of another one takes nothing from this client.
     """
 
     address: str
@@ -46,6 +48,7 @@ class Endpoint:
     public_key: str = ""
     secret_key: str = ""
     message_limit: int = MESSAGE_LIMIT
+    run: str = ""
 
     def write(self, run_dir: Path) -> None:
         entries = {"schema_version": SCHEMA_VERSION, **asdict(self)}
@@ -82,10 +85,16 @@ class Keys:
     server_secret: str = ""
     client_public: str = ""
     client_secret: str = ""
+    run: str = ""
 
     @classmethod
-    def next_life(cls, run_dir: Path, *, encryption: bool) -> Keys:
-        """Keys and port of the life before, if there was one, with the next epoch."""
+    def next_life(cls, run_dir: Path, *, encryption: bool, run: str = "") -> Keys:
+        """Keys and port of the life before, if there was one, with the next epoch.
+
+        Args:
+            run: UUID of the run, by default that of the life before; keys of another run are none of
+                this one's.
+        """
         path = run_dir / SERVER_KEY
         old = cls(epoch=0, port=0)
         if path.exists():
@@ -96,11 +105,14 @@ class Keys:
                     f"{path}: no keys of a trainer ({error}); remove it, and solvers that still run "
                     "are started again"
                 ) from error
+        if run and old.run and old.run != run:
+            old = cls(epoch=0, port=0)
+        run = run or old.run or str(uuid.uuid4())
         pairs = (old.server_public, old.server_secret, old.client_public, old.client_secret)
         if encryption and not all(pairs):
             made = (*zmq.curve_keypair(), *zmq.curve_keypair())
             pairs = tuple(key.decode() for key in made)
-        keys = cls(old.epoch + 1, old.port, *(pairs if encryption else ("",) * 4))
+        keys = cls(old.epoch + 1, old.port, *(pairs if encryption else ("",) * 4), run)
         keys.write(run_dir)
         return keys
 

@@ -25,8 +25,9 @@ from sciml.errors import StreamError
 from sciml.samples.warned import Warned, parsed
 
 #: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
-#: references to slots were parts of their own; before 3, nobody warned.
-VERSION = 3
+#: references to slots were parts of their own; before 3, nobody warned; before 4, nobody said of which
+#: run it is.
+VERSION = 4
 
 # From client to server.
 HELLO, BLOCKS, PING, BYE, CONTROL = "hello", "blocks", "ping", "bye", "control"

@@ -34,6 +34,7 @@ class Registry:
         queue_limit: bytes of frames that may wait for the trainer.
         full: whether nothing more should come in for now.
         shared_memory: whether ranks on this node may use it.
+        run: UUID of the run: who comes with the endpoint of another is refused.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Registry:
         queue_limit: int,
         full: Callable[[], bool],
         shared_memory: bool = True,
+        run: str = "",
     ) -> None:
-        self.epoch = epoch
+        self.epoch, self.run = epoch, run
         self.journal, self.ledger, self.events = journal, ledger, events
         self.credit = Credit(queue_limit, full)
         self.reception = Reception(journal, ledger, events, self.credit)
@@ -146,6 +148,7 @@ class Registry:
     # -- messages -------------------------------------------------------------------------------
 
     def _hello(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
+        self._check_run(envelope)
         number = m.whole(envelope, "simulation")
         attempt, hello = m.whole(envelope, "attempt", low=1), m.whole(envelope, "hello", low=1)
         ranks = m.whole(envelope, "ranks", low=1, high=RANKS_LIMIT)
@@ -280,6 +283,7 @@ class Registry:
         self._answer(peer, m.BYE, hello=session.hello)
 
     def _exchange(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
+        self._check_run(envelope)
         contents = envelope.get("message")
         if not isinstance(contents, dict):
             raise m.Malformed("control without a message")
@@ -368,6 +372,15 @@ class Registry:
             self._answer(peer, m.UNKNOWN, hello=hello)
             return None
         return session
+
+    def _check_run(self, envelope: dict[str, Any]) -> None:
+        theirs = m.text(envelope, "run")
+        if theirs != self.run:
+            raise Refusal(
+                f"here listens the trainer of run {self.run}, and the endpoint is that of run "
+                f"{theirs or '(none)'}, whose trainer is gone or elsewhere; nothing was taken: end this "
+                "process, its own run starts it again"
+            )
 
     def _check_quarantine(self, number: int) -> None:
         reason = self.ledger.reason(number)

@@ -55,6 +55,7 @@ class Server:
             when it is reached (or at 1.5 times what the last checkpoint needed, if that is more).
         queue_limit: bytes of frames that may wait for the trainer; solvers wait beyond it.
         shared_memory: let ranks on this node send their fields through it.
+        run: UUID of the run, which its solvers say in their hello; by default one of its own.
         on_failure: called with what its thread died of; no message was the reason, those are refused.
 
     Raises:
@@ -71,6 +72,7 @@ class Server:
         spool_limit: int = 2 << 30,
         queue_limit: int = 64 << 20,
         shared_memory: bool = True,
+        run: str = "",
         on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         check_host(host, encryption=encryption)
@@ -85,7 +87,7 @@ class Server:
         spare = spool_limit // 2 // segment_size
         self._spool = Spool(self.run_dir / "spool", segment_size, spare)
         self._records = self._spool.scan()
-        self._keys = Keys.next_life(self.run_dir, encryption=encryption)
+        self._keys = Keys.next_life(self.run_dir, encryption=encryption, run=run)
         self.epoch = self._keys.epoch
         self.ledger = Ledger()
         self.events = EventQueue(queue_limit, self._wake, self._settle)
@@ -98,6 +100,7 @@ class Server:
             queue_limit,
             self._full,
             shared_memory,
+            self._keys.run,
         )
         self._lock = threading.Lock()
         self._recovered = self._stopping = False
@@ -384,7 +387,12 @@ class Server:
         keys = self._keys = replace(self._keys, port=port)
         keys.write(self.run_dir)
         Endpoint(
-            self.address, self.epoch, keys.server_public, keys.client_public, keys.client_secret
+            self.address,
+            self.epoch,
+            keys.server_public,
+            keys.client_public,
+            keys.client_secret,
+            run=keys.run,
         ).write(self.run_dir)
         return router
 

@@ -38,6 +38,15 @@ def identify(run: RunDirectory) -> str:
     return _write(run)
 
 
+def name_of(run: RunDirectory) -> str:
+    """The UUID of a run, as its leader wrote it; empty where none did.
+
+    Raises:
+        InputError: ``run.json`` cannot be read.
+    """
+    return _read(run).get("run", "")
+
+
 def _read(run: RunDirectory) -> dict[str, Any]:
     if not run.identity.exists():
         return {}

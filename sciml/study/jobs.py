@@ -14,9 +14,11 @@ from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
 from sciml.solver.simulate import simulated
+from sciml.stream.dealer import RUN_VARIABLE
 from sciml.stream.policy import SendPolicy
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.feasibility import check_device, check_model, check_scheduler
+from sciml.study.identity import name_of
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
@@ -216,6 +218,7 @@ def jobs(
     environ = {
         "OMP_NUM_THREADS": "1",
         "SCIML_ENDPOINT": str(run.endpoint),
+        RUN_VARIABLE: name_of(run),
         "SCIML_SEND": json.dumps(study.solver.send.model_dump()),
     }
     local = study.cluster.kind == "local"

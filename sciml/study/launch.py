@@ -23,6 +23,7 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.solver.mpirun import environment, is_local, last_words, under
+from sciml.study.identity import name_of
 from sciml.study.kept_files import program_changed
 from sciml.study.processes import (
     end_session,
@@ -118,7 +119,7 @@ def run_job(job: Job) -> dict[str, Any]:
                 start_new_session=True,
             )
             began_at = start_time(process.pid)
-            place = {**here(), "leader": job.leader}
+            place = {**here(), "run": name_of(run), "leader": job.leader}
             write_json(
                 record,
                 {"attempt": attempt, "session": process.pid, "began": began_at, **place},
@@ -255,12 +256,12 @@ def _records(run: RunDirectory) -> list[Path]:
 
 
 def _end_recorded(record: Path, grace: float = 3.0) -> None:
-    state, place = _read(record), here()
+    state, place = _read(record), {**here(), "run": name_of(RunDirectory(record.parent.parent))}
     session = state.get("session")
     if not isinstance(session, int):
         return  # it has not started yet, or is over
-    # A number says nothing of processes of another boot, machine or name space.
-    if any(state.get(key, place[key]) != place[key] for key in ("boot", "namespace")):
+    # A number says nothing of processes of another machine, boot, name space or run.
+    if any(state.get(key, mine) != mine for key, mine in place.items()):
         return
     first = start_time(session)
     # One that began at another time is a stranger with a used pid; without a first process the
@@ -283,7 +284,9 @@ def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
 def scratch_prefix(run: RunDirectory, simulation: int | None = None) -> str:
     """How the names of the folders of a run's jobs, or of one job, begin: what a kill left behind can
     be told from what others use."""
-    digest = hashlib.blake2s(str(run.path).encode(), digest_size=5).hexdigest()
+    # By the run and not by its path: in another container another run may have the same.
+    name = name_of(run) or str(run.path)
+    digest = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
     return f"sciml-{digest}-" + ("" if simulation is None else f"{simulation}-")
 
 
@@ -301,15 +304,14 @@ def local_cluster(jobs_at_once: int) -> Any:
     """A dask cluster inside this process: a thread a job slot, and no worker that could die before it.
 
     A thread only waits for its job, so threads lose nothing to processes. What is said between
-    scheduler and workers never leaves the process. dask opens its pages of statistics all the same:
-    on the loopback, with nothing on them.
+    scheduler and workers never leaves the process, and nothing of it listens.
     """
     import dask
     from distributed import LocalCluster
 
     routes = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     with dask.config.set({"distributed.admin.log-format": "%(message)s", **routes}):
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=jobs_at_once,
             threads_per_worker=1,
             processes=False,
@@ -321,6 +323,14 @@ def local_cluster(jobs_at_once: int) -> Any:
             silence_logs=50,
             memory_limit=0,
         )
+    cluster.sync(_close_pages, [cluster.scheduler, *cluster.workers.values()])
+    return cluster
+
+
+async def _close_pages(nodes: Sequence[Any]) -> None:
+    """dask opens pages of statistics, on the loopback, whatever it is told."""
+    for node in nodes:
+        node.http_server.stop()
 
 
 def close_cluster(cluster: Any, patience: float = 5.0) -> None:

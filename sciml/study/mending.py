@@ -19,6 +19,7 @@ import numpy as np
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
 from sciml.stream.events import Arrived, Closed, Opened, Quarantined
+from sciml.study.identity import name_of
 from sciml.study.processes import end_session
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
@@ -55,7 +56,7 @@ def mend(
     """
     log_file = run.logs / f"simulation-{number:05d}.again.log"
     with tempfile.TemporaryDirectory(prefix=".again-", dir=run.path) as folder:
-        beside = _server(folder, study)
+        beside = _server(folder, study, run)
         try:
             with log_file.open("wb") as output:
                 process = _start(study, run, number, folder, output)
@@ -68,11 +69,16 @@ def mend(
             beside.stop()
 
 
-def _server(folder: str, study: Study) -> Server:
+def _server(folder: str, study: Study, run: RunDirectory) -> Server:
     from sciml.stream.server import Server
 
     stream = study.stream
-    server = Server(folder, spool_limit=stream.spool_limit, queue_limit=stream.queue_limit)
+    server = Server(
+        folder,
+        spool_limit=stream.spool_limit,
+        queue_limit=stream.queue_limit,
+        run=name_of(run),
+    )
     server.start()
     return server
 

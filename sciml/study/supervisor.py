@@ -20,6 +20,7 @@ from sciml.samples.warned import Finding
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
 from sciml.study.display import Display
+from sciml.study.identity import name_of
 from sciml.study.launch import Job, attempt_under_way, last_lines
 from sciml.study.launcher import Launcher
 from sciml.study.leader import Leader, read_lease
@@ -181,6 +182,7 @@ class Supervisor:
                 "session": trainer.pid,
                 "began": start_time(trainer.pid),
                 **here(),
+                "run": name_of(self._run),
                 "leader": self._leader.token,
             },
         )

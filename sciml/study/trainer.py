@@ -23,6 +23,7 @@ from sciml.samples import Windower
 from sciml.samples.warned import findings
 from sciml.stream.server import Server
 from sciml.study.heldout import HeldOut
+from sciml.study.identity import name_of
 from sciml.study.intake import Intake
 from sciml.study.lineage import current
 from sciml.study.processes import end_with_parent
@@ -62,6 +63,7 @@ class Trainer:
             encryption=stream.encryption,
             spool_limit=stream.spool_limit,
             queue_limit=stream.queue_limit,
+            run=name_of(run),
             on_failure=self._on_failure,
         )
         self.buffer = make_buffer(

@@ -36,6 +36,7 @@ NBYTES = 32 * 64 * 4
 HELLO = {
     "v": m.VERSION,
     "kind": "hello",
+    "run": "",
     "epoch": 1,
     "simulation": 0,
     "attempt": 1,

@@ -38,7 +38,7 @@ def settled(lines):
     """
     count = 0
     for line in lines:
-        line.send(m.envelope("control", number=1, message={}))
+        line.send(m.envelope("control", run="here", number=1, message={}))
         while (kind := m.decode(line.recv())["kind"]) != "control":
             count += kind in ("refused", "unknown")
     return count
@@ -50,6 +50,7 @@ class Garbage:
     def __init__(self, draw, simulation):
         self.draw, self.number = draw, simulation.id
         self.hello = {
+            "run": "here",
             "simulation": simulation.id,
             "attempt": 1,
             "rank": 0,
@@ -145,7 +146,7 @@ def raw_connections(address, draw, count):
 
 
 def test_a_flood_of_bad_frames_changes_nothing(serve, solve, grid_simulation, tools):
-    server = serve(encryption=False)
+    server = serve(encryption=False, run="here")
     address = Endpoint.read(server.run_dir).address
     seed = random.randrange(1 << 30)
     print("seed", seed)
@@ -239,7 +240,7 @@ def test_keys_that_are_not_let_in_keep_nobody_waiting(serve, solve, grid_simulat
 
 def test_what_is_replayed_from_an_older_life_is_not_taken(serve, grid_simulation, tools):
     """True messages of the first life, byte for byte, to the second one."""
-    server = serve(encryption=False)
+    server = serve(encryption=False, run="here")
     client = connect(grid_simulation(), endpoint=server.run_dir, shared_memory=False)
     said, send = [], client._dealer.send
     client._dealer.send = lambda parts: (said.append([bytes(p) for p in parts]), send(parts))
@@ -252,7 +253,7 @@ def test_what_is_replayed_from_an_older_life_is_not_taken(serve, grid_simulation
     tools.drain(server, lambda e: isinstance(e, Closed))
     state = server.ledger.state_dict()
     server.stop()
-    server = serve(recover=state, encryption=False)
+    server = serve(recover=state, encryption=False, run="here")
     assert server.epoch == 2 and said
     line = zmq.Context.instance().socket(zmq.DEALER)
     line.linger = 0
@@ -260,7 +261,7 @@ def test_what_is_replayed_from_an_older_life_is_not_taken(serve, grid_simulation
     for parts in said:
         line.send_multipart(parts)
     # What is asked last is answered last.
-    line.send(m.envelope("control", number=1, message={}))
+    line.send(m.envelope("control", run="here", number=1, message={}))
     answers, line.rcvtimeo = [], int(1000 * PATIENCE)
     while (kind := m.decode(line.recv())["kind"]) != "control":
         answers.append(kind)

@@ -4,6 +4,7 @@ import os
 import random
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -32,6 +33,7 @@ PAYLOAD = np.arange(12, dtype="<f4").tobytes()
 HELLO = {
     "v": m.VERSION,
     "kind": "hello",
+    "run": "",
     "epoch": 1,
     "simulation": 0,
     "attempt": 1,
@@ -248,14 +250,7 @@ def test_random_frames_over_the_socket(serve, solve, grid_simulation, tools):
 def test_oversized_blocks_are_refused_by_the_client(serve, grid_simulation):
     server = serve()
     entry = Endpoint.read(server.run_dir)
-    Endpoint(
-        entry.address,
-        entry.epoch,
-        entry.server_key,
-        entry.public_key,
-        entry.secret_key,
-        message_limit=100_000,
-    ).write(server.run_dir)
+    replace(entry, message_limit=100_000).write(server.run_dir)
     client = connect(grid_simulation(shape=(512, 512)), endpoint=server.run_dir)
     with pytest.raises(InputError, match="use more ranks"):
         client.send(0, 0.0, u=np.zeros((512, 512)))

@@ -31,6 +31,7 @@ SAID[3] = SAID[2] | {
     "bye": "epoch hello kind steps v warnings",
     "warn": "epoch hello kind v warnings",
 }
+SAID[4] = SAID[3] | {"hello": " ".join(sorted([*SAID[3]["hello"].split(), "run"]))}
 
 
 def test_the_number_stands_for_what_is_said(serve, tools, grid_simulation, monkeypatch):

@@ -16,7 +16,7 @@ from sciml.errors import InputError
 from sciml.study import leader as module
 from sciml.study.api import Run
 from sciml.study.identity import identify
-from sciml.study.launch import end_job, end_own_jobs, finished_jobs, reap
+from sciml.study.launch import end_job, end_own_jobs, finished_jobs, reap, scratch_prefix
 from sciml.study.leader import Leader, read_lease
 from sciml.study.processes import here, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json
@@ -164,6 +164,7 @@ def test_a_copy_is_another_run_and_a_moved_one_is_the_same(run, tmp_path):
     assert other != name and identify(copy) == other
     assert not copy.endpoint.exists() and not (copy.path / "server.key").exists()
     assert read_json(copy.pids / record)["session"] is None
+    assert scratch_prefix(copy) != scratch_prefix(moved)
     assert finished_jobs(copy) == [3]
 
 
@@ -183,8 +184,8 @@ def bystander():
     process.wait()
 
 
-@pytest.mark.parametrize("strange", ["boot", "namespace"])
-def test_processes_of_another_boot_or_name_space_are_left_alone(run, bystander, strange):
+@pytest.mark.parametrize("strange", ["host", "boot", "namespace", "run"])
+def test_processes_of_another_machine_name_space_or_run_are_left_alone(run, bystander, strange):
     record = {"attempt": 1, "session": bystander.pid, "began": start_time(bystander.pid), **here()}
     for name in ("trainer.json", "simulation-00000.json"):
         write_json(run.pids / name, {**record, strange: "other"})
