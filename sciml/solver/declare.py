@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sciml.errors import InputError
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+#: Flags that are no options.
+RESERVED = ("describe", "help")
 
 #: How names of files end, which tells them from the names of choices.
 ENDINGS = (".nc", ".nc4", ".cdf", ".h5", ".npy")
@@ -144,15 +148,33 @@ def initial_option(default: str, *others: str, help: str = "field") -> Option:
 
 
 def _check_name(what: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InputError(f"{what} '{name}'; expected lower-case letters, digits and underscores")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(
+            f"{what} {name!r:.60}; expected letters, digits and underscores, a letter first"
+        )
+    if name in RESERVED:
+        raise InputError(
+            f"{what} '{name}': every program has a flag of that name; expected another"
+        )
 
+
+#: Steps from one state in the file to the next, of programs that have no option of that name themselves.
+EVERY = Option("every", 1, low=1, help="steps from one state in the file to the next")
 
 #: Options of every program. ``out`` and ``describe`` are flags of the main, not of the physics.
 UNIVERSAL = (
     Option("seed", 0, low=0, help="seed of random fields"),
     Option("steps", 100, low=0, help="number of time steps"),
     Option("out", "", help="netCDF file to write; must not exist"),
-    Option("every", 1, low=1, help="steps from one state in the file to the next"),
+    EVERY,
     Option("log", "warning", ("error", "warning", "info", "debug"), help="what rank 0 reports"),
 )
+
+
+def require_flags(flags: Iterable[Parameter | Option]) -> None:
+    """Raises :class:`InputError` where two flags go by one name."""
+    seen: set[str] = set()
+    for flag in flags:
+        if flag.name in seen:
+            raise InputError(f"flag --{flag.name} is declared twice; rename one")
+        seen.add(flag.name)

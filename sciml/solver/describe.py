@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
+from dataclasses import fields as fields_of
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sciml.domain import Field
-from sciml.errors import InputError, nearest
+from sciml.domain.names import require_names
+from sciml.errors import InputError, ScimlError, nearest
 from sciml.share import find
-from sciml.solver.declare import TYPES, Option, Parameter
-from sciml.solver.mpirun import environment, executable, last_words
+from sciml.solver.declare import EVERY, TYPES, Option, Parameter, require_flags
+from sciml.solver.last_words import reason
+from sciml.solver.mpirun import environment, executable
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +57,11 @@ class Description:
     def flags(self) -> dict[str, Parameter | Option]:
         """Parameters and options by name."""
         return {flag.name: flag for flag in (*self.parameters, *self.options)}
+
+    @property
+    def thins_files(self) -> bool:
+        """Whether its option ``every`` is the one of our programs, of which a stream knows nothing."""
+        return EVERY in self.options
 
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name.
@@ -127,44 +135,92 @@ def describe(path: str | os.PathLike[str], *, timeout: float = 60.0) -> Descript
         raise InputError(f"{program} --describe does not run: {error}") from error
     if done.returncode:
         raise InputError(
-            f"{program} --describe ended with code {done.returncode}: {last_words(done.stderr)}"
+            f"{program} --describe ended with code {done.returncode}: "
+            f"{reason(done.stderr) or 'it said nothing'}"
         )
     return _read(program, done.stdout)
 
 
 def _read(program: Path, text: str) -> Description:
+    about = f"{program} --describe"
     try:
         body = json.loads(text)
-        if body["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{program} --describe: schema_version {body['schema_version']}; expected "
-                f"{SCHEMA_VERSION}"
-            )
-        return Description(
-            path=program,
-            name=body["name"],
-            equation=body.get("equation", ""),
-            summary=body.get("summary", ""),
-            fields=tuple(Field(**field) for field in body["fields"]),
-            static=tuple(Field(**field) for field in body.get("static", ())),
-            parameters=tuple(Parameter(**entry) for entry in body["parameters"]),
-            options=tuple(_option(entry) for entry in body["options"]),
-            order=body.get("order", {}),
-            steady=bool(body.get("steady", False)),
-            deterministic=bool(body.get("deterministic", False)),
-            schema=body,
-        )
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except json.JSONDecodeError as error:
+        began = " ".join(text.split())
         raise InputError(
-            f"{program} --describe printed no schema ({type(error).__name__}: {error}); expected "
-            "one JSON object with schema_version, name, fields, parameters and options"
+            f"{about} printed {f'{began!r:.60}' if began else 'nothing'}, no JSON ({error}); {_EXPECTED}"
         ) from error
+    if not isinstance(body, dict):
+        raise InputError(f"{about} printed {type(body).__name__} {text.strip()!r:.60}; {_EXPECTED}")
+    if body.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise InputError(
+            f"{about}: schema_version {body['schema_version']!r}; expected {SCHEMA_VERSION}"
+        )
+    for key in ("schema_version", "name", "fields", "parameters", "options"):
+        if key not in body:
+            raise InputError(f"{about}: no key '{key}'; {_EXPECTED}")
+    fields, static = _entries(about, body, "fields", Field), _entries(about, body, "static", Field)
+    parameters = _entries(about, body, "parameters", Parameter)
+    options = _entries(about, body, "options", Option)
+    if not fields:
+        raise InputError(f"{about}: no fields; expected what it sends, one at least")
+    for key in ("name", "equation", "summary"):
+        if not isinstance(body.get(key, ""), str):
+            raise InputError(f"{about}: {key}: {body[key]!r:.60}; expected text")
+    try:
+        require_flags((*parameters, *options))
+        require_names(
+            [f.name for f in fields], [f.name for f in static], [p.name for p in parameters]
+        )
+    except ScimlError as error:
+        raise InputError(f"{about}: {error}") from error
+    return Description(
+        path=program,
+        name=body["name"],
+        equation=body.get("equation", ""),
+        summary=body.get("summary", ""),
+        fields=fields,
+        static=static,
+        parameters=parameters,
+        options=options,
+        order=body.get("order", {}),
+        steady=bool(body.get("steady", False)),
+        deterministic=bool(body.get("deterministic", False)),
+        schema=body,
+    )
 
 
-def _option(entry: Mapping[str, Any]) -> Option:
-    entry = dict(entry)
-    entry.pop("type", None)
-    return Option(**entry)
+#: What a description is.
+_EXPECTED = "expected one JSON object with schema_version, name, fields, parameters and options"
+
+
+def _entries(about: str, body: Mapping[str, Any], key: str, kind: Any) -> tuple[Any, ...]:
+    """The declarations under a key, each checked.
+
+    Raises:
+        InputError: one that is none; names its place, and the key that is missing or unknown.
+    """
+    entries = body.get(key, ())
+    if not isinstance(entries, list | tuple) or not all(isinstance(e, dict) for e in entries):
+        raise InputError(f"{about}: {key}: {entries!r:.60}; expected a list of objects")
+    known = {field.name: field.default is MISSING for field in fields_of(kind)}
+    made = []
+    for place, entry in enumerate(entries):
+        where = f"{about}: {key}[{place}]"
+        if isinstance(entry.get("name"), str):
+            where += f" '{entry['name']}'"
+        # The type of an option is that of its default.
+        entry = {name: value for name, value in entry.items() if (key, name) != ("options", "type")}
+        for name in entry:
+            if name not in known:
+                raise InputError(f"{where}: no key '{name}'; {nearest(name, known)}")
+        for name in (name for name, needed in known.items() if needed and name not in entry):
+            raise InputError(f"{where}: '{name}' is missing; expected {', '.join(known)}")
+        try:
+            made.append(kind(**entry))
+        except (ScimlError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: {error}") from error
+    return tuple(made)
 
 
 def _words(flag: Parameter | Option, value: Any) -> list[str]:

@@ -17,7 +17,8 @@ from sciml.domain.time_units import canonical
 from sciml.errors import InputError
 from sciml.parallel import Gather
 from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
-from sciml.solver.program import Program
+from sciml.solver.declare import EVERY
+from sciml.solver.program import Program, options_of
 
 _CHUNK_BYTES = 1 << 20
 
@@ -31,7 +32,8 @@ class FileSink:
 
     Args:
         program: what runs.
-        given: its parameters and options; ``given.out`` is the path, ``given.every`` the stride.
+        given: its parameters and options; ``given.out`` is the path, ``given.every`` the stride, unless
+            the program has an option of that name itself.
         domain: a grid.
         block: what this rank holds.
         comm: an mpi4py communicator.
@@ -54,7 +56,7 @@ class FileSink:
             raise InputError(
                 f"--out: {program.name} runs on a {domain.kind}; only fields on grids are written"
             )
-        self.every = given.every
+        self.every = given.every if EVERY in options_of(program) else 1
         self._fields = program.fields
         self._gather = Gather(comm, block, domain.shape)
         self._out = Path(given.out)
@@ -120,7 +122,7 @@ class FileSink:
             file = h5netcdf.File(self._aside, "w")
         except OSError as error:
             raise InputError(f"--out {self._out} cannot be written: {error}") from error
-        times = given.steps // given.every + 1
+        times = given.steps // self.every + 1
         file.dimensions = {TIME: times, **dict(zip(grid.dims, grid.shape, strict=True))}
         file.create_variable(TIME, (TIME,), "f8")
         file.variables[TIME].attrs.update(

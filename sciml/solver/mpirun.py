@@ -196,23 +196,3 @@ _PLACEMENT = {
     "mpich": ["-bind-to", "none"],
     "other": [],
 }
-
-
-def last_words(stderr: str, lines: int = 5) -> str:
-    """What a program said last, without what mpirun adds: the line that matters to the user.
-
-    The program's own ``name: error: …`` if there is one, else its last lines.
-    """
-    # Open MPI ends its boxes with a zero byte.
-    said = [line.rstrip() for line in stderr.replace("\0", "").splitlines() if line.strip()]
-    # Ranks and mpirun write at the same time: the line may lie within a box of mpirun.
-    errors = [line for line in said if ": error: " in line]
-    if errors:
-        return errors[-1]
-    own, boxed = [], False
-    for line in said:
-        if line.startswith("-----"):
-            boxed = not boxed
-        elif not boxed:
-            own.append(line)
-    return "\n".join((own or said)[-lines:])

@@ -12,10 +12,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from sciml.domain import Block, Domain, Field
+from sciml.domain.names import require_names
 from sciml.domain.wire import fields_to_wire
 from sciml.errors import InputError
 from sciml.samples.warned import Warned, Warnings
-from sciml.solver.declare import UNIVERSAL, Option, Parameter
+from sciml.solver.declare import EVERY, UNIVERSAL, Option, Parameter, require_flags
 
 
 class Program(ABC):
@@ -38,7 +39,7 @@ class Program(ABC):
         fields: what :meth:`state` gives, in order.
         parameters: physical numbers, flags of the command line.
         options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
-            are there for every program.
+            are there for every program. One that has an ``every`` of its own writes all states.
         common: options that a family of programs shares, such as all spectral ones.
         static: fields of :meth:`state` that do not change in time.
         steady: whether states are solutions of their own instead of a march in time: each :meth:`step`
@@ -121,18 +122,35 @@ class Program(ABC):
     warned_at: int = 0
 
 
+def options_of(program: type[Program]) -> tuple[Option, ...]:
+    """Its options: its own, those of its family, and those of every program."""
+    own = (*program.options, *program.common)
+    taken = any(flag.name == EVERY.name for flag in (*own, *program.parameters))
+    return (*own, *(option for option in UNIVERSAL if not (option is EVERY and taken)))
+
+
 def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:
     """All that the program can be asked for.
 
     Raises:
-        InputError: a name is there twice.
+        InputError: it is not whole, or a name is there twice.
+        DomainError: a name that no dataset can have: :func:`sciml.domain.names.require_names`.
     """
-    flags = (*program.parameters, *program.options, *program.common, *UNIVERSAL)
-    names = [flag.name for flag in flags]
-    for name in names:
-        if names.count(name) > 1 or name == "describe":
-            raise InputError(f"{program.name}: flag --{name} is declared twice; rename one")
+    _require_whole(program)
+    flags = (*program.parameters, *options_of(program))
+    require_flags(flags)
+    fields, static = ([f.name for f in some] for some in (program.fields, program.static))
+    require_names(fields, static, [p.name for p in program.parameters])
     return flags
+
+
+def _require_whole(program: type[Program]) -> None:
+    """Raises :class:`InputError` where a program does not state or do all that one must."""
+    stated = ("name", "equation", "fields", "order_space", "order_time")
+    lacks = [f"{name} = ..." for name in stated if not hasattr(program, name)]
+    lacks += [f"{name}()" for name in sorted(program.__abstractmethods__)]
+    if lacks:
+        raise InputError(f"class {program.__name__} lacks {', '.join(lacks)}; see docs/solvers.md")
 
 
 def schema(program: type[Program]) -> dict[str, Any]:
@@ -166,7 +184,7 @@ def schema(program: type[Program]) -> dict[str, Any]:
                 "help": o.help,
                 "files": o.files,
             }
-            for o in (*program.options, *program.common, *UNIVERSAL)
+            for o in options_of(program)
         ],
         "order": {"space": program.order_space, "time": dict(program.order_time)},
         "steady": program.steady,

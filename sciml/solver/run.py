@@ -46,11 +46,12 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "--describe" in words:
-        print(json.dumps(schema(program), ensure_ascii=False, indent=1))
+        _describe(program)
         return
     keep_heap()
     parent = os.getppid()
-    comm = _world(program.name)
+    name = getattr(program, "name", program.__name__)
+    comm = _world(name)
     try:
         # Alike on every rank: all come to the same error, and rank 0 speaks for them.
         given = parse(program, words)
@@ -59,11 +60,11 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
         _check_destination(program, given, domain, comm)
     except ScimlError as error:
         if comm.rank == 0:
-            _say(f"{program.name}: error: {error}")
+            _say(f"{name}: error: {error}")
         comm.Barrier()
         sys.exit(BAD_INPUT)
     except Exception as error:
-        _end(program.name, error, comm)
+        _end(name, error, comm)
     _die_with(parent)
     sinks: list[Any] = []
     try:
@@ -74,6 +75,16 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
         for sink in sinks:
             sink.discard()
         _end(program.name, error, comm)
+
+
+def _describe(program: type[Program]) -> None:
+    """Print the schema; what is wrong with a declaration is one line."""
+    try:
+        text = json.dumps(schema(program), ensure_ascii=False, indent=1)
+    except (ScimlError, AttributeError, TypeError, ValueError) as error:
+        _say(f"{getattr(program, 'name', program.__name__)}: error: {error}")
+        sys.exit(BAD_INPUT)
+    print(text)
 
 
 def _simulate(

@@ -14,7 +14,8 @@ import numpy as np
 from sciml.errors import InputError, ScimlError, SolverWarning
 from sciml.samples.warned import ATTRIBUTE, of_attribute
 from sciml.solver.describe import describe
-from sciml.solver.mpirun import command, environment, executable, is_local, last_words
+from sciml.solver.last_words import last_words
+from sciml.solver.mpirun import command, environment, executable, is_local
 
 if TYPE_CHECKING:
     import xarray as xr

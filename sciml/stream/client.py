@@ -18,6 +18,7 @@ import numpy as np
 
 from sciml.domain import Domain, Field
 from sciml.domain.block import Block
+from sciml.domain.names import require_names
 from sciml.errors import InputError, StreamError
 from sciml.samples import Simulation
 from sciml.samples.warned import Warned, Warnings
@@ -54,6 +55,7 @@ class Client:
 
     Raises:
         InputError: a policy that does not fit.
+        DomainError: names that no dataset can have.
         StreamError: as :func:`connect`.
     """
 
@@ -71,6 +73,8 @@ class Client:
         dtype: np.dtype | None,
         policy: SendPolicy,
     ) -> None:
+        fields = [field.name for field in simulation.fields]
+        require_names(fields, simulation.static, simulation.parameters, simulation.domain.kind)
         points = simulation.domain.point_shape
         self._policy, self._declared = policy, simulation.fields
         self._whole_block = Block((0,) * len(points), points) if block is None else block
@@ -449,6 +453,7 @@ def connect(
         InputError: neither a simulation nor a domain with fields; a dtype that is none; a
             ``solver.send`` that does not fit: an unknown field, points that ``coarsen`` does not
             divide, or none left to this rank.
+        DomainError: names that no dataset can have: a field called ``x`` or ``time``, two of one name.
         StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
     """
     if simulation is None:

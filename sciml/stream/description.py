@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 
 from sciml.domain.block import Block
+from sciml.domain.names import require_names
 from sciml.domain.wire import (
     domain_from_wire,
     domain_to_wire,
@@ -42,7 +43,7 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
 
     Raises:
         Malformed: an entry is missing or of another type.
-        DomainError: a domain or a field that cannot be.
+        DomainError: a domain, a field or a name that cannot be.
     """
     number = whole(wire, "id")
     domain, fields = wire.get("domain"), wire.get("fields")
@@ -60,9 +61,6 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
         for key in {"parity", "vector"} & set(field):
             text(field, key)
         whole(field, "space", high=64)
-    names = [field["name"] for field in fields]
-    if len(set(names)) < len(names):
-        raise DomainError(f"fields {', '.join(names)}; expected every name once")
     for name, value in parameters.items():
         if type(value) not in (int, float) or not isfinite(value):
             raise Malformed(f"parameter {name!r:.60} = {value!r:.60}; expected a finite number")
@@ -71,7 +69,7 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     if not all(isinstance(array, dict) for array in static.values()):
         raise Malformed("static fields must be packed arrays")
     try:
-        return Simulation(
+        simulation = Simulation(
             number,
             domain_from_wire(domain),
             fields_from_wire(fields),
@@ -82,6 +80,8 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
         )
     except (OverflowError, AttributeError) as error:
         raise Malformed(f"a simulation that cannot be read: {error}") from error
+    require_names([f.name for f in simulation.fields], static, parameters, simulation.domain.kind)
+    return simulation
 
 
 def block_from_wire(simulation: Simulation, ranks: int, wire: Mapping[str, Any]) -> Block | None:

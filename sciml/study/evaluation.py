@@ -14,7 +14,7 @@ import xarray as xr
 
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import layout_of
-from sciml.domain.names import SAMPLE, TIME
+from sciml.domain.names import SAMPLE, TIME, TRUTH
 from sciml.domain.opening import open_netcdf
 from sciml.errors import DomainError, InputError
 from sciml.record.foreign import LINEAGE
@@ -222,9 +222,9 @@ def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.
         ahead = guess[name].isel({TIME: slice(-(true.sizes[TIME] - 1), None)})
         joined = xr.concat([start, ahead], TIME, join="override").transpose(*true.dims)
         out[name] = joined.assign_coords({TIME: true[TIME]}).assign_attrs(true.attrs)
-        out[f"{name}_true"] = true
+        out[f"{name}{TRUTH}"] = true
         long_name = true.attrs.get("long_name", name)
-        out[f"{name}_true"].attrs["long_name"] = f"{long_name}, solver"
+        out[f"{name}{TRUTH}"].attrs["long_name"] = f"{long_name}, solver"
         out[name].attrs["long_name"] = f"{long_name}, surrogate"
     return out
 

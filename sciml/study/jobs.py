@@ -50,6 +50,9 @@ def check(study: Study, run: RunDirectory | None = None) -> Description:
     for name, span in study.parameters.ranges.items():
         description.check(name, *span.bounds)
     description.arguments(study.solver.options)
+    if "every" in study.solver.options and description.thins_files:
+        # It thins out the file alone: nothing would be sent less often.
+        raise InputError("solver.options.every: a study streams; set solver.send.every")
     if study.parameters.seed and "seed" not in description.flags:
         raise InputError(
             f"parameters.seed: {description.name} has no option 'seed'; set parameters.seed: false, "

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.solver.mpirun import environment, is_local, last_words, under
+from sciml.solver.last_words import last_words
+from sciml.solver.mpirun import environment, is_local, under
 from sciml.study.identity import name_of
 from sciml.study.kept_files import program_changed
 from sciml.study.processes import (

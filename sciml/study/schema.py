@@ -293,9 +293,6 @@ class Study(Section):
         refuse_two_starts(self.solver.options, self.parameters.ranges, self.parameters.files)
         if "out" in self.solver.options:
             raise ValueError("solver.options.out: a study streams; remove it")
-        if "every" in self.solver.options:
-            # Of the program it thins out the file alone: nothing would be sent less often.
-            raise ValueError("solver.options.every: a study streams; set solver.send.every")
         return self
 
 

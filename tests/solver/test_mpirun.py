@@ -10,7 +10,8 @@ from patience import PATIENCE, wait_until
 
 from sciml.errors import InputError, ScimlError
 from sciml.solver import mpirun
-from sciml.solver.mpirun import command, environment, is_local, last_words
+from sciml.solver.last_words import last_words
+from sciml.solver.mpirun import command, environment, is_local
 
 FAULTY = """
 import os, sys, time
@@ -74,16 +75,6 @@ def test_an_error_in_one_rank_ends_all(faulty, fault):
     assert f"faulty: error: rank 1 of 3: {what}" in done.stderr
     assert last_words(done.stderr).startswith("faulty: error: rank 1 of 3")
     assert not faulty.with_suffix(".nc").exists()
-
-
-def test_last_words_leave_out_what_mpirun_adds():
-    box = "-----------\nprterun detected that ...\n-----------\n"
-    assert last_words(f"{box}\0heat: error: rank 1: bad\n\n{box}") == "heat: error: rank 1: bad"
-    # Written into the middle of a box.
-    assert last_words("------\nMPI_ABORT\nheat: error: bad\n------\n") == "heat: error: bad"
-    assert last_words(f"Traceback:\n  line\nKilled\n{box}", lines=2) == "  line\nKilled"
-    assert "prterun" in last_words(box)
-    assert last_words("") == ""
 
 
 def test_an_error_on_a_single_rank(faulty):

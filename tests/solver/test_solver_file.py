@@ -120,8 +120,8 @@ def test_description():
     ("text", "message"),
     [
         ("import sys; sys.exit('no licence')", "ended with code 1: no licence"),
-        ("print('hello')", "printed no schema"),
-        ("print('{\"schema_version\": 1}')", "printed no schema .*KeyError"),
+        ("print('hello')", "printed 'hello', no JSON"),
+        ("print('{\"schema_version\": 1}')", "no key 'name'"),
         ("print('{\"schema_version\": 9}')", "schema_version 9; expected 1"),
     ],
 )

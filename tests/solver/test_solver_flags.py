@@ -51,7 +51,7 @@ def test_bad_words_are_refused(heat_program, words):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Parameter("Kappa", 1, 0, 2), "lower-case"),
+        (lambda: Parameter("1kappa", 1, 0, 2), "a letter first"),
         (lambda: Parameter("kappa", 3, 0, 2), "low ≤ default ≤ high"),
         (lambda: Option("scheme", "a", ("b", "c")), "expected one of b, c"),
         (lambda: Option("shape", (1, 2.0)), "expected one of int"),

@@ -58,6 +58,12 @@ def test_unknown_option(refuse):
     assert "shap" in line and "shape" in line
 
 
+def test_every_of_our_programs_thins_files_alone(refuse):
+    options = {**small_study()["solver"]["options"], "every": 2}
+    line = refuse(solver={**small_study()["solver"], "options": options})
+    assert "solver.options.every: a study streams; set solver.send.every" in line
+
+
 def test_unknown_field(refuse):
     line = refuse(task={"inputs": ["v"], "targets": ["u"]})
     assert "'v'" in line and "u" in line

@@ -189,7 +189,6 @@ def test_options_of_the_loop_in_short_and_at_length(load):
         ("solver.options.kappa=1", "solver.options.kappa: the same name is in parameters.ranges"),
         ("solver.options.seed=1", "remove it or set parameters.seed: false"),
         ("solver.options.out=f.nc", "solver.options.out: a study streams"),
-        ("solver.options.every=2", "solver.options.every: a study streams; set solver.send.every"),
         ("solver.options.flag=true", "solver.options.flag: got True; expected a number, a word"),
         ("task.history=0", "task: inputs ('u',) with history=0"),
         ("task={inputs: [a], targets: [u], increment: true}", "task: increment: true needs"),

@@ -95,6 +95,11 @@ def _check_flags(recipe: Recipe, description: Description) -> None:
     for flag, why in needed.items():
         if flag not in description.flags:
             raise InputError(f"{description.name} has no option '{flag}', which it needs {why}")
+    if not description.thins_files:
+        raise InputError(
+            f"{description.name} has an option 'every' of its own, where `generate` needs the one that "
+            "thins out files; rename it in the program"
+        )
 
 
 def _corners(recipe: Recipe) -> Iterator[dict[str, Any]]:
