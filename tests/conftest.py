@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from programs import run_program
 
+pytest_plugins = ["budget"]
+
 # No property depends on how fast the machine is, and the same examples come each time: those of
 # pytest --hypothesis-profile=search are new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,20 +9,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sciml.domain.cf import CONVENTIONS, describe, dims_of, notes_of
 from sciml.domain.field import Field
-from sciml.domain.graph import Graph
-from sciml.domain.grid import GLOBE, Grid
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
-from sciml.domain.mesh import Mesh
-from sciml.domain.names import NODE, PARTICLE, SAMPLE, SPACE, TIME
-from sciml.domain.particles import Particles
+from sciml.domain.names import SAMPLE, TIME
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError, nearest
 
 __all__ = ["Layout", "domain_of", "fields_of", "layout_of", "to_dataset"]
-
-CONVENTIONS = "CF-1.11 UGRID-1.0"
 
 
 def to_dataset(
@@ -34,6 +29,7 @@ def to_dataset(
     parameters: Mapping[str, Any] | None = None,
     attrs: Mapping[str, Any] | None = None,
     static: Mapping[str, Any] | None = None,
+    static_fields: Sequence[Field] = (),
     time_units: str = "1",
 ) -> xr.Dataset:
     """A dataset with dimensions ``(sample, time, z, y, x)``, ``(sample, time, node)`` or ``(sample,
@@ -42,12 +38,13 @@ def to_dataset(
     Args:
         domain: where the fields live; the same for all samples.
         fields: what the values are; fields without values are left out.
-        values: arrays by field name, ``([sample,] time, *field.shape(domain.point_shape))``; dask
+        values: arrays by field name, ``([sample,] time, *field.shape(domain))``; dask
             arrays stay lazy. All have the axis ``sample`` or none.
         times: ``(time,)``, in ``time_units``; ``None`` for a single state without time.
         parameters: by name, a scalar or one value a sample; a pair ``(value, units)`` to say units.
         attrs: of the dataset; booleans and nested values are turned into what netCDF can hold.
-        static: arrays by name that do not change in time, ``([sample,] *domain.point_shape)``.
+        static: arrays by name that do not change in time, ``([sample,] *field.shape(domain))``.
+        static_fields: what those are; of which nothing is said are numbers on points.
         time_units: UDUNITS string. A word such as ``"seconds"`` makes xarray decode durations when
             it opens the file; ``"s"`` does not.
 
@@ -60,7 +57,13 @@ def to_dataset(
     parameters, static = dict(parameters or {}), dict(static or {})
     lead = () if times is None else (len(np.atleast_1d(times)),)
     samples = _samples(domain, fields, values, lead)
-    coords, data = _DESCRIBE[domain.kind](domain)
+    coords: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    there = [f for f in fields if f.name in values] + [f for f in static_fields if f.name in static]
+    for name, made in describe(domain, there).items():
+        encoding = {} if made.fill is None else {"_FillValue": made.fill}
+        entry = (made.dims, made.values, made.attrs, encoding)
+        (coords if made.coordinate else data)[name] = entry
     if times is not None:
         times = np.atleast_1d(np.asarray(times))
         coords[TIME] = (TIME, times, {"axis": "T", "long_name": "time", "units": time_units})
@@ -68,20 +71,15 @@ def to_dataset(
         coords[SAMPLE] = (SAMPLE, np.arange(samples), {"long_name": "simulation"})
     _refuse_repeats([*coords, *data], list(values), list(parameters), list(static))
     head = (() if samples is None else (SAMPLE,)) + (() if times is None else (TIME,))
-    marks = {"mesh": "mesh", "location": "node"} if isinstance(domain, Mesh) else {}
     known = {field.name: field for field in fields}
     for name, array in values.items():
         field = known[name]
-        tail = domain.dims if field.on == "point" else ()
-        tail += (SPACE,) if field.space else ()
-        if field.space and SPACE not in coords and field.space <= 3:
-            coords[SPACE] = (SPACE, list("xyz")[: field.space], {"long_name": "component"})
-        notes = field.attrs
-        notes |= marks if field.on == "point" else {}
-        data[name] = ((*head, *tail), array, notes)
+        data[name] = ((*head, *dims_of(domain, field)), array, notes_of(domain, field))
+    known = {field.name: field for field in static_fields}
     for name, array in static.items():
-        dims = _static_dims(domain, name, np.shape(array), samples)
-        data[name] = (dims, array, {"long_name": name, **marks})
+        field = known.get(name) or Field(name)
+        dims = _static_dims(domain, field, np.shape(array), samples)
+        data[name] = (dims, array, notes_of(domain, field))
     for name, value in parameters.items():
         coords[name] = _parameter(name, value, samples)
     return xr.Dataset(data, coords, {"Conventions": CONVENTIONS, **_plain(attrs or {})})
@@ -96,7 +94,7 @@ def _samples(
     for name, array in values.items():
         if name not in known:
             raise DomainError(f"values of unknown field '{name}'; {nearest(name, known)}")
-        expected = (*lead, *known[name].shape(domain.point_shape))
+        expected = (*lead, *known[name].shape(domain))
         shape = tuple(np.shape(array))
         if shape == expected:
             counts[name] = None
@@ -113,14 +111,15 @@ def _samples(
 
 
 def _static_dims(
-    domain: Domain, name: str, shape: tuple[int, ...], samples: int | None
+    domain: Domain, field: Field, shape: tuple[int, ...], samples: int | None
 ) -> tuple[str, ...]:
-    if shape == domain.point_shape:
-        return domain.dims
-    if samples is not None and shape == (samples, *domain.point_shape):
-        return (SAMPLE, *domain.dims)
+    expected, dims = field.shape(domain), dims_of(domain, field)
+    if shape == expected:
+        return dims
+    if samples is not None and shape == (samples, *expected):
+        return (SAMPLE, *dims)
     raise DomainError(
-        f"static field '{name}' of shape {shape}; expected {domain.point_shape}, one for all "
+        f"static field '{field.name}' of shape {shape}; expected {expected}, one for all "
         "samples or one each"
     )
 
@@ -148,92 +147,6 @@ def _refuse_repeats(*groups: list[str]) -> None:
                 "share one dataset, rename one"
             )
         seen.add(name)
-
-
-def _describe_grid(grid: Grid) -> tuple[dict[str, Any], dict[str, Any]]:
-    coords = {}
-    for axis, dim in enumerate(grid.dims):
-        coords[dim] = (
-            dim,
-            grid.coordinates(axis),
-            {
-                "axis": dim.upper(),
-                "units": grid.units,
-                "long_name": dim,
-                "boundary": grid.boundary[axis],
-                "extent": list(grid.extent[axis]),
-            }
-            | globe_notes(grid, axis),
-        )
-    return coords, {}
-
-
-def globe_notes(grid: Grid, axis: int) -> dict[str, str]:
-    """Attributes of an axis that means something on the globe."""
-    meaning = grid.meanings[axis] if grid.meanings else ""
-    return {"standard_name": meaning, "units": GLOBE[meaning]} if meaning else {}
-
-
-def _describe_mesh(mesh: Mesh) -> tuple[dict[str, Any], dict[str, Any]]:
-    dimension, corners = mesh.points.shape[1], mesh.cells.shape[1]
-    topological = 1 if corners == 2 else 3 if dimension == 3 and corners > 3 else 2
-    element = {1: "edge", 2: "face", 3: "volume"}[topological]
-    names = [f"mesh_node_{axis}" for axis in "xyz"[:dimension]]
-    coords = {
-        name: (NODE, mesh.points[:, i], {"units": mesh.units, "long_name": f"node {'xyz'[i]}"})
-        for i, name in enumerate(names)
-    }
-    table = f"mesh_{element}_nodes"
-    topology = {
-        "cf_role": "mesh_topology",
-        "long_name": "topology of the mesh",
-        "topology_dimension": topological,
-        "node_coordinates": " ".join(names),
-        f"{element}_node_connectivity": table,
-        f"{element}_dimension": element,
-    }
-    notes = {
-        "cf_role": f"{element}_node_connectivity",
-        "long_name": f"nodes of each {element}",
-        "start_index": 0,
-    }
-    # Only where cells differ in corners: a fill value makes xarray read the indices as floats.
-    encoding = {"_FillValue": -1} if (mesh.cells < 0).any() else {}
-    data = {
-        "mesh": ((), np.int32(0), topology),
-        table: ((element, f"{element}_corner"), mesh.cells, notes, encoding),
-    }
-    return coords, data
-
-
-def _describe_particles(particles: Particles) -> tuple[dict[str, Any], dict[str, Any]]:
-    notes = {
-        "long_name": "species",
-        "position_units": particles.units,
-        "periodic": [int(p) for p in particles.periodic],
-    }
-    coords: dict[str, Any] = {"species": (PARTICLE, particles.species, notes)}
-    if particles.cell is not None:
-        coords["cell"] = (
-            ("lattice", "cell_component"),
-            particles.cell,
-            {"units": particles.units, "long_name": "lattice vectors, one a row"},
-        )
-    return coords, {}
-
-
-def _describe_graph(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
-    coords = {NODE: (NODE, np.arange(graph.nodes), {"long_name": "node"})}
-    notes = {"long_name": "sources and receivers of the edges", "start_index": 0}
-    return coords, {"edges": (("end", "edge"), graph.edges, notes)}
-
-
-_DESCRIBE = {
-    "grid": _describe_grid,
-    "mesh": _describe_mesh,
-    "particles": _describe_particles,
-    "graph": _describe_graph,
-}
 
 
 def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:

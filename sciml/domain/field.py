@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciml.errors import DomainError
+
+if TYPE_CHECKING:
+    from sciml.domain.wire import Domain
+
+#: Where a value of a field sits: at each point, in each cell, on each edge, or once a frame.
+PLACES = ("point", "cell", "edge", "global")
 
 #: What reflections and exchanges of axes do to a field; "" where nobody has said.
 PARITIES = ("", "scalar", "pseudoscalar", "x", "y", "z")
@@ -50,16 +56,16 @@ class Level:
 class Field:
     """A named physical quantity on a domain.
 
-    Components of a vector on a grid, mesh or graph are fields of their own (``u``, ``v``); vectors
-    attached to particles keep a trailing axis, since models rotate them as a whole.
+    Components of a vector on a grid are fields of their own (``u``, ``v``). Elsewhere a vector may
+    keep a trailing axis, as forces on particles do, since models rotate them as a whole.
 
     Args:
         name: variable name in datasets and study files.
         units: UDUNITS string, ``"1"`` if non-dimensional.
         long_name: words for axis labels.
-        on: ``"point"`` (a value at each grid point, node or particle) or ``"global"`` (one a frame,
-            such as the energy of a molecule).
-        space: length of the trailing vector axis, 0 for a scalar; particles only.
+        on: ``"point"`` (a value at each grid point, node or particle), ``"cell"`` (of a mesh),
+            ``"edge"`` (of a mesh or graph) or ``"global"`` (one a frame: the energy of a molecule).
+        components: length of the trailing axis, 0 for a scalar: 3 for forces, 6 for a stress.
         parity: what the field is under reflections and exchanges of the axes of a grid: ``"scalar"``
             (temperature); ``"pseudoscalar"`` (vorticity and stream function in the plane), which
             changes its sign under reflections; ``"x"``, ``"y"``, ``"z"``: the component of a vector
@@ -68,20 +74,23 @@ class Field:
         vector: name of the vector that a component belongs to, where there are several:
             ``Field("bx", parity="x", vector="magnetic field")``.
         level: where the field is one level of a variable in the files.
+        categories: names of the kinds that the values 0, 1, … stand for, such as those of nodes: models
+            see one channel a kind, and nothing is scaled. ``()``: the values are numbers.
 
     Raises:
         DomainError: a name that no file takes, another place, another parity, a vector's name without
-            an axis.
+            an axis, one category or two of one name.
     """
 
     name: str
     units: str = "1"
     long_name: str = ""
     on: str = "point"
-    space: int = 0
+    components: int = 0
     parity: str = ""
     vector: str = ""
     level: Level | None = None
+    categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.level, Mapping):
@@ -93,8 +102,17 @@ class Field:
                 f"field {self.name!r:.60}: files take no such name; expected one without '/', and "
                 "without blanks at its ends"
             )
-        if self.on not in ("point", "global"):
-            raise DomainError(f"field '{self.name}': on={self.on!r}; expected 'point' or 'global'")
+        if self.on not in PLACES:
+            raise DomainError(
+                f"field '{self.name}': on={self.on!r}; expected one of {', '.join(PLACES)}"
+            )
+        if not isinstance(self.components, int) or self.components < 0:
+            raise DomainError(
+                f"field '{self.name}': components={self.components!r}; expected 0 for a scalar, or the "
+                "length of the trailing axis"
+            )
+        object.__setattr__(self, "categories", tuple(map(str, self.categories)))
+        self._check_categories()
         if self.parity not in PARITIES:
             raise DomainError(
                 f"field '{self.name}': parity={self.parity!r}; expected 'scalar', 'pseudoscalar', or "
@@ -104,6 +122,19 @@ class Field:
             raise DomainError(
                 f"field '{self.name}': vector={self.vector!r} without an axis; expected parity='x', 'y' "
                 "or 'z' beside it"
+            )
+
+    def _check_categories(self) -> None:
+        named = self.categories
+        if not named:
+            return
+        if len(named) < 2 or len(set(named)) < len(named) or any(n.split() != [n] for n in named):
+            raise DomainError(
+                f"field '{self.name}': categories {named}; expected two words or more, all different"
+            )
+        if self.components:
+            raise DomainError(
+                f"field '{self.name}': categories and components={self.components}; expected a scalar"
             )
 
     @property
@@ -116,10 +147,26 @@ class Field:
         """As attributes of a variable in a file: what is not said is left out."""
         said: dict[str, Any] = {"parity": self.parity, "vector": self.vector}
         said |= {} if self.level is None else self.level.notes
+        if self.categories:  # as CF says it
+            said |= {"flag_values": list(range(len(self.categories)))}
+            said |= {"flag_meanings": " ".join(self.categories)}
         long_name = self.long_name or self.name
         return {"units": self.units, "long_name": long_name, **{k: v for k, v in said.items() if v}}
 
-    def shape(self, point_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one frame of this field on a domain with ``point_shape``."""
-        points = point_shape if self.on == "point" else ()
-        return points + ((self.space,) if self.space else ())
+    def shape(self, domain: Domain) -> tuple[int, ...]:
+        """Shape of one frame of this field on ``domain``.
+
+        Raises:
+            DomainError: the domain has no cells or edges for the field to be on.
+        """
+        shape = domain.shape_of(self.on)
+        if shape is None:
+            raise DomainError(
+                f"field '{self.name}' is on '{self.on}'; a {domain.kind} has no values there"
+            )
+        return shape + self.trailing
+
+    @property
+    def trailing(self) -> tuple[int, ...]:
+        """Shape of one value: ``()`` or ``(components,)``."""
+        return (self.components,) if self.components else ()

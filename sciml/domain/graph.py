@@ -43,6 +43,10 @@ class Graph:
     def point_shape(self) -> tuple[int, ...]:
         return (self.nodes,)
 
+    def shape_of(self, on: str) -> tuple[int, ...] | None:
+        """Shape of a scalar field there; ``()`` if it is global, ``None`` where there is none."""
+        return {"point": self.point_shape, "global": (), "edge": self.edges.shape[1:]}.get(on)
+
     @property
     def size(self) -> int:
         return self.nodes

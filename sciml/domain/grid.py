@@ -95,6 +95,10 @@ class Grid:
         """Shape of a scalar field."""
         return self.shape
 
+    def shape_of(self, on: str) -> tuple[int, ...] | None:
+        """Shape of a scalar field there; ``()`` if it is global, ``None`` where there is none."""
+        return {"point": self.point_shape, "global": ()}.get(on)
+
     @property
     def size(self) -> int:
         return prod(self.shape)

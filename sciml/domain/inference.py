@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sciml.domain import cf
 from sciml.domain.field import Field, Level
-from sciml.domain.graph import Graph
 from sciml.domain.grid import BOUNDARIES, Grid
 from sciml.domain.layout import (
     PARTICLE_NAMES,
@@ -23,9 +23,7 @@ from sciml.domain.layout import (
     point_dim,
     variable,
 )
-from sciml.domain.mesh import Mesh
 from sciml.domain.parity import parity_of
-from sciml.domain.particles import Particles
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError
 
@@ -38,9 +36,6 @@ TOLERANCE = 1e-2
 #: Once around the globe, in degrees.
 TURN = 360.0
 _SPACE = ("X", "Y", "Z")
-
-_CONNECTIVITIES = ("volume_node_connectivity", "face_node_connectivity", "edge_node_connectivity")
-_SPECIES_NAMES = ("species", "atomic_numbers", "atomic_number")
 
 
 def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
@@ -58,12 +53,13 @@ def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
             twice; no axis in space.
     """
     point = point_dim(ds)
-    if mesh_topology(ds) is not None:
-        return _mesh(ds)
+    topology = mesh_topology(ds)
+    if topology is not None:
+        return cf.read_mesh(topology, ds.variables)
     if point in PARTICLE_NAMES:
-        return _particles(ds, point)
+        return cf.read_particles(_species(ds, point), ds.variables.get("cell"))
     if point is not None:
-        return _graph(ds, point)
+        return cf.read_graph(ds.sizes[point], ds.variables.get("edges"))
     return _grid(ds, layout_of(ds, names))
 
 
@@ -86,10 +82,10 @@ def _is_field(array: xr.DataArray, layout: Layout) -> bool:
     spans = set(layout.space) & set(array.dims)
     if array.dtype.kind not in "fiuc" or not set(array.dims) <= set(layout.dims):
         return False
-    if array.name in _SPECIES_NAMES:
+    if array.name in cf.SPECIES_NAMES or "cf_role" in array.attrs:
         return False
     if layout.time is None:
-        return spans == set(layout.space)
+        return spans == set(layout.space) or layout.place_of(array.dims) in ("cell", "edge")
     return layout.time in array.dims and spans in (set(), set(layout.space))
 
 
@@ -101,14 +97,21 @@ def _field(array: xr.DataArray, layout: Layout, roles: tuple[str, ...]) -> Field
             "none of them"
         )
     level = Level.noted(array.attrs)
+    components = [array.sizes[dim] for dim in layout.components if dim in array.dims]
+    if len(components) > 1:
+        raise DomainError(
+            f"field '{array.name}' spans {tuple(array.dims)}; expected one axis of components: stack "
+            "them, ds.stack(component=[...])"
+        )
     return Field(
         str(array.name),
         str(array.attrs.get("units", "1")),
         str(array.attrs.get("long_name") or array.attrs.get("standard_name", "")),
-        "point" if spans else "global",
-        array.sizes[layout.component] if layout.component in array.dims else 0,
+        layout.place_of(array.dims),
+        *(components or [0]),
         *_turns(array, level, roles),
         level,
+        cf.categories_of(array.attrs),
     )
 
 
@@ -309,67 +312,19 @@ def _uniform_spacing(dim: str, values: np.ndarray, vertical: bool) -> tuple[floa
     return spacing, slack
 
 
-def _mesh(ds: xr.Dataset) -> Mesh:
-    topology = mesh_topology(ds)
-    assert topology is not None
-    names = str(topology.attrs["node_coordinates"]).split()
-    points = np.stack([np.asarray(variable(ds, name).values) for name in names], axis=-1)
-    for attribute in _CONNECTIVITIES:
-        if attribute in topology.attrs:
-            table = variable(ds, str(topology.attrs[attribute]))
-            cells = _cells(table)
-            # UGRID lets the table lie on its side if the topology names the dimension of cells.
-            dimension = topology.attrs.get(attribute.replace("node_connectivity", "dimension"))
-            if dimension == table.dims[1]:
-                cells = cells.T
-            return Mesh(points, cells, str(ds[names[0]].attrs.get("units", "1")))
-    raise DomainError(
-        f"mesh topology '{topology.name}' names no cells; expected one of the attributes "
-        f"{', '.join(_CONNECTIVITIES)} (UGRID)"
-    )
-
-
-def _cells(table: xr.DataArray) -> np.ndarray:
-    """Node indices from 0, padded with −1, from a UGRID connectivity."""
-    values = np.asarray(table.values)
-    start = int(table.attrs.get("start_index", 0))
-    # Opened with its fill value decoded, the table is float with NaN; raw, it still holds the fill.
-    if values.dtype.kind == "f":
-        padding = ~np.isfinite(values)
-    else:
-        padding = values == table.attrs.get("_FillValue", -1)
-        padding |= values < start
-    cells = np.where(padding, 0, values).astype(np.int64) - start
-    cells[padding] = -1
-    return cells
-
-
-def _particles(ds: xr.Dataset, point: str) -> Particles:
-    for name in _SPECIES_NAMES:
+def _species(ds: xr.Dataset, point: str) -> xr.Variable:
+    for name in cf.SPECIES_NAMES:
         if name in ds.variables:
-            species = ds[name]
+            species = ds.variables[name]
             break
     else:
         raise DomainError(
             f"dataset of particles without species; expected a variable over '{point}' called one "
-            f"of {', '.join(_SPECIES_NAMES)}"
+            f"of {', '.join(cf.SPECIES_NAMES)}"
         )
     if species.dims != (point,):
         raise DomainError(
-            f"'{species.name}' spans {tuple(species.dims)}; expected ('{point}',): one dataset "
+            f"'{name}' spans {tuple(species.dims)}; expected ('{point}',): one dataset "
             "holds one set of particles"
         )
-    periodic = tuple(bool(p) for p in np.atleast_1d(species.attrs.get("periodic", (0, 0, 0))))
-    cell = np.asarray(ds["cell"].values) if "cell" in ds.variables else None
-    return Particles(
-        np.asarray(species.values), cell, periodic, str(species.attrs.get("position_units", "1"))
-    )
-
-
-def _graph(ds: xr.Dataset, point: str) -> Graph:
-    if "edges" not in ds.variables or ds["edges"].ndim != 2:
-        raise DomainError(
-            f"dimension '{point}' without a UGRID topology or a variable 'edges' of shape "
-            "(2, edges); cannot tell how the nodes are joined"
-        )
-    return Graph(ds.sizes[point], np.asarray(ds["edges"].values))
+    return species

@@ -68,18 +68,29 @@ class Layout:
         sample: one simulation each.
         time: one frame each.
         space: axes of a grid, slowest first; or the one dimension of nodes or particles.
-        component: components of vectors attached to particles.
+        components: of vectors and tensors; a variable has one of them, last.
+        cells, edges: the dimension of fields in the cells, or on the edges, of a mesh or graph.
     """
 
     sample: str | None = None
     time: str | None = None
     space: tuple[str, ...] = ()
-    component: str | None = None
+    components: tuple[str, ...] = ()
+    cells: str | None = None
+    edges: str | None = None
 
     @property
     def dims(self) -> tuple[str, ...]:
         """All dimensions, in the order that every array of sciml has."""
-        return tuple(d for d in (self.sample, self.time, *self.space, self.component) if d)
+        places = (*self.space, self.cells, self.edges)
+        return tuple(d for d in (self.sample, self.time, *places, *self.components) if d)
+
+    def place_of(self, dims: Iterable[str]) -> str:
+        """Where the values of a variable with ``dims`` are: see :attr:`Field.on`."""
+        dims = set(dims)
+        if dims & set(self.space):
+            return "point"
+        return "cell" if self.cells in dims else "edge" if self.edges in dims else "global"
 
     def order(self, dims: Iterable[str]) -> tuple[str, ...]:
         """``dims`` of a variable in standard order, for ``DataArray.transpose``.
@@ -113,15 +124,20 @@ def layout_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Layout:
         DomainError: two dimensions for the same axis, or more than one left over.
     """
     point = point_dim(ds)
-    roles = {dim: "point" if dim == point else axis_of(ds, dim) for dim in ds.dims}
+    roles = {dim: axis_of(ds, dim) for dim in ds.dims}
+    if point is not None:
+        roles |= {point: "point"} | _other_places(ds)
     dims = _dims(ds, names, roles)
     found: dict[str, str] = {}
+    components: list[str] = []
     left: list[str] = []
     for dim in dims:
         role = roles[dim]
         # On a mesh, names such as "level" no longer say that the dimension is an axis of a grid.
         if role is None or (point is not None and role in "XYZ"):
             left.append(dim)
+        elif role == "component":
+            components.append(dim)
         elif role in found:
             raise DomainError(
                 f"dimensions '{found[role]}' and '{dim}' both look like the {role} axis; set "
@@ -129,18 +145,18 @@ def layout_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Layout:
             )
         else:
             found[role] = dim
-    if "component" in found and point not in PARTICLE_NAMES:
-        dim = found["component"]
+    if components and point is None:
         raise DomainError(
-            f"dimension '{dim}' holds the components of a vector; expected a variable each on a "
-            f"grid, mesh or graph: ds.assign(u=ds.velocity.isel({dim}=0), ...)"
+            f"dimension '{components[0]}' holds the components of a vector; expected a variable each on "
+            f"a grid: ds.assign(u=ds.velocity.isel({components[0]}=0), ...)"
         )
     if point is not None:
         space = (point,) if point in dims else ()
     else:
         space = tuple(found[role] for role in "ZYX" if role in found)
     sample = _sample(left, space, dims)
-    return Layout(sample, found.get("T"), space, found.get("component"))
+    places = found.get("cell"), found.get("edge")
+    return Layout(sample, found.get("T"), space, tuple(components), *places)
 
 
 def axis_of(ds: xr.Dataset, dim: str) -> str | None:
@@ -163,7 +179,9 @@ def axis_of(ds: xr.Dataset, dim: str) -> str | None:
         if units in PRESSURE or str(coordinate.attrs.get("positive", "")).lower() in ("up", "down"):
             return "Z"
     name = str(dim).lower()
-    return "component" if name in _COMPONENT_NAMES else _AXIS_OF_NAME.get(name)
+    if name in _COMPONENT_NAMES or name.endswith("_component"):
+        return "component"
+    return _AXIS_OF_NAME.get(name)
 
 
 def meaning_of(ds: xr.Dataset, dim: str) -> str:
@@ -221,6 +239,21 @@ def mesh_topology(ds: xr.Dataset) -> xr.DataArray | None:
     return None
 
 
+def _other_places(ds: xr.Dataset) -> dict[str, str]:
+    """Dimensions of the cells and edges of a mesh, or of the edges of a graph."""
+    topology = mesh_topology(ds)
+    if topology is None:
+        edges = ds.variables.get("edges")
+        return {} if edges is None or edges.ndim != 2 else {str(edges.dims[1]): "edge"}
+    found = {}
+    for element in ("edge", "face", "volume"):  # the last of them are the cells
+        table = ds.variables.get(topology.attrs.get(f"{element}_node_connectivity"))
+        if table is not None:
+            named = topology.attrs.get(f"{element}_dimension", table.dims[0])
+            found = dict.fromkeys(found, "edge") | {str(named): "cell"}
+    return found
+
+
 def variable(ds: xr.Dataset, name: str, what: str = "variable") -> xr.DataArray:
     """``ds[name]``.
 
@@ -267,6 +300,10 @@ def _dims(
         return frozenset(d for d in array.dims if roles[d] in ("X", "Y", "Z", "point"))
 
     numeric = [array for array in ds.data_vars.values() if array.dtype.kind in "fiuc"]
+    if "point" in roles.values():  # what is in cells or on edges is as wide as what is on nodes
+        placed = [a for a in numeric if {roles[d] for d in a.dims} & {"point", "cell", "edge"}]
+        placed = [a for a in placed if "cf_role" not in a.attrs and a.name != "edges"]
+        return dict.fromkeys(dim for array in placed for dim in array.dims)
     widest = max((axes(array) for array in numeric), key=len, default=frozenset())
     return dict.fromkeys(dim for array in numeric if axes(array) == widest for dim in array.dims)
 

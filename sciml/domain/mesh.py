@@ -1,29 +1,38 @@
-"""Unstructured meshes of simplices or polygons."""
+"""Unstructured meshes: nodes, cells of one type, named groups of nodes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
+from sciml.domain.cells import CELLS, POLYGON, cell_type_of, check_cells, sides_of
 from sciml.domain.names import NODE
 from sciml.errors import DomainError
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Nodes joined by cells; fields live on nodes.
+    """Nodes joined by cells of one type.
 
     Args:
         points: node positions, float64 ``(n, d)``, in ``units``.
-        cells: node indices of each cell, int64 ``(m, k)``; −1 pads cells with fewer corners. Edges
-            (k = 2), polygons with their corners in order, or tetrahedra (k = 4 in three dimensions).
+        cells: node indices of each cell, int64 ``(m, k)``, with corners in VTK's order; −1 pads
+            polygons with fewer corners than others.
         units: UDUNITS string of the positions.
+        cell_type: ``"edge"``, ``"triangle"``, ``"quadrilateral"``, ``"polygon"``, ``"tetrahedron"`` or
+            ``"hexahedron"``; needed where corners alone do not say (four in space: a quadrilateral of a
+            surface, or a tetrahedron).
+        groups: named sets of nodes, such as ``inflow``: indices, or a mask of bool ``(n,)``. A node may
+            be in several.
 
     Raises:
-        DomainError: wrong rank, or a cell that names a node that does not exist.
+        DomainError: a wrong rank, a node that does not exist, a type that the corners do not fit, cells
+            without extent or turned inside out, a group's name that is no word.
     """
 
     kind: ClassVar[str] = "mesh"
@@ -31,6 +40,8 @@ class Mesh:
     points: np.ndarray
     cells: np.ndarray
     units: str = "1"
+    cell_type: str = ""
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, dtype=np.float64)
@@ -46,6 +57,11 @@ class Mesh:
             )
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "cells", cells)
+        found = self.cell_type or cell_type_of(cells, points.shape[1])
+        check_cells(found, points, cells)
+        object.__setattr__(self, "cell_type", found)
+        groups = {name: _members(name, nodes, len(points)) for name, nodes in self.groups.items()}
+        object.__setattr__(self, "groups", MappingProxyType(groups))
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -59,31 +75,65 @@ class Mesh:
     def size(self) -> int:
         return len(self.points)
 
+    @property
+    def topological_dimension(self) -> int:
+        """1 of lines, 2 of faces, 3 of volumes, whatever the space is that they lie in."""
+        return 2 if self.cell_type == POLYGON else CELLS[self.cell_type].dimension
+
+    def shape_of(self, on: str) -> tuple[int, ...] | None:
+        """Shape of a scalar field on points, cells or edges; ``()`` if it is global."""
+        match on:
+            case "point":
+                return self.point_shape
+            case "cell":
+                return (len(self.cells),)
+            case "edge":
+                return (len(self.sides),)
+        return ()
+
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """Sides of all cells, each once, lower node first, sorted; int64 ``(E, 2)``: the *edges* of
+        UGRID, where fields on edges have their values."""
+        return sides_of(self.cell_type, self.cells)
+
     @cached_property
     def edges(self) -> np.ndarray:
-        """Sides of all cells, each in both directions, sorted by receiver; int64 ``(2, E)``.
-
-        Four corners in three dimensions make a tetrahedron with six sides; otherwise corners go
-        around a polygon.
-        """
-        corners = self.cells
-        following = np.roll(corners, -1, axis=1)
-        # The last corner of a padded cell joins back to the first one.
-        following = np.where(following < 0, corners[:, :1], following)
-        pairs = np.stack([corners, following], axis=-1).reshape(-1, 2)
-        if self.points.shape[1] == 3 and corners.shape[1] == 4:
-            pairs = np.concatenate([pairs, corners[:, [0, 2]], corners[:, [1, 3]]])
-        pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
-        both = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+        """Sides of all cells, each in both directions, sorted by receiver; int64 ``(2, 2E)``."""
+        both = np.concatenate([self.sides, self.sides[:, ::-1]])
         order = np.lexsort((both[:, 0], both[:, 1]))
         return np.ascontiguousarray(both[order].T)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Mesh)
-            and self.units == other.units
+            and (self.units, self.cell_type) == (other.units, other.cell_type)
             and np.array_equal(self.points, other.points)
             and np.array_equal(self.cells, other.cells)
+            and self.groups.keys() == other.groups.keys()
+            and all(np.array_equal(g, other.groups[n]) for n, g in self.groups.items())
         )
 
     __hash__ = None
+
+
+def _members(name: str, nodes: object, count: int) -> np.ndarray:
+    """Indices of the nodes of a group, ascending."""
+    if not isinstance(name, str) or name.split() != [name]:
+        raise DomainError(f"mesh: group {name!r:.60}; expected a word, such as 'inflow'")
+    given = np.asarray(nodes)
+    if given.dtype == bool and given.shape == (count,):
+        return np.flatnonzero(given)
+    found = (
+        np.unique(given.astype(np.int64)) if given.dtype.kind in "iu" or not given.size else None
+    )
+    if found is None or given.ndim != 1:
+        raise DomainError(
+            f"mesh: group '{name}' is {given.dtype} {given.shape}; expected indices of nodes, or a mask "
+            f"({count},)"
+        )
+    if found.size and (found[0] < 0 or found[-1] >= count):
+        raise DomainError(
+            f"mesh: group '{name}' names nodes {found[0]} to {found[-1]}; there are {count}"
+        )
+    return found

@@ -33,7 +33,11 @@ TAKEN = {
 ARGUMENTS = ("self", "step")
 #: The same for one kind of domain.
 TAKEN_ON = {
-    "mesh": ("mesh", "edge", "face", "volume"),
+    "mesh": (
+        *("mesh", "edge", "face", "volume", "node_groups"),
+        *("mesh_node_x", "mesh_node_y", "mesh_node_z"),
+        *("mesh_edge_nodes", "mesh_face_nodes", "mesh_volume_nodes"),
+    ),
     "particles": ("species", "cell", "lattice", "cell_component"),
     "graph": ("edges", "edge", "end"),
 }

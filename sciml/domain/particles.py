@@ -53,6 +53,10 @@ class Particles:
     def point_shape(self) -> tuple[int, ...]:
         return (len(self.species),)
 
+    def shape_of(self, on: str) -> tuple[int, ...] | None:
+        """Shape of a scalar field there; ``()`` if it is global, ``None`` where there is none."""
+        return {"point": self.point_shape, "global": ()}.get(on)
+
     @property
     def size(self) -> int:
         return len(self.species)

@@ -65,6 +65,8 @@ def domain_to_wire(domain: Domain) -> dict[str, Any]:
                 "points": pack_array(domain.points),
                 "cells": pack_array(domain.cells),
                 "units": domain.units,
+                "cell_type": domain.cell_type,
+                "groups": {name: pack_array(nodes) for name, nodes in domain.groups.items()},
             }
         case Particles():
             body = {
@@ -99,9 +101,11 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
                     tuple(wire.get("meanings", ())),
                 )
             case "mesh":
-                return Mesh(
-                    unpack_array(wire["points"]), unpack_array(wire["cells"]), wire["units"]
-                )
+                points, cells = unpack_array(wire["points"]), unpack_array(wire["cells"])
+                # Of before, four corners in space are a tetrahedron.
+                old = "tetrahedron" if points.shape[1:] == (3,) and cells.shape[1:] == (4,) else ""
+                groups = {n: unpack_array(nodes) for n, nodes in wire.get("groups", {}).items()}
+                return Mesh(points, cells, wire["units"], wire.get("cell_type", old), groups)
             case "particles":
                 cell = None if wire["cell"] is None else unpack_array(wire["cell"])
                 return Particles(
@@ -122,12 +126,19 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
 def fields_to_wire(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
     """Fields as dictionaries; parity, vector and level where they are said: a description without them
     stays that of before."""
-    said = ("parity", "vector", "level")
-    return [{k: v for k, v in asdict(f).items() if v or k not in said} for f in fields]
+    said = ("parity", "vector", "level", "categories")
+    return [
+        {k: list(v) if k == "categories" else v for k, v in asdict(f).items() if v or k not in said}
+        for f in fields
+    ]
 
 
 def fields_from_wire(wire: list[Mapping[str, Any]]) -> tuple[Field, ...]:
+    """Inverse of :func:`fields_to_wire`; files of before call the components ``space``."""
     try:
-        return tuple(Field(**entry) for entry in wire)
-    except TypeError as error:
+        return tuple(
+            Field(**{"components" if k == "space" else k: v for k, v in entry.items()})
+            for entry in wire
+        )
+    except (TypeError, AttributeError) as error:
         raise DomainError(f"fields cannot be read: {error}") from error

@@ -70,6 +70,7 @@ class SimulationFile:
             np.empty(0),
             parameters={n: (v, units.get(n, "1")) for n, v in simulation.parameters.items()},
             static=simulation.static,
+            static_fields=simulation.static_fields,
             attrs=attrs,
             time_units=simulation.time_units,
         )

@@ -43,6 +43,7 @@ class Entry:
         domain: digest of the domain; equal ones are one domain.
         points: ``domain.point_shape``.
         deterministic: see :class:`sciml.samples.Simulation`.
+        static_fields: what those are, as ``fields``.
         about: role, seed, ``warnings`` of the program and whatever else the study knows of it.
         attempts: runs of the program that its frames come from.
         frames: number of frames.
@@ -61,6 +62,7 @@ class Entry:
     domain: str
     points: Sequence[int]
     deterministic: bool = True
+    static_fields: Sequence[Mapping[str, Any]] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     attempts: Sequence[int] = (1,)
     frames: int = 0

@@ -285,6 +285,7 @@ class Recorder:
             index.domain_digest(simulation.domain),
             list(simulation.domain.point_shape),
             simulation.deterministic,
+            fields_to_wire(simulation.static_fields),
             {n: v for n, v in about.items() if n not in ("id", "parameters")},
         )
 

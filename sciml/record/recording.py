@@ -215,6 +215,7 @@ class Recording(Trajectories):
             static,
             entry.deterministic,
             *_units_of(file),
+            static_fields=fields_from_wire(list(entry.static_fields)),
         )
 
     def _entry(self, number: int) -> Entry:

@@ -139,6 +139,7 @@ def simulations_of(
         if domain.kind == "grid" and closes(ds, dim):
             tell(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
     lie = OnGrid(ds, layout, tell)
+    known = fields_of(ds, [n for n in static if set(layout.space) <= set(ds[n].dims)])
     ends = Ends(ds, layout, domain)
     times, numbers = Times.of(ds, layout), times_of(ds, layout)
     segments, (units, calendar) = times.segments.tolist(), times.in_file
@@ -159,6 +160,7 @@ def simulations_of(
             {name: lie.static(one, name, index, kept) for name in static},
             time_units=units,
             calendar=calendar,
+            static_fields=known,
         )
         arrays = {name: array_of(one, name, layout) for name in names}
         moving = {name for name in names if layout.time in one[name].dims}

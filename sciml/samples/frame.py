@@ -20,13 +20,14 @@ class Simulation:
         domain: where its fields live; may differ from simulation to simulation.
         fields: the fields of every frame, in order.
         parameters: scalar parameters by name, in the units that the program states.
-        static: fields that do not change in time, by name; shape ``domain.point_shape``.
+        static: fields that do not change in time, by name; shape ``Field.shape(domain)``.
         deterministic: whether running it again gives the same frames (a re-run may then continue
             the windows of the attempt before it).
         time_units: of the times of its frames, ``"s"`` or ``"days since 2000-01-01"``; ``"1"``: none.
         calendar: of dates, such as ``"noleap"``; ``""``: the usual one.
         masks: where fields and static fields have values, bool ``domain.point_shape``; those that have
             them everywhere are not there. Elsewhere they are NaN in every frame.
+        static_fields: what the static fields are; those of which nothing is said are numbers on points.
     """
 
     id: int
@@ -40,8 +41,12 @@ class Simulation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "time_units", canonical(self.time_units))
+        said = {f.name: f for f in self.static_fields}
+        known = tuple(said.get(name) or Field(name) for name in self.static)
+        object.__setattr__(self, "static_fields", known)
 
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    static_fields: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,7 +60,7 @@ class Frame:
         simulation: :attr:`Simulation.id`.
         step: count of *sent* states from 0, the initial one.
         time: physical time.
-        fields: arrays by field name, shape ``Field.shape(domain.point_shape)``.
+        fields: arrays by field name, shape ``Field.shape(domain)``.
         attempt: number of the run, from 1.
         segment: another one begins behind a gap in time; see :attr:`Task.even`.
     """

@@ -43,7 +43,7 @@ class OnGrid:
         self._told: set[str] = set()
 
     def static(self, one: xr.Dataset, name: str, sample: int, kept: np.ndarray) -> np.ndarray:
-        """A static variable of one simulation, ``(*space[, component])``.
+        """A static variable of one simulation, ``(*space[, components])``.
 
         Args:
             one: the simulation.
@@ -58,7 +58,7 @@ class OnGrid:
         array, layout = one[name], self._layout
         times = [d for d in array.dims if d == layout.time or axis_of(one, d) == "T"]
         rest = [d for d in array.dims if d not in times]
-        wanted = (*layout.space, layout.component)
+        wanted = (*layout.space, *layout.components)
         for dim in rest:
             if dim not in wanted:
                 raise InputError(

@@ -33,6 +33,7 @@ def simulation_to_wire(simulation: Simulation) -> dict[str, Any]:
         "fields": fields_to_wire(simulation.fields),
         "parameters": {str(k): float(v) for k, v in simulation.parameters.items()},
         "static": {str(k): pack_array(v) for k, v in simulation.static.items()},
+        "static_fields": fields_to_wire(simulation.static_fields),
         "deterministic": bool(simulation.deterministic),
         "time_units": simulation.time_units,
     }
@@ -53,14 +54,11 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     units = text({"time_units": "1", **wire}, "time_units")  # solvers of before do not say it
     if not isinstance(static, dict) or not isinstance(fields, list):
         raise Malformed("a simulation needs a map 'static' and a list 'fields'")
-    if not 0 < len(fields) <= FIELDS_LIMIT or not all(isinstance(f, dict) for f in fields):
-        raise Malformed(f"a simulation of {len(fields)} fields; expected 1 to {FIELDS_LIMIT}")
-    for field in fields:
-        for key in ("name", "units", "long_name", "on"):
-            text(field, key)
-        for key in {"parity", "vector"} & set(field):
-            text(field, key)
-        whole(field, "space", high=64)
+    if not fields:
+        raise Malformed(f"a simulation of no fields; expected 1 to {FIELDS_LIMIT}")
+    static_fields = wire.get("static_fields", [])
+    _check_fields(fields)
+    _check_fields(static_fields)
     for name, value in parameters.items():
         if type(value) not in (int, float) or not isfinite(value):
             raise Malformed(f"parameter {name!r:.60} = {value!r:.60}; expected a finite number")
@@ -77,11 +75,29 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
             {name: unpack_array(array) for name, array in static.items()},
             bool(wire.get("deterministic")),
             units,
+            static_fields=fields_from_wire(static_fields),
         )
     except (OverflowError, AttributeError) as error:
         raise Malformed(f"a simulation that cannot be read: {error}") from error
     require_names([f.name for f in simulation.fields], static, parameters, simulation.domain.kind)
     return simulation
+
+
+def _check_fields(fields: Any) -> None:
+    """Refuse what cannot be a list of fields."""
+    if not isinstance(fields, list) or not all(isinstance(f, dict) for f in fields):
+        raise Malformed("fields of a simulation must be a list of maps")
+    if len(fields) > FIELDS_LIMIT:
+        raise Malformed(f"a simulation of {len(fields)} fields; expected 1 to {FIELDS_LIMIT}")
+    for field in fields:
+        for key in ("name", "units", "long_name", "on"):
+            text(field, key)
+        for key in {"parity", "vector"} & set(field):
+            text(field, key)
+        whole(field, "components", high=1024)
+        categories = field.get("categories", [])
+        if not isinstance(categories, list) or not all(isinstance(c, str) for c in categories):
+            raise Malformed(f"categories {categories!r:.60}; expected a list of words")
 
 
 def block_from_wire(simulation: Simulation, ranks: int, wire: Mapping[str, Any]) -> Block | None:

@@ -95,15 +95,14 @@ def _dtype(header: Header, stream: Stream, where: str) -> np.dtype:
 def _check_shape(
     header: Header, field: Field, stream: Stream, session: Session, where: str
 ) -> None:
-    whole = field.shape(stream.simulation.domain.point_shape)
-    space = (field.space,) if field.space else ()
+    whole = field.shape(stream.simulation.domain)
     if field.on == "point":
-        offset = session.block.offset + (0,) * len(space)
-        shape = session.block.shape + space
+        offset = session.block.offset + (0,) * len(field.trailing)
+        shape = session.block.shape + field.trailing
     else:
-        offset, shape = (0,) * len(space), space
+        offset, shape = (0,) * len(whole), whole
         if session.rank != 0:
-            raise BadBlock(f"{where}: a global field; expected it from rank 0 only")
+            raise BadBlock(f"{where}: a field on '{field.on}'; expected it whole, from rank 0 only")
     if header.global_shape != whole:
         raise BadBlock(f"{where}: of global shape {header.global_shape}; expected {whole}")
     if header.shape != shape or header.offset != offset:

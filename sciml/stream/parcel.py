@@ -74,14 +74,19 @@ class Packer:
         self._shape = block.shape if block else self._points
         self._offset = block.offset if block else (0,) * len(self._points)
         self._names = [field.name for field in simulation.fields]
+        # What has no value a point comes whole from rank 0.
         self._fields = {f.name: f for f in simulation.fields if f.on == "point" or rank == 0}
+        self._whole = {n: f.shape(simulation.domain) for n, f in self._fields.items()}
         self._sequence = 0
 
     @property
     def estimate(self) -> int:
         """About the bytes of one step, before the arrays are known."""
-        sizes = [f.shape(self._shape if f.on == "point" else ()) for f in self._fields.values()]
-        return sum(8 * prod(shape) for shape in sizes)
+        shapes = [
+            self._shape + f.trailing if f.on == "point" else self._whole[n]
+            for n, f in self._fields.items()
+        ]
+        return sum(8 * prod(shape) for shape in shapes)
 
     def check(self, step: int, fields: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The arrays to send, in the order of the fields.
@@ -141,7 +146,7 @@ class Packer:
                 time,
                 name,
                 (self._dtype or array.dtype).str,
-                field.shape(self._points),
+                self._whole[name],
                 offset + (0,) * (array.ndim - len(offset)),
                 array.shape,
                 self._sequence,

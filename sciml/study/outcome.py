@@ -44,7 +44,7 @@ def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Su
         simulation.domain,
         file=model_file(run, trusted=True),
         increment=study.task.increment,
-        fields=simulation.fields,
+        fields=(*simulation.fields, *simulation.static_fields),
         masks=simulation.masks,
     )
 

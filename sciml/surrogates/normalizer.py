@@ -230,7 +230,7 @@ class Normalizer(nn.Module):
 
     def _values(self, sample: Sample) -> Sequence[tuple[tuple[str, str], np.ndarray, bool]]:
         task, simulation = self.task, sample.simulation
-        vectors = {f.name for f in simulation.fields if f.space}
+        vectors = {f.name for f in simulation.fields if f.components}
         target = sample.targets[0]
         found = [
             *((("field", n), sample.inputs[-1].fields[n], n not in vectors) for n in task.inputs),

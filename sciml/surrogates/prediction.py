@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from sciml.domain import Domain, Field, Grid
+from sciml.domain.cf import dims_of
 from sciml.domain.inference import domain_of
 from sciml.domain.layout import Layout
 from sciml.errors import InputError
@@ -370,9 +371,13 @@ def _dims(
 
         bare = to_dataset(surrogate.domain, (), {}, None)
         return surrogate.domain.dims, dict(bare.coords)
+    if field.on in ("cell", "edge"):
+        return dims_of(domain_of(ds), field), {}
     dims = layout.space if field.on == "point" else ()
-    component = layout.component or ("space" if field.space else None)
-    return dims + ((component,) if field.space and component else ()), {}
+    if not field.components:
+        return dims, {}
+    named = [d for d in layout.components if ds.sizes[d] == field.components]
+    return (*dims, *(named or dims_of(domain_of(ds), field))[-1:]), {}
 
 
 def _notes(ds: xr.Dataset, field: Field) -> dict[str, Any]:

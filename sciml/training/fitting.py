@@ -455,12 +455,11 @@ def _surrogate(
 ) -> Surrogate:
     simulation, _ = trajectory
     layout = layout_of(ds, task.targets)
-    static = [n for n in task.static if set(layout.space) <= set(ds[n].dims)]
     if increment is None:
         increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
     rest = {
         "increment": increment,
-        "fields": (*simulation.fields, *(fields_of(ds, static) if static else ())),
+        "fields": (*simulation.fields, *simulation.static_fields),
         "masks": simulation.masks,
         "dt": Times.of(ds, layout).step,
     }

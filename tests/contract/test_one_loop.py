@@ -153,9 +153,9 @@ def test_molecules_with_a_force_loss(fell):
     rng = np.random.default_rng(0)
     task = Task(("positions",), ("energy", "forces"), lead=0)
     fields = (
-        Field("positions", "Å", space=3),
+        Field("positions", "Å", components=3),
         Field("energy", "eV", on="global"),
-        Field("forces", "eV/Å", space=3),
+        Field("forces", "eV/Å", components=3),
     )
     samples = []
     for n in rng.integers(2, 6, 60):

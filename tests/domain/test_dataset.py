@@ -12,7 +12,7 @@ TRIANGLES = Mesh(np.array([[0, 0], [1, 0], [0, 1], [1, 1.5]]), [[0, 1, 2], [1, 3
 PADDED = Mesh(
     np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0.0]]), [[0, 1, 3, 2], [1, 4, 3, -1]], "m"
 )
-TETRAHEDRA = Mesh(np.vstack([np.zeros(3), np.eye(3)]), [[0, 1, 2, 3]])
+TETRAHEDRA = Mesh(np.vstack([np.zeros(3), np.eye(3)]), [[0, 1, 2, 3]], cell_type="tetrahedron")
 CHAIN = Mesh(np.array([[0.0], [0.5], [2.0]]), [[0, 1], [1, 2]])
 DOMAINS = {
     "line": Grid((7,), ((0, 1),), ("periodic",), "m"),
@@ -32,12 +32,10 @@ TIMES = np.array([0.0, 0.5, 1.0])
 def example(domain, samples=None, dtype=np.float32):
     fields = [Field("u", "K", "temperature"), Field("energy", "J", on="global")]
     if isinstance(domain, Particles):
-        fields.append(Field("position", "angstrom", "position", space=3))
+        fields.append(Field("position", "angstrom", "position", components=3))
     rng = np.random.default_rng(0)
     head = (len(TIMES),) if samples is None else (samples, len(TIMES))
-    values = {
-        f.name: rng.normal(size=(*head, *f.shape(domain.point_shape))).astype(dtype) for f in fields
-    }
+    values = {f.name: rng.normal(size=(*head, *f.shape(domain))).astype(dtype) for f in fields}
     kappa = 0.5 if samples is None else np.linspace(0.5, 1, samples)
     ds = to_dataset(
         domain,
@@ -62,7 +60,8 @@ def test_round_trip_through_a_file(name, samples, tmp_path):
         for back in (ds, opened, lazy):
             assert domain_of(back) == domain
             assert {f.name: f for f in fields_of(back, [f.name for f in fields])} == {
-                f.name: Field(f.name, f.units, f.long_name or f.name, f.on, f.space) for f in fields
+                f.name: Field(f.name, f.units, f.long_name or f.name, f.on, f.components)
+                for f in fields
             }
             for field, array in values.items():
                 np.testing.assert_array_equal(back[field].values, array)
@@ -178,3 +177,46 @@ GRID = DOMAINS["line"]
 def test_what_does_not_fit_is_refused(fields, values, more, message):
     with pytest.raises(DomainError, match=message):
         to_dataset(GRID, [Field(name) for name in fields], values, TIMES, **more)
+
+
+def test_fields_in_cells_on_edges_and_of_kinds_come_back(tmp_path):
+    groups = {"inflow": [0, 1], "wall": [1, 2]}
+    mesh = Mesh(TRIANGLES.points, TRIANGLES.cells, "m", groups=groups)
+    fields = (
+        Field("u"),
+        Field("velocity", "m/s", components=2),
+        Field("stress", "Pa", on="cell", components=6),
+        Field("flux", on="edge"),
+        Field("energy", on="global"),
+    )
+    rng = np.random.default_rng(0)
+    values = {f.name: rng.normal(size=(len(TIMES), *f.shape(mesh))) for f in fields}
+    kinds = Field("kind", categories=("fluid", "wall", "inflow"))
+    ds = to_dataset(
+        mesh, fields, values, TIMES,
+        static={"kind": np.arange(mesh.size, dtype=np.int32) % 3, "area": np.ones(len(mesh.cells))},
+        static_fields=(kinds, Field("area", "m2", on="cell")),
+    )  # fmt: skip
+    ds.to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "f.nc") as back:
+        assert domain_of(back) == mesh and back.stress.attrs["location"] == "face"
+        assert [f.on for f in fields_of(back)] == [f.on for f in fields]
+        assert [f.components for f in fields_of(back)] == [0, 2, 6, 0, 0]
+        assert back.stress.dims == ("time", "face", "stress_component")
+        kind, area = fields_of(back, ["kind", "area"])
+        assert kind.categories == kinds.categories and (area.on, area.units) == ("cell", "m2")
+        np.testing.assert_array_equal(back.mesh_edge_nodes, mesh.sides)
+        assert layout_of(back, [f.name for f in fields]).edges == "edge"
+
+
+def test_a_surface_of_quadrilaterals_is_no_tetrahedron(tmp_path):
+    points = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0.2), (0, 1, 0)], float)
+    for kind in ("quadrilateral", "tetrahedron"):
+        mesh = Mesh(points, [[0, 1, 2, 3]], cell_type=kind)
+        to_dataset(mesh, (), {}, None).to_netcdf(tmp_path / f"{kind}.nc", engine="h5netcdf")
+        with xr.open_dataset(tmp_path / f"{kind}.nc") as back:
+            assert domain_of(back) == mesh
+            del back.load()[f"mesh_{'face' if kind[0] == 'q' else 'volume'}_nodes"].attrs[
+                "cell_type"
+            ]
+            assert domain_of(back).cell_type == kind  # a file of others: by its dimension

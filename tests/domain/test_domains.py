@@ -52,7 +52,8 @@ def test_mesh_edges_are_the_sides_of_the_cells():
 
 
 def test_tetrahedra_have_six_edges():
-    tetrahedron = Mesh(np.vstack([np.zeros(3), np.eye(3)]), [[0, 1, 2, 3]])
+    corners = np.vstack([np.zeros(3), np.eye(3)])
+    tetrahedron = Mesh(corners, [[0, 1, 2, 3]], cell_type="tetrahedron")
     assert len(edges(tetrahedron)) == 12
     receivers = tetrahedron.edges[1]
     assert (np.diff(receivers) >= 0).all()
@@ -81,7 +82,7 @@ def test_equality_compares_contents():
         (lambda: Particles([1], np.eye(2)), r"expected \(3, 3\)"),
         (lambda: Graph(3, [[0, 3], [1, 1]]), "there are 3"),
         (lambda: Graph(3, [0, 1]), r"expected \(2, E\)"),
-        (lambda: Field("u", on="face"), "expected 'point' or 'global'"),
+        (lambda: Field("u", on="face"), "expected one of point, cell, edge, global"),
     ],
 )
 def test_domains_that_cannot_be(make, message):
@@ -90,10 +91,67 @@ def test_domains_that_cannot_be(make, message):
 
 
 def test_field_shapes():
-    assert Field("u").shape((4, 5)) == (4, 5)
-    assert Field("energy", on="global").shape((9,)) == ()
-    assert Field("position", space=3).shape((9,)) == (9, 3)
-    assert Field("dipole", on="global", space=3).shape((9,)) == (3,)
+    grid, atoms = Grid((4, 5), ((0, 1),) * 2, ("open",) * 2), Particles([1] * 9)
+    assert Field("u").shape(grid) == (4, 5)
+    assert Field("energy", on="global").shape(atoms) == ()
+    assert Field("position", components=3).shape(atoms) == (9, 3)
+    assert Field("dipole", on="global", components=3).shape(atoms) == (3,)
+    two = Mesh(SQUARE, [[0, 1, 2], [0, 2, 3]])
+    assert Field("flux", on="edge").shape(two) == (5,)
+    assert Field("stress", on="cell", components=6).shape(two) == (2, 6)
+    assert Field("flow", on="edge").shape(Graph(3, [[0, 1], [1, 2]])) == (2,)
+    with pytest.raises(DomainError, match="'q' is on 'cell'; a grid has no values there"):
+        Field("q", on="cell").shape(grid)
+
+
+CUBE = np.array([(x, y, z) for z in (0, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))], float)
+
+
+def test_hexahedra_have_twelve_edges_and_surfaces_none_across():
+    cube = Mesh(CUBE, [range(8)], cell_type="hexahedron")
+    assert len(cube.sides) == 12 and cube.topological_dimension == 3
+    np.testing.assert_array_equal(np.linalg.norm(np.diff(CUBE[cube.sides], axis=1), axis=2), 1)
+    floor = Mesh(CUBE, [[0, 1, 2, 3]], cell_type="quadrilateral")
+    assert edges(floor) == both((0, 1), (1, 2), (2, 3), (3, 0))
+    assert floor.topological_dimension == 2
+
+
+def test_groups_by_indices_or_mask():
+    mesh = Mesh(SQUARE, [[0, 1, 2, 3]], groups={"wall": [3, 0, 3], "inflow": SQUARE[:, 1] == 0})
+    assert mesh.groups["wall"].tolist() == [0, 3] and mesh.groups["inflow"].tolist() == [0, 1]
+    assert mesh != Mesh(SQUARE, [[0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "rest", "message"),
+    [
+        ([[0, 1, 2, 3]], {}, "say what they are"),
+        ([[0, 1, 2, 3]], {"cell_type": "hexahedron"}, "cells of 4 corners; a hexahedron has 8"),
+        ([[0, 1, 2, 3]], {"cell_type": "wedge"}, "cells of type 'wedge'"),
+        ([[0, 1, 1]], {}, "names a node twice"),
+        ([[0, 1, 2, 3]], {"cell_type": "tetrahedron"}, "cell 0 .* has no extent"),
+        ([[0, 1, 3, 2, 4, 5, 7, 6]], {"cell_type": "hexahedron"}, "hexahedron 0 .* inside out"),
+        ([[0, 1, 2]], {"groups": {"no word": [0]}}, "expected a word"),
+        ([[0, 1, 2]], {"groups": {"wall": [8]}}, "names nodes 8 to 8; there are 8"),
+        ([[0, 1, 2]], {"groups": {"wall": [0.5]}}, "expected indices of nodes, or a mask"),
+    ],
+)
+def test_cells_and_groups_that_cannot_be(cells, rest, message):
+    with pytest.raises(DomainError, match=message):
+        Mesh(CUBE, cells, **rest)
+
+
+def test_corners_that_bend_in_are_cells_and_crossed_ones_are_not():
+    dart = np.array([(0, 0), (2, 0), (0.5, 0.5), (0, 2)], float)
+    assert Mesh(dart, [[0, 1, 2, 3]]).cell_type == "quadrilateral"
+    with pytest.raises(DomainError, match="inside out"):
+        Mesh(SQUARE, [[0, 1, 3, 2]])
+
+
+@pytest.mark.parametrize("categories", [("a",), ("a", "a"), ("a b", "c")])
+def test_categories_that_cannot_be(categories):
+    with pytest.raises(DomainError, match="expected two words or more"):
+        Field("kind", categories=categories)
 
 
 def test_nearest_name():

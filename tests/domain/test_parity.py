@@ -129,7 +129,7 @@ def test_wire_and_files_keep_it():
         Field("a"),
     )
     assert fields_from_wire(fields_to_wire(fields)) == fields
-    before = {"name", "units", "long_name", "on", "space"}
+    before = {"name", "units", "long_name", "on", "components"}
     assert set(fields_to_wire(fields)[2]) == before
     grid = Grid((4, 6), ((0.0, 1.0), (0.0, 2.0)), ("open", "open"))
     ds = to_dataset(grid, fields, {f.name: np.zeros((2, 4, 6)) for f in fields}, [0.0, 1.0])

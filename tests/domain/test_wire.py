@@ -37,7 +37,7 @@ def test_domain_round_trip(domain):
 
 
 def test_fields_round_trip():
-    fields = (Field("u", "K", "temperature"), Field("force", space=3), Field("e", on="global"))
+    fields = (Field("u", "K", "temperature"), Field("force", components=3), Field("e", on="global"))
     assert fields_from_wire(through_msgpack(fields_to_wire(fields))) == fields
 
 

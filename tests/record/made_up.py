@@ -16,7 +16,7 @@ def simulation(number, domain=GRID, fields=FIELDS, **more):
 def frame(sim, step, dtype="float32", attempt=1):
     """Values that follow from (simulation, step), so that every reader can be checked."""
     random = np.random.default_rng((sim.id, step))
-    shapes = {f.name: f.shape(sim.domain.point_shape) for f in sim.fields}
+    shapes = {f.name: f.shape(sim.domain) for f in sim.fields}
     fields = {name: random.random(shape).astype(dtype) for name, shape in shapes.items()}
     return Frame(sim.id, step, 0.25 * step, fields, attempt)
 

@@ -54,14 +54,14 @@ def test_a_file_opens_with_plain_xarray(record):
 
 def test_static_fields_and_particles_come_back(record):
     particles = Particles([1, 8, 1], units="angstrom")
-    fields = (Field("positions", "angstrom", space=3), Field("energy", "eV", on="global"))
+    fields = (Field("positions", "angstrom", components=3), Field("energy", "eV", on="global"))
 
     def make(number):
         return Simulation(number, particles, fields, static={"mass": np.array([1.0, 16.0, 1.0])})
 
     recording = open_recording(record({0: 3, 1: 2}, make=make))
     sim = recording.simulation(1)
-    assert sim.domain == particles and sim.fields[0].space == 3
+    assert sim.domain == particles and sim.fields[0].components == 3
     assert sim.static["mass"].tolist() == [1.0, 16.0, 1.0]
     np.testing.assert_array_equal(
         recording.frame(1, 1).fields["positions"], frame(sim, 1).fields["positions"]

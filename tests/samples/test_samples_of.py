@@ -85,7 +85,7 @@ def test_without_time_each_sample_is_one_frame():
 
 def test_particles_with_a_global_field():
     water = Particles([8, 1, 1])
-    fields = [Field("position", "angstrom", space=3), Field("energy", "eV", on="global")]
+    fields = [Field("position", "angstrom", components=3), Field("energy", "eV", on="global")]
     values = {"position": np.random.rand(4, 3, 3), "energy": np.arange(4.0)}
     ds = to_dataset(water, fields, values, np.arange(4.0))
     samples = samples_of(ds, Task(("position",), ("energy",), lead=0))

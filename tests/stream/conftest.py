@@ -56,7 +56,7 @@ class Solver(threading.Thread):
 
 def value(simulation, step, field):
     """What the field of a simulation is at a step: known to sender and receiver."""
-    shape = field.shape(simulation.domain.point_shape)
+    shape = field.shape(simulation.domain)
     size = int(np.prod(shape))
     start = 1000.0 * simulation.id + step + len(field.name)
     return (start + np.arange(size) / max(size, 1)).reshape(shape).astype(np.float32)

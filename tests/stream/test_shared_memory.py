@@ -110,7 +110,7 @@ def test_other_dtypes_are_refused(dtype):
 
 def test_big_and_small_fields_two_shapes_and_odd_layouts(serve, tools):
     server = serve()
-    fields = (Field("big"), Field("vector", space=3), Field("energy", on="global"))
+    fields = (Field("big"), Field("vector", components=3), Field("energy", on="global"))
     shapes = {0: (200, 300), 1: (37, 41)}
     clients = {}
     for number, shape in shapes.items():

@@ -70,7 +70,7 @@ def test_description_crosses_whole(serve, tools):
 
 def test_two_shapes_and_vectors_in_one_stream(serve, tools):
     server = serve()
-    fields = (Field("x", space=3), Field("energy", on="global"))
+    fields = (Field("x", components=3), Field("energy", on="global"))
     sizes = {0: 5, 1: 9}
     clients = {
         i: connect(Simulation(i, Particles(np.ones(n)), fields), endpoint=server.run_dir)

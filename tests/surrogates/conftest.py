@@ -75,7 +75,7 @@ def mesh_sample(rng):
 @pytest.fixture
 def molecule_sample(rng):
     def make(atoms, number=0):
-        fields = (Field("positions", "Å", space=3), Field("energy", "eV", on="global"))
+        fields = (Field("positions", "Å", components=3), Field("energy", "eV", on="global"))
         simulation = Simulation(number, Particles(np.arange(1, atoms + 1)), fields)
         frame = Frame(
             number, 0, 0.0, {"positions": rng.standard_normal((atoms, 3)), "energy": np.array(1.5)}

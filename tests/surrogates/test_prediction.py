@@ -253,7 +253,7 @@ def test_particles_may_be_one(rng, atoms):
 
     names, fields = (
         ("positions", "energy"),
-        (Field("positions", space=3), Field("energy", on="global")),
+        (Field("positions", components=3), Field("energy", on="global")),
     )
     values = {"positions": rng.normal(size=(2, 4, atoms, 3)), "energy": np.zeros((2, 4))}
     ds = to_dataset(Particles(np.arange(atoms) + 1), fields, values, np.arange(4.0))

@@ -124,7 +124,7 @@ class Symmetries:
         scalars, pseudoscalars = [*self.scalars], [*self.pseudoscalars]
         vectors: dict[tuple[str, str], dict[str, str]] = {}
         for field in fields:
-            if field.on != "point" or field.space:
+            if field.on != "point" or field.components:
                 continue
             given = self.law(field.name)
             if given is not None:

@@ -1,0 +1,185 @@
+"""Types of cells: their corners, their sides, and what makes a cell unusable.
+
+Corners are in VTK's order: around a polygon; of a hexahedron first around one face, then around the
+one opposite, beginning at the corner beside the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sciml.errors import DomainError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class CellType:
+    """A cell by its corners.
+
+    Args:
+        dimension: 1 of lines, 2 of faces, 3 of volumes.
+        corners: how many.
+        sides: pairs of corners that an edge joins.
+        frames: at a corner, the corners that span the cell there; their determinants have one sign in a
+            convex cell.
+    """
+
+    dimension: int
+    corners: int
+    sides: tuple[tuple[int, int], ...]
+    frames: tuple[tuple[int, ...], ...]
+
+
+POLYGON = "polygon"
+CELLS = {
+    "edge": CellType(1, 2, ((0, 1),), ((0, 1),)),
+    "triangle": CellType(2, 3, ((0, 1), (1, 2), (2, 0)), ((0, 1, 2),)),
+    "quadrilateral": CellType(
+        2,
+        4,
+        ((0, 1), (1, 2), (2, 3), (3, 0)),
+        ((0, 1, 3), (1, 2, 0), (2, 3, 1), (3, 0, 2)),
+    ),
+    "tetrahedron": CellType(
+        3, 4, ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)), ((0, 1, 2, 3),)
+    ),
+    "hexahedron": CellType(
+        3,
+        8,
+        (
+            *((0, 1), (1, 2), (2, 3), (3, 0)),
+            *((4, 5), (5, 6), (6, 7), (7, 4)),
+            *((0, 4), (1, 5), (2, 6), (3, 7)),
+        ),
+        (
+            *((0, 1, 3, 4), (1, 2, 0, 5), (2, 3, 1, 6), (3, 0, 2, 7)),
+            *((4, 7, 5, 0), (5, 4, 6, 1), (6, 5, 7, 2), (7, 6, 4, 3)),
+        ),
+    ),
+}
+#: Extent of a cell, by the lengths of its sides, below which it has none: rounding of flat cells.
+FLAT = 1e-12
+
+
+def cell_type_of(cells: np.ndarray, dimension: int) -> str:
+    """The type of cells that do not say it, by their corners.
+
+    Raises:
+        DomainError: four corners in space, which are a tetrahedron or part of a surface; a number of
+            corners that only a polygon has, in space.
+    """
+    corners = cells.shape[1]
+    if corners in (2, 3) and not (cells < 0).any():
+        return {2: "edge", 3: "triangle"}[corners]
+    if dimension < 3:
+        return "quadrilateral" if corners == 4 and not (cells < 0).any() else POLYGON
+    raise DomainError(
+        f"mesh: cells of {corners} corners in space; say what they are: cell_type='tetrahedron', "
+        "'hexahedron', or of a surface 'quadrilateral', 'polygon'"
+    )
+
+
+def sides_of(name: str, cells: np.ndarray) -> np.ndarray:
+    """Sides of all cells, each once, lower node first, sorted; int64 ``(E, 2)``."""
+    if name == POLYGON:
+        following = np.roll(cells, -1, axis=1)
+        # The last corner of a padded cell joins back to the first one.
+        following = np.where(following < 0, cells[:, :1], following)
+        pairs = np.stack([cells, following], axis=-1).reshape(-1, 2)
+        pairs = pairs[pairs[:, 0] >= 0]
+    else:
+        pairs = cells[:, CELLS[name].sides].reshape(-1, 2)
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
+    """Refuse cells that do not fit their type, have no extent, or are turned inside out.
+
+    Which way around the corners of a simplex go is of no account: triangulations give either.
+
+    Raises:
+        DomainError: names the first such cell.
+    """
+    if name != POLYGON and name not in CELLS:
+        raise DomainError(
+            f"mesh: cells of type '{name}'; {nearest(name, [*CELLS, POLYGON])}, as simplices or "
+            "hexahedra hold any geometry"
+        )
+    if name == POLYGON:
+        _check_polygons(cells)
+        return
+    kind = CELLS[name]
+    if cells.shape[1] != kind.corners or (cells < 0).any():
+        raise DomainError(
+            f"mesh: cells of {cells.shape[1]} corners{' (−1 pads some)' * bool((cells < 0).any())}; "
+            f"a {name} has {kind.corners}"
+        )
+    if kind.dimension > points.shape[1]:
+        raise DomainError(f"mesh: {name} cells on points of {points.shape[1]} coordinates")
+    _check_repeats(cells)
+    if kind.dimension < points.shape[1]:
+        extents = _surface_extents(kind, points, cells)
+    else:
+        extents = _extents(kind, points, cells)
+    low, high = extents.min(axis=1), extents.max(axis=1)
+    flat = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) <= FLAT)
+    if len(flat):
+        raise DomainError(
+            f"mesh: cell {flat[0]} ({cells[flat[0]].tolist()}) has no extent: its corners lie on one "
+            f"{'line' if kind.dimension == 2 else 'plane' if kind.dimension == 3 else 'point'}; leave "
+            "it out"
+        )
+    # One corner that bends in is a cell still; two of each kind are corners in another order.
+    signs = [(sign * extents > FLAT).sum(axis=1) for sign in (1, -1)]
+    turned = np.flatnonzero(np.minimum(*signs) >= 2)
+    if len(turned):
+        raise DomainError(
+            f"mesh: {name} {turned[0]} ({cells[turned[0]].tolist()}) is turned inside out; expected its "
+            "corners in VTK's order, around a face"
+        )
+
+
+def _check_polygons(cells: np.ndarray) -> None:
+    there = cells >= 0
+    # Corners first, then padding.
+    bad = np.flatnonzero((there.sum(axis=1) < 3) | (there[:, 1:] & ~there[:, :-1]).any(axis=1))
+    if len(bad):
+        raise DomainError(
+            f"mesh: polygon {bad[0]} ({cells[bad[0]].tolist()}); expected three corners or more, then "
+            "−1 as often as it takes"
+        )
+    _check_repeats(np.where(there, cells, -1 - np.arange(cells.shape[1])))
+
+
+def _check_repeats(cells: np.ndarray) -> None:
+    ordered = np.sort(cells, axis=1)
+    twice = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+    if len(twice):
+        raise DomainError(
+            f"mesh: cell {twice[0]} ({cells[twice[0]].tolist()}) names a node twice; expected corners "
+            "that differ"
+        )
+
+
+def _extents(kind: CellType, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The determinant of the sides, by their lengths, at each frame of each cell; ``(m, frames)``."""
+    found = []
+    for first, *others in kind.frames:
+        sides = points[cells[:, others]] - points[cells[:, first]][:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sides = sides / np.linalg.norm(sides, axis=2, keepdims=True)
+        found.append(np.nan_to_num(np.linalg.det(sides)))
+    return np.stack(found, axis=1)
+
+
+def _surface_extents(kind: CellType, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """As :func:`_extents`, of cells in a space of more dimensions, where there is no sign."""
+    found = []
+    for first, *others in kind.frames:
+        sides = points[cells[:, others]] - points[cells[:, first]][:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sides = sides / np.linalg.norm(sides, axis=2, keepdims=True)
+        gram = np.nan_to_num(sides @ sides.transpose(0, 2, 1))
+        found.append(np.sqrt(np.abs(np.linalg.det(gram))))
+    return np.stack(found, axis=1)
