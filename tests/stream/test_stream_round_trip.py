@@ -70,7 +70,7 @@ def test_description_crosses_whole(serve, tools):
 
 def test_two_shapes_and_vectors_in_one_stream(serve, tools):
     server = serve()
-    fields = (Field("x", components=3), Field("energy", on="global"))
+    fields = (Field("position", components=3), Field("energy", on="global"))
     sizes = {0: 5, 1: 9}
     clients = {
         i: connect(Simulation(i, Particles(np.ones(n)), fields), endpoint=server.run_dir)
@@ -78,14 +78,14 @@ def test_two_shapes_and_vectors_in_one_stream(serve, tools):
     }
     for step in range(4):
         for i, n in sizes.items():
-            x = np.full((n, 3), step, np.float64)
-            clients[i].send(step, 0.0, x=x, energy=np.float64(i))
+            position = np.full((n, 3), step, np.float64)
+            clients[i].send(step, 0.0, position=position, energy=np.float64(i))
     closers = [threading.Thread(target=c.close) for c in clients.values()]
     for thread in closers:
         thread.start()
     events = tools.drain(server, closed_all(sizes))
     frames = [e.frame for e in events if isinstance(e, Arrived)]
-    assert {(f.simulation, f.fields["x"].shape) for f in frames} == {(0, (5, 3)), (1, (9, 3))}
+    assert {(f.simulation, f.fields["position"].shape) for f in frames} == {(0, (5, 3)), (1, (9, 3))}
     assert len(frames) == 8
 
 
