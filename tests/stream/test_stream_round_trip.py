@@ -85,7 +85,10 @@ def test_two_shapes_and_vectors_in_one_stream(serve, tools):
         thread.start()
     events = tools.drain(server, closed_all(sizes))
     frames = [e.frame for e in events if isinstance(e, Arrived)]
-    assert {(f.simulation, f.fields["position"].shape) for f in frames} == {(0, (5, 3)), (1, (9, 3))}
+    assert {(f.simulation, f.fields["position"].shape) for f in frames} == {
+        (0, (5, 3)),
+        (1, (9, 3)),
+    }
     assert len(frames) == 8
 
 
