@@ -26,8 +26,8 @@ HELD_OUT, SAVING = "waiting for the held-out simulations", "final saving"
 CHECKPOINT, RESUMING, ANY = "in a checkpoint", "starting", "any time"
 #: How often which target, which signal, and which phase is chosen.
 TARGETS = {"supervisor": 5, "trainer": 5, "mpirun": 4, "rank": 4, "node": 3}
-SIGNALS = {"KILL": 6, "TERM": 2, "INT": 2, "STOP": 2}
-PHASES = {ANY: 5, HELD_OUT: 2, SAVING: 2, CHECKPOINT: 1, RESUMING: 1}
+SIGNALS = {"KILL": 8, "TERM": 3, "INT": 2, "STOP": 1}
+PHASES = {ANY: 6, HELD_OUT: 2, SAVING: 2, CHECKPOINT: 1}
 #: Seconds after which a run that does nothing counts as one that hangs.
 PATIENCE = 900.0
 

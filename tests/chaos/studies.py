@@ -59,6 +59,7 @@ STUDIES = {
     # Training is over before the held-out simulations are: it waits for them, and skips others.
     "held out": study(
         buffer={"kind": "firo", "capacity": 100, "watermark": 20},
+        parameters={"simulations": 14},
         training={"phases": [{"lr": 1.0e-3, "steps": 30}], "checkpoint_every": 10},
         validation={"simulations": 6, "every": 15},
     ),
