@@ -51,6 +51,8 @@ class Ledger:
         self._lock = threading.RLock()
         self._open: dict[int, _Account] = {}
         self._finished = Intervals()
+        # Finished simulations by the number of frames that came of them.
+        self._delivered: dict[int, Intervals] = {}
         self._quarantined: dict[int, str] = {}
         # By simulation: the attempt, and what it has warned of.
         self._warned: dict[int, tuple[int, list[Warned]]] = {}
@@ -161,6 +163,9 @@ class Ledger:
         """The trainer knows that the simulation is closed or quarantined: nothing more to say."""
         with self._lock:
             account = self._open.pop(simulation, None)
+            if simulation not in self._finished:
+                came = len(account.received) if account else 0
+                self._delivered.setdefault(came, Intervals()).add(simulation)
             self._finished.add(simulation)
             if account is None:
                 return
@@ -223,6 +228,17 @@ class Ledger:
     def finished(self, simulation: int) -> bool:
         return simulation in self._finished
 
+    def delivered(self) -> dict[int, Intervals]:
+        """Numbers of all finished simulations, by how many frames came of them."""
+        with self._lock:
+            return {frames: numbers.copy() for frames, numbers in self._delivered.items()}
+
+    def received(self, simulation: int) -> int:
+        """Frames that came of a simulation that is not finished."""
+        with self._lock:
+            account = self._open.get(simulation)
+            return len(account.received) if account else 0
+
     def concluded(self) -> Intervals:
         """Numbers of all finished simulations."""
         with self._lock:
@@ -257,6 +273,7 @@ class Ledger:
                     if len(a.entered)
                 },
                 "finished": self._finished.ranges(),
+                "delivered": {str(n): these.ranges() for n, these in self._delivered.items()},
                 "quarantined": {str(k): v for k, v in self._quarantined.items()},
                 "warned": {
                     str(number): [attempt, [w.to_json() for w in warned]]
@@ -276,6 +293,11 @@ class Ledger:
                     entry["attempt"], False, entered.copy(), entered.copy(), entered
                 )
             self._finished = Intervals(tuple(pair) for pair in state["finished"])
+            # Checkpoints of before did not say.
+            self._delivered = {
+                int(n): Intervals(tuple(pair) for pair in ranges)
+                for n, ranges in state.get("delivered", {}).items()
+            }
             self._quarantined = {int(k): v for k, v in state["quarantined"].items()}
             self.warned_version += 1
             # Checkpoints of before knew of no warnings.

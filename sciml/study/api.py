@@ -242,7 +242,7 @@ def resume(
     directory = RunDirectory.open(path)
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
-        if directory.summary.exists():
+        if directory.summary.exists() and not lacking(read_json(directory.summary)):
             reap(directory)
             if not complete(directory):
                 raise InputError(
@@ -254,6 +254,7 @@ def resume(
         description = check(with_copy(directory, loaded), directory)
         require_program(directory, description.path, force=force)
         reap(directory)
+        directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
         adopt(directory, loaded, changed)
         tell(changed)
         planned = kept_plan(loaded, directory)
@@ -307,6 +308,13 @@ def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[s
         lines.append(
             f"{given_up} simulations were given up: what is learned lacks their part of the design"
         )
+    if missing := summary["frames"]["missing"]:
+        short = list(summary["simulations"]["short"])
+        some = ", ".join(short[:5]) + (", …" if len(short) > 5 else "")
+        lines.append(
+            f"{missing} of {summary['frames']['expected']} frames never came: {len(short)} simulations "
+            f"ended well with fewer than they should have sent ({some}); see logs/ in the run"
+        )
     planned = study.training.steps
     if planned and summary["steps"] < planned:
         lines.append(
@@ -314,6 +322,11 @@ def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[s
             "parameters.simulations, or lower training.phases"
         )
     return lines
+
+
+def lacking(summary: dict[str, Any]) -> list[int]:
+    """Planned simulations that have no outcome in a summary; runs of before did not say."""
+    return (summary.get("simulations") or {}).get("lacking", [])
 
 
 def tell(changed: Sequence[Change]) -> None:

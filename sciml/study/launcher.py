@@ -99,8 +99,7 @@ class Launcher:
         self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
-        self._planned = {*finished, *(job.simulation for job in jobs)}
-        self.total = len(self._planned)
+        self.total = len({*finished, *(job.simulation for job in jobs)})
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
         #: Simulations whose outcome says that their program warned.
@@ -120,12 +119,6 @@ class Launcher:
     @property
     def skipped(self) -> int:
         return len(self._skipped - set(self.finished))
-
-    @property
-    def unaccounted(self) -> set[int]:
-        """Simulations that neither ended well, nor were given up, nor are not needed any more."""
-        given_up = {failure.simulation for failure in self.failures}
-        return self._planned - {*self.finished} - given_up - self._skipped
 
     @property
     def done(self) -> bool:

@@ -102,12 +102,20 @@ class Learning:
 
     def finish(self) -> None:
         """Roll out on the held-out simulations, write what the run is for."""
-        self.trainer.state = "validating"
+        trainer = self.trainer
+        trainer.state = "validating"
+        account = trainer.account(over=True)
         self.outcome.write(
             self.surrogate,
             self.history,
-            first_step=self.trainer.first_step_at,
-            **self.trainer.warned(),
+            first_step=trainer.first_step_at,
+            simulations=account.to_json(),
+            frames={
+                "expected": account.expected,
+                **trainer.server.ledger.frames(),
+                "missing": account.missing,
+            },
+            **trainer.warned(),
         )
 
     def _attach_normalizer(self) -> None:

@@ -12,8 +12,9 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 #: States of a run that nobody leads any more: after the second and third it can be resumed, and after
 #: the fourth, where its processes were killed before they could say so.
 ENDED = ("finished", "stopped", "failed", "killed")
-#: What is counted: see :class:`sciml.stream.ledger.Ledger`.
-FRAMES = ("produced", "received", "held", "dropped", "lost", "doubled")
+#: What is counted: see :class:`sciml.stream.ledger.Ledger`, and :class:`sciml.study.account.Account` for
+#: what is ``expected`` by the plan (None where that is not known) and ``missing``.
+FRAMES = ("expected", "produced", "received", "held", "dropped", "lost", "missing", "doubled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,6 @@ def complete(run: RunDirectory) -> bool:
     return True
 
 
-def _counts(section: Mapping[str, int] | None, names: tuple[str, ...]) -> dict[str, int]:
-    return {name: int((section or {}).get(name, 0)) for name in names}
+def _counts(section: Mapping[str, Any] | None, names: tuple[str, ...]) -> dict[str, int | None]:
+    found = {name: (section or {}).get(name, 0) for name in names}
+    return {name: None if count is None else int(count) for name, count in found.items()}

@@ -244,11 +244,9 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        notices = self._reply.get("notices") or ()
-        for warning in (*self._room.told(self._reply), *notices):
-            if warning not in self._said:
-                self._display.say(f"warning: {warning}")
-        self._said.update(notices)
+        for warning in self._room.told(self._reply):
+            self._display.say(f"warning: {warning}")
+        self._say_notices()
         for entry in self._reply.get("warnings") or ():
             # The first of its kind as it comes; how many there were, and the largest, in the end.
             key = f"warned: {entry['kind']}"
@@ -263,6 +261,13 @@ class Supervisor:
         if self._reply.get("training_over"):
             self._launcher.skip(self._training)
         self._end_silent()
+
+    def _say_notices(self) -> None:
+        """What the trainer wants to be known, once."""
+        for notice in self._reply.get("notices") or ():
+            if notice not in self._said:
+                self._said.add(notice)
+                self._display.say(f"warning: {notice}")
 
     def _run_again(self) -> None:
         """Simulations that had ended well, and of which a new life of the trainer does not hold
@@ -396,6 +401,7 @@ class Supervisor:
         self._launcher.stop()
         if self._run.last_words.exists():
             self._reply = read_json(self._run.last_words)
+            self._say_notices()
         self._tell_unclosed(over=True)
         self._display.update(self._write_status(), force=True)
         if code == FINISHED:
@@ -420,12 +426,13 @@ class Supervisor:
         Raises:
             ScimlError: some have none.
         """
-        missing = sorted(self._launcher.unaccounted - self._quarantined.keys())
-        if missing:
-            some = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+        lacking = read_json(self._run.summary)["simulations"]["lacking"]
+        if lacking:
+            some = ", ".join(map(str, lacking[:5])) + (", …" if len(lacking) > 5 else "")
             raise ScimlError(
-                f"{len(missing)} of {self._launcher.total} simulations have neither ended nor been "
-                f"given up ({some}), and training is over: its figures lack them; see logs/ in the run"
+                f"{len(lacking)} of {self._launcher.total} simulations have neither ended nor been "
+                f"given up ({some}), and training is over: its figures lack them; see logs/ in the run, "
+                f"and go on with: sciml resume {self._run.path}"
             )
 
     @contextmanager

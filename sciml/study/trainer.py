@@ -22,6 +22,7 @@ from sciml.heap import keep_heap
 from sciml.samples import Windower
 from sciml.samples.warned import findings
 from sciml.stream.server import Server
+from sciml.study.account import Account, announced
 from sciml.study.heldout import HeldOut
 from sciml.study.identity import name_of
 from sciml.study.intake import Intake
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from sciml.record import Recorder
 
 STATUS_EVERY = 0.25
+#: Simulations that gave too few frames of which each is named.
+NAMED = 10
 #: Exit codes: finished; bad input (one line on stderr); told to stop, or no room on the disk: resume.
 FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
 
@@ -70,6 +73,7 @@ class Trainer:
             buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
         )
         program = read_json(run.solver)
+        self._announced = announced(self.study, program)
         units = {entry["name"]: entry.get("units", "1") for entry in program["parameters"]}
         self.heldout = HeldOut(run.validation, units)
         self.recorder: Recorder | None = None
@@ -100,6 +104,9 @@ class Trainer:
         self.checkpoint_problem = ""
         self.tally = Tally(run.path / "drawn")
         self.notices: list[str] = []
+        #: Whether training has had all its steps.
+        self.trained = False
+        self._short: set[int] = set()
         self._warned_version = 0
         self._warned: dict[str, Any] = {"warned": 0, "warnings": []}
         self._done = threading.Event()
@@ -148,6 +155,7 @@ class Trainer:
         learning.train()
         if self._told_to_stop():
             return False
+        self.trained = learning.history.ended == "phases"
         learning.await_heldout()
         if self._told_to_stop():
             return False  # the checkpoint that the training ended with is gone on from
@@ -204,6 +212,35 @@ class Trainer:
         log.warning("%s", line)
         self.notices.append(line)
 
+    def account(self, *, over: bool = False) -> Account:
+        """What came, against the plan.
+
+        Args:
+            over: nothing is under way any more: who ended well and did not close will not.
+        """
+        ledger, told = self.server.ledger, self.intake.launcher
+        closed = ledger.concluded()
+        ended = told.get("finished", ()) if over else ()
+        return Account(
+            self.intake.roles,
+            self._announced,
+            closed,
+            ledger.delivered(),
+            {n: ledger.received(n) for n in ended if n not in closed},
+            frozenset(self.intake.given_up),
+            frozenset(ledger.quarantined()),
+            over=self.trained,
+        )
+
+    def _name_short(self, account: Account) -> None:
+        """Say which simulations ended well with fewer frames than they should have given."""
+        for number in account.short.keys() - self._short:
+            self._short.add(number)
+            if len(self._short) <= NAMED:
+                self.tell(account.line(number))
+            elif len(self._short) == NAMED + 1:
+                self.tell("more simulations ended with too few frames; summary.json names them all")
+
     def warned(self) -> dict[str, Any]:
         """What programs warned of: how many of them, and the largest of each kind."""
         version = self.server.ledger.warned_version
@@ -250,11 +287,14 @@ class Trainer:
         stats = self.buffer.stats()
         for name in ("drawn", "evicted", "removed"):
             ledger.set(name, int(stats[name]))
+        account = self.account()
+        self._name_short(account)
+        planned = {"expected": account.expected, "missing": account.missing}
         return {
             "state": self.state,
             "reason": self.reason,
             **self.progress,
-            "frames": ledger.frames(),
+            "frames": {**ledger.frames(), **planned},
             "samples": ledger.samples(),
             "buffer": stats,
             "stream": stream,

@@ -51,15 +51,19 @@ for step in range(10):
             u = u.astype(">f8")
         elif fault == "raises":
             raise RuntimeError("the pressure solve did not converge")
+        elif fault == "stops":
+            break
     client.send(step, 0.1 * step, u=u)
 if fault != "forgets":
     client.close()
 """
 
 FAULTS = {
-    1: "nan", 2: "dtype", 3: "shape", 4: "order", 5: "forgets", 6: "dies", 7: "raises",
+    1: "nan", 2: "dtype", 3: "shape", 4: "order", 5: "forgets", 6: "dies", 7: "raises", 8: "stops",
 }  # fmt: skip
-SIMULATIONS = 10
+SIMULATIONS = 12
+#: Of those with a fault, which ended well for all the launcher can tell.
+WELL = {5, 8}
 
 
 def faulty_study(folder, faults, **changes):
@@ -86,7 +90,7 @@ def faulty_study(folder, faults, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One study in which seven simulations of ten go wrong, each in its own way."""
+    """One study in which eight simulations of twelve go wrong, each in its own way."""
     folder = tmp_path_factory.mktemp("faulty")
     cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1}
     study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
@@ -185,6 +189,23 @@ def test_a_simulation_that_forgets_to_close_is_named(finished):
     assert finished[0].count("without close()") == 1
 
 
+def test_a_simulation_that_gives_less_than_the_others_is_named(finished):
+    """It ended with exit code 0 and closed its stream: only the others show that half is missing."""
+    said, status, out = finished
+    assert "ended well with 5 frames; others sent 10" in line_of(said, 8, "ended well")
+    last = said.splitlines()[-1]
+    assert "of 60 frames never came" in last and "8); see logs/" in last
+    summary = json.loads((out / "summary.json").read_text())
+    found = summary["simulations"]
+    assert found["planned"] == found["with_outcome"] == SIMULATIONS and found["lacking"] == []
+    counts = [found[name] for name in ("finished", "given_up", "quarantined", "skipped")]
+    assert counts == [SIMULATIONS - 6, 2, 4, 0]
+    assert found["short"].pop("8") == 5 and {*found["short"]} <= {"5"}
+    assert (
+        status["frames"]["expected"] == 10 * (SIMULATIONS - 6) and status["frames"]["missing"] == 5
+    )
+
+
 def test_the_rest_trains(finished):
     _, status, _ = finished
     simulations = status["simulations"]
@@ -192,7 +213,7 @@ def test_the_rest_trains(finished):
     assert simulations["given_up"] == 2
     # Those that died and raised were tried once more; refused data would be refused again.
     assert simulations["restarted"] == 2
-    assert simulations["done"] == SIMULATIONS - len(FAULTS) + 1  # that which forgot to say so
+    assert simulations["done"] == SIMULATIONS - len(FAULTS) + len(WELL)
     assert status["frames"]["doubled"] == 0
     # What was sound before the fault, and all of the others: 9 windows of 10 frames.
     assert status["samples"]["entered"] >= 9 * (SIMULATIONS - len(FAULTS))
@@ -201,9 +222,9 @@ def test_the_rest_trains(finished):
 
 def test_the_recording_names_those_that_are_not_in_it(finished):
     recording = open_recording(finished[2])
-    assert recording.ids == tuple(n for n in range(SIMULATIONS) if n not in FAULTS)
+    assert recording.ids == tuple(n for n in range(SIMULATIONS) if n not in {*FAULTS} - {8})
     absent = recording.absent
-    assert set(absent) == set(FAULTS)
+    assert set(absent) == {*FAULTS} - {8}
     for number in (1, 2, 3, 4):
         assert absent[number].startswith("quarantined: "), absent
     assert "could not open the input deck" in absent[6] and "given up after 2" in absent[6]

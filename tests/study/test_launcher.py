@@ -227,19 +227,3 @@ def test_a_cluster_that_is_slow_to_end_does_not_spoil_the_run(caplog):
 
     close_cluster(Slow(), patience=0.5)
     assert "longer than 0.5 s" in caplog.text
-
-
-def test_a_simulation_without_an_outcome_is_not_forgotten(run):
-    jobs = [job(run, number, "print('fine')") for number in range(3)]
-    with local_cluster(1) as cluster:
-        launcher = Launcher(cluster, run, jobs, at_once=1, retries=0, finished=[7])
-        assert launcher.unaccounted == {0, 1, 2} and launcher.total == 4
-        launcher.skip({2})
-        wait_until(lambda: bool(launcher.poll()) or launcher.done)
-        assert launcher.unaccounted == set()
-        launcher.close()
-    with local_cluster(1) as cluster:
-        launcher = Launcher(cluster, run, jobs, at_once=1, retries=0)
-        launcher.stop()
-        assert launcher.unaccounted == {0, 1, 2} and launcher.done
-        launcher.close()

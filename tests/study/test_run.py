@@ -35,7 +35,9 @@ def test_every_frame_is_accounted_for_once(finished, command):
     run, _ = finished
     state = json.loads(command("status", run, "--json").stdout)
     # 5 training and 1 held-out simulation, 44 steps sent every fourth, and the initial state.
-    assert state["frames"] == {"produced": 72, "received": 72, "lost": 0, "doubled": 0}
+    frames = state["frames"]
+    assert frames["expected"] == frames["produced"] == frames["received"] == 72
+    assert frames["lost"] == frames["missing"] == frames["doubled"] == frames["held"] == 0
     assert state["samples"]["entered"] == 5 * 11
     assert state["samples"]["rolled_back"] == 0
     assert state["simulations"]["done"] == state["simulations"]["total"] == 6
