@@ -8,6 +8,7 @@ first, looks again, and lets it go where the phase has passed.
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +24,11 @@ import yaml
 #: In the environment of all processes of a run.
 MARK = "SCIML_CHAOS_RUN"
 HELD_OUT, SAVING = "waiting for the held-out simulations", "final saving"
-CHECKPOINT, RESUMING, ANY = "in a checkpoint", "starting", "any time"
+TRAINING, CHECKPOINT, STARTING, ANY = "training", "in a checkpoint", "starting", "any time"
 #: How often which target, which signal, and which phase is chosen.
 TARGETS = {"supervisor": 5, "trainer": 5, "mpirun": 4, "rank": 4, "node": 3}
 SIGNALS = {"KILL": 8, "TERM": 3, "INT": 2, "STOP": 1}
-PHASES = {ANY: 6, HELD_OUT: 2, SAVING: 2, CHECKPOINT: 1}
+PHASES = {ANY: 5, TRAINING: 3, HELD_OUT: 3, SAVING: 3, CHECKPOINT: 1}
 #: Seconds after which a run that does nothing counts as one that hangs.
 PATIENCE = 900.0
 
@@ -80,7 +81,7 @@ class Chaos:
         began = time.monotonic()
         try:
             while self._life():
-                self._command = ["resume", self._run]
+                pass
         finally:
             for process in self._marked():
                 with suppress(psutil.Error):
@@ -146,19 +147,13 @@ class Chaos:
             allowed.add(2)  # killed again and again without a checkpoint in between
         if code == 2 and "has finished; nothing to resume" in said:
             return False  # it was over, and was killed before it could say so
-        if code == 2 and "is no run directory" in said and self._command[0] == "resume":
-            self._command = self._command_of_before()
-            return True
         if code not in allowed:
             self.storm.faults.append(f"exit code {code} after {done}: {said[-1500:]}")
+        if (self._run / "study.yaml").exists():
+            self._command = ["resume", self._run]
+        else:  # killed before there was a run that could be resumed
+            shutil.rmtree(self._run, ignore_errors=True)
         return code != 0
-
-    def _command_of_before(self):
-        """The run was killed before there was one that could be resumed: it begins anew."""
-        import shutil
-
-        shutil.rmtree(self._run, ignore_errors=True)
-        return ["run", self._run.parent / "study.yaml", "--out", self._run]
 
     # -- one kill -------------------------------------------------------------------------------
 
@@ -170,14 +165,12 @@ class Chaos:
         if target == "node":
             name = "KILL"
         if phase == ANY:
-            self._sleep(8.0 * draw.random())
-            deadline = time.monotonic() + 20.0
-        else:
-            deadline = time.monotonic() + (60.0 if phase in (HELD_OUT, SAVING) else 10.0)
+            self._sleep(0.5 * 80.0 ** draw.random())
         late = {HELD_OUT: 0.5, SAVING: 1.0}.get(phase, 0.0)
         if target in ("mpirun", "rank") and draw.random() < late:
             target = draw.choice(["supervisor", "trainer", "node"])  # few jobs run so late, or none
             name = "KILL" if target == "node" else name
+        deadline = time.monotonic() + PATIENCE / 2
         while self._alive() and time.monotonic() < deadline:
             seen = self._phase()
             if phase in (ANY, seen) and (victims := self._victims(target)):
@@ -186,7 +179,7 @@ class Chaos:
                 hit = self._strike(victims, name, phase)
                 if hit:
                     return Kill(target, name, seen)
-            time.sleep(0.003)
+            time.sleep(0.01)
         return None
 
     def _strike(self, victims, name, phase):
@@ -253,7 +246,7 @@ class Chaos:
         """What the run is at, by what this life has written so far."""
         run = self._run
         if not fresh(run / "status.json", self._began):
-            return RESUMING
+            return STARTING
         if fresh(run / "summary.json", self._began):
             return "after the summary"
         if fresh(run / "surrogate/surrogate.json", self._began):
@@ -261,7 +254,7 @@ class Chaos:
         try:
             state = json.loads((run / "status.json").read_text())["state"]
         except (OSError, ValueError):
-            return RESUMING
+            return STARTING
         if state == "validating":
             return SAVING
         if state == "training" and any(run.glob("checkpoints/.step-*")):
