@@ -17,7 +17,6 @@ cache, which outlives the process; power loss is not covered.
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
 import struct
@@ -33,6 +32,7 @@ import numpy as np
 
 from sciml.errors import InputError, no_room
 from sciml.stream.checksum import checksum
+from sciml.stream.file_lock import take_lock
 
 MAGIC = b"\x93sciml\x02\n"
 _CHECKED = struct.Struct("<IQQQ")
@@ -111,12 +111,10 @@ class Spool:
         self._active: _Segment | None = None
         self._order = 0
         self._number = 0
-        # The lock goes with the process, however it ends.
-        self._guard = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._guard)
+            # Where the file system has no locks, the leader's lease keeps a second trainer out.
+            self._guard, _ = take_lock(directory / "lock")
+        except BlockingIOError as error:
             raise InputError(
                 f"{directory} is in use by another trainer; end that one first"
             ) from error

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError
@@ -60,8 +62,14 @@ def _read(run: RunDirectory) -> dict[str, Any]:
 
 
 def _write(run: RunDirectory) -> str:
-    """In place, since the number of the file is what it is known by."""
+    """Aside and renamed, which leaves a file its number."""
     name = str(uuid.uuid4())
-    with run.identity.open("w") as file:
-        json.dump({"run": name, "inode": os.fstat(file.fileno()).st_ino}, file)
+    handle, aside = tempfile.mkstemp(dir=run.path, prefix=f".{run.identity.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump({"run": name, "inode": os.fstat(file.fileno()).st_ino}, file)
+        os.replace(aside, run.identity)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
     return name

@@ -15,8 +15,6 @@ lost: it ends without touching what is now the other's.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import threading
@@ -28,6 +26,7 @@ from types import TracebackType
 from typing import Any, final
 
 from sciml.errors import InputError
+from sciml.stream.file_lock import take_lock
 from sciml.study.processes import here, start_time
 from sciml.study.rundir import RunDirectory
 
@@ -39,8 +38,6 @@ LAPSE = 45.0
 #: Bytes of a lease, so that it is written over in place: no room is needed, and readers on other
 #: machines see the same file.
 LEASE = 1024
-#: What a file system without locks between processes says.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @final
@@ -119,17 +116,11 @@ class Leader:
         Raises:
             InputError: another process has it.
         """
-        self._lock = os.open(self._run.pids / "leader.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return False
-            self._release_lock()
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+            self._lock, held = take_lock(self._run.pids / "leader.lock")
+        except BlockingIOError as error:
             raise InputError(self._refusal(read_lease(self._run))) from error
-        return True
+        return held
 
     def _await_lapse(self, *, locks: bool) -> None:
         """Return once nobody else can lead.

@@ -76,9 +76,21 @@ def complete(run: RunDirectory) -> bool:
     if state.get("state") == "finished":
         return False
     last = read_json(run.last_words) if run.last_words.exists() else {}
-    snapshot = Snapshot(state.get("simulations") or {}, {**last, "state": "finished"})
+    counts = {**(state.get("simulations") or {}), **outcomes(run)}
+    snapshot = Snapshot(counts, {**last, "state": "finished"})
     write_json(run.status, {**state, **snapshot.to_json()})
     return True
+
+
+def outcomes(run: RunDirectory) -> dict[str, int]:
+    """Simulations by outcome, from the summary of a run, in the words of a status: the trainer knows
+    what came of those whose jobs nobody saw end. Empty of a run of before."""
+    found = read_json(run.summary).get("simulations")
+    if not found:
+        return {}
+    names = ("given_up", "quarantined", "skipped")
+    counts = {"total": found["planned"], "done": found["finished"], "running": 0}
+    return counts | {name: found[name] for name in names}
 
 
 def _counts(section: Mapping[str, Any] | None, names: tuple[str, ...]) -> dict[str, int | None]:

@@ -28,7 +28,7 @@ from sciml.study.processes import end_session, here, start_time
 from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
-from sciml.study.snapshot import Snapshot
+from sciml.study.snapshot import Snapshot, outcomes
 
 POLL = 0.1
 EXCHANGE_EVERY = 0.25
@@ -89,6 +89,8 @@ class Supervisor:
         self._farewell = ""
         #: How the run ended, over what the trainer said last: it may have been killed.
         self._end_state: dict[str, str] = {}
+        #: Simulations by outcome, once that is settled.
+        self._outcomes: dict[str, int] = {}
         self._jobs = {job.simulation: job for job in jobs}
         self._said: set[str] = set()
         #: Life of the trainer, and simulations that had ended well when it began.
@@ -366,6 +368,7 @@ class Supervisor:
                 "given_up": self.given_up,
                 "quarantined": len(self._quarantined),
                 "skipped": launcher.skipped,
+                **self._outcomes,
             },
             trainer={**self._reply, **self._end_state},
         )
@@ -397,6 +400,7 @@ class Supervisor:
             return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
         code = trainer.wait()
         if code == FINISHED:
+            self._outcomes = outcomes(self._run)
             self._launcher.skip(self._training)
         self._launcher.stop()
         if self._run.last_words.exists():

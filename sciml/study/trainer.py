@@ -264,6 +264,8 @@ class Trainer:
         untold = ""
         while not self._done.wait(STATUS_EVERY):
             try:
+                if self.stop.is_set():
+                    self.buffer.stop()  # whoever waits for samples, or for room, would wait for ever
                 if self.first_step_at is None:
                     self.server.make_room()
                 self._tell()
@@ -327,10 +329,10 @@ def main(arguments: list[str]) -> int:
     end_with_parent()  # a supervisor that is killed: checkpoint, then end
     if os.getppid() != read_json(run.supervisor)["pid"]:
         return STOPPED  # it was killed before this one could ask to be told
-    trainer = Trainer(run)
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        signal.signal(number, lambda *_: trainer.stop.set())
     try:
+        trainer = Trainer(run)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, lambda *_: trainer.stop.set())
         return trainer.main()
     except Exception as error:
         if not (isinstance(error, ScimlError) or no_room(error)):

@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import pytest
 
@@ -178,3 +180,12 @@ def test_two_trainers_cannot_share_a_spool(tmp_path):
         Spool(tmp_path)
     spool.close()
     Spool(tmp_path).close()
+
+
+def test_a_file_system_without_locks_can_hold_a_spool(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    spool, _ = fill(tmp_path, 1)
+    spool.close()

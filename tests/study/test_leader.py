@@ -13,7 +13,6 @@ import pytest
 from patience import PATIENCE, wait_until
 
 from sciml.errors import InputError
-from sciml.study import leader as module
 from sciml.study.api import Run
 from sciml.study.identity import identify
 from sciml.study.launch import end_job, end_own_jobs, finished_jobs, reap, scratch_prefix
@@ -100,7 +99,7 @@ def test_without_locks_of_the_file_system_one_of_two_leads(run, monkeypatch):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(module.fcntl, "flock", no_locks)
+    monkeypatch.setattr("fcntl.flock", no_locks)
     lease_of(run, beat=5)  # both find it, both see it lapse
     outcomes = []
 
@@ -172,6 +171,18 @@ def test_a_run_that_cannot_say_which_it_is(run):
     run.identity.write_text("{")
     with pytest.raises(InputError, match=r"run\.json cannot be read"):
         identify(run)
+
+
+def test_a_full_disk_leaves_no_run_that_cannot_say_which_it_is(run, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sciml.study.identity.json.dump", full)
+        with pytest.raises(OSError, match="no space left"):
+            identify(run)
+    assert list(run.path.glob("*run.json*")) == []
+    assert identify(run) == identify(run)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from patience import PATIENCE, wait_until
 
+from sciml.buffer import make
 from sciml.domain import Field
 from sciml.errors import DomainError, InputError, ScimlError, StreamError
 from sciml.samples import Task, Windower
@@ -61,6 +62,18 @@ def test_a_status_that_cannot_be_told_ends_the_run(tmp_path, monkeypatch):
     with pytest.raises(ScimlError, match="cannot go on: RuntimeError: no"):
         trainer._told_to_stop()
     assert trainer.stop.is_set()
+
+
+def test_told_to_stop_nobody_waits_for_samples_that_do_not_come(tmp_path, monkeypatch):
+    monkeypatch.setattr("sciml.study.trainer.STATUS_EVERY", 0.01)
+    trainer = trainer_with(tmp_path, lambda: None)
+    trainer.buffer = make("reservoir", 8, 4, 0)
+    reporter = threading.Thread(target=trainer._report)
+    reporter.start()
+    trainer.stop.set()  # all that a handler of signals may do: locks may be held where it comes in
+    assert trainer.buffer.get_batch(4) == []
+    trainer._done.set()
+    reporter.join(PATIENCE)
 
 
 def test_too_many_open_files_cost_a_status_and_not_the_run(tmp_path, monkeypatch):

@@ -1,0 +1,59 @@
+"""A status says what came of each simulation of the plan, whoever was there to see its job end."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study.snapshot import complete
+from sciml.study.supervisor import FINISHED, Supervisor
+
+FOUND = {
+    "planned": 4,
+    "with_outcome": 4,
+    "finished": 2,
+    "given_up": 0,
+    "quarantined": 1,
+    "skipped": 1,
+    "lacking": [],
+}
+TOLD = {"total": 4, "done": 2, "running": 0, "given_up": 0, "quarantined": 1, "skipped": 1}
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    write_json(run.summary, {"steps": 7, "simulations": FOUND})
+    write_json(run.last_words, {"state": "finished", "step": 7})
+    return run
+
+
+def test_a_run_that_is_completed_later_counts_against_its_plan(run):
+    write_json(run.status, {"state": "stopped", "simulations": {"total": 4, "restarted": 3}})
+    assert complete(run)
+    assert read_json(run.status)["simulations"] == {**TOLD, "restarted": 3}
+
+
+def test_jobs_that_ended_while_the_supervisor_stood_still_are_counted(run):
+    launcher = SimpleNamespace(
+        total=4, finished=[], running=[1, 2], restarts=0, failures=[], skipped=0
+    )
+    launcher.skip = launcher.stop = lambda *_: None
+    supervisor = object.__new__(Supervisor)
+    supervisor.__dict__ |= {
+        "_launcher": launcher,
+        "_run": run,
+        "_study": SimpleNamespace(cluster=SimpleNamespace(simulations_at_once=2)),
+        "_display": SimpleNamespace(update=lambda *_, **__: None),
+        "_stop_signal": None,
+        "_reply": {},
+        "_end_state": {},
+        "_outcomes": {},
+        "_quarantined": {},
+        "_training": {0, 2, 3},
+        "_jobs": {},
+        "_ended_before": set(),
+        "_said": set(),
+    }
+    assert supervisor._end(SimpleNamespace(wait=lambda: FINISHED)) == FINISHED
+    assert read_json(run.status)["simulations"] == {**TOLD, "restarted": 0}
