@@ -4,6 +4,7 @@ from importlib import import_module
 
 # Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
 _PUBLIC = {
+    "evaluate": "sciml.study.evaluation",
     "fit": "sciml.training",
     "generate": "sciml.study.generate.generating",
     "load_dataset": "sciml.study.published",
@@ -11,16 +12,19 @@ _PUBLIC = {
     "run": "sciml.study.api",
     "train": "sciml.study.api",
     "load": "sciml.study.api",
+    "open_dataset": "sciml.domain.opening",
     "open_recording": "sciml.record",
     "open_run": "sciml.study.api",
 }
 
 __all__ = [
     "__version__",
+    "evaluate",
     "fit",
     "generate",
     "load",
     "load_dataset",
+    "open_dataset",
     "open_recording",
     "open_run",
     "run",

@@ -19,6 +19,11 @@ Force = Annotated[
     bool, typer.Option("--force", help="go on though the study is not the one of the run")
 ]
 
+Group = Annotated[
+    str | None,
+    typer.Option(help="group of netCDF-4, HDF5 or zarr files, in which the variables are"),
+]
+
 app = typer.Typer(
     name="sciml",
     help="PDE solvers under MPI stream into the online training of surrogate models.",
@@ -72,9 +77,14 @@ def run(
 def train(
     study: Annotated[str | None, typer.Argument(help="study file; its solver stays idle")] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--from", help="recording, run that recorded, netCDF file, or folder of them"),
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="recording, run that recorded, file (netCDF, zarr, HDF5 of The Well or PDEBench), "
+            "folder, or pattern in quotes; may be given again for more",
+        ),
     ] = None,
+    group: Group = None,
     out: Annotated[Path | None, typer.Option(help="run directory to make")] = None,
     epochs: Annotated[
         int | None, typer.Option(help="passes over the data; default: the study's steps")
@@ -97,20 +107,21 @@ def train(
 
     shown = True if plain else None
     if resume is not None:
-        if data or out or epochs or stream:
+        if data or out or epochs or stream or group:
             raise InputError("--resume takes data and mode from the run; expected neither")
         _, code = resume_offline(resume, study, overrides=set_ or [], force=force, plain=shown)
     elif force:
         raise InputError("--force goes with --resume RUN; expected one of them, or neither")
-    elif study is None or data is None:
+    elif study is None or not data:
         raise InputError("expected a study and --from DATA, or --resume RUN")
     else:
         _, code = train_offline(
             load_study(study, set_ or [], solver=False),
-            data,
+            data[0] if len(data) == 1 else data,
             out,
             stream=stream,
             epochs=epochs,
+            group=group,
             plain=shown,
         )
     raise typer.Exit(code)
@@ -191,10 +202,11 @@ def evaluate(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="netCDF file, or folder of them, to evaluate on; may be given again for more; "
-            "default: the run's held-out simulations"
+            help="file (netCDF, zarr, HDF5 of The Well or PDEBench), folder of them, or pattern, to "
+            "evaluate on; may be given again for more; default: the run's held-out simulations"
         ),
     ] = None,
+    group: Group = None,
     rollout: Annotated[
         int | None, typer.Option(min=1, help="rollout steps; default: all there are")
     ] = None,
@@ -205,14 +217,9 @@ def evaluate(
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
     from sciml.study.evaluation import evaluate as measure
-    from sciml.training.figures import table
 
-    figures = measure(run_dir, data or None, rollout, model)
-    if as_json:
-        print(json.dumps(figures, indent=1))
-        return
-    for line in table(figures):
-        print(line)
+    figures = measure(run_dir, data or None, rollout, model, group=group)
+    print(json.dumps(figures, indent=1) if as_json else figures)
 
 
 @app.command("list")

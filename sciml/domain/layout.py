@@ -262,7 +262,9 @@ def variable(ds: xr.Dataset, name: str, what: str = "variable") -> xr.DataArray:
     """
     if name not in ds.variables:
         known = [str(known) for known in ds.variables if known not in ds.dims]
-        raise InputError(f"dataset has no {what} '{name}'; {nearest(name, known)}")
+        groups = ds.encoding.get("groups")
+        within = f"; its file has the groups {', '.join(groups)}: group=" if groups else ""
+        raise InputError(f"dataset has no {what} '{name}'; {nearest(name, known)}{within}")
     return ds[name]
 
 
@@ -314,6 +316,12 @@ def _sample(left: list[str], space: tuple[str, ...], dims: Iterable[str]) -> str
     if not left:
         return None
     named = " and ".join(f"'{dim}'" for dim in left)
+    if all(dim.startswith("phony_dim_") for dim in left):  # as h5netcdf calls them
+        raise DomainError(
+            f"dimensions {named} have no names in the file, which is HDF5 and no netCDF; expected "
+            "sample, time, z, y, x: open it, ds = sciml.open_dataset(path), and name them, "
+            f"ds.rename({left[0]}='sample', ...)"
+        )
     raise DomainError(
         f"cannot tell what {named} of dimensions {tuple(dims)} means; expected one sample, one "
         "time and 1 to 3 axes in space: set the attribute axis of a coordinate to T, Z, Y or X "

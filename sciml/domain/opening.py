@@ -1,39 +1,341 @@
-"""Files of netCDF as xarray opens them, with a word on calendars that need cftime."""
+"""Files of others as xarray datasets: netCDF, zarr, and HDF5 in the layouts of collections.
+
+A file that cannot be read says why, in a line: what it is, what is wrong with it, which package is
+missing. Works without xarray being imported before a file is opened.
+"""
 
 from __future__ import annotations
 
+import glob
+import os
+import re
+from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sciml.errors import InputError
+from sciml.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: Endings of what is looked for in folders; a file that is named may have any.
+ENDINGS = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr")
+#: Folders of these names hold the parts of a split, as those of The Well do.
+PARTS = ("train", "training", "valid", "validation", "val", "test", "testing")
+_ZARR = ("zarr.json", ".zgroup", ".zmetadata")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+#: How files begin that are taken for netCDF, and what they are.
+_BEGINNINGS = {
+    b"GRIB": "GRIB: pip install cfgrib, then xr.open_dataset(path, engine='cfgrib')",
+    b"\x0e\x03\x13\x01": "HDF4, which is another format than HDF5: convert it, h4toh5",
+    b"\x93NUMPY": "an array of numpy without names: xr.Dataset({'u': (('sample', 'time', 'x'), array)})",
+    b"PK\x03\x04": "a zip file, as np.savez writes: put its arrays into an xr.Dataset",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"MATLAB": "a MATLAB file: read it with scipy.io.loadmat, and put its arrays into an xr.Dataset",
+    b"<": "text, such as a page of the web that says why there was nothing to download",
+}
 
-def open_netcdf(path: str | PathLike[str], **options: Any) -> xr.Dataset:
-    """``xr.open_dataset``; dates beyond the years 1678 to 2262 come in microseconds where cftime is not
-    there.
+
+def files_of(source: Any) -> list[Path]:
+    """The files that a path, a folder, a pattern or a list of them stands for, in order of their names.
+
+    Args:
+        source: path of a file, a zarr store or a folder, a pattern such as ``"runs/*.nc"``, or a list.
+            Of a folder, the files with one of :data:`ENDINGS`, or those of its folders ``train``,
+            ``valid`` and ``test``.
 
     Raises:
-        InputError: dates of another calendar, without cftime.
-        OSError, ValueError: as xarray.
+        InputError: nothing there; a file twice.
     """
+    if isinstance(source, str | PathLike):
+        return _unfolded(Path(source))
+    if not isinstance(source, Sequence) or not source:
+        raise InputError(
+            f"data of type {type(source).__name__}; expected the path of a file, a folder or a "
+            "pattern, a list of paths, or an xarray dataset"
+        )
+    found = [file for one in source for file in files_of(one)]
+    for file in found:
+        if found.count(file) > 1:
+            raise InputError(f"{file} is named twice; expected each file once")
+    return found
+
+
+def _unfolded(path: Path) -> list[Path]:
+    if path.is_dir() and not is_zarr(path):
+        inside = _in_folder(path)
+        parts = [path / part for part in PARTS if (path / part).is_dir()]
+        if not inside and parts:
+            inside = [file for part in parts for file in _in_folder(part)]
+        if not inside:
+            raise InputError(
+                f"{path} holds no data files ({', '.join(f'*{e}' for e in ENDINGS)}); name another "
+                "folder, or files"
+            )
+        return inside
+    if path.exists():
+        return [path]
+    if any(letter in str(path) for letter in "*?["):
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        if not found:
+            raise InputError(f"{path}: no file of that pattern; expected at least one")
+        return [file for one in found for file in _unfolded(one)]
+    if "://" in str(path):
+        raise InputError(
+            f"{path} is an address; expected a path: open it with xr.open_dataset, and give the dataset"
+        )
+    raise InputError(f"{path}: nothing there; expected a file of data, or a folder of them")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+    )
+
+
+def is_zarr(path: Path) -> bool:
+    return path.is_dir() and (
+        path.suffix.lower() == ".zarr" or any((path / name).exists() for name in _ZARR)
+    )
+
+
+def open_file(
+    path: str | PathLike[str], group: str | None = None, *, decode: bool = True, **options: Any
+) -> xr.Dataset:
+    """One file as a dataset: netCDF, a zarr store, The Well's or PDEBench's HDF5; nothing large is read.
+
+    Dates beyond the years 1678 to 2262 come in microseconds where cftime is not there.
+
+    Args:
+        path: of the file.
+        group: of netCDF-4, HDF5 or zarr, in which the variables are; coordinates of the groups that it
+            is in come along.
+        decode: whether The Well's and PDEBench's layouts are looked for.
+        options: of ``xr.open_dataset``.
+
+    Raises:
+        InputError: it cannot be read, and why; no such group; all is in groups, and none was named.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: nothing there; expected a file of data")
+    try:
+        if decode and group is None and (ds := _of_a_collection(path)) is not None:
+            return ds
+        ds = _opened(path, group, options)
+    except InputError as error:
+        raise InputError(_with(path, str(error))) from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError(f"{path}: {reason(path, error)}") from error
+    if group is None and (groups := _groups(path)):
+        if not ds.data_vars:
+            ds.close()
+            raise InputError(
+                f"{path} has its variables in groups: {', '.join(groups)}; expected one of them: "
+                f"group='{groups[0]}', on the command line --group {groups[0]}"
+            )
+        ds.encoding["groups"] = groups  # for whoever does not find a variable
+    return ds
+
+
+def _with(path: Path, line: str) -> str:
+    return line if str(path) in line else f"{path}: {line}"
+
+
+def open_dataset(
+    source: Any, group: str | None = None, *, chunks: Any = None, **options: Any
+) -> xr.Dataset:
+    """Data of others as one xarray dataset, whatever layout they have; values are read when asked for.
+
+    >>> ds = sciml.open_dataset("turbulence/data/train")     # doctest: +SKIP
+
+    Args:
+        source: a file (netCDF, HDF5 of The Well or PDEBench, a zarr store), a folder of them, a pattern
+            such as ``"runs/*.nc"``, or a list. Several become one along ``sample``, with dask: each
+            is one simulation, or has several.
+        group: of netCDF-4, HDF5 or zarr, in which the variables are.
+        chunks: of dask; ``None``: none for a single file, one simulation each for several.
+        options: of ``xr.open_dataset``.
+
+    Raises:
+        InputError: a file that cannot be read, and why; files that differ in their variables,
+            dimensions or coordinates in space.
+    """
+
+    files = files_of(source)
+    if len(files) == 1:
+        ds = open_file(files[0], group, **options)
+        return ds if chunks is None else ds.chunk(chunks)
+    from sciml.domain.joining import joined
+
+    opened = [open_file(file, group, **options) for file in files]
+    return joined([(file.name, ds) for file, ds in zip(files, opened, strict=True)], chunks)
+
+
+def _of_a_collection(path: Path) -> xr.Dataset | None:
+    """A file of The Well or PDEBench; ``None`` if it is neither."""
+    if path.is_dir():
+        return None
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return None
+    from sciml.domain import pdebench, the_well
+
+    file = h5py.File(path, "r")
+    layout = next(
+        (
+            opened
+            for fits, opened in (
+                (the_well.is_the_well, the_well.opened),
+                (pdebench.is_pdebench, pdebench.opened),
+            )
+            if fits(file)
+        ),
+        None,
+    )
+    if layout is None:
+        file.close()
+        return None
+    try:
+        ds = layout(file)
+    except BaseException:
+        file.close()
+        raise
+    ds.set_close(file.close)
+    ds.encoding["source"] = str(path)
+    return ds
+
+
+def _opened(path: Path, group: str | None, options: dict[str, Any]) -> xr.Dataset:
+    """As xarray opens it."""
     import xarray as xr
 
+    if is_zarr(path):
+        options = {"engine": "zarr", **options}
+    if group is not None:
+        known = _groups(path)
+        if known is not None and group.strip("/") not in known:
+            what = f"known: none: give no group, {path.name} has its variables at the root"
+            raise InputError(
+                f"{path} has no group '{group}'; {nearest(group, known) if known else what}"
+            )
+        options = {"group": group, **options}
     try:
-        return xr.open_dataset(path, **options)
+        ds = xr.open_dataset(path, **options)
     except ValueError as error:
         if "cftime" not in str(error):
             raise
-        coders = getattr(xr, "coders", None)
-        if coders is not None:
-            try:
-                decode = coders.CFDatetimeCoder(time_unit="us")
-                return xr.open_dataset(path, **{**options, "decode_times": decode})
-            except ValueError:
-                pass  # the calendar is the matter, not the year
-        raise InputError(
-            f"{path}: its dates are of a calendar that needs cftime; install it with "
-            "pip install 'sciml-surrogates[climate]'"
-        ) from error
+        ds = _without_cftime(path, options, error)
+    if group is None or is_zarr(path):
+        return ds
+    return _with_outer_coordinates(path, group, ds, options)
+
+
+def _without_cftime(path: Path, options: dict[str, Any], error: ValueError) -> xr.Dataset:
+    import xarray as xr
+
+    coders = getattr(xr, "coders", None)
+    if coders is not None:
+        try:
+            decode = coders.CFDatetimeCoder(time_unit="us")
+            return xr.open_dataset(path, **{**options, "decode_times": decode})
+        except ValueError:
+            pass  # the calendar is the matter, not the year
+    raise InputError(
+        f"{path}: its dates are of a calendar that needs cftime; install it with "
+        "pip install 'sciml-surrogates[climate]'"
+    ) from error
+
+
+def _with_outer_coordinates(
+    path: Path, group: str, ds: xr.Dataset, options: dict[str, Any]
+) -> xr.Dataset:
+    """``ds`` with coordinates of its dimensions that lie in the groups around its own, as those of
+    netCDF-4 may."""
+    import xarray as xr
+
+    parts = group.strip("/").split("/")
+    for depth in reversed(range(len(parts))):
+        lacking = [d for d in ds.dims if d not in ds.coords]
+        if not lacking:
+            break
+        with xr.open_dataset(
+            path, **{**options, "group": "/".join(parts[:depth]) or None}
+        ) as outer:
+            found = {
+                d: outer[d].load().variable
+                for d in lacking
+                if d in outer.coords and outer.sizes[d] == ds.sizes[d]
+            }
+        ds = ds.assign_coords(found) if found else ds
+    return ds
+
+
+def _groups(path: Path) -> list[str] | None:
+    """Groups of a file that hold variables; ``None`` where there can be none."""
+    if path.is_dir():
+        stores = sorted(
+            str(one.parent.relative_to(path))
+            for name in (".zgroup", "zarr.json")
+            for one in path.rglob(name)
+            if one.parent != path and _is_zarr_group(one)
+        )
+        return stores
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return None
+    from sciml.domain.hdf5 import groups_in
+
+    with h5py.File(path, "r") as file:
+        return groups_in(file)
+
+
+def _is_zarr_group(about: Path) -> bool:
+    return about.name == ".zgroup" or bool(
+        re.search(r'"node_type"\s*:\s*"group"', about.read_text(errors="replace"))
+    )
+
+
+def reason(path: Path, error: BaseException) -> str:
+    """Why a file could not be read, in one line."""
+    said = " ".join(str(error).split())
+    if isinstance(error, PermissionError):
+        return "may not be read by this user"
+    if path.is_dir():
+        if "engine" in said or isinstance(error, ImportError):
+            return "a zarr store, which needs zarr; install it with pip install 'sciml-surrogates[zarr]'"
+        return f"a zarr store that cannot be read: {said}"
+    if "filter" in said and ("not registered" in said or "required" in said):
+        return (
+            f"compressed by a filter that h5py does not have ({said}); install it: pip install "
+            "hdf5plugin, and import hdf5plugin"
+        )
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except OSError as failed:
+        return f"cannot be read: {failed.strerror or failed}"
+    if not head:
+        return "an empty file; copy or download it again"
+    if head.startswith(_HDF5):
+        return f"HDF5 that is damaged or not complete ({said}); copy or download it again"
+    if head[:3] == b"CDF":
+        if head[3:4] == b"\x05":
+            return (
+                "netCDF of the kind CDF-5, which needs netCDF4; install it with pip install netCDF4"
+            )
+        return f"netCDF that is damaged or not complete ({said}); copy or download it again"
+    for beginning, what in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return what
+    return f"no netCDF, HDF5 or zarr: it begins with {head[:12]!r}; xarray says: {_first(said)}"
+
+
+def _first(said: str) -> str:
+    """The first sentence: the second of xarray's is about its engines."""
+    return said if os.linesep in said or len(said) < 160 else said[:157] + "…"

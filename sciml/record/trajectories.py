@@ -65,6 +65,11 @@ class Trajectories(ABC):
         """What was taken for granted of the data, a line each."""
         return ()
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What of the data may be a mistake, a line each."""
+        return ()
+
     @abstractmethod
     def simulation(self, number: int) -> Simulation:
         """Domain, fields, parameters and static fields."""

@@ -20,7 +20,7 @@ from sciml.samples.ends import Ends
 from sciml.samples.fills import require_decoded
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.masks import Masks, words
-from sciml.samples.on_grid import OnGrid, array_of
+from sciml.samples.on_grid import OnDemand, OnGrid, array_of
 from sciml.samples.sample import Sample
 from sciml.samples.splits import splits_of
 from sciml.samples.task import Task
@@ -101,6 +101,8 @@ def simulations_of(
     static: Sequence[str] = (),
     without: np.ndarray | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda line: None,
+    on_demand: bool = False,
 ) -> Frames:
     """Each entry of the dimension ``sample`` as a simulation with its frames.
 
@@ -119,6 +121,8 @@ def simulations_of(
         without: frames that are not to be looked at, bool ``(samples, times)`` or ``(samples, 1)``, such
             as those for testing; a simulation of which nothing is left is not in the list.
         tell: is told in a line what was taken for granted.
+        warn: is told in a line what may be a mistake: frames without a value between others.
+        on_demand: frames are looked at, and read again whenever they are asked for.
 
     Raises:
         InputError: a name that is not there, a parameter that is no scalar, values that are no real
@@ -145,6 +149,8 @@ def simulations_of(
     segments, (units, calendar) = times.segments.tolist(), times.in_file
     masks = Masks()
     simulations: Frames = []
+    empty: list[tuple[int, int]] = []
+    behind = 0
     for index in range(ds.sizes[layout.sample] if layout.sample else 1):
         if without is not None and without[index].all():
             continue
@@ -171,10 +177,17 @@ def simulations_of(
                 continue
             frame = {n: a[step] if n in moving else a for n, a in arrays.items()}
             if _filled(frame, moving or set(names), index, step):
-                frames.append(Frame(index, step, float(time), frame, segment=segments[step]))
+                held = OnDemand(one, names, layout, step) if on_demand else frame
+                frames.append(Frame(index, step, float(time), held, segment=segments[step]))
                 for name, array in frame.items():
                     require_decoded(ds[name], array, f"sample {index}, frame {step}")
                     masks.look("field", name, array, f"sample {index}, frame {step}")
+            else:
+                empty.append((index, step))
+        ended = frames[-1].step if frames else -1
+        behind += len(empty)
+        empty = [(i, step) for i, step in empty if i != index or step < ended]
+        behind -= len(empty)
         if frames:
             _complete(simulation)
             for name, array in simulation.static.items():
@@ -182,6 +195,14 @@ def simulations_of(
                 masks.look("static field", name, array, f"sample {index}")
         simulations.append((simulation, frames))
     ends.require_once()
+    if empty:
+        (sample, step), total = empty[0], len(numbers) * len(simulations)
+        warn(
+            f"{len(empty)} of {total} frames are NaN throughout, with values before and behind them, "
+            f"first frame {step} of sample {sample}: they are left out, and no window goes across"
+        )
+    if behind:
+        tell(f"{behind} frames behind the ends of simulations are NaN throughout: left out")
     for name, mask in masks.found.items():
         tell(f"'{name}' has no values at {words(mask)}, at any time: they are left out")
     if not masks.found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -24,6 +24,36 @@ def array_of(ds: xr.Dataset, name: str, layout: Layout) -> np.ndarray:
     view = np.asarray(array.transpose(*layout.order(array.dims)).values).view()
     view.flags.writeable = False
     return view
+
+
+@final
+class OnDemand(Mapping[str, np.ndarray]):
+    """The fields of one frame, each read from its dataset whenever it is asked for.
+
+    Args:
+        ds: one simulation, whose variables are not in memory.
+        names: of the fields.
+        layout: of the fields.
+        step: place of the frame along time.
+    """
+
+    def __init__(self, ds: xr.Dataset, names: Sequence[str], layout: Layout, step: int) -> None:
+        self._ds, self._names, self._layout, self._step = ds, names, layout, step
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        time = self._layout.time
+        one = self._ds[[name]]
+        return array_of(
+            one.isel({time: self._step}) if time in one.dims else one, name, self._layout
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @final

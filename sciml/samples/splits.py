@@ -24,7 +24,7 @@ from sciml.domain.names import SPLIT
 from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.task import Task
-from sciml.samples.windower import longest_stretch
+from sciml.samples.windower import Placed, longest_stretch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,6 +33,8 @@ T = TypeVar("T")
 Trajectory = tuple[Simulation, Sequence[Frame]]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+#: Part of the times of a single simulation that is held out.
+PART = 0.1
 ROLES = (TRAIN, VALIDATION, TEST)
 _MEANING = {
     **dict.fromkeys(("train", "training"), TRAIN),
@@ -242,14 +244,17 @@ def _not_understood(source: str, values: Sequence[Any], drop: str) -> InputError
 
 
 def roles_by_name(files: Sequence[Path]) -> dict[Path, str]:
-    """Roles of files that are called ``train.nc``, ``darcy_test_16.nc``, …; nothing unless some are for
-    training and some are not."""
-    found = {}
-    for file in files:
-        roles = {role_of(word) for word in re.split(r"[^A-Za-z]+", file.stem)} - {None}
-        if len(roles) == 1:
-            found[file] = roles.pop()
-    return found if TRAIN in found.values() and len(set(found.values())) > 1 else {}
+    """Roles of files that are called ``train.nc``, ``darcy_test_16.nc``, …, or lie in folders of such
+    names; nothing unless some are for training and some are not."""
+    for part in (lambda file: file.stem, lambda file: file.parent.name):
+        found = {}
+        for file in files:
+            roles = {role_of(word) for word in re.split(r"[^A-Za-z]+", part(file))} - {None}
+            if len(roles) == 1:
+                found[file] = roles.pop()
+        if TRAIN in found.values() and len(set(found.values())) > 1:
+            return found
+    return {}
 
 
 def require_training(roles: Iterable[str], source: str = "the split") -> None:
@@ -291,15 +296,34 @@ def held_apart(
             [t for i, t in enumerate(trajectories) if i in out],
         )
     [(simulation, frames)] = trajectories
-    window = (task.history + task.unroll) * max(task.lead, 1)
-    held = max(window, round(part * len(frames)))
-    while held < len(frames) and longest_stretch(frames[-held:], task) < window:
-        held += 1  # a gap is among them
-    if len(frames) - held < window:
+    held = held_in_time(frames, task, part)
+    if not held:
         return [(simulation, frames)], []
     return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
 
 
+def held_in_time(frames: Sequence[Placed], task: Task, part: float) -> int:
+    """How many of the last frames of a single simulation are held out; 0 where it is too short for
+    windows on both sides.
+
+    Args:
+        frames: anything with ``step`` and ``segment``, in order of steps.
+        task: whose windows both sides are to hold.
+        part: of the frames.
+    """
+    window = (task.history + task.unroll) * max(task.lead, 1)
+    held = max(window, round(part * len(frames)))
+    while held < len(frames) and longest_stretch(frames[-held:], task) < window:
+        held += 1  # a gap is among them
+    return held if len(frames) - held >= window else 0
+
+
+#: What is said of a single simulation: how many frames are held out, or why none.
+LAST = "the last {} times of the only simulation"
+TOO_SHORT = (
+    "nothing is held out: there is one simulation, and too few times to hold some out; errors are not "
+    "known: give more times, or more simulations"
+)
 #: What is said of held-out simulations that :func:`shared_frames` finds: how many, of how many.
 SHARED = (
     "{} of {} held-out simulations hold frames that are trained on: their errors say little of new "

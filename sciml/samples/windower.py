@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sciml.errors import InputError, nearest
 from sciml.samples.frame import Frame, Simulation
@@ -182,10 +182,20 @@ def windows_of(simulation: Simulation, frames: Iterable[Frame], task: Task) -> I
         yield from windower.push(frame)
 
 
-def longest_stretch(frames: Iterable[Frame], task: Task) -> int:
+class Placed(Protocol):
+    """What has a place in time: a frame, or what stands for one that is not read."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def segment(self) -> int: ...
+
+
+def longest_stretch(frames: Iterable[Placed], task: Task) -> int:
     """How many frames in order of steps follow one another without a gap, at most."""
     best = count = 0
-    last: Frame | None = None
+    last: Placed | None = None
     for frame in frames:
         joined = last is not None and frame.step == last.step + 1
         if joined and task.even:

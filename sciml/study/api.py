@@ -160,12 +160,13 @@ def run(
 
 def train(
     study: str | Path | Study,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
     stream: bool = False,
     epochs: int | None = None,
+    group: str | None = None,
     plain: bool | None = None,
 ) -> Run:
     """Train a study on data that are there, without its solver; a run directory comes out.
@@ -173,10 +174,12 @@ def train(
     Args:
         study, out, overrides, plain: as for :func:`run`; the sections ``solver`` and ``parameters`` of
             the study may be left out.
-        data: a recording, a run that recorded, a netCDF file, or a folder of netCDF files; where it
-            has a coordinate ``split``, that is respected.
+        data: a recording, a run that recorded, a file (netCDF, zarr, HDF5 of The Well or PDEBench), a
+            folder of them, a pattern such as ``"sims/*.nc"``, or a list; where it says a ``split``, that
+            is respected.
         stream: replay once, in order of arrival, through the study's buffer; else epochs.
         epochs: passes over the samples; by default as many as the phases of the study take.
+        group: of netCDF-4, HDF5 or zarr, in which the variables are.
 
     Raises:
         InputError: data or study that cannot work, before a directory is made.
@@ -185,7 +188,9 @@ def train(
     from sciml.study.offline import train_offline
 
     loaded = study if isinstance(study, Study) else load_study(study, list(overrides), solver=False)
-    directory, code = train_offline(loaded, data, out, stream=stream, epochs=epochs, plain=plain)
+    directory, code = train_offline(
+        loaded, data, out, stream=stream, epochs=epochs, group=group, plain=plain
+    )
     if code != 0:
         raise KeyboardInterrupt
     return Run(directory)

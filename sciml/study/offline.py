@@ -17,10 +17,14 @@ from sciml.domain import Domain
 from sciml.domain.levels import written_out
 from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
+from sciml.record.in_time import CutInTime, cut_of
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
+    LAST,
+    PART,
     SHARED,
     TEST,
+    TOO_SHORT,
     TRAIN,
     VALIDATION,
     drawn,
@@ -53,14 +57,16 @@ class Replay:
     """What an offline run is trained on, and how.
 
     Args:
-        data: recording, netCDF file or folder.
+        data: absolute paths: of a recording, or of files, folders or patterns.
+        group: of the files, in which the variables are.
         stream: replay once, in order of arrival, through the study's buffer; else epochs.
         epochs: passes over the samples; ``None``: as many as the phases of the study take.
     """
 
-    data: Path
+    data: str | list[str]
     stream: bool = False
     epochs: int | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if self.stream and self.epochs is not None:
@@ -71,11 +77,12 @@ class Replay:
 
 def train_offline(
     study: Study,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     *,
     stream: bool = False,
     epochs: int | None = None,
+    group: str | None = None,
     plain: bool | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[RunDirectory, int]:
@@ -83,13 +90,14 @@ def train_offline(
 
     Simulations that the data hold out (a split, or the roles of a recording) are validated on and
     never trained on, those for testing left alone. Where nothing says which to validate on,
-    ``validation.simulations`` of them are held out, drawn with the seed.
+    ``validation.simulations`` of them are held out, drawn with the seed; of a single one, its last
+    times, as :func:`sciml.fit` does.
 
     Args:
         study: task, model, buffer, training and validation; its solver is not started.
-        data: a recording, a run that recorded, a netCDF file, or a folder of netCDF files.
+        data: a recording, a run that recorded, a file of others, a folder of them, a pattern or a list.
         out: run directory to make; default ``runs/<name>``, numbered if that is taken.
-        stream, epochs: see :class:`Replay`.
+        stream, epochs, group: see :class:`Replay`.
         plain: lines in place of the live display.
         stop: when set, training ends with a checkpoint.
 
@@ -101,16 +109,21 @@ def train_offline(
     """
     from sciml.study.api import free_name
 
-    if not isinstance(data, str | os.PathLike):
+    listed = [data] if isinstance(data, str | os.PathLike) else data
+    if not isinstance(listed, Sequence) or not all(
+        isinstance(d, str | os.PathLike) for d in listed
+    ):
         raise InputError(
-            f"data of type {type(data).__name__}; expected the path of a recording, a netCDF file or a "
-            "folder: ds.to_netcdf(path) writes a dataset, sciml.fit takes it as it is"
+            f"data of type {type(data).__name__}; expected the path of a recording, a file or a folder: "
+            "ds.to_netcdf(path) writes a dataset, sciml.fit takes it as it is"
         )
     check_device(study)
     check_model(study, None)
-    replay = Replay(Path(data).resolve(), stream, epochs)
-    trajectories = open_trajectories(replay.data, study.task.build())
-    roles = roles_of(trajectories, study)
+    absolute = [os.path.abspath(path) for path in listed]
+    replay = Replay(absolute[0] if len(absolute) == 1 else absolute, stream, epochs, group)
+    trajectories, roles, cut = split_of(
+        open_trajectories(replay.data, study.task.build(), group), study
+    )
     meant = _written_out(study, trajectories)
     Windows(trajectories, _of(roles, "train"), meant.task.build())
     domain = _one_domain(trajectories, roles)
@@ -118,7 +131,7 @@ def train_offline(
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     with Leader(run):
         identify(run)
-        _begin(run, study, replay, trajectories, roles)
+        _begin(run, study, replay, trajectories, roles, cut)
         return _train(run, meant, replay, trajectories, roles, plain, stop)
 
 
@@ -128,6 +141,7 @@ def _begin(
     replay: Replay,
     trajectories: Trajectories,
     roles: Mapping[int, str],
+    cut: int | None,
 ) -> None:
     """Write down what a new run is trained by, and on."""
     keep(run, study)
@@ -148,7 +162,9 @@ def _begin(
         run.replay,
         {
             "schema_version": SCHEMA_VERSION,
-            "from": str(replay.data),
+            "from": replay.data,
+            **({} if replay.group is None else {"group": replay.group}),
+            **({} if cut is None else {"cut": cut}),
             "stream": replay.stream,
             "epochs": replay.epochs,
             "identity": trajectories.identity,
@@ -215,13 +231,15 @@ def resume_offline(
 
     loaded, changed = propose(run, study, overrides, force=force)
     noted = read_json(run.replay)
-    replay = Replay(Path(noted["from"]), noted["stream"], noted["epochs"])
-    trajectories = open_trajectories(replay.data, loaded.task.build())
+    replay = Replay(noted["from"], noted["stream"], noted["epochs"], noted.get("group"))
+    trajectories = open_trajectories(replay.data, loaded.task.build(), replay.group)
     if trajectories.identity != noted["identity"]:
         raise InputError(
             f"{replay.data} is not what {run.path} was begun with; put the data back, or start "
             "anew with sciml train"
         )
+    if (cut := noted.get("cut")) is not None:
+        trajectories = CutInTime(trajectories, trajectories.ids[0], cut)
     with Leader(run, lambda line: print(line, file=sys.stderr)):
         identify(run)
         adopt(run, loaded, changed)
@@ -237,11 +255,13 @@ def is_offline(run: RunDirectory) -> bool:
     return run.replay.is_file()
 
 
-def roles_of(trajectories: Trajectories, study: Study) -> dict[int, str]:
-    """``"train"``, ``"validation"`` or ``"test"`` for every simulation that is there.
+def split_of(
+    trajectories: Trajectories, study: Study
+) -> tuple[Trajectories, dict[int, str], int | None]:
+    """What is trained on and what is held out: simulations, their roles, and where a single one is cut.
 
     Where the data do not say which to validate on, ``validation.simulations`` of those for training are
-    held out, drawn with the seed.
+    held out, drawn with the seed; of a single one its last times.
 
     Raises:
         InputError: nothing is left to train on, or roles that are not understood.
@@ -257,14 +277,26 @@ def roles_of(trajectories: Trajectories, study: Study) -> dict[int, str]:
     # What is for testing may have a number and not be there.
     require_training({*roles.values(), *trajectories.roles.values()}, "the split of the data")
     training = _of(roles, TRAIN)
-    if VALIDATION not in roles.values() and len(training) > 1:
+    if VALIDATION in roles.values() or not study.validation.simulations:
+        return trajectories, roles, None
+    if len(training) > 1:
         held = min(study.validation.simulations, len(training) - 1)
-        roles |= dict.fromkeys(drawn(training, held, study.seed), VALIDATION)
-    return roles
+        return (
+            trajectories,
+            roles | dict.fromkeys(drawn(training, held, study.seed), VALIDATION),
+            None,
+        )
+    cut = cut_of(trajectories, training[0], study.task.build(), PART)
+    if cut is None:
+        return trajectories, roles, None
+    apart = CutInTime(trajectories, training[0], cut)
+    return apart, roles | {apart.later: VALIDATION}, cut
 
 
 def held_out(trajectories: Trajectories, roles: Mapping[int, str], study: Study) -> str:
     """What is held out, and why, in a line."""
+    if isinstance(trajectories, CutInTime):
+        return f"held out: {LAST.format(len(trajectories.order(trajectories.later).steps))}"
     count = {role: len(_of(roles, role)) for role in (TRAIN, VALIDATION)}
     tested = [n for n, role in {**trajectories.roles, **roles}.items() if role_of(role) == TEST]
     said = VALIDATION in map(role_of, trajectories.roles.values())
@@ -304,6 +336,8 @@ def _train(
         threads(study.training.threads),
     ):
         display.say(held_out(trajectories, roles, study))
+        if VALIDATION not in roles.values() and study.validation.simulations:
+            display.say(f"warning: {TOO_SHORT}")
         if isinstance(trajectories, Foreign) and (alike := _alike(trajectories, roles)):
             display.say(f"warning: {alike}")
         carried = trajectories.warnings
@@ -314,6 +348,8 @@ def _train(
             teller.say(line)
         if (more := len(trajectories.remarks) - REMARKS) > 0:
             teller.say(f"and {more} more lines of that kind")
+        for line in trajectories.doubts[:REMARKS]:
+            teller.say(f"warning: {line}")
         for line in _seams(trajectories, _of(roles, TRAIN)):
             teller.say(f"warning: {line}")
         teller.state["warnings"] = [found.to_json() for found in carried]

@@ -323,14 +323,15 @@ def _stack(
     samples: Sequence[Sample], name: str, frames: Callable[[Sample], tuple[Frame, ...]]
 ) -> Tensor:
     """(B, frames, *space), each frame copied once, converted on the way."""
-    shape = frames(samples[0])[0].fields[name].shape
-    double = any(_wide(f.fields[name].dtype) for s in samples for f in frames(s))
+    # Once each: a frame may be read from its file whenever it is asked for.
+    arrays = [[frame.fields[name] for frame in frames(sample)] for sample in samples]
+    double = any(_wide(array.dtype) for row in arrays for array in row)
     dtype = torch.float64 if double else torch.get_default_dtype()
-    out = torch.empty((len(samples), len(frames(samples[0])), *shape), dtype=dtype)
+    out = torch.empty((len(samples), len(arrays[0]), *arrays[0][0].shape), dtype=dtype)
     view = out.numpy()
-    for i, sample in enumerate(samples):
-        for k, frame in enumerate(frames(sample)):
-            view[i, k] = frame.fields[name]
+    for i, row in enumerate(arrays):
+        for k, array in enumerate(row):
+            view[i, k] = array
     return out
 
 

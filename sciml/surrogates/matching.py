@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike
 from typing import TYPE_CHECKING
 
 from sciml.domain import Domain
@@ -48,8 +47,6 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
     if not hasattr(ds, "data_vars"):
         name = next(iter(task.inputs), "name")
         remedy = f"an array becomes one by array.to_dataset(name='{name}')"
-        if isinstance(ds, str | PathLike):
-            remedy = "open a file with xr.open_dataset(path)"
         raise InputError(f"got a {type(ds).__name__}; expected a dataset: {remedy}")
     for name in (*task.inputs, *task.static, *task.parameters):
         if name not in ds.variables:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from torch import nn
 
 from sciml.domain import Domain
+from sciml.domain.opening import open_dataset
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
@@ -134,45 +136,52 @@ class Surrogate(PhysicalModel):
 
     def predict(
         self,
-        ds: xr.Dataset,
+        ds: xr.Dataset | str | Path,
         *,
         batch_size: int = 16,
         at: Mapping[str, Any] | None = None,
         forcing: xr.Dataset | None = None,
+        group: str | None = None,
     ) -> xr.Dataset:
         """One prediction from every time of ``ds`` that has its history, ``lead`` steps later.
 
         Coordinates, units, attributes, the order and the names of dimensions stay as they are.
 
         Args:
+            ds: a dataset, or files as :func:`sciml.open_dataset` takes them.
             at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, in the place of the
                 dataset's own along that axis; for models that can be asked at points (DeepONets).
             forcing: the task's forcing at times that ``ds`` does not have; times whose forcing nobody
                 gives are left out.
+            group: of netCDF-4, HDF5 or zarr files, in which the variables are.
 
         Raises:
             InputError: a variable that is missing, NaN, a time step or a grid of another kind than
                 the one of the training; another resolution, where the model knows only one.
         """
+        ds = _dataset(ds, group)
         return prediction.predict(self, ds, batch_size=batch_size, at=at, forcing=forcing)
 
     def rollout(
         self,
-        ds: xr.Dataset,
+        ds: xr.Dataset | str | Path,
         steps: int,
         *,
         batch_size: int = 16,
         forcing: xr.Dataset | None = None,
+        group: str | None = None,
     ) -> xr.Dataset:
         """``steps`` leads onward from the last times of ``ds``, outputs fed back as inputs.
 
         Args:
+            ds, group: as of :meth:`predict`.
             forcing: the task's forcing at the times that are gone to; ``ds`` itself may hold it, with
                 its inputs NaN there.
 
         Raises:
             InputError: as :meth:`predict`; a task that cannot be fed back.
         """
+        ds = _dataset(ds, group)
         return prediction.rollout(self, ds, steps, batch_size=batch_size, forcing=forcing)
 
     def save(self, directory: str | Path) -> None:
@@ -212,3 +221,12 @@ class Surrogate(PhysicalModel):
             DomainError: a domain that is no grid, whose batches have no fixed number of points.
         """
         exporting.export(self, path, batch)
+
+
+def _dataset(ds: Any, group: str | None) -> Any:
+    """What is given, opened where it is a file or several; what is none of them is refused later."""
+    if isinstance(ds, str | PathLike) or (isinstance(ds, list | tuple) and ds):
+        return open_dataset(ds, group)
+    if group is not None:
+        raise InputError(f"group='{group}' of a dataset that is open; expected a path")
+    return ds

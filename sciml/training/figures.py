@@ -8,7 +8,7 @@ from typing import Any
 #: Ending of the figures of a model that is not averaged over symmetries.
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
-LISTS = ("fields", "findings")
+LISTS = ("fields", "findings", "split")
 #: How many times the least error the last one is where a training has lost what it had learned: errors
 #: of validations in a row differ by less.
 LOST = 3.0
@@ -106,7 +106,8 @@ def table(found: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k not in LISTS)
     if len(fields) == 1:
         columns = [{**next(iter(fields.values())), **found}]
-    told, width = [], max(24, *map(len, keys)) if keys else 24
+    told = [f"on {found['split']}"] if found.get("split") else []
+    width = max(24, *map(len, keys)) if keys else 24
     if len(columns) > 1:
         told.append(f"{'':>{width}}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
     for key in keys:

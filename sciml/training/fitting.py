@@ -21,23 +21,22 @@ from torch import nn
 from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
-from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError, nearest
+from sciml.record.foreign import Foreign, parts_of
 from sciml.samples import Sample, Task
-from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
+    LAST,
     SHARED,
-    TEST,
+    TOO_SHORT,
     TRAIN,
     VALIDATION,
     held_apart,
     require_training,
     shared_frames,
-    splits_of,
 )
-from sciml.samples.times import Times, in_order, require_times
-from sciml.samples.warned import carried, tell
+from sciml.samples.times import Times
+from sciml.samples.warned import tell
 from sciml.samples.windower import windows_of
 from sciml.surrogates import own_model
 from sciml.surrogates.calling import require_fields
@@ -76,7 +75,7 @@ log = logging.getLogger("sciml.fit")
 
 def fit(
     model: str | Mapping[str, Any] | nn.Module,
-    data: xr.Dataset | str | Path,
+    data: xr.Dataset | str | Path | Sequence[xr.Dataset | str | Path],
     task: Task | Mapping[str, Any] | None = None,
     *,
     inputs: Sequence[str] | None = None,
@@ -85,6 +84,7 @@ def fit(
     forcing: Sequence[str] | None = None,
     unroll: int | None = None,
     levels: str | None = None,
+    group: str | None = None,
     batch_size: int = 16,
     epochs: int | None = None,
     phases: Any = None,
@@ -116,10 +116,12 @@ def fit(
         model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``, on grids also
             ``"symmetrize": "square"``), or a module with a plain-tensor ``forward`` (see
             :mod:`sciml.surrogates.calling`).
-        data: a dataset or the path of a file. Where it says a ``split`` (a coordinate along samples or
-            along time, or an attribute: ``train``, ``validation``, ``test``), what is for testing is not
-            read, and what is for validation is validated on and nothing else; to train on all of it,
-            take the split off, ``ds.drop_vars("split")``.
+        data: a dataset, the path of a file (netCDF, zarr, HDF5 of The Well or PDEBench), of a folder of
+            files, a pattern such as ``"runs/*.nc"``, or a list of them; each is one simulation or has
+            several, and what is large is read when it is drawn. Where it says a ``split`` (a coordinate
+            along samples or time, or an attribute: ``train``, ``validation``, ``test``), what is for
+            testing is not read, and what is for validation is validated on and nothing else; to train
+            on all of it, take the split off, ``ds.drop_vars("split")``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
         inputs, targets, parameters: names, in the place of a task. Models by name get fields in the
@@ -130,6 +132,7 @@ def fit(
             all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
             ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space.
+        group: of netCDF-4, HDF5 or zarr, in which the variables are.
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
@@ -207,37 +210,40 @@ def fit(
             "options, or a torch module"
         )
     device = device_of(device, "fit: device")
-    ds = _open(data)
+    parts = parts_of(data, group)
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
     named = task is None and levels is None
     names = (inputs, targets, parameters, forcing)
-    task = _task(ds, task, *map(_names, names), unroll, levels)
+    with parts[0].opened() as ds:
+        task = _task(ds, task, *map(_names, names), unroll, levels)
     if named and _is_built_in(model):
         task = _by_name(task)
-    ds, task, meant = levels_apart(ds, task)
-    names = task.moving
+    data = Foreign(parts, task)
+    task, meant = task.of_fields(data.channels), data.channels
     field_weights = written_out(field_weights, meant)
     objective = Supervised(loss, points=points, field_weights=field_weights, weighting=weighting)
     require_targets(objective.field_weights, task.targets)
-    layout = layout_of(ds, task.targets)
-    for remark in require_times(task, ds, layout):
+    for remark in data.remarks:
         log.info("%s", remark)
-    ds = in_order(ds, layout)
-    training, held_out, by = _shared_out(ds, task, names, validation, seed)
+    for doubt in data.doubts:
+        log.warning("%s", doubt)
+    if left := data.varying(task):
+        log.info("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
+    training, held_out, by = _shared_out(data, task, validation, seed)
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
         raise InputError(
             f"no window of the task (lead={task.lead}, history={task.history}, "
             f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
-            "give more times"
+            f"give more times{data.hint}"
         )
     require_weighting(weighting, training[0][0].domain)
     looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]
-    for line in seams(looked_at, layout.space):
+    for line in seams(looked_at, layout_of(data.first, task.targets).space):
         log.warning("%s", line)
     torch.manual_seed(seed)
-    surrogate = _surrogate(model, task, training[0], ds, increment)
+    surrogate = _surrogate(model, task, training[0], data.first, increment)
     statistics = Statistics(surrogate, seed)
     statistics.update(samples)
     statistics.fix()
@@ -312,28 +318,6 @@ def _require_whole(**given: Any) -> None:
             raise InputError(f"fit: {name}={value!r}; expected a whole number")
 
 
-def _open(data: xr.Dataset | str | Path) -> xr.Dataset:
-    import xarray as xr
-
-    if isinstance(data, xr.DataArray):
-        return data.to_dataset(name=data.name or "u")
-    if isinstance(data, xr.Dataset):
-        return data
-    if not isinstance(data, str | Path):
-        raise InputError(
-            f"fit: data of type {type(data).__name__}; expected an xarray dataset, or the path of a "
-            "netCDF file; several become one by xr.concat(datasets, 'sample')"
-        )
-    if not Path(data).exists():
-        raise InputError(f"no file {data}; expected a netCDF file, or a dataset")
-    try:
-        return open_netcdf(data)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InputError(f"{data}: no netCDF file that xarray can read") from error
-
-
 def _names(given: Sequence[str] | str | None) -> Sequence[str] | None:
     """``"u"`` for ``["u"]``: a string is a sequence of letters, which nobody means."""
     return [given] if isinstance(given, str) else given
@@ -400,44 +384,40 @@ def _by_name(task: Task) -> Task:
 
 
 def _shared_out(
-    ds: xr.Dataset, task: Task, names: Sequence[str], part: float, seed: int
+    data: Foreign, task: Task, part: float, seed: int
 ) -> tuple[list[Trajectory], list[Trajectory], str]:
     """What is trained on, what is validated on, and why; what is for testing is not read."""
     if not 0 <= part < 1:
         raise InputError(f"fit: validation={part}; expected a part from 0 to below 1")
-    splits = splits_of(ds, layout_of(ds, names), names)
-    if splits is not None:
-        require_training(splits.roles.ravel(), f"fit: {splits.source}")
-    found = simulations_of(
-        ds,
-        task.parameters,
-        fields=names,
-        static=task.static,
-        without=None if splits is None else splits.but(TRAIN, VALIDATION),
-        tell=log.info,
-    )
-    if not found:
+    require_training(data.roles.values(), f"fit: {data.split}")
+    pieces = [
+        (data.roles.get(n, TRAIN), (data.simulation(n), list(data.frames(n)))) for n in data.ids
+    ]
+    if not pieces:
         raise InputError("fit: a dataset without samples; expected at least one")
-    if not any(frames for _, frames in found):
-        listed = ", ".join(repr(name) for name in names)
+    if not any(frames for _, (_, frames) in pieces):
+        listed = ", ".join(repr(name) for name in task.moving)
         raise InputError(f"fit: {listed} of a dataset that is NaN throughout; expected numbers")
-    require_fields(task, found[0][0])
-    pieces = [(TRAIN, one) for one in found] if splits is None else splits.divided(found)
+    require_fields(task, pieces[0][1][0])
     # One that ended before its first window can neither be learned from nor validated on.
     whole = [(role, t) for role, t in pieces if next(_cut(t, task), None) is not None]
     training = [t for role, t in whole if role == TRAIN]
     held_out = [t for role, t in whole if role == VALIDATION] if part else []
     if not training:
         return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
+    why = f" by {data.split}" if data.split else ""
     if not held_out:
+        single = len(training) == 1
         training, held_out = held_apart(training, task, part, seed)
-    tell(carried(ds, [simulation.id for simulation, _ in found]), log)
+        if part and not held_out:
+            log.warning(TOO_SHORT)
+        elif single and held_out:
+            why += f", {LAST.format(len(held_out[0][1]))}"
+    tell(data.warnings, log)
     if alike := shared_frames(training, held_out):
         log.warning(SHARED.format(alike, len(held_out)))
-    why = ""
-    if splits is not None:
-        untouched = int((splits.roles == TEST).all(axis=1).sum())
-        why = f" by {splits.source}" + (f", {untouched} for testing not read" if untouched else "")
+    if data.split and data.untouched:
+        why += f", {data.untouched} for testing not read"
     return training, held_out, why
 
 

@@ -146,8 +146,8 @@ def test_foreign_files_and_folders(record, tmp_path):
     ("make", "message"),
     [
         (lambda p: None, "nothing there"),
-        (lambda p: p.mkdir(), r"holds neither index\.jsonl nor netCDF"),
-        (lambda p: p.write_text("no netCDF"), "cannot be read as netCDF"),
+        (lambda p: p.mkdir(), "holds no data files"),
+        (lambda p: p.write_text("no netCDF"), "place: no netCDF, HDF5 or zarr"),
     ],
 )
 def test_bad_places(tmp_path, make, message):

@@ -123,5 +123,5 @@ def test_errors_are_measured_on_data_that_fit_alone(files, tmp_path):
     files(waves().assign_coords(x=3 * waves().x))
     with pytest.raises(InputError, match=r"a\.nc: dataset spans \[0, 6\] along axis x"):
         evaluate(saved, [path])
-    with pytest.raises(InputError, match="holds no netCDF files"):
+    with pytest.raises(InputError, match="holds no data files"):
         evaluate(saved, [saved])

@@ -411,7 +411,7 @@ def test_the_log_says_what_is_held_out_and_why(tmp_path, caplog, capsys):
 def test_what_is_evaluated_is_what_is_for_testing(tmp_path, caplog):
     fitted(waves()).save(tmp_path / "saved")
     file = tmp_path / "waves.nc"
-    found = []
+    found, said = [], []
     for ds in (
         waves(),
         waves().isel(sample=waves().split == "test"),
@@ -421,7 +421,14 @@ def test_what_is_evaluated_is_what_is_for_testing(tmp_path, caplog):
         file.unlink(missing_ok=True)
         ds.to_netcdf(file, engine="h5netcdf")
         found.append(evaluate(tmp_path / "saved", [file]))
+        said.append(found[-1].pop("split"))
         assert found[-1] == found[0] and found[-1]["simulations"] == 2
+    assert said[:3] == [
+        "what is for testing, by coordinate 'split'",
+        "what is for testing, by coordinate 'split'",
+        "all of it: no split says what was trained on",
+    ]
+    assert said[3].startswith("what is for training")
     assert "all of it is for training" in caplog.text
 
 

@@ -25,7 +25,7 @@ def surrogate(heat_dataset, step_task):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda ds: "heat.nc", "got a str; expected a dataset: open a file with xr.open_dataset"),
+        (lambda ds: "heat.nc", "heat.nc: nothing there; expected a file of data"),
         (lambda ds: ds.u, r"got a DataArray.*array\.to_dataset\(name='u'\)"),
         (lambda ds: ds.drop_vars("y"), r"no coordinate 'y', so points are counted.*assign_coords"),
         (lambda ds: ds.drop_vars("time"), r"no coordinate 'time', so times are counted"),

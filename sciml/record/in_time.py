@@ -1,0 +1,99 @@
+"""A single simulation as two along time: what is trained on, and what is held out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from sciml.record.trajectories import Order, Trajectories
+from sciml.samples import Frame, Simulation, Task
+from sciml.samples.splits import held_in_time
+from sciml.samples.step import Step
+from sciml.samples.warned import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    step: int
+    segment: int
+
+
+def cut_of(trajectories: Trajectories, number: int, task: Task, part: float) -> int | None:
+    """The step from which on a simulation is held out; ``None`` where it is too short for that."""
+    order = trajectories.order(number)
+    places = [
+        _Place(*pair) for pair in zip(order.steps.tolist(), order.segments.tolist(), strict=True)
+    ]
+    held = held_in_time(places, task, part)
+    return places[-held].step if held else None
+
+
+@final
+class CutInTime(Trajectories):
+    """``trajectories`` with one simulation cut in two; the later part gets a number behind all others.
+
+    Args:
+        trajectories: of which one is cut.
+        number: of the simulation.
+        cut: its first step that belongs to the later part.
+    """
+
+    def __init__(self, trajectories: Trajectories, number: int, cut: int) -> None:
+        self._all, self._number, self._cut = trajectories, number, cut
+        #: Number of the later part.
+        self.later = max({*trajectories.ids, *trajectories.roles}) + 1
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return (*self._all.ids, self.later)
+
+    @property
+    def roles(self) -> Mapping[int, str]:
+        return self._all.roles
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return self._all.units
+
+    @property
+    def identity(self) -> str:
+        return self._all.identity
+
+    @property
+    def channels(self) -> Mapping[str, tuple[str, ...]]:
+        return self._all.channels
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return self._all.remarks
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        return self._all.doubts
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return self._all.warnings
+
+    def about(self, number: int) -> Mapping[str, object]:
+        return self._all.about(self._own(number))
+
+    def simulation(self, number: int) -> Simulation:
+        return replace(self._all.simulation(self._own(number)), id=number)
+
+    def step(self, number: int) -> Step | None:
+        return self._all.step(self._own(number))
+
+    def order(self, number: int) -> Order:
+        order = self._all.order(self._own(number))
+        if number not in (self._number, self.later):
+            return order
+        kept = (order.steps >= self._cut) == (number == self.later)
+        return Order(order.steps[kept], order.arrivals[kept], order.segments[kept])
+
+    def frame(self, number: int, step: int) -> Frame:
+        return replace(self._all.frame(self._own(number), step), simulation=number)
+
+    def _own(self, number: int) -> int:
+        return self._number if number == self.later else number
