@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -48,6 +49,10 @@ def files_of(source: Any) -> list[Path]:
     Raises:
         InputError: nothing there; a file twice.
     """
+    if isinstance(source, str) and "://" in source:
+        raise InputError(
+            f"{source} is an address; expected a path: open it with xr.open_dataset, and give the dataset"
+        )
     if isinstance(source, str | PathLike):
         return _unfolded(Path(source))
     if not isinstance(source, Sequence) or not source:
@@ -81,10 +86,6 @@ def _unfolded(path: Path) -> list[Path]:
         if not found:
             raise InputError(f"{path}: no file of that pattern; expected at least one")
         return [file for one in found for file in _unfolded(one)]
-    if "://" in str(path):
-        raise InputError(
-            f"{path} is an address; expected a path: open it with xr.open_dataset, and give the dataset"
-        )
     raise InputError(f"{path}: nothing there; expected a file of data, or a folder of them")
 
 
@@ -225,7 +226,10 @@ def _opened(path: Path, group: str | None, options: dict[str, Any]) -> xr.Datase
             )
         options = {"group": group, **options}
     try:
-        ds = xr.open_dataset(path, **options)
+        with warnings.catch_warnings():
+            # Of HDF5 without names of dimensions, which is told where they are looked for.
+            warnings.filterwarnings("ignore", "The 'phony_dims'")
+            ds = xr.open_dataset(path, **options)
     except ValueError as error:
         if "cftime" not in str(error):
             raise

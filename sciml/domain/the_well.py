@@ -44,8 +44,8 @@ def opened(file: h5py.File) -> xr.Dataset:
     """Fields as variables ``(sample, time, …)``, scalars as coordinates; nothing large is read.
 
     Periodic boundaries become the attribute ``boundary`` of their axis. Scalars that vary in time are
-    variables ``(sample, time)``, for ``forcing``; parameters that the file states as attributes are
-    scalars too.
+    for ``forcing``; parameters that the file states as attributes are scalars too. A field that moves
+    and varies along some axes alone is repeated along the others.
 
     Raises:
         InputError: shapes that are not those of the specification; times that differ between
@@ -60,15 +60,19 @@ def opened(file: h5py.File) -> xr.Dataset:
         if isinstance(array, h5py.Dataset)
     ]
     coords = _coordinates(file, axes)
+    sizes = {name: len(places) for name, (_, places, _) in coords.items()}
     data: dict[str, Any] = {}
     for group, name, array, order in stored:
         for own, part in _components(file, f"{group}/{name}", array, order, axes):
+            lacking = [a for a in axes if a not in part.dims]
+            if TIME in part.dims and lacking and set(axes) <= set(sizes):
+                full = {d: part.sizes.get(d, sizes.get(d)) for d in (*part.dims, *lacking)}
+                part = part.set_dims(full)
             data[own] = part
     scalars = file.get("scalars", {})
     for name, array in scalars.items():
         if isinstance(array, h5py.Dataset) and name not in data and name not in coords:
-            kept = _scalar(array)
-            (data if TIME in kept.dims else coords)[name] = kept
+            coords[name] = _scalar(array)
     listed = words(file.attrs.get("simulation_parameters", ()))
     for name, value in numbers_in(file.attrs, listed).items():
         if name not in data and name not in coords:

@@ -339,7 +339,7 @@ def _task(
         if named := [name for name, value in given.items() if value is not None]:
             raise InputError(f"fit: task and {', '.join(named)}; give one of them")
         return Task.of(task)
-    known = [str(n) for n in ds.data_vars]
+    known = [str(n) for n in ds.variables if n not in ds.dims]
     for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
         # With levels, names such as t_850 are looked for in t.
         if name not in known and levels != "channels":
