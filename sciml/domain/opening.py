@@ -51,7 +51,7 @@ def files_of(source: Any) -> list[Path]:
     """
     if isinstance(source, str) and "://" in source:
         raise InputError(
-            f"{source} is an address; expected a path: open it with xr.open_dataset, and give the dataset"
+            f"{source} is an address; expected a path: open it with xr.open_dataset, and give that"
         )
     if isinstance(source, str | PathLike):
         return _unfolded(Path(source))
