@@ -138,7 +138,8 @@ def _check_state(
     for field in fields:
         if field.name not in state:
             raise InputError(f"{program}: state() lacks the declared field '{field.name}'")
-        shape, expected = np.shape(state[field.name]), field.shape(block.shape)
+        shape = np.shape(state[field.name])
+        expected = (block.shape if field.on == "point" else ()) + field.trailing
         if shape != expected:
             raise InputError(
                 f"{program}: field '{field.name}' has shape {shape}; expected {expected}, that of "

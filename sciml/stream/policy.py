@@ -182,11 +182,11 @@ class SendPolicy:
         points = tuple(slice(-o % self.coarsen, None, self.coarsen) for o in block.offset)
         for field in declared:
             if field.name in taken and field.on == "point":
-                array = np.asarray(taken[field.name])
-                if array.shape != field.shape(block.shape):
+                array, expected = np.asarray(taken[field.name]), block.shape + field.trailing
+                if array.shape != expected:
                     raise InputError(
-                        f"send: field '{field.name}' has shape {array.shape}; expected "
-                        f"{field.shape(block.shape)}, that of the block"
+                        f"send: field '{field.name}' has shape {array.shape}; expected {expected}, "
+                        "that of the block"
                     )
                 taken[field.name] = array[points]
         return taken

@@ -92,7 +92,7 @@ def test_blocks_without_a_point_left_and_other_domains_are_refused(serve, monkey
     monkeypatch.setenv("SCIML_SEND", '{"coarsen": 2}')
     with pytest.raises(InputError, match=r"leaves no point of a block of \(1, 6\)"):
         connect(simulation(), Block((1, 0), (1, 6)), 0, 8, endpoint=server.run_dir)
-    atoms = Simulation(0, Particles(species=np.array([1, 8])), (Field("r", space=3),))
+    atoms = Simulation(0, Particles(species=np.array([1, 8])), (Field("r", components=3),))
     with pytest.raises(InputError, match="only grids coarsen"):
         connect(atoms, endpoint=server.run_dir)
 
