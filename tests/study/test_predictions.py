@@ -5,9 +5,9 @@ import xarray as xr
 
 from sciml.domain import Field, Grid
 from sciml.samples import Frame, Simulation, Task
-from sciml.study.evaluation import write_predictions
 from sciml.study.heldout import HeldOut
 from sciml.study.rundir import RunDirectory
+from sciml.training.predictions import write_predictions
 
 
 class _Persistence:
@@ -31,7 +31,8 @@ def test_simulations_with_times_of_their_own_keep_them(tmp_path):
         for step in range(3):
             heldout.push(Frame(number, step, dt * step, {"u": np.full(4, step, np.float32)}))
         heldout.close(number)
-    write_predictions(_Persistence(), run, 2)
+    truths = [(int(f.stem[-5:]), xr.load_dataset(f)) for f in sorted(run.validation.glob("*.nc"))]
+    write_predictions(_Persistence(), truths, run.predictions, steps=2)
     files = sorted(run.path.glob("predictions*.nc"))
     assert [f.name for f in files] == ["predictions-00001.nc", "predictions-00002.nc"]
     times = [xr.load_dataset(file).time.values for file in files]
