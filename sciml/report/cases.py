@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sciml.domain.layout import Layout
 
 #: Fields that are drawn, the worst ones where there are more; and those that a map was made from.
-MOST, MOST_INPUTS = 4, 2
-#: Times of a rollout in a row of maps.
-TIMES = 4
+MOST, MOST_INPUTS = 3, 2
+#: Times of a rollout in a row of maps, of one field and of each of several.
+TIMES, FEW_TIMES = 4, 2
 #: Frames from which on one dimension is drawn as space over time.
 FILM = 8
 #: Points along an axis of a picture: more are thinned, a map has no more pixels.
@@ -111,29 +111,28 @@ def _maps(found: Case, title: str, draw: Callable[..., Any]) -> Sheet:
     names = found.targets
     if found.errors.frame is not None or found.layout.time is None:
         return _row_a_field(found, title, draw)
-    times = found.ds[found.layout.time] if found.layout.time in found.ds.coords else None
-    columns = spread(found.ds.sizes[found.layout.time], TIMES, first=1)
+    time = found.layout.time
+    places = spread(found.ds.sizes[time], TIMES if len(names) == 1 else FEW_TIMES, first=1)
+    columns = [(name, place) for name in names for place in places]
     width, height = _cell(found)
-    sheet = Sheet(width * len(columns) + 0.8, (3 * height + 1.5) * len(names) + 0.6, title)
-    panels = sheet.subplots(3 * len(names), len(columns), squeeze=False, sharex=True, sharey=True)
-    for block, name in enumerate(names):
-        rows = panels[3 * block : 3 * block + 3]
-        both, apart = found.pair(name), found.difference(name)
-        label = with_units(found.symbol(name), units_of(both[0]))
-        for column, place in zip(rows.T, columns, strict=True):
-            truth, guess, off = (a.isel({found.layout.time: place}) for a in (*both, apart))
-            # Of each time its own: what has decayed would not be seen in the colours of the start.
-            scale = _scale(truth)
-            draw(column[0], truth, scale, found)
-            mark = draw(column[1], guess, scale, found)
-            _bar(sheet, mark, column[1], label, _beyond(guess, scale))
-            mark = draw(column[2], off, _offset(off, found.is_vector(name)), found)
-            _bar(sheet, mark, column[2], "difference")
-            if block == 0:
-                when = f"frame {place}" if times is None else time_words(times, place)
-                column[0].set_title(when, fontsize="small")
-        for axes, what in zip(rows[:, 0], ("solver", "surrogate", "difference"), strict=True):
-            axes.set_ylabel(f"{what}\n{axes.get_ylabel()}".strip(), fontsize="small")
+    size = width * len(columns) + 0.8, 3 * height + 1.7
+    sheet = Sheet(*size, title)
+    panels = sheet.subplots(3, len(columns), squeeze=False, sharex=True, sharey=True)
+    for column, (name, place) in zip(panels.T, columns, strict=True):
+        pair = (*found.pair(name), found.difference(name))
+        truth, guess, off = (array.isel({time: place}) for array in pair)
+        # Of each time its own: what has decayed would not be seen in the colours of the start.
+        scale = _scale(truth)
+        draw(column[0], truth, scale, found)
+        mark = draw(column[1], guess, scale, found)
+        label = with_units(found.symbol(name), units_of(pair[0]))
+        _bar(sheet, mark, column[1], label, _beyond(guess, scale))
+        mark = draw(column[2], off, _offset(off, found.is_vector(name)), found)
+        _bar(sheet, mark, column[2], "difference")
+        when = time_words(found.ds[time], place) if time in found.ds.coords else f"frame {place}"
+        column[0].set_title(when, fontsize="small")
+    for axes, what in zip(panels[:, 0], ("solver", "surrogate", "difference"), strict=True):
+        axes.set_ylabel(f"{what}\n{axes.get_ylabel()}".strip(), fontsize="small")
     _outer_labels(panels)
     return sheet
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sciml.report.predictions import Errors
-from sciml.report.sheet import Sheet, logarithmic, plain
+from sciml.report.sheet import Sheet, legend, logarithmic, plain
 
 #: Fields that have a curve of their own: the worst ones.
 MOST = 8
+#: Fields up to which their ranges can be told from each other.
+BANDS = 3
 
 
 def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sheet:
@@ -34,7 +36,7 @@ def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sh
         middle, low, high = _along(rows)
         marker = "." if longest < 12 else None
         [line] = axes.plot(steps, middle, label=plain(name), marker=marker)
-        if len(found) > 1:
+        if len(found) > 1 and len(names) <= BANDS:
             axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, lw=0)
         beside = _along(still)[0]
         label = "persistence" if name == names[-1] else None
@@ -46,9 +48,10 @@ def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sh
         ylabel="VRMSE (1: the mean of the field)",
     )
     axes.margins(x=0.01)
-    many = f", median and range of {len(found)} simulations" if len(found) > 1 else ""
+    what = "median and range" if len(names) <= BANDS else "median"
+    many = f", {what} of {len(found)} simulations" if len(found) > 1 else ""
     axes.set_title(f"Errors along the rollout{many}", fontsize="medium")
-    axes.legend(fontsize="small", title=_left_out(found), title_fontsize="small")
+    legend(axes, _left_out(found))
     return sheet
 
 
@@ -69,7 +72,7 @@ def errors_of_frames(found: Sequence[Errors], title: str = "") -> Sheet:
     logarithmic(axes, *drawn)
     axes.set(xlabel="held-out frames, the best first", ylabel="VRMSE (1: the mean of the field)")
     axes.set_title(f"Errors of {len(found)} held-out frames", fontsize="medium")
-    axes.legend(fontsize="small", title=_left_out(found), title_fontsize="small")
+    legend(axes, _left_out(found))
     return sheet
 
 

@@ -177,11 +177,14 @@ def _case(predictions: Predictions, one: Errors, kind: str, count: int) -> Sheet
 def _title(
     ds: xr.Dataset, layout: Any, one: Errors, kind: str, count: int, names: Sequence[str]
 ) -> str:
-    from sciml.report.sheet import plain, time_words, units_of
+    from sciml.report.sheet import NO_UNITS, plain, time_words, units_of
 
     what = f"Simulation {one.number}"
     if one.frame is not None and layout.time is not None and ds.sizes[layout.time] > 1:
-        stamped = layout.time in ds.coords
+        # Frames of a steady program are numbered, which is no time.
+        stamped = layout.time in ds.coords and (
+            ds[layout.time].dtype.kind not in "iuf" or units_of(ds[layout.time]) not in NO_UNITS
+        )
         what += f", {time_words(ds[layout.time], one.frame)}" if stamped else f", frame {one.frame}"
     rank = {"median": f"median of {count} held out", "worst": f"worst of {count} held out"}[kind]
     score = "not finite" if not np.isfinite(one.score) else f"{one.score:.2e}"
@@ -193,7 +196,7 @@ def _title(
         array = ds.coords[name]
         if array.dtype.kind in "fiu" and name not in (layout.sample, layout.time, SAMPLE):
             units = units_of(array)
-            said = "" if units in ("", "1", "unknown") else f" {plain(units)}"
+            said = "" if units in NO_UNITS else f" {plain(units)}"
             given.append(f"{plain(name)} = {array.item():.4g}{said}")
     if given:
         lines.append(", ".join(given[:6]))
@@ -209,7 +212,7 @@ def _title(
 
 def _step(predictions: Predictions) -> str:
     """What a step of a rollout is in time, where the file says units."""
-    from sciml.report.sheet import units_of
+    from sciml.report.sheet import NO_UNITS, units_of
 
     _, ds = next(iter(predictions))
     time = predictions.layout(ds).time
@@ -217,4 +220,4 @@ def _step(predictions: Predictions) -> str:
         return ""
     steps = np.diff(ds[time].values.astype(float))
     units = units_of(ds[time])
-    return "" if units in ("", "1", "unknown") else f"{steps.mean():.4g} {units}"
+    return "" if units in NO_UNITS else f"{steps.mean():.4g} {units}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sciml.report.sheet import Sheet, logarithmic, plain
+from sciml.report.sheet import Sheet, legend, logarithmic, plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,4 +74,4 @@ def _validations(axes, history: xr.Dataset, key: str, beside: str, label: str, m
     axes.set(xlabel="step", ylabel=label.removesuffix(" one step ahead") if map_ else label)
     left = errors.sizes["field"] - MOST
     title = f"the {MOST} worst of {errors.sizes['field']} fields" if left > 0 else None
-    axes.legend(fontsize="small", title=title, title_fontsize="small")
+    legend(axes, title)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Dots per inch of files, and in notebooks.
 DPI = 110
+#: What stands for none.
+NO_UNITS = ("", "1", "unknown")
 #: Letters of a name; longer ones are cut.
 LONGEST = 60
 
@@ -54,7 +56,7 @@ def plain(text: object) -> str:
 def with_units(name: str, units: object) -> str:
     """``u [K]``; without units the name alone."""
     units = str(units or "")
-    return plain(name) if units in ("", "1", "unknown") else f"{plain(name)} [{plain(units)}]"
+    return plain(name) if units in NO_UNITS else f"{plain(name)} [{plain(units)}]"
 
 
 def units_of(array: xr.DataArray) -> str:
@@ -72,13 +74,19 @@ def time_words(times: xr.DataArray, place: int) -> str:
     if isinstance(value, np.timedelta64):
         return f"t = {value / np.timedelta64(1, 's'):.4g} s"
     units = units_of(times)
-    return f"t = {value:.4g}" + ("" if units in ("", "1", "unknown") else f" {plain(units)}")
+    return f"t = {value:.4g}" + ("" if units in NO_UNITS else f" {plain(units)}")
 
 
 def spread(count: int, most: int, first: int = 0) -> list[int]:
     """At most so many places of ``first … count − 1``, evenly, with both ends."""
     places = np.linspace(first, count - 1, min(most, count - first)).round().astype(int)
     return list(dict.fromkeys(places.tolist()))
+
+
+def legend(axes: Any, title: str | None = None) -> None:
+    """Inside where there is room for it; beside the curves where they are many."""
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(axes.lines) > 6 else {}
+    axes.legend(fontsize="small", title=title, title_fontsize="small", **beside)
 
 
 def logarithmic(axes: Any, *values: Any) -> None:

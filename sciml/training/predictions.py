@@ -81,8 +81,7 @@ def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset
     if found is None:
         return None
     kind = "rollout" if task.autoregressive else "map"
-    names = {"targets": task.targets, "inputs": task.inputs, "static": task.static}
-    about = {"kind": kind, **{key: list(map(_in_file, of)) for key, of in names.items()}}
+    about = {"kind": kind, "targets": task.targets, "inputs": task.inputs, "static": task.static}
     return found.assign_attrs({ABOUT: json.dumps(about)})
 
 
@@ -197,17 +196,11 @@ def _write(ds: xr.Dataset, path: Path) -> None:
     aside = path.with_suffix(".part")
     # Without the chunks of the files that the truth was read from, which grew frame by frame.
     ds = ds.drop_encoding()
-    ds = ds.rename({n: _in_file(n) for n in {*ds.variables, *ds.dims} if "/" in str(n)})
     for name, array in ds.data_vars.items():
         if array.dtype == np.float64 and _fits(array.values):
             ds[name] = array.astype(np.float32, keep_attrs=True)
     ds.to_netcdf(aside, engine="h5netcdf")
     os.replace(aside, path)
-
-
-def _in_file(name: Any) -> str:
-    """netCDF takes a slash for a group: the sign of division looks the same."""
-    return str(name).replace("/", "∕")
 
 
 def _fits(values: np.ndarray[Any, Any]) -> bool:
