@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from sciml.report.predictions import TRUE, About, Errors
+from sciml.domain.names import TRUTH
+from sciml.report.predictions import About, Errors
 from sciml.report.sheet import Sheet, plain, spread, time_words, units_of, with_units
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ class Case:
 
     def pair(self, name: str) -> tuple[xr.DataArray, xr.DataArray]:
         """Truth and prediction, ``(time, *space)``, of vectors their lengths; in float64."""
-        return self._scalar(f"{name}{TRUE}"), self._scalar(name)
+        return self._scalar(f"{name}{TRUTH}"), self._scalar(name)
 
     def difference(self, name: str) -> xr.DataArray:
         """Prediction − truth, of vectors the length of it."""
-        apart = self.ds[name].astype(float) - self.ds[f"{name}{TRUE}"].astype(float)
+        apart = self.ds[name].astype(float) - self.ds[f"{name}{TRUTH}"].astype(float)
         return self._shaped(apart)
 
     def _scalar(self, name: str) -> xr.DataArray:
@@ -160,7 +161,7 @@ def _row_a_field(found: Case, title: str, draw: Callable[..., Any]) -> Sheet:
             array = _only(found.input(given))
             mark = draw(axes, array, _scale(array), found)
             axes.set_title(
-                f"given: {with_units(given.removesuffix(TRUE), units_of(array))}", fontsize="small"
+                f"given: {with_units(given.removesuffix(TRUTH), units_of(array))}", fontsize="small"
             )
             sheet.colorbar(mark, ax=axes)
         truth, guess = map(_only, found.pair(name))
@@ -219,7 +220,7 @@ def _lines(found: Case, title: str) -> Sheet:
     if inputs:
         panels[1, 0].remove()
         for given in inputs:
-            label = with_units(given.removesuffix(TRUE), units_of(found.ds[given]))
+            label = with_units(given.removesuffix(TRUTH), units_of(found.ds[given]))
             panels[0, 0].plot(x, _only(found.input(given)), label=label)
         panels[0, 0].set_title("given", fontsize="small")
         panels[0, 0].set_xlabel(x_label)

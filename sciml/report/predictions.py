@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.domain.layout import layout_of, meaning_of
+from sciml.domain.names import TRUTH
 from sciml.domain.opening import open_netcdf
 from sciml.errors import InputError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from sciml.domain.layout import Layout
 
-#: As :mod:`sciml.training.predictions` writes them.
-ABOUT, TRUE = "prediction", "_true"
+#: As :mod:`sciml.training.predictions` writes it.
+ABOUT = "prediction"
 #: Of a field, relative to its size: one that varies by less is constant, in float32.
 ROUNDING = 1.2e-7
 
@@ -46,14 +47,14 @@ class About:
     def of(cls, ds: xr.Dataset) -> About:
         """As the file says it; of files of before, by the names in it."""
         names = [str(name) for name in ds.data_vars]
-        paired = tuple(name for name in names if f"{name}{TRUE}" in names)
+        paired = tuple(name for name in names if f"{name}{TRUTH}" in names)
         said = json.loads(ds.attrs.get(ABOUT, "{}"))
         targets = tuple(name for name in said.get("targets", paired) if name in paired)
         given = (*said.get("inputs", ()), *said.get("static", ()))
         inputs = tuple(
-            next(n for n in (f"{name}{TRUE}", name) if n in names)
+            next(n for n in (f"{name}{TRUTH}", name) if n in names)
             for name in given
-            if name not in targets and (name in names or f"{name}{TRUE}" in names)
+            if name not in targets and (name in names or f"{name}{TRUTH}" in names)
         )
         return cls(said.get("kind", "rollout"), targets, inputs, said.get("weighting"))
 
@@ -108,7 +109,7 @@ class Predictions:
                 str(n) for n, array in ds.coords.items() if sample is None or sample in array.dims
             }
         if not self.about.targets:
-            raise InputError(f"{self.files[0]} holds no pairs <field> and <field>{TRUE}")
+            raise InputError(f"{self.files[0]} holds no pairs <field> and <field>{TRUTH}")
 
     def __iter__(self) -> Iterator[tuple[int, xr.Dataset]]:
         """Number and frames of each simulation."""
@@ -124,7 +125,7 @@ class Predictions:
         return next(ds for found, ds in self if found == number)
 
     def layout(self, ds: xr.Dataset) -> Layout:
-        return layout_of(ds, [f"{name}{TRUE}" for name in self.about.targets])
+        return layout_of(ds, [f"{name}{TRUTH}" for name in self.about.targets])
 
     def errors(self) -> list[Errors]:
         """Of each simulation, or each frame of a map."""
@@ -133,7 +134,7 @@ class Predictions:
             layout = self.layout(ds)
             vrmse, still = {}, {}
             for name in self.about.targets:
-                truth, guess = ds[f"{name}{TRUE}"], ds[name]
+                truth, guess = ds[f"{name}{TRUTH}"], ds[name]
                 vrmse[name] = _vrmse(guess, truth, ds, layout, self.about.weighting)
                 if self.about.kind == "rollout":
                     first = truth.isel({layout.time: 0})

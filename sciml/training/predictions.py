@@ -13,7 +13,7 @@ import numpy as np
 
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
-from sciml.domain.names import SAMPLE
+from sciml.domain.names import SAMPLE, TRUTH
 from sciml.samples import Task
 from sciml.samples.times import Times
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Attribute of the file that says, as JSON, what the predictions are.
 ABOUT = "prediction"
-#: Ending of the solver's fields.
-TRUE = "_true"
 
 
 def write_predictions(
@@ -181,7 +179,7 @@ def _beside(
             if layout.time in true.coords:
                 ahead = ahead.assign_coords({layout.time: true[layout.time]})
             out[name] = ahead.assign_attrs({**true.attrs, "long_name": f"{long_name}, surrogate"})
-        out[f"{name}{TRUE}"] = true.assign_attrs(long_name=f"{long_name}, solver")
+        out[f"{name}{TRUTH}"] = true.assign_attrs(long_name=f"{long_name}, solver")
     return out
 
 
