@@ -52,15 +52,17 @@ class Case:
 
     @property
     def targets(self) -> list[str]:
-        """Names of the fields that are drawn."""
+        """Names of the fields that are drawn: not of numbers, where others are in space."""
         means = {n: np.nan_to_num(v, posinf=1e99).mean() for n, v in self.errors.vrmse.items()}
-        names = list(means)
+        space = {*self.layout.space}
+        names = [n for n in means if space <= {*self.ds[n].dims}] or list(means)
         if len(names) <= MOST:
             return names
         return sorted(names, key=means.__getitem__, reverse=True)[:MOST]
 
     def pair(self, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-        """Truth and prediction, ``(time, *space)``, of vectors their lengths; in float64."""
+        """Truth and prediction, ``(time, *space)``, of vectors their lengths, of what lies in cells or
+        on edges the mean over them; in float64."""
         return self._scalar(f"{name}{TRUTH}"), self._scalar(name)
 
     def difference(self, name: str) -> xr.DataArray:
@@ -72,17 +74,17 @@ class Case:
         return self._shaped(self.ds[name].astype(float)).assign_attrs(self.ds[name].attrs)
 
     def _shaped(self, array: xr.DataArray) -> xr.DataArray:
-        component = self.layout.component
-        if component in array.dims:
-            array = np.sqrt((array**2).sum(component))
+        components = [d for d in self.layout.components if d in array.dims]
+        if components:
+            array = np.sqrt((array**2).sum(components))
         frame = self.errors.frame
         if frame is not None and self.layout.time in array.dims:
             array = array.isel({self.layout.time: [frame]})
         dims = [d for d in (self.layout.time, *self.layout.space) if d in array.dims]
-        return array.transpose(*dims)
+        return array.mean([d for d in array.dims if d not in dims]).transpose(*dims)
 
     def is_vector(self, name: str) -> bool:
-        return self.layout.component in self.ds[name].dims
+        return bool({*self.layout.components} & {*self.ds[name].dims})
 
     def input(self, name: str) -> xr.DataArray:
         return self._scalar(name)

@@ -175,7 +175,8 @@ def _vrmse(
     def mean(array: xr.DataArray, dims: list[Any]) -> xr.DataArray:
         return array.mean(dims) if weights is None else array.weighted(weights).mean(dims)
 
-    points = [dim for dim in over if dim != layout.component]
+    points = [dim for dim in over if dim not in layout.components]
+    components = [dim for dim in over if dim in layout.components]
     if not points and layout.time in truth.dims:  # one number a frame varies over the frames alone
         variance = (truth - truth.mean(layout.time)) ** 2
         variance = variance.mean(layout.time) + 0.0 * truth
@@ -185,9 +186,7 @@ def _vrmse(
     with np.errstate(over="ignore", invalid="ignore"):
         square = mean((guess - truth) ** 2, points)
         broken = (~np.isfinite(guess) & np.isfinite(truth)).any(over)
-        if layout.component in over:
-            square, variance = square.sum(layout.component), variance.sum(layout.component)
-            size = size.sum(layout.component)
+        square, variance, size = (a.sum(components) for a in (square, variance, size))
         constant = ~(variance > ROUNDING**2 * size)
         found = np.sqrt(square / variance.where(~constant))
     found = found.where(~broken, np.inf).where(~constant)
