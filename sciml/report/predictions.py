@@ -12,7 +12,7 @@ import numpy as np
 
 from sciml.domain.layout import layout_of, meaning_of
 from sciml.domain.names import TRUTH
-from sciml.domain.opening import open_netcdf
+from sciml.domain.opening import open_file
 from sciml.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,10 +149,7 @@ class Predictions:
 
     @staticmethod
     def _open(file: Path) -> xr.Dataset:
-        try:
-            return open_netcdf(file, engine="h5netcdf", decode_timedelta=False)
-        except OSError as error:
-            raise InputError(f"{file}: no netCDF file that xarray can read") from error
+        return open_file(file, decode=False, engine="h5netcdf", decode_timedelta=False)
 
     @staticmethod
     def _number(one: xr.Dataset, file: Path, sample: str | None, place: int) -> int:

@@ -151,7 +151,7 @@ class Outcome:
     def _truths(self) -> Iterator[tuple[int, xr.Dataset]]:
         """Number and frames of each held-out simulation, as they lie in the run."""
         for path in sorted(self.run.validation.glob("*.nc")):
-            with open_file(path) as ds:
+            with open_file(path, decode=False) as ds:
                 yield int(path.stem.rpartition("-")[2]), ds.load()
 
     def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
