@@ -174,7 +174,7 @@ def generate(
         bool, typer.Option("--allow-missing", help="write the file without runs that failed")
     ] = False,
     scheduler: Annotated[
-        str | None, typer.Option(help="dask scheduler to run on, such as tcp://head:8786")
+        str | None, typer.Option(help="dask scheduler to run on, such as tls://head:8786")
     ] = None,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:

@@ -273,10 +273,12 @@ def resume(
     """
     from sciml.study.jobs import check, kept_plan
     from sciml.study.launch import reap
+    from sciml.study.slurm import cancel_left
 
     directory = RunDirectory.open(path)
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
+        cancel_left(current(directory), directory)
         if directory.summary.exists() and not lacking(read_json(directory.summary)):
             reap(directory)
             if not complete(directory):
@@ -307,24 +309,21 @@ def supervise(
     plain: bool | None,
 ) -> int:
     """Run what has not been run of a study in its directory; returns the exit code."""
+    from sciml.study.cluster import opened
     from sciml.study.display import Display
     from sciml.study.jobs import jobs
-    from sciml.study.launch import close_cluster, finished_jobs
+    from sciml.study.launch import finished_jobs
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
-        cluster = open_cluster(study)
-        try:
+        with opened(study, directory) as (cluster, queue):
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(
-                study, directory, leader, work, training, cluster, display, finished=finished
+                study, directory, leader, work, training, cluster, display, finished, queue
             )
             code = supervisor.run()
-        finally:
-            if not isinstance(cluster, str):
-                close_cluster(cluster)
         for line in supervisor.warnings:
             display.say(f"warning: {line}")
         if code == 0:
@@ -415,20 +414,6 @@ def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surro
     if newest is not None:
         return Surrogate.load(newest, model)
     raise InputError(f"{path} holds no surrogate; expected a finished run or a saved surrogate")
-
-
-def open_cluster(study: Study) -> Any:
-    """Where the solver jobs run: this machine, Slurm through dask-jobqueue, or a scheduler."""
-    cluster = study.cluster
-    if cluster.kind == "address":
-        return cluster.address
-    if cluster.kind == "slurm":
-        from sciml.study.launch import slurm_cluster
-
-        return slurm_cluster(cluster, study.solver.ranks)
-    from sciml.study.launch import local_cluster
-
-    return local_cluster(cluster.simulations_at_once)
 
 
 def free_name(name: str) -> Path:

@@ -139,6 +139,11 @@ def validation(trainer: Mapping[str, Any]) -> str:
 
 def limit(snapshot: Snapshot) -> str:
     """What keeps the run from going faster, in words."""
+    q = snapshot.queue
+    if q and q["wanted"] and not q["running"]:
+        return f"waiting for Slurm: 0 of {q['wanted']} worker jobs run" + (
+            f" (pending: {q['pending']})" if q["pending"] else ""
+        )
     waiting = snapshot.trainer.get("waiting")
     state = snapshot.trainer.get("state", "starting")
     if waiting is None or state != "training":

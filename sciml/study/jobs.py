@@ -22,6 +22,7 @@ from sciml.study.identity import name_of
 from sciml.study.launch import Job
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
+from sciml.study.slurm import check_slurm
 from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_while
 
 #: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
@@ -44,7 +45,9 @@ def check(study: Study, run: RunDirectory | None = None) -> Description:
     """
     check_device(study)
     if study.cluster.address is not None:
-        check_scheduler(study.cluster.address)
+        check_scheduler(study.cluster.address, encryption=study.cluster.encryption)
+    if study.cluster.kind == "slurm":
+        check_slurm(study)
     check_model(study, None)
     description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():

@@ -1,4 +1,4 @@
-"""Solver jobs: what a dask worker runs, and the cluster that it runs on.
+"""Solver jobs: what a dask worker runs.
 
 dask decides which job starts where and when; no field ever passes through it. What it cannot be
 trusted with is kept in files under ``pids/``: on a cluster it runs a task again when a worker dies,
@@ -9,19 +9,19 @@ disk and ends the session of the attempt before it.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import InputError
+from sciml.errors import ScimlError
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import environment, is_local, under
 from sciml.study.identity import name_of
@@ -35,8 +35,6 @@ from sciml.study.processes import (
 )
 from sciml.study.rundir import RunDirectory, read_json, write_json
 
-log = logging.getLogger("sciml.study")
-
 STDERR_LINES = 8
 #: Exit code of a job that cannot run as it is: it is not tried again.
 BAD_INPUT = 2
@@ -46,6 +44,16 @@ TAIL_BYTES = 16384
 #: Variables by which a program finds its trainer.
 STREAM = ("SCIML_ENDPOINT", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
 SHARED = "/dev/shm"
+
+
+#: Set in a worker that has to leave: its job ends, and has not failed.
+leaving = threading.Event()
+#: Seconds within which a worker hears that it has to leave when its solver has.
+TOLD = 1.0
+
+
+class WorkerLeaves(ScimlError):
+    """The worker of a job had to leave before it ended; it runs again elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,10 @@ def run_job(job: Job) -> dict[str, Any]:
                 {"attempt": attempt, "session": process.pid, "began": began_at, **place},
             )
             code = _wait(process, job)
+        # A batch system that ends a job tells each of its processes, the solver perhaps first.
+        if code and leaving.wait(0.0 if job.local else TOLD):
+            end_session(process.pid)
+            raise WorkerLeaves
         _outlast(process.pid)
         stopped = _stopped(job)
         outcome = Outcome(
@@ -239,7 +251,7 @@ def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
         try:
             return process.wait(timeout=LOOK_EVERY)
         except subprocess.TimeoutExpired:
-            if _stopped(job):
+            if _stopped(job) or leaving.is_set():
                 end_session(process.pid)
 
 
@@ -299,71 +311,3 @@ def _outlast(session: int, grace: float = 5.0) -> None:
             end_session(session)
             return
         time.sleep(0.02)
-
-
-def local_cluster(jobs_at_once: int) -> Any:
-    """A dask cluster inside this process: a thread a job slot, and no worker that could die before it.
-
-    A thread only waits for its job, so threads lose nothing to processes. What is said between
-    scheduler and workers never leaves the process, and nothing of it listens.
-    """
-    import dask
-    from distributed import LocalCluster
-
-    routes = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
-    with dask.config.set({"distributed.admin.log-format": "%(message)s", **routes}):
-        cluster = LocalCluster(
-            n_workers=jobs_at_once,
-            threads_per_worker=1,
-            processes=False,
-            protocol="inproc://",
-            resources={"sim": 1},
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=50,
-            memory_limit=0,
-        )
-    cluster.sync(_close_pages, [cluster.scheduler, *cluster.workers.values()])
-    return cluster
-
-
-async def _close_pages(nodes: Sequence[Any]) -> None:
-    """dask opens pages of statistics, on the loopback, whatever it is told."""
-    for node in nodes:
-        node.http_server.stop()
-
-
-def close_cluster(cluster: Any, patience: float = 5.0) -> None:
-    """End a cluster. One that is slow to end, on a busy machine, takes nothing away from a run that
-    has ended: neither its exit code nor its last status."""
-    try:
-        cluster.close(timeout=patience)
-    except TimeoutError:
-        log.warning("the threads that start solvers took longer than %g s to end", patience)
-
-
-def slurm_cluster(cluster: Any, ranks: int) -> Any:
-    """A dask cluster of Slurm jobs, each with the cores of one simulation.
-
-    Raises:
-        InputError: dask-jobqueue is not installed.
-    """
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise InputError(
-            "cluster.kind=slurm needs dask-jobqueue, which is not installed; "
-            'pip install "sciml-surrogates[slurm]"'
-        ) from None
-    slurm = SLURMCluster(
-        cores=1,
-        job_cpu=ranks,
-        memory=cluster.memory,
-        queue=cluster.partition,
-        walltime=cluster.walltime,
-        worker_extra_args=["--resources", "sim=1"],
-        job_extra_directives=list(cluster.directives),
-    )
-    slurm.scale(jobs=cluster.simulations_at_once)
-    return slurm

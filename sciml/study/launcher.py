@@ -13,6 +13,7 @@ from sciml.errors import no_room
 from sciml.study.launch import (
     Job,
     Outcome,
+    WorkerLeaves,
     end_all_jobs,
     end_job,
     end_own_jobs,
@@ -117,6 +118,16 @@ class Launcher:
         return sorted(self._running)
 
     @property
+    def outstanding(self) -> int:
+        """Simulations that run or are still to run."""
+        return len(self._running) + (0 if self._stopping else len(self._waiting))
+
+    @property
+    def ended(self) -> int:
+        """Runs of simulations that came to an end by themselves, well or not."""
+        return len(self.finished) + len(self.failures) + self.restarts
+
+    @property
     def skipped(self) -> int:
         return len(self._skipped - set(self.finished))
 
@@ -203,7 +214,7 @@ class Launcher:
             TimeoutError
         ):  # a scheduler elsewhere may be busy; this process is not to wait for it
             return None
-        if isinstance(error, KilledWorker):
+        if isinstance(error, KilledWorker | WorkerLeaves):
             self._submit(job)
             return None
         if no_room(error):

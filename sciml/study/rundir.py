@@ -65,6 +65,7 @@ class RunDirectory:
         warnings.json       what solver programs warned of, by simulation
         files.json          what the run ran: checksums of model file and solver program
         files/              copy of a model file of the user's, and of what it imports from beside it
+        cluster/            key and certificate of dask's scheduler, while worker jobs of Slurm's run
         recording/          every frame that came, with record: true; what ``sciml train`` takes
         replay.json         of a run without a stream: what it was trained on, and how
         validation/         the simulations that training never sees, a netCDF file each
@@ -220,6 +221,11 @@ class RunDirectory:
     @property
     def pids(self) -> Path:
         return self.path / "pids"
+
+    @property
+    def keys(self) -> Path:
+        """Only there while worker jobs of Slurm's run."""
+        return self.path / "cluster"
 
     @property
     def supervisor(self) -> Path:

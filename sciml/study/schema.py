@@ -8,11 +8,19 @@ defaults, and :func:`dump_study` writes them all out.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sciml.errors import InputError
 from sciml.samples import Task
@@ -227,11 +235,38 @@ class Stream(Section):
         return self
 
 
-class Cluster(Section):
-    """Where the solvers run: this machine, Slurm through dask-jobqueue, or a dask scheduler.
+_WALLTIME = re.compile(r"(?:(\d+)-(\d+)(?::(\d+))?(?::(\d+))?|(?:(\d+):)?(\d+):(\d+)|(\d+))")
 
-    ``simulation_timeout`` is in seconds, ``null`` for none; ``partition`` to ``directives`` are
-    for Slurm.
+
+def in_seconds(walltime: str) -> int:
+    """A time limit as Slurm writes it: ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``,
+    ``days-hours``, and so on.
+
+    Raises:
+        ValueError: anything else, or 0.
+    """
+    match = _WALLTIME.fullmatch(walltime.strip())
+    numbers = [int(number or 0) for number in match.groups()] if match else [0] * 8
+    days, hours, minutes, seconds, h, m, s, alone = numbers
+    total = ((24 * days + hours + h) * 60 + minutes + m + alone) * 60 + seconds + s
+    if total == 0:
+        raise ValueError(
+            f"got {walltime!r}; expected a time limit as Slurm writes it, such as 01:30:00, 90 "
+            "(minutes) or 2-12 (days-hours)"
+        )
+    return total
+
+
+def _walltime(value: str) -> str:
+    in_seconds(value)
+    return value
+
+
+class Cluster(Section):
+    """Where the solvers run: this machine, jobs of Slurm's, or a dask scheduler.
+
+    ``simulation_timeout`` is in seconds, ``null`` for none; ``encryption`` is for ``address``;
+    ``interface`` to ``prologue`` are for Slurm.
     """
 
     kind: Literal["local", "slurm", "address"] = "local"
@@ -240,10 +275,18 @@ class Cluster(Section):
     simulation_timeout: Seconds | None = None
     oversubscribe: bool = False
     address: str | None = None
-    partition: str | None = None
-    walltime: str = "01:00:00"
-    memory: str = "4GB"
-    directives: list[str] = []
+    encryption: bool = True
+    interface: str | None = None
+    partition: Annotated[str, Field(pattern=r"^[\w.,:-]+$")] | None = None
+    walltime: Annotated[str, AfterValidator(_walltime)] = "01:00:00"
+    memory: Size = 4_000_000_000
+    directives: list[Annotated[str, Field(pattern=r"^-[^\r\n]+$")]] = []
+    prologue: list[Annotated[str, Field(pattern=r"^[^\r\n]+$")]] = []
+
+    @property
+    def seconds(self) -> int:
+        """``walltime`` in seconds."""
+        return in_seconds(self.walltime)
 
     @model_validator(mode="after")
     def _reachable(self) -> Cluster:

@@ -28,6 +28,7 @@ class Snapshot:
             failure, ``step, steps, loss``, of the last validation ``error, persistence`` (relative L2),
             ``vrmse, vrmse_persistence, vrmse_fields``, and ``waiting, frames, samples, buffer, stream,
             warned, warnings, quarantined, memory``; empty until it answers.
+        queue: of worker jobs of Slurm's: ``wanted, running, pending`` (why); empty elsewhere.
     """
 
     simulations: Mapping[str, int] = field(
@@ -36,6 +37,7 @@ class Snapshot:
         )
     )
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    queue: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The stable form: ``frames``, ``samples``, ``simulations`` and the training's figures."""
@@ -63,6 +65,7 @@ class Snapshot:
             "warned": t.get("warned") or 0,
             "warnings": t.get("warnings") or [],
             "memory": t.get("memory"),
+            **({"queue": dict(self.queue)} if self.queue else {}),
             **({"reason": t["reason"]} if t.get("reason") else {}),
         }
 

@@ -28,6 +28,7 @@ from sciml.study.processes import end_session, here, start_time
 from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
+from sciml.study.slurm import WorkerJobs
 from sciml.study.snapshot import Snapshot, outcomes
 
 POLL = 0.1
@@ -62,6 +63,7 @@ class Supervisor:
         cluster: a dask cluster or a scheduler's address.
         display: where progress is shown.
         finished: simulations that a supervisor before this one has seen to their end.
+        queue: worker jobs of Slurm's, if that is where the workers come from.
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class Supervisor:
         cluster: Any,
         display: Display,
         finished: Sequence[int] = (),
+        queue: WorkerJobs | None = None,
     ) -> None:
         self._study = study
         self._run = run
         self._leader = leader
         self._display = display
+        self._queue = queue
         self._stop_signal: int | None = None
         self._quarantined: dict[int, str] = {}
         self._reply: dict[str, Any] = {}
@@ -219,8 +223,16 @@ class Supervisor:
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
                 last_exchange = time.monotonic()
                 self._exchange()
+                self._watch_queue()
                 self._display.update(self._write_status())
             time.sleep(POLL)
+
+    def _watch_queue(self) -> None:
+        """Say what became of worker jobs; raises :class:`ScimlError` where no more come."""
+        if self._queue is not None:
+            self._queue.need(self._launcher.outstanding, self._launcher.ended)
+            for line in self._queue.news():
+                self._display.say(line)
 
     def _require_leadership(self) -> None:
         """Raises :class:`ScimlError` once another leads; nothing that it has started is touched."""
@@ -372,6 +384,7 @@ class Supervisor:
                 **self._outcomes,
             },
             trainer={**self._reply, **self._end_state},
+            queue=self._queue.figures if self._queue is not None else {},
         )
         with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())

@@ -13,16 +13,8 @@ from distributed import Client
 from patience import PATIENCE, wait_until
 from sockets import listening
 
-from sciml.study.launch import (
-    Job,
-    close_cluster,
-    end_all_jobs,
-    end_job,
-    last_lines,
-    local_cluster,
-    run_job,
-    skip_job,
-)
+from sciml.study.cluster import close_cluster, local_cluster
+from sciml.study.launch import Job, end_all_jobs, end_job, last_lines, run_job, skip_job
 from sciml.study.launcher import Launcher
 from sciml.study.processes import end_session, session_members, start_time
 from sciml.study.rundir import RunDirectory, read_json, write_json

@@ -12,6 +12,7 @@ from typing import Any
 from sciml.errors import InputError, ScimlError
 from sciml.samples.warned import Warned, findings
 from sciml.study.api import shown
+from sciml.study.cluster import close_cluster, local_cluster
 from sciml.study.generate.check import check, starts_of
 from sciml.study.generate.directory import PartsDirectory, identity_of
 from sciml.study.generate.jobs import Placement, part_jobs, placement
@@ -20,7 +21,7 @@ from sciml.study.generate.part import PartJob, run_part, verify, warned_in
 from sciml.study.generate.plan import PlannedRun, planned_runs
 from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
-from sciml.study.launch import close_cluster, local_cluster, reap
+from sciml.study.launch import reap
 from sciml.study.launcher import Failure, Launcher
 from sciml.study.leader import Leader
 from sciml.study.starts import keep_starts
