@@ -138,6 +138,12 @@ class Task:
             return range(origin, origin + self.unroll * stride, stride)
         return range(origin + self.lead, origin + self.unroll * self.lead + 1, self.lead)
 
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a window, both counted."""
+        window = [*self.input_steps(0), *self.target_steps(0)]
+        return max(window) - min(window) + 1
+
     def of_fields(self, meant: Mapping[str, tuple[str, ...]]) -> Task:
         """The same task with names that stand for several fields written out."""
         lists = {

@@ -161,10 +161,13 @@ def _check_name(what: str, name: str) -> None:
 #: Steps from one state in the file to the next, of programs that have no option of that name themselves.
 EVERY = Option("every", 1, low=1, help="steps from one state in the file to the next")
 
+#: How long a run is; of our programs it may be no step at all.
+STEPS = Option("steps", 100, low=0, help="number of time steps")
+
 #: Options of every program. ``out`` and ``describe`` are flags of the main, not of the physics.
 UNIVERSAL = (
     Option("seed", 0, low=0, help="seed of random fields"),
-    Option("steps", 100, low=0, help="number of time steps"),
+    STEPS,
     Option("out", "", help="netCDF file to write; must not exist"),
     EVERY,
     Option("log", "warning", ("error", "warning", "info", "debug"), help="what rank 0 reports"),

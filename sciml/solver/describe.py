@@ -16,7 +16,7 @@ from sciml.domain import Field
 from sciml.domain.names import require_names
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.share import find
-from sciml.solver.declare import EVERY, TYPES, Option, Parameter, require_flags
+from sciml.solver.declare import EVERY, STEPS, TYPES, Option, Parameter, require_flags
 from sciml.solver.last_words import reason
 from sciml.solver.mpirun import environment, executable
 
@@ -57,6 +57,11 @@ class Description:
     def flags(self) -> dict[str, Parameter | Option]:
         """Parameters and options by name."""
         return {flag.name: flag for flag in (*self.parameters, *self.options)}
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a :class:`~sciml.solver.Program`, which can be asked for no steps at all."""
+        return STEPS in self.options
 
     @property
     def thins_files(self) -> bool:

@@ -24,14 +24,19 @@ def last_words(said: str, lines: int = 5) -> str:
     """What a program said last: its own ``name: error: …`` if there is one, else its last lines; where
     it said nothing, what its launcher said first."""
     own, launchers = _apart(said)
-    return "\n".join(own[-lines:] or launchers[:lines])
+    return "\n".join(own[-lines:]) or _begin(launchers)
 
 
 def reason(said: str) -> str:
     """The same in one line: what was raised, or the last line; how a launcher's words begin."""
     own, launchers = _apart(said)
     raised = [_OURS.sub("", line) for line in own if _RAISED.match(line)]
-    return (raised or own or [" ".join(" ".join(launchers[:4]).split())])[-1]
+    return (raised or own or [_begin(launchers)])[-1]
+
+
+def _begin(launchers: list[str]) -> str:
+    """How a launcher's words begin, in one line: the end of them is advice."""
+    return " ".join(" ".join(launchers[:4]).split())
 
 
 def _apart(said: str) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
-from sciml.report.history import history, lines_of, validations
 from sciml.solver.mpirun import copy_number
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
@@ -28,15 +27,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
-    from sciml.report.figures import Figures
-    from sciml.report.sheet import Sheet
     from sciml.solver.describe import Description
     from sciml.study.changes import Change
     from sciml.study.starts import Starts
     from sciml.surrogates import Surrogate
-
-
-log = logging.getLogger("sciml.study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +71,10 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """One entry a validation: step, loss, errors one step ahead and those of persistence, of all
         fields and in ``fields`` of each: see :class:`sciml.training.Validation`."""
-        return validations(lines_of(self.directory.metrics))
-
-    @property
-    def history(self) -> xr.Dataset:
-        """Loss by step, and each field's errors by the steps of the validations: see
-        :func:`sciml.report.history.history`.
-
-        >>> run.history.loss.plot(yscale="log")                    # doctest: +SKIP
-        >>> run.history.vrmse.sel(field="u").plot()                # doctest: +SKIP
-        """
-        return history(lines_of(self.directory.metrics))
+        if not self.directory.metrics.exists():
+            return []
+        lines = self.directory.metrics.read_text().splitlines()
+        return [json.loads(line) for line in lines]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -121,23 +108,6 @@ class Run:
                 )
             raise InputError(f"{self.path} has no predictions; the run did not finish")
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
-
-    def plot(self, name: str | None = None) -> Figures | Sheet:
-        """How it learned, how far off it is, and where: figures of matplotlib (extra ``plot``), which
-        notebooks show; those that lie in ``figures/`` of the run.
-
-        >>> run.plot("errors").savefig("errors.pdf")               # doctest: +SKIP
-
-        Args:
-            name: ``learning``, ``errors``, ``median`` or ``worst``; ``None``: all, by their names.
-
-        Raises:
-            InputError: no matplotlib; nothing to draw yet; an unknown name.
-        """
-        from sciml.report.figures import figures
-
-        found = figures(self.path, name)
-        return found if name is None else found[name]
 
     def surrogate(self) -> Surrogate:
         """The trained surrogate. Where a Python file of the user's builds its model, the run's own copy
@@ -331,21 +301,8 @@ def supervise(
                 display.say(f"warning: {line}")
     if code == 0:
         print(figures(read_json(directory.summary), Run(directory).metrics))
-        print(left_behind(directory))
+        print(f"surrogate, metrics and predictions: {shown(directory.path)}")
     return code
-
-
-def left_behind(directory: RunDirectory) -> str:
-    """Draw the figures of a run that has finished; what lies where, in a line."""
-    from sciml.report.figures import leave
-
-    drawn = leave(directory.path, log)
-    what = (
-        "surrogate, metrics, predictions and figures"
-        if drawn
-        else "surrogate, metrics and predictions"
-    )
-    return f"{what}: {shown(directory.path)}"
 
 
 def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:

@@ -13,13 +13,12 @@ from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
-from sciml.solver.simulate import simulated
 from sciml.stream.dealer import RUN_VARIABLE
-from sciml.stream.policy import SendPolicy
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.feasibility import check_device, check_model, check_scheduler
 from sciml.study.identity import name_of
 from sciml.study.launch import Job
+from sciml.study.rehearsal import TakesLong, disagreements, rehearse
 from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study
 from sciml.study.slurm import check_slurm
@@ -27,6 +26,8 @@ from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_wh
 
 #: Points of an axis a rank below which it is tried whether the program can be cut into so many blocks.
 FEW = 4
+#: Seconds that a program may take for its first frame.
+PATIENCE = 300.0
 #: Ranks a core of this machine beyond which nothing is tried, whatever the study allows.
 MOST_PER_CORE = 32
 
@@ -143,11 +144,9 @@ def _check_window(study: Study, description: Description) -> None:
         )
     steps = int(study.solver.options.get("steps", description.flags["steps"].default))
     frames = steps // study.solver.send.every + 1
-    window = [*task.input_steps(0), *task.target_steps(0)]
-    needed = max(window) - min(window) + 1
-    if frames < needed:
+    if frames < task.span:
         raise InputError(
-            f"task: a window spans {needed} frames, a simulation sends {frames} (steps={steps}, "
+            f"task: a window spans {task.span} frames, a simulation sends {frames} (steps={steps}, "
             f"every={study.solver.send.every}); raise solver.options.steps, or lower "
             "solver.send.every, task.lead, task.history or task.unroll"
         )
@@ -157,32 +156,41 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
     """The program itself must accept both ends of the ranges: a time step that is stable at one end
     only would cut the design short, without a word, and bias what is learned.
 
-    Returns where the sent fields live; ``None`` if the program cannot be asked.
-    """
-    if not {"steps", "out"} <= set(description.flags):
-        return None
-    from sciml.domain.inference import domain_of  # xarray
+    One of ours is asked for no steps, on one rank; another is ended after its first frame, on as many
+    ranks as the study has.
 
-    send = study.solver.send
-    names = [field.name for field in description.fields]
+    Returns where the sent fields live; ``None`` if the program cannot be asked: one of others that is
+    to run elsewhere, or takes long to begin.
+    """
+    ranks, local, ours = study.solver.ranks, study.cluster.kind == "local", description.ours
+    if not (ours or local):
+        return None
+    send = study.solver.send.model_dump()
+    how = {"send": send, "ranks": 1 if ours else ranks, "frames": None if ours else 1}
     for end in (0, 1) if study.parameters.ranges else (0,):
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
-        given = {**study.solver.options, **corner, "steps": 0}
+        given = {**study.solver.options, **corner, **({"steps": 0} if ours else {})}
         if start is not None:
             given["initial"] = str(start)
         try:
-            ds = simulated(description.path, **given)
+            found = rehearse(description, given, timeout=PATIENCE, **how)
+            found.require()
+        except TakesLong:
+            return None
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
-    domain, ranks = domain_of(ds, names), study.solver.ranks
+        graver, _ = disagreements(description, found.simulation, given, send["fields"])
+        if graver:
+            raise InputError(f"solver: {description.name}: {graver[0]}; see `sciml check`")
+    domain = found.simulation.domain
     # Starting MPI takes a second: where blocks are large, any cut will do.
-    if study.cluster.kind == "local" and min(domain.point_shape) < FEW * ranks > FEW:
+    if ours and local and min(domain.point_shape) < FEW * ranks > FEW:
         try:
-            simulated(description.path, ranks=ranks, **given)
+            rehearse(description, given, timeout=PATIENCE, **how | {"ranks": ranks}).require()
         except ScimlError as error:
             raise InputError(f"solver.ranks: {ranks}: {error}") from error
-    return SendPolicy(coarsen=send.coarsen).domain(domain)
+    return domain
 
 
 def _check_cores(study: Study) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import itertools
+import re
 import signal
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sciml.errors import no_room
+from sciml.errors import ScimlError, no_room
+from sciml.solver.last_words import reason
 from sciml.study.launch import (
     Job,
     Outcome,
@@ -24,6 +26,12 @@ from sciml.study.rundir import RunDirectory
 
 #: Exit code of a program that cannot use what it was given: it would say the same again.
 BAD_INPUT = 2
+#: Attempts that fail alike before anything has come, after which no more is tried.
+ALIKE = 3
+#: Exit codes of jobs that somebody has killed, or the system for want of memory.
+ENDED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
+#: What differs between words that are alike: numbers of ranks, lines, simulations.
+_FIGURES = re.compile(r"\d+")
 #: Seconds in which dask may say how a job ended that it says has ended; else it is asked again.
 ANSWER = 5.0
 
@@ -47,10 +55,9 @@ class Failure:
         how = f"exit code {self.code}"
         if number in set(signal.Signals):
             how = f"signal {signal.Signals(number).name}"
-        last = self.stderr.splitlines()[-1] if self.stderr else "no output"
         return (
-            f"given up after {self.attempts} "
-            f"attempt{'s' if self.attempts > 1 else ''} ({how}): {last}"
+            f"given up after {self.attempts} attempt{'s' if self.attempts > 1 else ''} ({how}): "
+            f"{reason(self.stderr) or 'no output'}"
         )
 
 
@@ -70,6 +77,7 @@ class Launcher:
         leader: token of who leads the run.
         work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
+        arrived: whether anything of any simulation has come.
         full: asked when a job failed: whether the disk is, so that the job is not to blame.
     """
 
@@ -84,6 +92,7 @@ class Launcher:
         may_retry: Callable[[int], bool] = lambda simulation: True,
         finished: Sequence[int] = (),
         leader: str = "",
+        arrived: Callable[[], bool] = lambda: True,
         full: Callable[[], bool] = lambda: False,
         work: Callable[[Any], dict[str, Any]] = run_job,
     ) -> None:
@@ -96,7 +105,9 @@ class Launcher:
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
         self._retries = retries
-        self._may_retry, self._full = may_retry, full
+        self._may_retry, self._arrived, self._full = may_retry, arrived, full
+        #: Attempts that failed while nothing had come yet.
+        self._early: list[Outcome] = []
         self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
@@ -237,11 +248,34 @@ class Launcher:
             self._failed_attempts.get(job.simulation, 0) + 1
         )
         again = outcome.code != BAD_INPUT and self._may_retry(job.simulation)
+        arrived = bool(self.finished) or self._arrived()
+        if not arrived and outcome.code not in ENDED_FROM_OUTSIDE:
+            self._early.append(outcome)
         if attempts <= self._retries and again:
             self.restarts += 1
-            # At the head of the line: its windows are still open in the trainer.
-            self._waiting.append(job)
+            # At the head of the line: its windows are still open in the trainer. While none is, the
+            # others come first: perhaps they all fail.
+            self._waiting.insert(len(self._waiting) if arrived else 0, job)
             return None
         failure = Failure(job.simulation, attempts, outcome.code, outcome.stderr)
         self.failures.append(failure)
         return failure
+
+    def require_hope(self) -> None:
+        """That not all simulations go the way of the first ones.
+
+        Raises:
+            ScimlError: the first of them failed alike before anything of any came; with their words.
+        """
+        early = self._early
+        simulations = {outcome.simulation for outcome in early}
+        if len(early) < ALIKE or len(simulations) < min(ALIKE, self.total):
+            return
+        alike = {(outcome.code, _FIGURES.sub("", reason(outcome.stderr))) for outcome in early}
+        if len(alike) > 1 or self._arrived():
+            return
+        words = " / ".join(line.strip() for line in early[0].stderr.splitlines()) or "no output"
+        raise ScimlError(
+            f"no simulation delivered a frame, and the first {len(simulations)} failed alike (exit code "
+            f"{early[0].code}): {words}; the others are not tried (`sciml check` runs one alone)"
+        )

@@ -109,6 +109,7 @@ class Supervisor:
             at_once=study.cluster.simulations_at_once,
             retries=study.cluster.retries,
             may_retry=self._may_retry,
+            arrived=self._arrived,
             finished=finished,
             leader=leader.token,
             full=lambda: self._room.full,
@@ -121,7 +122,7 @@ class Supervisor:
             ScimlError: the trainer died, or no simulation delivered anything.
         """
         with self._signals():
-            deaths, reached = 0, -1
+            deaths, reached, before = 0, -1, ("", -1)
             trainer: subprocess.Popen[bytes] | None = None
             try:
                 while True:
@@ -131,13 +132,16 @@ class Supervisor:
                     code = trainer.poll()
                     if self._stop_signal is not None or code in (FINISHED, BAD_INPUT, STOPPED):
                         return self._end(trainer)
-                    step = newest_step(self._run)
+                    step, failed = newest_step(self._run), self._failure_of_the_trainer()
                     deaths = deaths + 1 if step == reached else 1
-                    reached = step
-                    if deaths > DEATHS:
+                    # The same error at the same step, with nothing learned in between, comes again.
+                    repeated = step == reached and failed == before and failed[0]
+                    reached, before = step, failed
+                    if deaths > DEATHS or repeated:
                         return self._end(trainer)
+                    why = f": {failed[0]}" if failed[0] else ""
                     self._display.say(
-                        f"warning: the trainer died ({ended(code)}); it is started again from "
+                        f"warning: the trainer died ({ended(code)}{why}); it is started again from "
                         f"{f'the checkpoint of step {step}' if step else 'the spool'}, "
                         "the solvers go on"
                     )
@@ -159,6 +163,11 @@ class Supervisor:
                 if not self._leader.lost.is_set():
                     self._write_status()
 
+    def _failure_of_the_trainer(self) -> tuple[str, int]:
+        """What its last life raised, and at which step; of one that was killed nothing is known."""
+        last = read_json(self._run.last_words) if self._run.last_words.exists() else {}
+        return (str(last.get("reason") or ""), int(last.get("step") or 0))
+
     def _close_launcher(self) -> None:
         """dask may be slow to close: that takes neither exit code nor last status away, nor does it keep
         the trainer alive."""
@@ -171,9 +180,9 @@ class Supervisor:
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         self._ended_before = set(self._launcher.finished)
-        self._run.last_words.unlink(missing_ok=True)  # of the one before
         threads = str(self._study.training.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        self._run.last_words.unlink(missing_ok=True)  # those of the life before
         with (self._run.logs / "trainer.log").open("ab") as log:
             trainer = subprocess.Popen(
                 [sys.executable, "-m", "sciml.study.trainer", str(self._run.path)],
@@ -220,6 +229,7 @@ class Supervisor:
             for failure in self._launcher.poll():
                 if failure.simulation not in self._quarantined:
                     self._display.say(f"warning: {failure.line()}; the study goes on without it")
+            self._launcher.require_hope()
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
                 last_exchange = time.monotonic()
                 self._exchange()
@@ -326,14 +336,27 @@ class Supervisor:
         The trainer may know that and its last snapshot not yet: ask until it is newer than the
         failure.
         """
-        failed = time.monotonic()
-        deadline = failed + FRESH
-        while self._reply.get("clock", 0.0) <= failed and time.monotonic() < deadline:
+        self._refresh()
+        return simulation not in self._quarantined
+
+    def _arrived(self) -> bool:
+        """Whether the trainer has got anything of any simulation."""
+        if not self._received:
+            self._refresh()
+        return self._received
+
+    @property
+    def _received(self) -> bool:
+        return bool((self._reply.get("frames") or {}).get("received"))
+
+    def _refresh(self) -> None:
+        """Get a snapshot of the trainer that is newer than now, if there is one within some seconds."""
+        asked = time.monotonic()
+        while self._reply.get("clock", 0.0) <= asked and time.monotonic() < asked + FRESH:
             if self._trainer.poll() is not None or self._stop_signal is not None:
                 break
             self._exchange()
             time.sleep(POLL / 2)
-        return simulation not in self._quarantined
 
     def _end_silent(self) -> None:
         """A job that makes no progress for too long counts as failed.
@@ -428,12 +451,6 @@ class Supervisor:
         detail = last_lines(self._run.logs / "trainer.log", lines=1)
         if code == STOPPED:
             self._end_state = {"state": "stopped"}
-            if self._reply.get("state") == "stopped":
-                self._display.say(
-                    "the trainer was sent a signal to stop, and obeyed; go on with: "
-                    f"sciml resume {self._run.path}"
-                )
-                return STOPPED
             # On its own, for want of room; its last line may be lost for the same reason.
             why = detail.removeprefix("error: ") if detail.startswith("error: ") else "see logs/"
             self._display.say(self._room.farewell(why))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
 from sciml.samples import Sample
 from sciml.surrogates import Surrogate
 from sciml.surrogates.batch import Batch, collate, suited
@@ -32,11 +32,13 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
     surrogate.to(device).eval()
     try:
         outputs = surrogate(batch)
-    except (RuntimeError, TypeError) as error:
+    except ScimlError:
+        raise
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"model {name} does not take what the task gives, {_given(surrogate, batch)}; "
-            f"it says: {reason}"
+            f"it says: {reason or type(error).__name__}"
         ) from error
     finally:
         surrogate.train()
