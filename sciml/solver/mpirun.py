@@ -149,6 +149,30 @@ def copy_number(base: Mapping[str, str] | None = None) -> tuple[int, int] | None
     return None
 
 
+def refuse_ranks(base: Mapping[str, str] | None = None) -> None:
+    """Refuse to lead a run as one rank of several: each would do all of it.
+
+    mpirun ends all ranks when one of them is refused, so that none may go on. Of copies that ``srun``
+    started, which it does not end, the first may lead.
+
+    Args:
+        base: ``os.environ`` by default.
+
+    Raises:
+        InputError: mpirun started this process and others.
+    """
+    base = os.environ if base is None else base
+    marks = ["OMPI_COMM_WORLD_SIZE", *(["PMI_SIZE"] if "SLURM_STEP_NUM_TASKS" not in base else [])]
+    for mark in marks:
+        count = base.get(mark, "")
+        if count.isdecimal() and int(count) > 1:
+            raise InputError(
+                f"one of {count} ranks that mpirun started ({mark}={count}): each would do all of it; "
+                "start sciml once, without mpirun: it starts the ranks of its solvers by itself "
+                "(solver.ranks, cluster.simulations_at_once)"
+            )
+
+
 def find(search: Sequence[str | os.PathLike[str]] | None = None) -> str:
     """Path of mpirun.
 

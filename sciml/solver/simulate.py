@@ -20,6 +20,9 @@ from sciml.solver.mpirun import command, environment, executable, is_local
 if TYPE_CHECKING:
     import xarray as xr
 
+#: Exit code of a program that cannot use what it was given.
+BAD_INPUT = 2
+
 
 def simulate(
     program: str | os.PathLike[str],
@@ -48,7 +51,8 @@ def simulate(
         Fields on ``(time, z, y, x)``, loaded; parameters and options as attributes.
 
     Raises:
-        InputError: no such program, an unknown or bad parameter, a state that does not fit.
+        InputError: no such program, an unknown or bad parameter, a state that does not fit, or what
+            else the program refuses.
         ScimlError: the program failed; ends with what it said last.
     """
     ds = simulated(program, ranks, timeout=timeout, initial=initial, **parameters)
@@ -99,7 +103,8 @@ def simulated(
             raise ScimlError(f"{description.name} took longer than {timeout:g} s") from error
         if done.returncode:
             said = last_words(done.stderr).replace(f"--initial {folder}/", "--initial: ")
-            raise ScimlError(f"{description.name} ended with code {done.returncode}: {said}")
+            kind = InputError if done.returncode == BAD_INPUT else ScimlError
+            raise kind(f"{description.name} ended with code {done.returncode}: {said}")
         with xr.open_dataset(out, engine="h5netcdf") as ds:
             ds.load()
     if not isinstance(initial, str | os.PathLike | None):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
-from sciml.solver.mpirun import copy_number
+from sciml.solver.mpirun import copy_number, refuse_ranks
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
 from sciml.study.kept_files import keep, model_file, require_program, with_copy
@@ -19,7 +20,7 @@ from sciml.study.leader import Leader, is_led
 from sciml.study.lineage import adopt, begin, current, propose
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
-from sciml.study.snapshot import ENDED, complete
+from sciml.study.snapshot import ENDED, Snapshot, complete
 from sciml.study.starts import keep_starts
 from sciml.training.figures import lines, remarks
 
@@ -202,6 +203,7 @@ def execute(
     """Run a study; returns its directory and the exit code of `sciml run`."""
     from sciml.study.jobs import check, starts_of
 
+    refuse_ranks()
     description = check(study)
     starts = starts_of(study, description)
     planned = plan(study, 0 if starts is None else len(starts))
@@ -245,6 +247,7 @@ def resume(
     from sciml.study.launch import reap
     from sciml.study.slurm import cancel_left
 
+    refuse_ranks()
     directory = RunDirectory.open(path)
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
@@ -287,7 +290,7 @@ def supervise(
 
     finished = finished_jobs(directory)
     with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
-        with opened(study, directory) as (cluster, queue):
+        with _failure_told(directory), opened(study, directory) as (cluster, queue):
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(
@@ -303,6 +306,18 @@ def supervise(
         print(figures(read_json(directory.summary), Run(directory).metrics))
         print(f"surrogate, metrics and predictions: {shown(directory.path)}")
     return code
+
+
+@contextmanager
+def _failure_told(directory: RunDirectory) -> Iterator[None]:
+    """The status of a run that ends before it has begun says why."""
+    try:
+        yield
+    except Exception as error:
+        if not directory.status.exists():
+            state = {"state": "failed", "reason": str(error) or type(error).__name__}
+            write_json(directory.status, Snapshot(trainer=state).to_json())
+        raise
 
 
 def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:

@@ -32,6 +32,7 @@ from sciml.samples.splits import (
     role_of,
     shared_frames,
 )
+from sciml.solver.mpirun import refuse_ranks
 from sciml.study.display import Display
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
@@ -218,6 +219,7 @@ def resume_offline(
         InputError: no offline run, one that has finished, another study, or data that are not what
             they were.
     """
+    refuse_ranks()
     run = run if isinstance(run, RunDirectory) else RunDirectory.open(run)
     if not is_offline(run):
         raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sciml.errors import InputError, ScimlError
 from sciml.samples.warned import Warned, findings
+from sciml.solver.mpirun import refuse_ranks
 from sciml.study.api import shown
 from sciml.study.cluster import close_cluster, local_cluster
 from sciml.study.generate.check import check, starts_of
@@ -100,6 +101,7 @@ def execute(
     plain: bool | None = None,
 ) -> int:
     """Make a dataset; returns the exit code: 0, or 130 or 75 if it was asked to stop."""
+    refuse_ranks()
     _refuse(out)
     place = placement(recipe, ranks, at_once, scheduler)
     directory = PartsDirectory.of(out)
