@@ -147,6 +147,13 @@ class Ledger:
             account = self._account(frame.simulation)
             account.held.add(frame.step)
 
+    def admit(self, simulation: int) -> None:
+        """All that is held back of a simulation counts as entered: nobody trains any more."""
+        with self._lock:
+            account = self._account(simulation)
+            account.entered.update(account.held)
+            account.held = Intervals()
+
     def held(self, simulation: int) -> Intervals:
         """Steps of a simulation that are held back."""
         with self._lock:

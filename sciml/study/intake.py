@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Stopped
@@ -16,6 +16,8 @@ from sciml.samples.step import Step
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.study.heldout import HeldOut
 from sciml.study.one_domain import require_one_domain
+from sciml.study.restoring import cut, sample_frames
+from sciml.study.screen import Screen
 
 if TYPE_CHECKING:
     from sciml.domain import Domain
@@ -45,6 +47,7 @@ class Intake(threading.Thread):
         recorder: takes every frame, if there is one.
         stop: set when this thread ends with an :attr:`error`, so that training ends with a checkpoint
             that can be gone on from.
+        tell: says a line to whoever watches the run.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Intake(threading.Thread):
         roles: Mapping[int, str],
         recorder: Recorder | None = None,
         stop: threading.Event | None = None,
+        tell: Callable[[str], None] = log.warning,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._server = server
@@ -71,8 +75,8 @@ class Intake(threading.Thread):
         self.first = threading.Event()
         self.simulation: Simulation | None = None
         self._domain: Domain | None = None
-        self.normalizer: Any = None
-        self._early: list[Sample] = []
+        #: What of the stream is sound; with the statistics, once there is a surrogate.
+        self.screen = Screen(windower.task.moving, buffer, server.ledger, tell)
         # Samples of the last frame, with the number that each has among all that are put.
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
@@ -128,19 +132,6 @@ class Intake(threading.Thread):
         if self.is_alive():
             self.join(timeout=10.0)
 
-    def fix_normalizer(self) -> None:
-        """From now on the statistics stay as they are: the model trains on them."""
-        with self.lock:
-            self.normalizer.fix()
-
-    def attach_normalizer(self, normalizer: Any) -> None:
-        """Hand over the statistics; samples that came before it existed are counted now."""
-        with self.lock:
-            self.normalizer = normalizer
-            if self._early:
-                normalizer.update(self._early)
-            self._early = []
-
     def discard_training(self) -> None:
         """Training is over: take in what is still to come for validation, drop the rest."""
         self._training = False
@@ -176,6 +167,7 @@ class Intake(threading.Thread):
             "recorder": self._recorder.state_dict() if self._recorder else None,
             "ledger": self._server.ledger.state_dict(),
             "opened": sorted(self.opened),
+            "screen": self.screen.state_dict(),
             "dt": None if self.dt is None else [self.dt.value, self.dt.units, self.dt.dates],
         }
 
@@ -200,6 +192,8 @@ class Intake(threading.Thread):
         self._put_count = put
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
+        if "screen" in state:  # not in checkpoints of before
+            self.screen.load_state_dict(state["screen"])
         dt = state["dt"]
         self.dt = Step(dt[0], dt[1], dates=dt[2]) if isinstance(dt, list) else Step.of(dt)
         # The model is in the checkpoint: no simulation need open to build it from.
@@ -211,16 +205,12 @@ class Intake(threading.Thread):
                 self._open(simulation, continues)
             case Arrived(frame=frame):
                 self._arrive(frame)
-            case Closed(simulation_id=number):
-                self._last.pop(number, None)
-                with self.lock:
-                    self._windower.close(number)
-                warned = self._server.ledger.warned(number)
-                self._heldout.close(number, warned)
-                if self._recorder:
-                    self._recorder.close(number, warned)
+            case Closed(simulation_id=number, abandoned=abandoned):
+                self._close(number, abandoned)
             case Quarantined(simulation_id=number, reason=reason):
                 self.quarantined[number] = reason
+                with self.lock:
+                    self.screen.leave_out(number, f"quarantined: {reason}", "quarantined")
                 self._drop(number, f"quarantined: {reason}")
             case Control(message=message):
                 self._control(message)
@@ -237,8 +227,10 @@ class Intake(threading.Thread):
             self._heldout.open(simulation)
             return
         with self.lock:
+            self.screen.open(simulation.id)
             if not continues:
                 self._windower.cut(simulation.id)
+                self.screen.cut(simulation.id)
             # A task that does not fit this program fits no other simulation either: this ends
             # the intake, and with it the run.
             self._windower.open(simulation)
@@ -255,21 +247,82 @@ class Intake(threading.Thread):
             # simulation began anew, and cut the recording there.
             if self._recorder:
                 self._recorder.push(frame)
+            if frame.simulation in self.given_up:  # its last ones were under way
+                ledger.hold(frame)
+                return
             if self._held_out(frame.simulation):
                 self._heldout.push(frame)
                 ledger.enter(frame)
                 return
-            # Its samples are listed as on their way, whether or not the buffer has room for them
-            # yet.
-            samples = self._windower.push(frame)
-            self._measure_dt(frame)
-            self._on_the_way = list(enumerate(samples, self._put_count))
-            ledger.enter(frame)
-            if self.normalizer is None:
-                self._early += samples
-            elif samples:
-                self.normalizer.update(samples)
+            if self.screen.holds(frame, judge=self._training):
+                return
+            self._enter(frame)
         self._put_waiting()
+
+    def _enter(self, frame: Frame) -> None:
+        # Its samples are listed as on their way, whether or not the buffer has room for them yet.
+        samples = self._windower.push(frame)
+        self._measure_dt(frame)
+        self._on_the_way = list(enumerate(samples, self._put_count))
+        self._server.ledger.enter(frame)
+        self.screen.measure(samples)
+
+    def _close(self, number: int, abandoned: bool) -> None:
+        """Nothing more comes of a simulation; what was held back of it is let in or dropped."""
+        self._last.pop(number, None)
+        if self._held_out(number):
+            with self.lock:
+                sound = self.screen.sound(number, self._heldout.frames(number))
+            if not sound:
+                self._heldout.drop(number)
+        elif abandoned:
+            with self.lock:
+                self.screen.ends_badly(number, "it did not end")
+        else:
+            self._let_in(number)
+        with self.lock:
+            self._windower.close(number)
+        warned = self._server.ledger.warned(number)
+        self._heldout.close(number, warned)
+        if self._recorder:
+            self._recorder.close(number, warned)
+
+    def _let_in(self, number: int) -> None:
+        """A simulation has ended well: what was held back of it comes from the spool, as it came, and
+        waits for room as everything does."""
+        with self.lock:
+            held = self.screen.ends_well(number)
+        if held is None:
+            return
+        simulation = self._server.simulation(number)
+        while held.origins and self._training:
+            sample = self._again(simulation, held.origins[0])
+            with self.lock:
+                del held.origins[0]
+                self.screen.measure([sample])
+                self._on_the_way = [(self._put_count, sample)]
+            self._put_waiting()
+        while held.steps and self._training:
+            step = held.steps[0]
+            frames = [] if step is None else list(self._server.replay([(number, step)]))
+            with self.lock:
+                del held.steps[0]
+                if step is None:
+                    self._windower.cut(number)
+                for frame in frames:
+                    self._enter(frame)
+            self._put_waiting()
+        with self.lock:
+            if not self._training:
+                self._server.ledger.admit(number)
+            self.screen.let_in(number)
+
+    def _again(self, simulation: Simulation, origin: int) -> Sample:
+        """A sample that was in the buffer before."""
+        task = self._windower.task
+        keys = sample_frames(task, [(simulation.id, origin)])
+        frames = {frame.key: frame for frame in self._server.replay(sorted(keys))}
+        return cut(task, simulation, origin, frames)
 
     def _measure_dt(self, frame: Frame) -> None:
         """Physical time between frames, once two of a simulation have come: one for all of them, where
@@ -308,8 +361,9 @@ class Intake(threading.Thread):
                 break  # training ended while this one waited for room
             # A checkpoint that has the buffer's state from before this put still lists the sample.
             with self.lock:
-                self._on_the_way = self._on_the_way[1:]
+                (_, sample), *self._on_the_way = self._on_the_way
                 self._put_count += 1
+                self.screen.stray(sample.simulation.id)
             self._server.ledger.count("entered")
         with self.lock:
             self._on_the_way = []
@@ -327,6 +381,8 @@ class Intake(threading.Thread):
         for number, reason in message.get("given_up", ()):
             if number not in self.given_up:
                 self.given_up.add(number)
+                with self.lock:
+                    self.screen.ends_badly(number, "given up")
                 self._drop(number, reason)
                 self._server.abandon(number)
         if message.get("done"):

@@ -15,6 +15,7 @@ from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.restoring import kept
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.shares import Shares
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.device import device_of
 from sciml.training.history import History, Step
@@ -24,6 +25,7 @@ from sciml.training.objective import without_norm
 from sciml.training.stream_source import StreamSource
 
 if TYPE_CHECKING:
+    from sciml.study.screen import Screen
     from sciml.study.trainer import Trainer
 
 log = logging.getLogger("sciml.trainer")
@@ -47,7 +49,7 @@ class Learning:
         self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
         if trainer.checkpoint is None:
             self.surrogate = new_surrogate(study, self.run, trainer.intake.simulation)
-            self._attach_normalizer()
+            self._attach_statistics()
             self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
         else:
             # There may be no simulation any more to build it from.
@@ -62,9 +64,10 @@ class Learning:
         trainer.state = "waiting for the watermark"
         source = _Accounted(
             StreamSource(trainer.buffer, self.task, training.batch_size),
+            trainer.intake.screen,
             self._begin,
             self._beside,
-            self._attach_normalizer,
+            self._attach_statistics,
             trainer.intake.lock,
         )
         hooks = Hooks(
@@ -94,10 +97,23 @@ class Learning:
         self.history.left_out = objective.left_out()
         for line in without_norm(objective):
             trainer.tell(line)
+        self._require_sound()
         if not trainer.progress["step"] and not trainer.stop.is_set():
             raise ScimlError(
                 "no simulation delivered a training sample: every one failed or is shorter than "
                 "the task's window; see logs/ in the run"
+            )
+
+    def _require_sound(self) -> None:
+        """Raises :class:`ScimlError` where all that was trained on has been left out since."""
+        intake = self.trainer.intake
+        left_out = intake.screen.left_out
+        trained = {n for n in intake.opened if intake.roles.get(n, "train") == "train"}
+        if left_out and trained <= left_out.keys() and not self.trainer.stop.is_set():
+            first = min(left_out)
+            raise ScimlError(
+                f"all {len(trained)} simulations that came for training were left out, and nothing is "
+                f"left to learn from; simulation {first}: {left_out[first]}; see logs/ in the run"
             )
 
     def finish(self) -> None:
@@ -118,14 +134,19 @@ class Learning:
             **trainer.warned(),
         )
 
-    def _attach_normalizer(self) -> None:
+    def _attach_statistics(self) -> None:
         """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
-        self.trainer.intake.attach_normalizer(Statistics(self.surrogate, self.study.seed))
+        intake, found = self.trainer.intake, self.trainer.checkpoint
+        before = found.state["extra"].get("screen") if found else None
+        shares = Shares(
+            Statistics(self.surrogate, self.study.seed), before["shares"] if before else None
+        )
+        with intake.lock:
+            intake.screen.attach(shares)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
         trainer = self.trainer
-        trainer.intake.fix_normalizer()
         # Rollouts from a single frame must know how far apart frames are, and in what unit.
         self.surrogate.dt = trainer.intake.dt
         trainer.state = "training"
@@ -179,12 +200,14 @@ class Learning:
 
 
 class _Accounted:
-    """The stream as a source: says when its first batch is there, before anyone computes with it,
-    and takes the state of buffer and intake in one moment, in which no frame can slip between.
+    """The stream as a source: has the scaling fixed once the watermark is reached, and again where it
+    came from simulations that were left out since; takes the state of buffer and intake in one moment,
+    in which no frame can slip between.
 
     Args:
         source: draws from the buffer.
-        begin: called once, before the first batch is given.
+        screen: what the scaling is taken from.
+        begin: called before the first batch is drawn.
         beside: state of all that feeds the buffer.
         restored: called when weights and source are those of a checkpoint.
         lock: held by the intake while it takes a frame in.
@@ -193,12 +216,14 @@ class _Accounted:
     def __init__(
         self,
         source: StreamSource,
+        screen: Screen,
         begin: Callable[[], None],
         beside: Callable[[], dict[str, Any]],
         restored: Callable[[], None],
         lock: threading.Lock,
     ) -> None:
         self._source = source
+        self._screen = screen
         self._begin = begin
         self._beside = beside
         self._restored = restored
@@ -207,11 +232,20 @@ class _Accounted:
         self.beside: dict[str, Any] = {}
 
     def next_batch(self) -> Batch | None:
-        batch = self._source.next_batch()
-        if batch is not None and not self._begun:
-            self._begun = True
-            self._begin()
-        return batch
+        while not self._begun or self._outdated():
+            self._begun = False
+            # Nothing is drawn before it is known by what it is scaled, and of whom.
+            if not self._source.ready():
+                break
+            with self._lock:
+                self._begun = self._screen.fix()
+            if self._begun:
+                self._begin()
+        return self._source.next_batch()
+
+    def _outdated(self) -> bool:
+        with self._lock:
+            return self._screen.renew()
 
     def state_dict(self) -> dict[str, Any]:
         with self._lock:

@@ -59,10 +59,15 @@ def needed(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
-    """Keys of all frames that the spool must hold on to: those of :func:`needed`, and those of
-    simulations that are being recorded."""
+    """Keys of all frames that the spool must hold on to: those of :func:`needed`, those of simulations
+    that are being recorded, and what was taken out of the buffer and is held back."""
     recorded = (state["extra"].get("recorder") or {"open": ()})["open"]
-    return needed(task, state) | {(n, step) for n, _, steps in recorded for step, *_ in steps}
+    # Of simulations that are held back, the samples that may be let in again.
+    held = state["extra"].get("screen", {"held": ()})["held"]
+    aside = sample_frames(task, [(n, origin) for n, _, origins in held for origin in origins])
+    return (
+        needed(task, state) | aside | {(n, step) for n, _, steps in recorded for step, *_ in steps}
+    )
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:

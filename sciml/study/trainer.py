@@ -96,6 +96,7 @@ class Trainer:
             {entry["id"]: entry["role"] for entry in plan},
             self.recorder,
             self.stop,
+            self.tell,
         )
         self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
         self.first_step_at: dict[str, Any] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -39,15 +40,29 @@ class Bounds(nn.Module):
         self.register_buffer("low", torch.full((len(self.keys),), torch.inf, dtype=torch.float64))
         self.register_buffer("high", torch.full((len(self.keys),), -torch.inf, dtype=torch.float64))
 
-    def update(self, samples: Iterable[Sample]) -> None:
-        """Take samples into account."""
-        if not self.keys:
-            return
-        low, high = self.low.numpy(), self.high.numpy()
-        for sample in samples:
-            for row, values in enumerate(values_of(self.keys, sample)):
-                low[row] = min(low[row], np.min(values))
-                high[row] = max(high[row], np.max(values))
+    def update(self, samples: Iterable[Sample]) -> list[np.ndarray]:
+        """Take samples into account; gives the bounds of each, as :attr:`both` are those of all."""
+        found = [self._measured(sample) for sample in samples]
+        self.both = reduce(joined, found, self.both)
+        return found
+
+    @property
+    def both(self) -> np.ndarray:
+        """low and high, ``(2, quantity)``."""
+        return np.stack([self.low.numpy(), self.high.numpy()])
+
+    @both.setter
+    def both(self, both: np.ndarray) -> None:
+        self.low.numpy()[:], self.high.numpy()[:] = both
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """Bounds of no samples."""
+        return np.array([[np.inf] * len(self.keys), [-np.inf] * len(self.keys)])
+
+    def _measured(self, sample: Sample) -> np.ndarray:
+        values = values_of(self.keys, sample)
+        return np.array([[np.min(v) for v in values], [np.max(v) for v in values]], np.float64)
 
     def of(self, kind: str, name: str) -> tuple[float, float] | None:
         """The least and the largest; ``None`` where nothing is known."""
@@ -62,6 +77,11 @@ class Bounds(nn.Module):
         for name in ("low", "high"):
             state.setdefault(f"{prefix}{name}", getattr(self, name))  # of before: nothing is known
         super()._load_from_state_dict(state, prefix, *args)
+
+
+def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Bounds of both."""
+    return np.stack([np.minimum(a[0], b[0]), np.maximum(a[1], b[1])])
 
 
 def values_of(keys: Iterable[tuple[str, str]], sample: Sample) -> list[np.ndarray | float]:

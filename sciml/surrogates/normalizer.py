@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -105,24 +106,44 @@ class Normalizer(nn.Module):
                 self._buffers[name] = buffer.to(moved.device)
         return self
 
-    def update(self, samples: Iterable[Sample]) -> None:
-        """Take samples into account; does nothing once fixed. One thread at a time."""
+    def update(self, samples: Iterable[Sample]) -> list[np.ndarray]:
+        """Take samples into account; does nothing once fixed. One thread at a time.
+
+        Returns the moments of each sample, as :attr:`moments` are those of all.
+        """
         if self.fixed:
-            return
-        # A row of (count, mean, squares) a quantity, gathered in numpy: torch costs microseconds
-        # a call, which a feeder thread would pay thousands of times.
-        buffers = [self._buffers[name] for name in MEASURED]
-        merged = np.stack([b.cpu().numpy() for b in buffers], axis=1)
-        for sample in samples:
-            for key, values, shift in self._values(sample):
-                row, mask = self._row[key], sample.simulation.masks.get(key[1])
-                if mask is not None and key[0] in ("field", "increment"):
-                    values = values[mask]
-                merged[row, :3] = _merge(merged[row, :3], _measure(values, shift))
-                if _dtype_of(sample, key, values) != np.float64:
-                    merged[row, 3] = CONSTANT
-        for buffer, column in zip(buffers, merged.T, strict=True):
-            buffer.copy_(torch.from_numpy(np.ascontiguousarray(column)))
+            return []
+        # Gathered in numpy: torch costs microseconds a call, which a feeder thread would pay thousands
+        # of times.
+        found = [self._measured(sample) for sample in samples]
+        self.moments = reduce(merge, found, self.moments)
+        return found
+
+    @property
+    def moments(self) -> np.ndarray:
+        """Count, mean, sum of squared deviations and resolution of each quantity, ``(quantity, 4)``."""
+        return np.stack([self._buffers[name].cpu().numpy() for name in MEASURED], axis=1)
+
+    @moments.setter
+    def moments(self, moments: np.ndarray) -> None:
+        for name, column in zip(MEASURED, moments.T, strict=True):
+            self._buffers[name].copy_(torch.from_numpy(np.ascontiguousarray(column)))
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """Moments of no samples."""
+        return np.tile([0.0, 0.0, 0.0, CONSTANT_FLOAT64], (len(self.keys), 1))
+
+    def _measured(self, sample: Sample) -> np.ndarray:
+        moments = self.nothing
+        for key, values, shift in self._values(sample):
+            row, mask = self._row[key], sample.simulation.masks.get(key[1])
+            if mask is not None and key[0] in ("field", "increment"):
+                values = values[mask]
+            moments[row, :3] = _measure(values, shift)
+            if _dtype_of(sample, key, values) != np.float64:
+                moments[row, 3] = CONSTANT
+        return moments
 
     def fix(self) -> None:
         """Stop measuring: from here on the model sees one and the same scaling."""
@@ -272,10 +293,16 @@ def _measure(values: np.ndarray, shift: bool) -> np.ndarray:
     return np.array([deviation.size, mean, np.add.reduce(np.square(deviation, out=deviation))])
 
 
-def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Chan, Golub, LeVeque (1983), eq. 2.1."""
-    count = a[0] + b[0]
-    delta = b[1] - a[1]
-    return np.array(
-        [count, a[1] + delta * b[0] / count, a[2] + b[2] + delta**2 * a[0] * b[0] / count]
+def merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Moments of both: Chan, Golub, LeVeque (1983), eq. 2.1."""
+    count = a[:, 0] + b[:, 0]
+    delta, part = b[:, 1] - a[:, 1], b[:, 0] / np.maximum(count, 1.0)
+    return np.stack(
+        [
+            count,
+            a[:, 1] + delta * part,
+            a[:, 2] + b[:, 2] + delta**2 * a[:, 0] * part,
+            np.where(np.abs(b[:, 3]) > np.abs(a[:, 3]), b[:, 3], a[:, 3]),
+        ],
+        axis=1,
     )

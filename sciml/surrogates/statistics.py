@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -36,14 +36,16 @@ class Statistics:
         self._seen = 0
         self._kept: list[Sample] = []
 
-    def update(self, samples: Iterable[Sample]) -> None:
+    def update(self, samples: Iterable[Sample]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Take samples into account; once fixed, for the bounds of what is trained on alone. One thread
-        at a time."""
+        at a time.
+
+        Returns bounds and moments of each; see :meth:`Bounds.update`, :meth:`Normalizer.update`.
+        """
         samples = list(samples)
-        self.surrogate.bounds.update(samples)
-        self.surrogate.normalizer.update(samples)
+        found = self.surrogate.bounds.update(samples), self.surrogate.normalizer.update(samples)
         if not self._open:
-            return
+            return found
         for sample in samples:
             self._seen += 1
             if len(self._kept) < BASIS_SAMPLES:
@@ -52,6 +54,7 @@ class Statistics:
                 place = int(self._rng.integers(self._seen))
                 if place < BASIS_SAMPLES:
                     self._kept[place] = sample
+        return found
 
     def fix(self) -> None:
         """Stop measuring: from here on the model sees one and the same scaling and basis."""
@@ -59,6 +62,18 @@ class Statistics:
         if self._open:
             self.surrogate.model.fit_basis(_outputs(self.surrogate, self._kept))
         self._kept = []
+
+    def forget(self, simulation: int) -> None:
+        """No basis is taken from its samples."""
+        self._kept = [sample for sample in self._kept if sample.key[0] != simulation]
+
+    def reopen(self, samples: Sequence[Sample]) -> None:
+        """Measure again, with these samples for the basis; what was measured stays until then."""
+        self.surrogate.normalizer.fixed.fill_(False)
+        if self._wanted:
+            self.surrogate.model.fitted.fill_(False)
+            self._kept = list(samples[-BASIS_SAMPLES:])
+            self._seen = len(self._kept)
 
     @property
     def _open(self) -> bool:

@@ -16,6 +16,10 @@ class Draws(Protocol):
         """``n`` samples, fewer at the very end, none when it is exhausted or stopped; may wait."""
         ...
 
+    def ready(self, n: int) -> bool:
+        """Wait as long, and draw nothing; whether there are any."""
+        ...
+
     def state_dict(self) -> dict[str, Any]: ...
 
 
@@ -40,6 +44,10 @@ class StreamSource:
             return None
         self.drawn += len(samples)
         return collate(samples, self.task)
+
+    def ready(self) -> bool:
+        """Wait for a batch, without drawing it; whether there is one."""
+        return self.buffer.ready(self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         return {"drawn": self.drawn, "buffer": self.buffer.state_dict()}

@@ -46,6 +46,7 @@ class _Slow:
 
     def __init__(self):
         self.buffer = make("fifo", 10, 1, 0)
+        self.watch = self.buffer.watch
         self.asked, self.room, self.came = (threading.Event() for _ in range(3))
 
     def put(self, sample):
