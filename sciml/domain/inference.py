@@ -17,6 +17,7 @@ from sciml.domain.layout import (
     PARTICLE_NAMES,
     Layout,
     axis_of,
+    bounds_of,
     layout_of,
     meaning_of,
     mesh_topology,
@@ -73,7 +74,9 @@ def fields_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> tuple[Field
     """
     layout = layout_of(ds, names)
     if names is None:
-        names = [str(name) for name, array in ds.data_vars.items() if _is_field(array, layout)]
+        cells = bounds_of(ds)
+        arrays = ((str(n), array) for n, array in ds.data_vars.items() if n not in cells)
+        names = [name for name, array in arrays if _is_field(array, layout)]
     roles = tuple(axis_of(ds, dim) or "" for dim in layout.space)
     return tuple(_field(variable(ds, name), layout, roles) for name in names)
 

@@ -33,7 +33,8 @@ def joined(named: Sequence[tuple[str, xr.Dataset]], chunks: Any = None) -> xr.Da
         require_alike(name, ds, first_name, first, space)
         sample = layout_of(ds).sample
         if sample is None:
-            ds = ds.expand_dims(SAMPLE)
+            alone = [n for n, v in ds.data_vars.items() if not v.dims]
+            ds = ds.set_coords(alone).expand_dims(SAMPLE)
         elif sample != SAMPLE:
             ds = ds.rename({sample: SAMPLE})
         ds = ds.drop_vars(SAMPLE, errors="ignore")
@@ -57,9 +58,14 @@ def joined(named: Sequence[tuple[str, xr.Dataset]], chunks: Any = None) -> xr.Da
 
 
 def _spread(ds: xr.Dataset) -> xr.Dataset:
-    """``ds`` with numbers for all its samples as one a sample: another file has others."""
+    """``ds`` with numbers for all its samples as one a sample: another file has others. A projection
+    (CF) is no number."""
     count = ds.sizes[SAMPLE]
-    scalars = [n for n, v in ds.variables.items() if not v.dims and v.dtype.kind in "fiub"]
+    scalars = [
+        n
+        for n, v in ds.variables.items()
+        if not v.dims and v.dtype.kind in "fiub" and "grid_mapping_name" not in v.attrs
+    ]
     return ds.assign_coords(
         {n: (SAMPLE, np.full(count, ds[n].values), ds[n].attrs) for n in scalars}
     )

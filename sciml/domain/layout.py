@@ -33,7 +33,7 @@ _GLOBE_OF_NAME = {
 
 # What the names of other people's dimensions usually mean; compared in lower case.
 _AXIS_OF_NAME = {
-    **dict.fromkeys(("t", "time", "times", "valid_time"), "T"),
+    **dict.fromkeys(("t", "time", "times", "valid_time", "time_counter"), "T"),
     **dict.fromkeys(
         (
             "z",
@@ -203,6 +203,13 @@ def _bare(units: str) -> str:
     return units.replace("_", "").replace(" ", "").replace("degrees", "degree")[:7]
 
 
+def bounds_of(ds: xr.Dataset) -> set[str]:
+    """Variables that hold the bounds of the cells of a coordinate, as CF has them; no fields."""
+    found = {str(array.attrs.get("bounds", "")) for array in ds.variables.values()}
+    found |= {str(array.encoding.get("bounds", "")) for array in ds.variables.values()}
+    return found - {""}
+
+
 def is_date(coordinate: xr.DataArray) -> bool:
     """Whether values are dates or durations: numpy's, or the calendar objects of cftime."""
     if coordinate.dtype.kind in "mM":
@@ -301,7 +308,8 @@ def _dims(
     def axes(array: xr.DataArray) -> frozenset[str]:
         return frozenset(d for d in array.dims if roles[d] in ("X", "Y", "Z", "point"))
 
-    numeric = [array for array in ds.data_vars.values() if array.dtype.kind in "fiuc"]
+    cells = bounds_of(ds)
+    numeric = [a for n, a in ds.data_vars.items() if a.dtype.kind in "fiuc" and n not in cells]
     if "point" in roles.values():  # what is in cells or on edges is as wide as what is on nodes
         placed = [a for a in numeric if {roles[d] for d in a.dims} & {"point", "cell", "edge"}]
         placed = [a for a in placed if "cf_role" not in a.attrs and a.name != "edges"]

@@ -276,9 +276,10 @@ class Foreign(Trajectories):
         #: What else may be the matter where simulations are too short, in words that go on.
         self.hint = ""
         if len(parts) > 1 and max((len(f) for _, f in self._held.values()), default=0) == 1:
+            along = layout.time or "time"
             self.hint = (
                 "; files that are pieces of one simulation are joined by "
-                "xr.open_mfdataset(paths, combine='by_coords')"
+                f"xr.open_mfdataset(paths, combine='nested', concat_dim='{along}')"
             )
         self._held = dict(sorted(self._held.items()))
         self._identity = f"{len(self._held)}:{crc:08x}"

@@ -174,9 +174,17 @@ def require_times(task: Task, ds: xr.Dataset, layout: Layout) -> list[str]:
     if not task.marches:
         return []
     if (twice := times.twice()) is not None:
+        dates = [
+            n for n, c in ds.variables.items() if c.dims == (layout.time,) and n != layout.time
+        ]
+        dates = [n for n in dates if is_date(ds[n])]
         raise InputError(
             f"'{layout.time}' has {twice} twice; expected every time once: "
-            f"ds.drop_duplicates('{layout.time}'), or make a dimension 'sample' of what repeats"
+            + (
+                f"ds.assign_coords({layout.time}=ds.{dates[0]}), which are dates"
+                if dates
+                else f"ds.drop_duplicates('{layout.time}'), or make a dimension 'sample' of what repeats"
+            )
         )
     remarks = []
     if not times.ascending:

@@ -325,10 +325,13 @@ def _dataset(
     elif not layout.space and surrogate.domain is not None:
         out = _without_other_points(out, surrogate.domain)
     if layout.time is not None:
-        notes = ds[layout.time].attrs if layout.time in ds.coords else {}
+        notes = dict(ds[layout.time].attrs) if layout.time in ds.coords else {}
+        # Bounds of times belong to the times that came.
+        notes = {k: v for k, v in notes.items() if k not in ("bounds", "climatology")}
         time = xr.Variable(layout.time, np.asarray(stamps), notes)
         if layout.time in ds.coords:
-            time.encoding = dict(ds[layout.time].encoding)
+            kept = ds[layout.time].encoding
+            time.encoding = {k: v for k, v in kept.items() if k not in ("bounds", "climatology")}
         out = out.assign_coords({layout.time: time})
     for name, array in values.items():
         field = known.get(name, Field(name))

@@ -346,7 +346,9 @@ def _task(
             raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
     if levels == "channels" or point_dim(ds) is not None:  # on points, levels are no axis
         ds = flat(ds)
-    all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
+    all_names: tuple[str, ...] = ()
+    if not (inputs or targets):
+        all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
     if not (all_names or inputs or targets):
         found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
         raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
