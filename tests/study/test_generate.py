@@ -19,6 +19,7 @@ from sciml.errors import InputError, ScimlError
 from sciml.share import find
 from sciml.study.generate import load_recipe, planned_runs
 from sciml.study.generate.directory import PartsDirectory, differences
+from sciml.study.leader import Leader
 
 
 def tiny(**changes):
@@ -362,16 +363,41 @@ def test_a_quick_try_has_some_of_each_split(write, n, counts):
     assert [sum(r.split == s for r in runs) for s in ("train", "validation", "test")] == counts
 
 
+def test_the_second_into_one_file_is_refused_and_changes_nothing(write, tmp_path):
+    """Also where the first has just begun, and has not said yet what it makes."""
+    out = tmp_path / "heat.nc"
+    directory = PartsDirectory.of(out)
+    directory.make()
+    with Leader(directory.run):
+        with pytest.raises(
+            InputError, match=rf"heat\.nc\.parts is running, led by process {os.getpid()} "
+        ):
+            sciml.generate(write(), out, plain=True)
+        assert not directory.identity.exists() and not out.exists()
+        other = PartsDirectory.of(tmp_path / "other.nc")  # beside it is room for another
+        other.make()
+        with Leader(other.run):
+            pass
+    # The first has ended while the second waited for its turn: what it made stays.
+    directory.remove()
+    out.write_bytes(b"the file of the first")
+    with pytest.raises(InputError, match=r"heat\.nc exists"):
+        sciml.generate(write(), out, plain=True)
+    assert out.read_bytes() == b"the file of the first" and not directory.path.exists()
+
+
 def test_a_folder_that_was_not_made_to_its_end_is_gone_on_with(tmp_path):
     """Killed, or out of room, before the identity was there."""
     parts = PartsDirectory.of(tmp_path / "f.nc")
     parts.run.pids.mkdir(parents=True)
     (parts.path / ".identity.json.a1b2").write_text("{")
+    (parts.run.pids / "leader.lock").touch()
+    parts.make()
     assert not parts.prepare({"size": "small"}) and parts.prepare({"size": "small"})
     parts.identity.unlink()
     parts.part(0).touch()
     with pytest.raises(InputError, match="holds no parts of a dataset"):
-        parts.prepare({"size": "small"})
+        parts.make()
 
 
 def test_differences_name_keys_that_came_and_went():

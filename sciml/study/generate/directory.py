@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from sciml.study.starts import Starts
 
 #: How many differences an error names.
 SHOWN = 5
+#: What a leader writes before anything else is there.
+_OF_LEADERS = ("leader.lock", "supervisor.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,26 @@ class PartsDirectory:
     def raw(self, id_: int) -> Path:
         return self.path / f"raw-{id_:05d}.nc"
 
-    def prepare(self, identity: dict[str, Any]) -> bool:
-        """Make the folder, or take the one that is there; returns whether it was there.
+    def make(self) -> None:
+        """Make the folder, if it is not there; who leads in it may then :meth:`prepare` it.
 
         Raises:
-            InputError: its parts come from another recipe, program or version; or it cannot be made.
+            InputError: there is another folder of that name; it cannot be made.
+        """
+        there = self.path.exists() and not self.identity.is_file()
+        if there and any(map(self._is_strange, self.path.iterdir())):
+            raise InputError(f"{self.path} exists and holds no parts of a dataset; remove it")
+        try:
+            for folder in (self.path, self.run.pids, self.run.logs):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be made: {error.strerror}") from error
+
+    def prepare(self, identity: dict[str, Any]) -> bool:
+        """Say whose parts these are; returns whether the folder has said so before.
+
+        Raises:
+            InputError: its parts come from another recipe, program or version.
         """
         if self.identity.is_file():
             changed = differences(read_json(self.identity), identity)
@@ -73,19 +92,24 @@ class PartsDirectory:
                     f"{self.path} to start anew"
                 )
             return True
-        if self.path.exists() and any(map(self._is_strange, self.path.iterdir())):
-            raise InputError(f"{self.path} exists and holds no parts of a dataset; remove it")
         try:
-            for folder in (self.path, self.run.pids, self.run.logs):
-                folder.mkdir(exist_ok=True)
             write_json(self.identity, identity)
         except OSError as error:
-            raise InputError(f"{self.path} cannot be made: {error.strerror}") from error
+            raise InputError(f"{self.path} cannot be written to: {error.strerror}") from error
         return False
 
+    def remove(self) -> None:
+        """Take the folder away, under another name first: whoever begins anew finds none."""
+        aside = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
+        self.path.rename(aside)
+        shutil.rmtree(aside)
+
     def _is_strange(self, found: Path) -> bool:
-        """Whether it is not what a life leaves that was killed while it made the folder."""
-        if found in (self.run.pids, self.run.logs):
+        """Whether it is not what a life leaves that was killed, or has just begun, before it said whose
+        parts they are."""
+        if found == self.run.pids:
+            return any(one.name not in _OF_LEADERS for one in found.iterdir())
+        if found == self.run.logs:
             return any(found.iterdir())
         return not found.name.startswith(f".{self.identity.name}.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,16 +108,21 @@ def execute(
     starts = starts_of(recipe, description)
     runs = planned_runs(recipe, simulations, 0 if starts is None else len(starts))
     identity = identity_of(recipe, size, simulations, description, starts)
-    again = directory.prepare(identity)
-    if starts is not None:
-        keep_starts(starts, {run.start for run in runs}, directory.initial)
-    jobs = part_jobs(recipe, description, runs, directory, place)
     title = f"{recipe.name} ({size}): {len(runs)} runs of {description.name}, {place}"
+    directory.make()
     with (
         Leader(directory.run) as leader,
         StopRequest() as stop,
         Progress(title, plain=plain) as progress,
     ):
+        # Only who leads says whose parts these are: another may have begun, or ended, meanwhile.
+        if out.exists():
+            directory.remove()
+        _refuse(out)
+        again = directory.prepare(identity)
+        if starts is not None:
+            keep_starts(starts, {run.start for run in runs}, directory.initial)
+        jobs = part_jobs(recipe, description, runs, directory, place)
         try:
             finished = _finished(directory, jobs, progress, stop) if again else []
             failures = _run(jobs, finished, directory, place, leader, progress, stop)
@@ -145,7 +149,7 @@ def execute(
                 "on from them"
             )
             return stop.code
-    shutil.rmtree(directory.path)
+        directory.remove()
     print(f"{sum(run.samples for run in there)} samples: {shown(out.resolve())}")
     return 0
 
