@@ -43,7 +43,7 @@ def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Su
         study.task.build(),
         simulation.domain,
         file=model_file(run, trusted=True),
-        increment=study.task.increment,
+        increment=study.increment,
         fields=(*simulation.fields, *simulation.static_fields),
         masks=simulation.masks,
     )

@@ -82,7 +82,8 @@ class Parameters(Section):
 
 class TaskSection(Section):
     """See :class:`sciml.samples.Task`; ``targets`` default to ``inputs``. With ``increment`` the
-    model gives the change from the last input."""
+    model gives the change from the last input: by default where every target is an input, but for
+    ``training.points``, since changes are added to whole fields."""
 
     inputs: list[str] = []
     targets: list[str] = []
@@ -94,7 +95,7 @@ class TaskSection(Section):
     time: bool = False
     forcing: list[str] = []
     levels: Literal["channels", "axis"] | None = None
-    increment: bool = False
+    increment: bool | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -106,12 +107,10 @@ class TaskSection(Section):
     @model_validator(mode="after")
     def _possible(self) -> TaskSection:
         task = self.build()
-        if self.increment and not (
-            task.lead and task.history and {*task.targets} <= {*task.inputs}
-        ):
+        if self.increment and not task.continues:
             raise ValueError(
                 "increment: true needs lead ≥ 1, history ≥ 1 and every target among the inputs; "
-                "set increment: false"
+                "set increment: false, or leave it away"
             )
         return self
 
@@ -337,6 +336,13 @@ class Study(Section):
         if "out" in self.solver.options:
             raise ValueError("solver.options.out: a study streams; remove it")
         return self
+
+    @property
+    def increment(self) -> bool:
+        """Whether the model gives the change from the last input."""
+        if self.task.increment is not None:
+            return self.task.increment
+        return self.task.build().continues and self.training.points is None
 
 
 def refuse_two_starts(options: dict[str, Any], drawn: Any, files: list[str]) -> None:

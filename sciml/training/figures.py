@@ -74,7 +74,7 @@ def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) 
     if error is not None and still is not None and error >= still:
         told.append(
             f"one step ahead is no better than leaving the fields as they are (VRMSE {error:.2e}, "
-            f"{still:.2e}): train longer, or let it learn the change (increment: true)"
+            f"{still:.2e}): train longer, with another learning rate or model"
         )
     known = [one for one in before if one.get("vrmse") is not None]
     if known and error is not None:

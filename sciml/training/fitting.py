@@ -143,7 +143,8 @@ def fit(
             the globe. ``None``: all alike.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
-        increment: learn the change; ``None``: where targets are inputs.
+        increment: learn the change from the last input; ``None``: where every target is an input, and
+            whole fields are compared.
         validation: part of the samples held out, at least one, where no split says which (of a split
             without validation, of what is for training); of the times, the last ones, where there is a
             single sample. 0: none.
@@ -243,6 +244,8 @@ def fit(
     for line in seams(looked_at, layout_of(data.first, task.targets).space):
         log.warning("%s", line)
     torch.manual_seed(seed)
+    if increment is None:
+        increment = task.continues and points is None
     surrogate = _surrogate(model, task, training[0], data.first, increment)
     statistics = Statistics(surrogate, seed)
     statistics.update(samples)
@@ -433,12 +436,10 @@ def _surrogate(
     task: Task,
     trajectory: Trajectory,
     ds: xr.Dataset,
-    increment: bool | None,
+    increment: bool,
 ) -> Surrogate:
     simulation, _ = trajectory
     layout = layout_of(ds, task.targets)
-    if increment is None:
-        increment = task.lead > 0 and set(task.targets) <= set(task.inputs)
     rest = {
         "increment": increment,
         "fields": (*simulation.fields, *simulation.static_fields),

@@ -41,6 +41,14 @@ def test_a_minimal_study_is_short(load):
     assert study.cluster.kind == "local" and study.solver.send.dtype == "float32"
 
 
+def test_changes_are_learned_where_targets_continue_inputs(load):
+    """As sciml.fit does; what a study says is what it gets."""
+    assert load().increment and not load(MINIMAL, "task.increment=false").increment
+    assert not load(MINIMAL, "task.targets=[p]").increment
+    assert not load(MINIMAL, "task.lead=0").increment
+    assert not load(MINIMAL, "training.points=50").increment
+
+
 def test_the_quickstart_is_a_study():
     study = load_study("workflows/quickstart/study.yaml")
     assert study.name == "quickstart"
