@@ -338,8 +338,8 @@ class Client:
             return
         if self._patience.exhausted:
             self._give_up()
+        trouble = self._dealer.trouble()  # always: what nobody reads of it holds libzmq up one day
         if not self._ready:
-            trouble = self._dealer.trouble()
             if "key" in trouble:
                 raise StreamError(f"{self._dealer.endpoint.address}: {trouble}")
             self._waits = trouble or self._waits

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import stat
 import time
 import uuid
@@ -27,6 +28,13 @@ LOOPBACK = ("127.0.0.1", "localhost")
 PORTS = range(20000, 32768)
 #: Seconds in which the port of the last life may become free.
 BIND_PATIENCE = 10.0
+#: Seconds in which who connects must have shown a key. Longer, and those without one hold file
+#: descriptors for longer; shorter, and a trainer that is busy with its imports lets nobody in.
+HANDSHAKE = 5.0
+#: Seconds in which who connects must have said something before it costs a file descriptor at all.
+SILENCE = 60
+#: Connections that may be so silent; the system has a bound of its own, often this one.
+BACKLOG = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +185,8 @@ def bind(router: zmq.Socket, host: str, port: int, last: int) -> int:
     while True:
         for number in candidate_ports(port, last):
             try:
-                router.bind(f"tcp://{host}:{number}")
-                return number
-            except zmq.ZMQError as error:
+                return _listen(router, host, number)
+            except (zmq.ZMQError, OSError) as error:
                 reason = error
             if number == last and time.monotonic() < deadline:
                 break
@@ -189,3 +196,22 @@ def bind(router: zmq.Socket, host: str, port: int, last: int) -> int:
                 "give another host or port"
             )
         time.sleep(0.1)
+
+
+def _listen(router: zmq.Socket, host: str, port: int) -> int:
+    """Bind to one port. Where the system can (Linux), it keeps connections to itself until they say
+    something: thousands that are silent take no file descriptor from this process."""
+    router.handshake_ivl = int(1000 * HANDSHAKE)
+    router.backlog = BACKLOG
+    if not hasattr(socket, "TCP_DEFER_ACCEPT"):
+        router.bind(f"tcp://{host}:{port}")
+        return port
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENCE)
+        listener.bind(("" if host == "*" else host, port))
+        listener.listen(BACKLOG)
+        # libzmq takes it over, and closes it.
+        router.use_fd = os.dup(listener.fileno())
+        router.bind(f"tcp://{host}:{port}")
+    return port

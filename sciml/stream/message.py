@@ -23,6 +23,7 @@ import msgpack
 
 from sciml.errors import StreamError
 from sciml.samples.warned import Warned, parsed
+from sciml.stream.objects import check
 
 #: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
 #: references to slots were parts of their own; before 3, nobody warned; before 4, nobody said of which
@@ -42,6 +43,8 @@ BLOCKS_LIMIT = 4096
 #: Largest envelope: a domain with its static fields.
 ENVELOPE_LIMIT = 256 << 20
 HEADER_LIMIT = 16 << 10
+#: Below so many bytes a message cannot become much, whatever it is: headers are spared the look.
+SHORT = 4 << 10
 NAME_LIMIT = 256
 WHOLE_LIMIT = 1 << 53
 
@@ -63,12 +66,14 @@ def decode(data: Any, limit: int = ENVELOPE_LIMIT) -> dict[str, Any]:
     """A msgpack map from an untrusted peer.
 
     Raises:
-        Malformed: not msgpack, not a map with string keys, larger than ``limit``, extension types.
+        Malformed: not msgpack, not a map with string keys, larger than ``limit``, extension types, or
+            what would become too many objects.
     """
     if len(data) > limit:
         raise Malformed(f"a map of {len(data)} bytes; expected at most {limit}")
     try:
-        # Lengths within are held against the bytes that are there, before anything is made of them.
+        if len(data) > SHORT:
+            check(data)
         message = msgpack.unpackb(data, raw=False, ext_hook=_refuse_extension)
     except Malformed:
         raise
@@ -101,6 +106,11 @@ def _refuse_extension(code: int, data: bytes) -> None:
 
 
 # -- typed entries of a map ---------------------------------------------------------------------
+
+
+def line(said: str, limit: int) -> str:
+    """A reason as one line, whatever of a peer's words is in it."""
+    return "".join(c if c.isprintable() else " " for c in said[:limit])
 
 
 def whole(message: Mapping[str, Any], key: str, low: int = 0, high: int = WHOLE_LIMIT) -> int:

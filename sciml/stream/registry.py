@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sciml.errors import DomainError, StreamError
@@ -35,6 +35,7 @@ class Registry:
         full: whether nothing more should come in for now.
         shared_memory: whether ranks on this node may use it.
         run: UUID of the run: who comes with the endpoint of another is refused.
+        planned: numbers of its simulations; ``None``: any.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Registry:
         full: Callable[[], bool],
         shared_memory: bool = True,
         run: str = "",
+        planned: Collection[int] | None = None,
     ) -> None:
-        self.epoch, self.run = epoch, run
+        self.epoch, self.run, self.planned = epoch, run, planned
         self.journal, self.ledger, self.events = journal, ledger, events
         self.credit = Credit(queue_limit, full)
         self.reception = Reception(journal, ledger, events, self.credit)
@@ -131,6 +133,7 @@ class Registry:
 
     def quarantine(self, simulation: int, reason: str) -> None:
         """Nothing of this simulation comes in any more; the others go on."""
+        reason = m.line(reason, 2000)
         log.warning("simulation %d quarantined: %s", simulation, reason)
         self.journal.note(QUARANTINED, simulation, reason=reason)
         self.ledger.quarantine(simulation, reason)
@@ -150,6 +153,11 @@ class Registry:
     def _hello(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
         self._check_run(envelope)
         number = m.whole(envelope, "simulation")
+        if self.planned is not None and number not in self.planned:
+            raise Refusal(
+                f"simulation {number} is none of this run's {len(self.planned)}; expected a number "
+                "from its simulations.json (SCIML_SIMULATION)"
+            )
         attempt, hello = m.whole(envelope, "attempt", low=1), m.whole(envelope, "hello", low=1)
         ranks = m.whole(envelope, "ranks", low=1, high=RANKS_LIMIT)
         rank = m.whole(envelope, "rank", high=ranks)
@@ -420,7 +428,7 @@ class Registry:
         self.credit.active = sum(not session.done for session in sessions)
 
     def _refuse(self, peer: bytes, reason: str) -> None:
-        self._answer(peer, m.REFUSED, reason=reason[:2000])
+        self._answer(peer, m.REFUSED, reason=m.line(reason, 2000))
 
     def _answer(self, peer: bytes, kind: str, **entries: Any) -> None:
         self.outbox.append((peer, m.envelope(kind, epoch=self.epoch, **entries)))

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, bind, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
 from sciml.stream.journal import SIMULATION, Journal
 from sciml.stream.ledger import Ledger
+from sciml.stream.lobby import Lobby
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
@@ -56,6 +57,7 @@ class Server:
         queue_limit: bytes of frames that may wait for the trainer; solvers wait beyond it.
         shared_memory: let ranks on this node send their fields through it.
         run: UUID of the run, which its solvers say in their hello; by default one of its own.
+        planned: numbers of its simulations; by default any number is taken.
         on_failure: called with what its thread died of; no message was the reason, those are refused.
 
     Raises:
@@ -73,6 +75,7 @@ class Server:
         queue_limit: int = 64 << 20,
         shared_memory: bool = True,
         run: str = "",
+        planned: Collection[int] | None = None,
         on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         check_host(host, encryption=encryption)
@@ -101,9 +104,11 @@ class Server:
             self._full,
             shared_memory,
             self._keys.run,
+            planned,
         )
         self._lock = threading.Lock()
         self._recovered = self._stopping = False
+        self._lobby: Lobby | None = None
         self._thread: threading.Thread | None = None
         self._waker, self._wakened = os.pipe()
         os.set_blocking(self._waker, False)
@@ -137,6 +142,8 @@ class Server:
         self._context = zmq.Context()
         self._gate = Gate(self._context, self._keys) if self._encryption else None
         self._router = self._bind()
+        # Without keys nothing tells who is let in; but then nobody comes from elsewhere either.
+        self._lobby = Lobby(self._router, self._keys.port) if self._gate and Lobby.AT_HAND else None
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._thread.start()
 
@@ -284,6 +291,7 @@ class Server:
             "wants_commit": self.wants_commit,
             "garbage": registry.garbage,
             "failures": registry.failures,
+            "turned_away": self._lobby.turned_away if self._lobby else 0,
             "refused_keys": self._gate.refused if self._thread and self._gate else 0,
             "problem": registry.problem,
         }
@@ -296,6 +304,8 @@ class Server:
         poller.register(self._waker, zmq.POLLIN)
         if self._gate is not None:
             poller.register(self._gate.socket, zmq.POLLIN)
+        if self._lobby is not None:
+            poller.register(self._lobby.socket, zmq.POLLIN)
         try:
             while not self._stopping:
                 ready = dict(poller.poll(TICK_MS))
@@ -303,6 +313,8 @@ class Server:
                     self._drain_wakes()
                 if self._gate is not None and self._gate.socket in ready:
                     self._gate.answer()
+                if self._lobby is not None and self._lobby.socket in ready:
+                    self._lobby.look()
                 with self._lock:
                     few = self._take_burst()
                     self._registry.readers.sweep()
@@ -315,6 +327,8 @@ class Server:
             log.exception("the stream cannot go on")
             self._on_failure(error)
         finally:
+            if self._lobby is not None:
+                self._lobby.close()
             if self._gate is not None:
                 self._gate.close()
             self._registry.readers.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,6 +16,18 @@ import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+#: File descriptors that a trainer may have. There are programs that close each that may be open before
+#: they start another: millions of them take minutes.
+FILES = 1 << 14
+
+
+def allow_files(number: int = FILES) -> None:
+    """Let this process open so many files and sockets, as far as the system lets it: often it is 1024,
+    and each rank of a solver takes some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def end_with_parent(number: int = signal.SIGTERM) -> None:

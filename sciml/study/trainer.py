@@ -27,7 +27,7 @@ from sciml.study.heldout import HeldOut
 from sciml.study.identity import name_of
 from sciml.study.intake import Intake
 from sciml.study.lineage import current
-from sciml.study.processes import end_with_parent
+from sciml.study.processes import allow_files, end_with_parent
 from sciml.study.restoring import Tally
 from sciml.study.rundir import RunDirectory, read_json, without_room, write_json
 from sciml.study.schema import Study
@@ -67,6 +67,7 @@ class Trainer:
             spool_limit=stream.spool_limit,
             queue_limit=stream.queue_limit,
             run=name_of(run),
+            planned={entry["id"] for entry in plan},
             on_failure=self._on_failure,
         )
         self.buffer = make_buffer(
@@ -326,6 +327,7 @@ def main(arguments: list[str]) -> int:
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
     )
     keep_heap()
+    allow_files()
     run = RunDirectory.open(arguments[0])
     end_with_parent()  # a supervisor that is killed: checkpoint, then end
     if os.getppid() != read_json(run.supervisor)["pid"]:
