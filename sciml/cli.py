@@ -222,6 +222,26 @@ def evaluate(
     print(json.dumps(figures, indent=1) if as_json else figures)
 
 
+@app.command()
+def plot(
+    run_dir: Annotated[Path, typer.Argument(help="run directory, or the directory of a fit")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the files; default: figures/ in the run")
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option(help="one alone: learning, errors, median or worst")
+    ] = None,
+    ending: Annotated[str, typer.Option("--format", help="png, pdf or svg")] = "png",
+) -> None:
+    """Draw how a run learned, how far off its surrogate is, and where (extra `plot`)."""
+    from sciml.report.figures import write
+
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir} is no directory; expected a run, or the directory of a fit")
+    for path in write(run_dir, out, name=figure, ending=ending):
+        print(path)
+
+
 @app.command("list")
 def list_() -> None:
     """Solvers, models and studies that are at hand."""

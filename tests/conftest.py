@@ -27,6 +27,7 @@ def _state(tmp_path_factory):
     """Runs are marked with a key of the tests, and not of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("SCIML_FIGURES", "0")  # two seconds a run; tests/report draws them
         yield
 
 

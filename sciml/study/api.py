@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
+from sciml.report.history import history, lines_of, validations
 from sciml.solver.mpirun import copy_number, refuse_ranks
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
+    from sciml.report.figures import Figures
+    from sciml.report.sheet import Sheet
     from sciml.solver.describe import Description
     from sciml.study.changes import Change
     from sciml.study.starts import Starts
     from sciml.surrogates import Surrogate
+
+
+log = logging.getLogger("sciml.study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,17 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """One entry a validation: step, loss, errors one step ahead and those of persistence, of all
         fields and in ``fields`` of each: see :class:`sciml.training.Validation`."""
-        if not self.directory.metrics.exists():
-            return []
-        lines = self.directory.metrics.read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        return validations(lines_of(self.directory.metrics))
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Loss by step, and each field's errors by the steps of the validations: see
+        :func:`sciml.report.history.history`.
+
+        >>> run.history.loss.plot(yscale="log")                    # doctest: +SKIP
+        >>> run.history.vrmse.sel(field="u").plot()                # doctest: +SKIP
+        """
+        return history(lines_of(self.directory.metrics))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -109,6 +122,23 @@ class Run:
                 )
             raise InputError(f"{self.path} has no predictions; the run did not finish")
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
+
+    def plot(self, name: str | None = None) -> Figures | Sheet:
+        """How it learned, how far off it is, and where: figures of matplotlib (extra ``plot``), which
+        notebooks show; those that lie in ``figures/`` of the run.
+
+        >>> run.plot("errors").savefig("errors.pdf")               # doctest: +SKIP
+
+        Args:
+            name: ``learning``, ``errors``, ``median`` or ``worst``; ``None``: all, by their names.
+
+        Raises:
+            InputError: no matplotlib; nothing to draw yet; an unknown name.
+        """
+        from sciml.report.figures import figures
+
+        found = figures(self.path, name)
+        return found if name is None else found[name]
 
     def surrogate(self) -> Surrogate:
         """The trained surrogate. Where a Python file of the user's builds its model, the run's own copy
@@ -304,7 +334,7 @@ def supervise(
                 display.say(f"warning: {line}")
     if code == 0:
         print(figures(read_json(directory.summary), Run(directory).metrics))
-        print(f"surrogate, metrics and predictions: {shown(directory.path)}")
+        print(left_behind(directory))
     return code
 
 
@@ -318,6 +348,19 @@ def _failure_told(directory: RunDirectory) -> Iterator[None]:
             state = {"state": "failed", "reason": str(error) or type(error).__name__}
             write_json(directory.status, Snapshot(trainer=state).to_json())
         raise
+
+
+def left_behind(directory: RunDirectory) -> str:
+    """Draw the figures of a run that has finished; what lies where, in a line."""
+    from sciml.report.figures import leave
+
+    drawn = leave(directory.path, log)
+    what = (
+        "surrogate, metrics, predictions and figures"
+        if drawn
+        else "surrogate, metrics and predictions"
+    )
+    return f"{what}: {shown(directory.path)}"
 
 
 def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:

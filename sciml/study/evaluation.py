@@ -9,20 +9,17 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
 import xarray as xr
 
-from sciml.domain.inference import domain_of
 from sciml.domain.layout import layout_of
-from sciml.domain.names import SAMPLE, TIME, TRUTH
-from sciml.domain.opening import files_of, open_file
+from sciml.domain.opening import files_of
 from sciml.errors import InputError
 from sciml.record.foreign import HELD, LINEAGE, Part, naming, parts_of
 from sciml.record.index import INDEX, VIRTUAL
 from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, roles_by_name, splits_of
-from sciml.samples.times import Times, in_order, require_times
+from sciml.samples.times import in_order, require_times
 from sciml.samples.warned import Finding, carried, gathered, tell
 from sciml.study.api import Run, load, open_run
 from sciml.study.rundir import RunDirectory
@@ -191,99 +188,3 @@ def _set_aside(
 
 def heldout_files(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "validation").glob("*.nc"))
-
-
-def write_predictions(surrogate: Surrogate, run: RunDirectory, steps: int) -> None:
-    """Rollouts from the first frames of every held-out simulation, with the truth beside them.
-
-    One file where all lie on one domain at the same times: dims ``(sample, time, …)``, ``sample`` the
-    numbers of the simulations, ``u`` and ``u_true``. Else a file a simulation,
-    ``predictions-00003.nc``.
-    """
-    if not surrogate.task.autoregressive:
-        return
-    truths, numbers = [], []
-    for path in heldout_files(run.path):
-        with open_file(path, decode=False) as ds:
-            truths.append(ds.load())
-        numbers.append(int(path.stem.rpartition("-")[2]))
-    if truths and all(_stand_together(truths[0], ds) for ds in truths):
-        together = xr.concat(
-            truths,
-            xr.DataArray(numbers, dims=SAMPLE, name=SAMPLE, attrs={"long_name": "simulation"}),
-            data_vars="all",
-            coords="different",
-            compat="equals",
-            join="override",
-            combine_attrs="drop_conflicts",
-        )
-        truths = [together]
-    for number, truth in zip(numbers, truths, strict=False):  # one dataset of them all, or each
-        path = run.predictions
-        if len(truths) > 1:
-            path = path.with_stem(f"{path.stem}-{number:05d}")
-        rolled = _rolled_out(surrogate, truth, steps)
-        if rolled is not None:
-            _write(rolled, path)
-
-
-def _stand_together(one: xr.Dataset, other: xr.Dataset) -> bool:
-    """Whether two simulations have one domain, and the same times: a file has one axis of each."""
-    return (
-        one.sizes == other.sizes
-        and np.array_equal(one[TIME], other[TIME])
-        and domain_of(one) == domain_of(other)
-    )
-
-
-def _rolled_out(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
-    task = surrogate.task
-    first = (task.history - 1) * task.lead
-    truth = _unbroken(truth, task)
-    if truth is None:
-        return None
-    length = min(steps, (truth.sizes[TIME] - 1 - first) // task.lead)
-    if length < 1:
-        return None
-    # Several times say their step, which is that of this simulation and not of all.
-    usual, surrogate.dt = surrogate.step, None if first else surrogate.step
-    try:
-        begin = truth.isel({TIME: slice(0, first + 1)})
-        ahead = {"forcing": truth[list(task.forcing)]} if task.forcing else {}
-        guess = surrogate.rollout(begin, length, **ahead)
-    finally:
-        surrogate.dt = usual
-    leads = slice(first, first + length * task.lead + 1, task.lead)
-    return _beside(truth.isel({TIME: leads}), guess, task.targets)
-
-
-def _unbroken(truth: xr.Dataset, task: Task) -> xr.Dataset | None:
-    """The first stretch without a gap into which a window fits."""
-    if not task.even:
-        return truth
-    segments = Times.of(truth, layout_of(truth)).segments
-    fitting = np.flatnonzero(np.bincount(segments) > task.history * task.lead)
-    return truth.isel({TIME: segments == fitting[0]}) if len(fitting) else None
-
-
-def _beside(truth: xr.Dataset, guess: xr.Dataset, targets: Sequence[str]) -> xr.Dataset:
-    """Truth as ``<name>_true``, and the prediction with the frame it started from in front."""
-    out = truth.drop_vars(list(targets))
-    for name in targets:
-        true = truth[name]
-        start = true.isel({TIME: slice(0, 1)})
-        ahead = guess[name].isel({TIME: slice(-(true.sizes[TIME] - 1), None)})
-        joined = xr.concat([start, ahead], TIME, join="override").transpose(*true.dims)
-        out[name] = joined.assign_coords({TIME: true[TIME]}).assign_attrs(true.attrs)
-        out[f"{name}{TRUTH}"] = true
-        long_name = true.attrs.get("long_name", name)
-        out[f"{name}{TRUTH}"].attrs["long_name"] = f"{long_name}, solver"
-        out[name].attrs["long_name"] = f"{long_name}, surrogate"
-    return out
-
-
-def _write(ds: xr.Dataset, path: Path) -> None:
-    aside = path.with_suffix(".part")
-    # Without the chunks of the files that the truth was read from, which grew frame by frame.
-    ds.drop_encoding().to_netcdf(aside, engine="h5netcdf")
-    os.replace(aside, path)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sciml.record import Recorder
 
 WAIT = 0.2
-#: Seconds for what has come and was not taken in yet; while solvers go on sending there is always more.
-LAST_CALL = 10.0
 #: Share by which time steps of simulations may differ: a surrogate refuses data that differ by more.
 UNLIKE = 0.01
 
@@ -71,6 +69,8 @@ class Intake(threading.Thread):
         self.roles = dict(roles)
         self._training = True
         self._halt, self._last_call = threading.Event(), threading.Event()
+        #: Events that had come at the last call and were not taken.
+        self._due = 0
         self.lock = threading.Lock()
         self.first = threading.Event()
         self.simulation: Simulation | None = None
@@ -98,12 +98,14 @@ class Intake(threading.Thread):
             self._put_waiting()
             while not self._halt.is_set():
                 event = self._server.events.get(timeout=WAIT)
-                if event is None and self._last_call.is_set():
-                    return
                 if event is not None:
                     self._busy = True
                     self._take(event)
                     self._busy = False
+                if self._last_call.is_set():
+                    self._due -= 1
+                    if event is None or self._due < 0:
+                        return
         except Stopped:
             return  # told to halt while it was waiting for room
         except (ScimlError, OSError) as error:
@@ -120,10 +122,12 @@ class Intake(threading.Thread):
         self._buffer.stop()
 
     def finish(self) -> None:
-        """Take in what has come so far, then end."""
+        """Take in what has come so far, however long it takes, then end: while solvers go on sending
+        there is always more."""
+        self._due = len(self._server.events)
         self._last_call.set()
         if self.is_alive():
-            self.join(timeout=LAST_CALL)
+            self.join()
         self.halt()
 
     def halt(self) -> None:

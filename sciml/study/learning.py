@@ -50,7 +50,7 @@ class Learning:
         if trainer.checkpoint is None:
             self.surrogate = new_surrogate(study, self.run, trainer.intake.simulation)
             self._attach_statistics()
-            self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
+            self.outcome.metrics.begin()
         else:
             # There may be no simulation any more to build it from.
             file = model_file(self.run, trusted=True) or study.model.name

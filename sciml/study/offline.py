@@ -327,7 +327,7 @@ def _train(
     plain: bool | None,
     stop: threading.Event | None,
 ) -> tuple[RunDirectory, int]:
-    from sciml.study.api import Run, figures, shown
+    from sciml.study.api import Run, figures, left_behind, shown
     from sciml.study.replaying import Replaying  # torch from here on
     from sciml.surrogates.threads import threads
 
@@ -380,7 +380,7 @@ def _train(
         replaying.finish(warnings=[found.to_json() for found in carried])
         teller.tell("finished", force=True)
         display.say(figures(read_json(run.summary), Run(run).metrics))
-        display.say(f"surrogate, metrics and predictions: {shown(run.path)}")
+        display.say(left_behind(run))
     return run, FINISHED
 
 

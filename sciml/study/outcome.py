@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from sciml.domain.opening import open_file
 from sciml.samples import Simulation
 from sciml.study.heldout import HeldOut
 from sciml.study.kept_files import model_file
-from sciml.study.rundir import RunDirectory, append_line, without_room, write_json
+from sciml.study.rundir import RunDirectory, write_json
 from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
 from sciml.training.history import History, Step
+from sciml.training.metrics_file import MetricsFile
 from sciml.training.validation import Validation
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 log = logging.getLogger("sciml.study")
 
@@ -62,11 +66,13 @@ class Outcome:
         self, study: Study, run: RunDirectory, heldout: HeldOut, progress: dict[str, Any]
     ) -> None:
         self.study, self.run, self.heldout, self.progress = study, run, heldout, progress
+        self.metrics = MetricsFile(run.metrics, log)
         self._shares: list[tuple[float, float]] = []
         self._before = {"wait": 0.0, "compute": 0.0}
         self._spent = dict(self._before)
 
     def on_step(self, step: Step, history: History) -> None:
+        self.metrics.on_step(step)
         self._shares.append((step.wait, step.compute))
         self._shares = self._shares[-50:]
         waited = sum(w for w, _ in self._shares)
@@ -99,8 +105,7 @@ class Outcome:
             "vrmse_persistence": found.get("vrmse_persistence"),
             "vrmse_fields": {n: of.get("vrmse") for n, of in found["fields"].items()},
         }
-        with without_room(log):
-            append_line(self.run.metrics, json.dumps({"loss": self.progress.get("loss"), **found}))
+        self.metrics.on_validation(found)
 
     def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
         """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""
@@ -123,34 +128,32 @@ class Outcome:
             weighting = self.study.training.weighting
             found = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
             summary |= found
-            from sciml.study.evaluation import write_predictions
+            from sciml.training.predictions import write_predictions
 
-            write_predictions(surrogate, self.run, rollout)
+            write_predictions(
+                surrogate, self._truths(), self.run.predictions, steps=rollout, weighting=weighting
+            )
             self.on_validation({"step": self.progress["step"], **found})
         write_json(self.run.summary, summary)
 
     def state_dict(self) -> dict[str, Any]:
         """Figures of the steps so far, for whoever goes on from a checkpoint."""
         kept = {key: self.progress.get(key) for key in KEPT}
-        return {"progress": kept, "spent": self._spent}
+        return {"progress": kept, "spent": self._spent, "metrics": self.metrics.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on counting; what was measured after the checkpoint leaves ``metrics.jsonl``."""
         self.progress |= state["progress"]
         self._before = self._spent = dict(state["spent"])
-        if self.run.metrics.exists():
-            lines = self.run.metrics.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if _step_of(line) <= state["progress"]["step"]]
-            self.run.metrics.write_text("".join(kept))
+        done = state["progress"]
+        self.metrics.load_state_dict(state.get("metrics", {}), done["step"], done["loss"])
+
+    def _truths(self) -> Iterator[tuple[int, xr.Dataset]]:
+        """Number and frames of each held-out simulation, as they lie in the run."""
+        for path in sorted(self.run.validation.glob("*.nc")):
+            with open_file(path, decode=False) as ds:
+                yield int(path.stem.rpartition("-")[2]), ds.load()
 
     def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
         longest = max(len(frames) for _, frames in trajectories)
         return self.study.validation.rollout or longest
-
-
-def _step_of(line: str) -> float:
-    """Step of a line of metrics; one that a kill tore counts as too late."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
-        return float("inf")

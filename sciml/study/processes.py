@@ -40,7 +40,7 @@ def start_time(pid: int) -> int | None:
     """Clock tick at which a process began: with the pid it names a process for good, since pids
     are used again. ``None`` if there is no such process, or one that has ended and is not reaped."""
     fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+    return None if fields is None or _ended(fields) else int(fields[19])
 
 
 def here() -> dict[str, str]:
@@ -69,7 +69,7 @@ def session_members(session: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             fields = _stat(int(entry.name))
-            if fields is not None and int(fields[3]) == session and fields[0] not in "ZX":
+            if fields is not None and int(fields[3]) == session and not _ended(fields):
                 members.append(int(entry.name))
     return members
 
@@ -113,6 +113,12 @@ def _signal(pids: list[int], number: int) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             continue  # it ended between the listing and the signal, which is what was wanted
+
+
+def _ended(fields: list[str]) -> bool:
+    """Whether nothing of a process runs any more. The first thread of one that was killed may be gone
+    while others still end, which takes its time on a busy machine: until then it holds its locks."""
+    return fields[0] in "ZX" and int(fields[17]) <= 1
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -94,7 +94,7 @@ class Replaying:
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
         else:
-            self.run.metrics.unlink(missing_ok=True)  # of a life that ended before a checkpoint
+            self.outcome.metrics.begin()
         lengths = [phase.length(epoch_steps(source, training.accumulate)) for phase in phases]
         known = all(n is not None for n in lengths)
         self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -30,18 +29,6 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1))
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line; where the disk is full, none of it stays."""
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            if file.write(line.encode() + b"\n") <= len(line.encode()):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        except OSError:
-            file.truncate(size)
-            raise
 
 
 @contextmanager
@@ -74,7 +61,7 @@ class RunDirectory:
         run.json            which run it is: a copy becomes another
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
-        metrics.jsonl       one line a validation
+        metrics.jsonl       the loss every few steps, and a line a validation
         warnings.json       what solver programs warned of, by simulation
         files.json          what the run ran: checksums of model file and solver program
         files/              copy of a model file of the user's, and of what it imports from beside it
@@ -83,6 +70,7 @@ class RunDirectory:
         replay.json         of a run without a stream: what it was trained on, and how
         validation/         the simulations that training never sees, a netCDF file each
         predictions.nc      rollouts of the surrogate beside the truth
+        figures/            the same as pictures, and how it learned
         surrogate/          weights, normalizer, task, domain: what ``sciml.load`` opens
         checkpoints/        the last ones and the best
         summary.json        the figures of the run
@@ -208,6 +196,11 @@ class RunDirectory:
     @property
     def predictions(self) -> Path:
         return self.path / "predictions.nc"
+
+    @property
+    def figures(self) -> Path:
+        """Where matplotlib is there: see :mod:`sciml.report.figures`."""
+        return self.path / "figures"
 
     @property
     def surrogate(self) -> Path:

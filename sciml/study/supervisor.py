@@ -451,6 +451,12 @@ class Supervisor:
         detail = last_lines(self._run.logs / "trainer.log", lines=1)
         if code == STOPPED:
             self._end_state = {"state": "stopped"}
+            if self._reply.get("state") == "stopped":
+                self._display.say(
+                    "the trainer was sent a signal to stop, and obeyed; go on with: "
+                    f"sciml resume {self._run.path}"
+                )
+                return STOPPED
             # On its own, for want of room; its last line may be lost for the same reason.
             why = detail.removeprefix("error: ") if detail.startswith("error: ") else "see logs/"
             self._display.say(self._room.farewell(why))

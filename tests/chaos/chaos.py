@@ -134,8 +134,10 @@ class Chaos:
         if "Traceback" in said:
             self.storm.faults.append(f"traceback: {said[-3000:]}")
         log = self._run / "logs/trainer.log"
-        if log.exists() and "Traceback" in log.read_text(errors="replace"):
-            self.storm.faults.append(f"traceback of the trainer: {log.read_text()[-3000:]}")
+        words = log.read_text(errors="replace") if log.exists() else ""
+        # A signal that comes before it takes care of signals ends it as it ends any program.
+        if words.count("Traceback") > words.count("KeyboardInterrupt"):
+            self.storm.faults.append(f"traceback of the trainer: {words[-3000:]}")
         ours = {kill.signal for kill in done if kill.target in ("supervisor", "node")}
         trainers = {kill.signal for kill in done if kill.target == "trainer"} - {"STOP"}
         allowed = {0, *({"KILL": -9, "TERM": 75, "INT": 130}.get(name, 0) for name in ours)}

@@ -1,5 +1,6 @@
 """Servers and solver ranks for the tests of the stream."""
 
+import json
 import os
 import threading
 import time
@@ -145,6 +146,18 @@ def finish(threads, timeout=PATIENCE):
             raise thread.error
 
 
+def further(run_dir, trainer):
+    """Asked whether a `lineage_trainer.py` that was just started has got further than the one before, or
+    ended: a kill by the clock may come before it is even there."""
+
+    def entered():
+        path = run_dir / "checkpoint.json"
+        return len(json.loads(path.read_text())["model"]) if path.exists() else 0
+
+    before = entered()
+    return lambda: entered() > before or trainer.poll() is not None
+
+
 @pytest.fixture
 def tools():
     """The plain functions above, since test files cannot import a conftest."""
@@ -152,7 +165,7 @@ def tools():
     class Tools:
         pass
 
-    for function in (check, drain, steps_of, finish, value):
+    for function in (check, drain, steps_of, finish, further, value):
         setattr(Tools, function.__name__, staticmethod(function))
     return Tools
 

@@ -101,7 +101,7 @@ def test_trainer_killed_and_back_reads_the_slots_again(
     simulation = grid_simulation(0, SHAPE)
     threads = solve(simulation, range(300), ranks=2, pause=0.003)
     for _ in range(2):
-        time.sleep(0.5)
+        wait_until(tools.further(run_dir, trainer))
         trainer.kill()
         trainer.wait()
         trainer = start(TRAINER, run_dir, 1)

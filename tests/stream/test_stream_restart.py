@@ -79,7 +79,8 @@ def test_trainer_killed_at_any_moment(solve, grid_simulation, tools, tmp_path):
     simulations = [grid_simulation(i, shape=(48, 32)) for i in range(2)]
     threads = [t for s in simulations for t in solve(s, range(300), ranks=2, pause=0.003)]
     for _ in range(3):
-        time.sleep(0.25 + 0.3 * draw.random())
+        wait_until(tools.further(run_dir, trainer))
+        time.sleep(0.3 * draw.random())
         trainer.kill()
         trainer.wait()
         trainer = start()

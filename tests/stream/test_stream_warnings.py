@@ -5,6 +5,7 @@ import time
 import msgpack
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from sciml.domain.block import Block
 from sciml.errors import InputError, StreamError
@@ -46,7 +47,7 @@ def test_it_is_known_while_the_simulation_runs(serve, grid_simulation):
     server = serve()
     with connect(grid_simulation(), endpoint=server.run_dir) as client:
         client.warn("early")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         step = 0
         while not server.ledger.warned(0) and time.monotonic() < deadline:
             client.send(step, 0.1 * step, u=U)

@@ -204,7 +204,8 @@ class Killer:
             return False  # nothing to validate on yet
         metrics = self.run / "metrics.jsonl"
         lines = metrics.read_text().splitlines() if metrics.exists() else []
-        return all(json.loads(line)["step"] != step for line in lines)
+        found = [json.loads(line) for line in lines]
+        return all(line["step"] != step or "fields" not in line for line in found)
 
     def _at_end(self):
         """The surrogate is written, the summary is not: it rolls out and writes predictions."""

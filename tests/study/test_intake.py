@@ -5,14 +5,14 @@ import time
 
 import numpy as np
 import pytest
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 
 from sciml.buffer import make
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.record import Recorder
 from sciml.samples import Frame, Simulation, Task, Windower
-from sciml.stream.events import Arrived, Opened
+from sciml.stream.events import Arrived, Closed, EventQueue, Opened
 from sciml.stream.ledger import Ledger
 from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
@@ -95,6 +95,34 @@ def test_a_sample_that_is_put_while_a_checkpoint_is_taken_is_part_of_it(tmp_path
     thread.join(PATIENCE)
     assert put == 0 and waiting == [[3, 0, 0]]
     assert intake.state_dict()["on_the_way"] == []
+
+
+def test_what_has_come_before_the_last_call_is_taken_in_and_not_what_comes_after(tmp_path):
+    """However slow the intake is, and however much goes on coming."""
+    server = _Server()
+    queue = server.events = EventQueue(1 << 20, lambda: None, lambda event: None)
+    intake = Intake(
+        server, Windower(Task(("u",), ("u",))), make("fifo", 10, 1, 0), HeldOut(tmp_path), {}
+    )
+    taken, begun, go_on = [], threading.Event(), threading.Event()
+
+    def take(event):
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        taken.append(event.simulation_id)
+        queue.put(Closed(100 + event.simulation_id))
+
+    intake._take = take
+    for number in range(5):
+        queue.put(Closed(number))
+    intake.start()
+    assert begun.wait(PATIENCE)  # it has the first one in its hands
+    last = threading.Thread(target=intake.finish)
+    last.start()
+    wait_until(intake._last_call.is_set)
+    go_on.set()
+    last.join(PATIENCE)
+    assert not intake.is_alive() and taken[:5] == [0, 1, 2, 3, 4] and len(taken) <= 6
 
 
 def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_path):

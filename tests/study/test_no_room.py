@@ -16,8 +16,8 @@ from sciml.record import RecordingError
 from sciml.study import load_study
 from sciml.study.offline import train_offline
 from sciml.study.room import RoomWatch
-from sciml.study.rundir import append_line
 from sciml.training.checkpoint import CheckpointError, Checkpoints
+from sciml.training.metrics_file import append_line
 
 CLI = [sys.executable, "-m", "sciml.cli"]
 

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.snapshot import complete
-from sciml.study.supervisor import FINISHED, Supervisor
+from sciml.study.supervisor import FINISHED, STOPPED, Supervisor
 
 FOUND = {
     "planned": 4,
@@ -34,18 +35,21 @@ def test_a_run_that_is_completed_later_counts_against_its_plan(run):
     assert read_json(run.status)["simulations"] == {**TOLD, "restarted": 3}
 
 
-def test_jobs_that_ended_while_the_supervisor_stood_still_are_counted(run):
+def supervisor_of(run):
+    """One whose trainer has ended, and what it says."""
     launcher = SimpleNamespace(
         total=4, finished=[], running=[1, 2], restarts=0, failures=[], skipped=0
     )
     launcher.skip = launcher.stop = lambda *_: None
-    supervisor = object.__new__(Supervisor)
+    supervisor, said = object.__new__(Supervisor), []
     supervisor.__dict__ |= {
         "_launcher": launcher,
         "_run": run,
         "_study": SimpleNamespace(cluster=SimpleNamespace(simulations_at_once=2)),
-        "_display": SimpleNamespace(update=lambda *_, **__: None),
+        "_display": SimpleNamespace(update=lambda *_, **__: None, say=said.append),
+        "_room": RoomWatch(run.path, patience=60.0),
         "_stop_signal": None,
+        "_queue": None,
         "_reply": {},
         "_end_state": {},
         "_outcomes": {},
@@ -55,5 +59,21 @@ def test_jobs_that_ended_while_the_supervisor_stood_still_are_counted(run):
         "_ended_before": set(),
         "_said": set(),
     }
+    return supervisor, said
+
+
+def test_jobs_that_ended_while_the_supervisor_stood_still_are_counted(run):
+    supervisor, _ = supervisor_of(run)
     assert supervisor._end(SimpleNamespace(wait=lambda: FINISHED)) == FINISHED
     assert read_json(run.status)["simulations"] == {**TOLD, "restarted": 0}
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("stopped", "was sent a signal"), ("failed", "no room")]
+)
+def test_a_trainer_that_stops_by_itself_is_not_always_out_of_room(run, state, words):
+    """A signal may reach it alone."""
+    write_json(run.last_words, {"state": state})
+    supervisor, said = supervisor_of(run)
+    assert supervisor._end(SimpleNamespace(wait=lambda: STOPPED)) == STOPPED
+    assert words in said[-1] and "sciml resume" in said[-1]

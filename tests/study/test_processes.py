@@ -1,12 +1,16 @@
 """Who is still there, and who notices that another is gone."""
 
+import fcntl
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from patience import PATIENCE, wait_until
 
-from sciml.study.processes import sessions_with, start_time
+from sciml.study.processes import end_session, session_members, sessions_with, start_time
 from sciml.study.rundir import RunDirectory, write_json
 
 STOPPED = 75
@@ -18,6 +22,36 @@ def test_a_process_that_has_ended_and_is_not_reaped_is_gone():
     wait_until(lambda: start_time(process.pid) is None)
     assert os.path.exists(f"/proc/{process.pid}")
     process.wait()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="calls the system by number")
+def test_a_process_whose_first_thread_is_gone_still_holds_its_locks(tmp_path):
+    """So does a trainer that gets a SIGKILL, for as long as its other threads need to end."""
+    source = (
+        "import ctypes, fcntl, sys, threading, time\n"
+        "lock = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "print('there', flush=True)\n"
+        "ctypes.CDLL(None).syscall(60, 0)  # this thread alone\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", source, str(tmp_path / "lock")],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z")
+    assert start_time(process.pid) is not None
+    assert session_members(process.pid) == [process.pid]
+    with (tmp_path / "lock").open() as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        end_session(process.pid, grace=0.0)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert start_time(process.pid) is None
+    process.communicate()
 
 
 def test_sessions_are_found_by_what_they_were_started_with():

@@ -1,0 +1,223 @@
+"""Figures of a run, from what lies in its folder: how it learned, how far off it is, and where.
+
+They are drawn by matplotlib (extra ``plot``) on Agg; neither pyplot nor anyone's settings are touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciml.domain.names import SAMPLE
+from sciml.errors import InputError, nearest
+from sciml.report.history import history, lines_of
+from sciml.report.predictions import Errors, Predictions
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from sciml.report.sheet import Sheet
+
+#: Each figure by its name, and what it shows.
+KINDS = {
+    "learning": "loss, and each field's error at the validations, over the steps",
+    "errors": "errors along the rollouts beside persistence; of maps, of each held-out frame",
+    "median": "truth, prediction and difference of the held-out simulation in the middle",
+    "worst": "the same of the one with the largest error",
+}
+#: ``0`` in the environment: none are drawn at the end of a run.
+SWITCH = "SCIML_FIGURES"
+#: Endings that files may have.
+FORMATS = ("png", "pdf", "svg")
+
+
+class Figures(Mapping[str, "Sheet"]):
+    """Figures by name; notebooks show all of them."""
+
+    def __init__(self, found: Mapping[str, Sheet]) -> None:
+        self._found = dict(found)
+
+    def __getitem__(self, name: str) -> Sheet:
+        if name not in self._found:
+            raise InputError(f"no figure '{name}'; {nearest(name, self._found)}")
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"Figures({', '.join(self._found)})"
+
+    def _repr_html_(self) -> str:
+        from base64 import b64encode
+
+        pictures = (b64encode(sheet._repr_png_()).decode() for sheet in self._found.values())
+        return "".join(f'<img src="data:image/png;base64,{one}"/><br/>' for one in pictures)
+
+
+def figures(folder: Path, name: str | None = None) -> Figures:
+    """Draw what lies in the folder of a run or of a ``fit``.
+
+    Args:
+        folder: with ``metrics.jsonl``, ``predictions.nc`` or both.
+        name: of one of :data:`KINDS` alone; ``None``: all that there is something for.
+
+    Raises:
+        InputError: matplotlib is not there; an unknown name; nothing to draw.
+    """
+    if find_spec("matplotlib") is None:
+        raise InputError("figures need matplotlib: pip install 'sciml-surrogates[plot]'")
+    if name is not None and name not in KINDS:
+        raise InputError(f"no figure '{name}'; {nearest(name, KINDS)}")
+    from sciml.report.sheet import drawing
+
+    with drawing():
+        drawn = dict(_drawn(folder, (name,) if name else tuple(KINDS)))
+    if not drawn:
+        lacks = {"learning": "metrics.jsonl", None: "metrics.jsonl and no predictions.nc"}
+        raise InputError(
+            f"{folder} has nothing to draw: no {lacks.get(name, 'predictions.nc')}; a run that has "
+            "finished has both"
+        )
+    return Figures(drawn)
+
+
+def write(
+    folder: Path, out: Path | None = None, *, name: str | None = None, ending: str = "png"
+) -> list[Path]:
+    """Draw the figures of a folder into files; returns their paths.
+
+    Args:
+        folder, name: as in :func:`figures`.
+        out: folder for the files; by default ``figures/`` in it.
+        ending: ``png``, ``pdf`` or ``svg``.
+
+    Raises:
+        InputError: as :func:`figures`; a folder that cannot be written.
+    """
+    if ending not in FORMATS:
+        raise InputError(f"figures as '{ending}'; expected one of {', '.join(FORMATS)}")
+    found = figures(folder, name)
+    from sciml.report.sheet import drawing
+
+    out = folder / "figures" if out is None else Path(out)
+    paths = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for one, sheet in found.items():
+            path = out / f"{one}.{ending}"
+            aside = out / f".{one}.part"
+            with drawing():
+                sheet.savefig(aside, format=ending)
+            os.replace(aside, path)
+            paths.append(path)
+    except OSError as error:
+        raise InputError(
+            f"figures cannot be written to {out}: {error.strerror}; name another"
+        ) from error
+    return paths
+
+
+def leave(folder: Path, log: logging.Logger) -> list[Path]:
+    """Figures at the end of a run, where matplotlib is there and :data:`SWITCH` does not say no; what
+    goes wrong is no matter of the run, and said in a line."""
+    if find_spec("matplotlib") is None or os.environ.get(SWITCH) == "0":
+        return []
+    try:
+        return write(folder)
+    except Exception as error:  # whatever it is, the run has done what it was for
+        log.warning("figures were not drawn: %s: %s", type(error).__name__, error)
+        return []
+
+
+def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
+    from sciml.report.errors import errors_along, errors_of_frames
+    from sciml.report.learning import learning
+
+    predictions = Predictions(folder) if any(folder.glob("predictions*.nc")) else None
+    is_map = predictions is not None and predictions.about.kind == "map"
+    if "learning" in names:
+        sheet = learning(history(lines_of(folder / "metrics.jsonl")), map_=is_map)
+        if sheet is not None:
+            yield "learning", sheet
+    if predictions is None or not {"errors", "median", "worst"} & {*names}:
+        return
+    found = predictions.errors()
+    if "errors" in names:
+        if is_map:
+            yield "errors", errors_of_frames(found)
+        else:
+            yield "errors", errors_along(found, step=_step(predictions))
+    ranked = sorted(found, key=lambda one: one.score)
+    chosen = {"median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
+    for kind, one in chosen.items():
+        if kind in names and (kind == "median" or one is not chosen["median"]):
+            yield kind, _case(predictions, one, kind, len(found))
+
+
+def _case(predictions: Predictions, one: Errors, kind: str, count: int) -> Sheet:
+    from sciml.report.cases import Case, case
+
+    ds = predictions.simulation(one.number)
+    layout = predictions.layout(ds)
+    given = [name for name in predictions.varying if ds.coords[name].ndim == 0]
+    title = _title(ds, layout, one, kind, count, sorted(given))
+    return case(Case(ds, layout, predictions.about, one), title)
+
+
+def _title(
+    ds: xr.Dataset, layout: Any, one: Errors, kind: str, count: int, names: Sequence[str]
+) -> str:
+    from sciml.report.sheet import NO_UNITS, plain, time_words, units_of
+
+    what = f"Simulation {one.number}"
+    if one.frame is not None and layout.time is not None and ds.sizes[layout.time] > 1:
+        # Frames of a steady program are numbered, which is no time.
+        stamped = layout.time in ds.coords and (
+            ds[layout.time].dtype.kind not in "iuf" or units_of(ds[layout.time]) not in NO_UNITS
+        )
+        what += f", {time_words(ds[layout.time], one.frame)}" if stamped else f", frame {one.frame}"
+    rank = {"median": f"median of {count} held out", "worst": f"worst of {count} held out"}[kind]
+    score = "not finite" if not np.isfinite(one.score) else f"{one.score:.2e}"
+    if count == 1:
+        rank = "held out"
+    lines = [f"{what}: {rank}, mean VRMSE {score}"]
+    given = []
+    for name in names:
+        array = ds.coords[name]
+        if array.dtype.kind in "fiu" and name not in (layout.sample, layout.time, SAMPLE):
+            units = units_of(array)
+            said = "" if units in NO_UNITS else f" {plain(units)}"
+            given.append(f"{plain(name)} = {array.item():.4g}{said}")
+    if given:
+        lines.append(", ".join(given[:6]))
+    if len(layout.space) == 3:
+        dim = layout.space[0]
+        middle = ds.sizes[dim] // 2
+        at = (
+            f"{float(ds[dim][middle]):.4g} {units_of(ds[dim])}" if dim in ds.coords else str(middle)
+        )
+        lines.append(f"slice at {plain(dim)} = {at.removesuffix(' 1')}")
+    return "\n".join(lines)
+
+
+def _step(predictions: Predictions) -> str:
+    """What a step of a rollout is in time, where the file says units."""
+    from sciml.report.sheet import NO_UNITS, units_of
+
+    _, ds = next(iter(predictions))
+    time = predictions.layout(ds).time
+    if time not in ds.coords or ds[time].dtype.kind not in "fiu" or ds.sizes[time] < 2:
+        return ""
+    steps = np.diff(ds[time].values.astype(float))
+    units = units_of(ds[time])
+    return "" if units in NO_UNITS else f"{steps.mean():.4g} {units}"
