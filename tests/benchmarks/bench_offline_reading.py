@@ -97,7 +97,7 @@ class Online:
         heldout = HeldOut(Path(self.directory.name) / "validation")
         self.intake = Intake(self.server, Windower(TASK), self.buffer, heldout, {})
         # Its statistics are fixed before the first batch of a training; none are needed here.
-        self.intake.normalizer = _Fixed()
+        self.intake.screen.attach(_Fixed())
         self.server.start()
         self.intake.start()
         going.set()
@@ -134,6 +134,12 @@ class Online:
 class _Fixed:
     def update(self, samples) -> None:
         pass
+
+    def close(self, simulation) -> None:
+        pass
+
+    def scale(self, name) -> tuple[float, float]:
+        return 0.0, float("inf")
 
 
 # -- offline --------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
 from sciml.study.restoring import kept
 from sciml.study.trainer import resident_bytes
-from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates import Statistics, Surrogate
+from sciml.surrogates.shares import Shares
 from sciml.training.stream_source import StreamSource
 
 TASK = Task(inputs=("u",), targets=("u",))
@@ -103,9 +104,10 @@ def run(arguments: argparse.Namespace, directory: Path) -> tuple[Notes, dict[str
     buffer = Reservoir(max(2 * BATCH, arguments.held * 1_000_000 // nbytes), watermark=BATCH)
     heldout = HeldOut(directory / "validation")
     intake = Intake(server, Windower(TASK), buffer, heldout, {})
-    normalizer = Normalizer(TASK)
-    normalizer.fix()
-    intake.attach_normalizer(normalizer)
+    domain = Grid((4, 4), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    surrogate = Surrogate.build("mlp", TASK, domain, fields=(Field("u"),))
+    surrogate.normalizer.fix()
+    intake.screen.attach(Shares(Statistics(surrogate)))
     server.start()
     intake.start()
     source = StreamSource(buffer, TASK, BATCH)

@@ -38,8 +38,9 @@ from sciml.stream import Server, connect
 from sciml.study.heldout import HeldOut
 from sciml.study.intake import Intake
 from sciml.study.restoring import kept
-from sciml.surrogates import Surrogate
+from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.shares import Shares
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.loop import Hooks, train
@@ -207,10 +208,11 @@ def run(arguments: argparse.Namespace, directory: Path) -> tuple[dict[float, lis
         intake.simulation.domain,
         fields=intake.simulation.fields,
     )
-    intake.attach_normalizer(surrogate.normalizer)
+    intake.screen.attach(Shares(Statistics(surrogate)))
     while len(buffer) < capacity:
         time.sleep(0.05)
-    intake.fix_normalizer()
+    with intake.lock:
+        intake.screen.fix()
     turns = Turns(server, intake, buffer, arguments.batch, rate)
     turns.measure([1e6 * r for r in arguments.rates], arguments.rounds, arguments.seconds)
     hooks = Hooks(

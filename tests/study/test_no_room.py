@@ -5,14 +5,17 @@ import resource
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 from patience import PATIENCE
 
+from sciml.buffer import make
 from sciml.errors import InputError, no_room
 from sciml.record import RecordingError
+from sciml.samples import Task, Windower
 from sciml.study import load_study
 from sciml.study.offline import train_offline
 from sciml.study.room import RoomWatch
@@ -181,14 +184,9 @@ def test_intake_that_cannot_write_ends_training_with_a_checkpoint():
         def get(self, timeout):
             raise OSError(28, "No space left on device")
 
-    class Quiet:
-        events = Events()
-
-        def stop(self):
-            pass
-
-    stop = threading.Event()
-    intake = Intake(Quiet(), None, Quiet(), None, {}, stop=stop)
+    server = SimpleNamespace(events=Events(), ledger=None)
+    windower, buffer, stop = Windower(Task(("u",), ("u",))), make("fifo", 1), threading.Event()
+    intake = Intake(server, windower, buffer, None, {}, stop=stop)
     intake.start()
     intake.join(PATIENCE)
     assert stop.is_set() and no_room(intake.error) and intake.first.is_set()

@@ -28,8 +28,11 @@ intake = Intake(server, Windower(Task(("u",), ("u",))), buffer, HeldOut(folder),
 
 class Statistics:
     def update(self, samples): ...
+    def close(self, simulation): ...
+    def scale(self, name): return 0.0, float("inf")
+    def state_dict(self): ...
 
-intake.normalizer = Statistics()
+intake.screen.attach(Statistics())
 intake.start()
 
 def draw():
