@@ -137,6 +137,9 @@ def resume(
         list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
     ] = None,
     force: Force = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="run what a folder names that somebody else made")
+    ] = False,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Go on with a run where its last checkpoint and its spool stand.
@@ -147,11 +150,11 @@ def resume(
     from sciml.study.offline import is_offline, resume_offline
     from sciml.study.rundir import RunDirectory
 
+    shown = True if plain else None
     if is_offline(RunDirectory.open(run_dir)):
-        go_on = resume_offline
-    _, code = go_on(
-        run_dir, study, overrides=set_ or [], force=force, plain=True if plain else None
-    )
+        _, code = resume_offline(run_dir, study, overrides=set_ or [], force=force, plain=shown)
+    else:
+        _, code = go_on(run_dir, study, overrides=set_ or [], force=force, trust=trust, plain=shown)
     raise typer.Exit(code)
 
 

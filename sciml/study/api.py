@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
 from sciml.report.history import history, lines_of, validations
+from sciml.share import find
 from sciml.solver.mpirun import copy_number, refuse_ranks
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
 from sciml.study.kept_files import keep, model_file, require_program, with_copy
 from sciml.study.leader import Leader, is_led
-from sciml.study.lineage import adopt, begin, current, propose
+from sciml.study.lineage import adopt, begin, current, propose, require_own
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 from sciml.study.snapshot import ENDED, Snapshot, complete
@@ -257,6 +258,7 @@ def resume(
     *,
     overrides: Sequence[str] = (),
     force: bool = False,
+    trust: bool = False,
     plain: bool | None = None,
 ) -> tuple[RunDirectory, int]:
     """Go on with a run that was interrupted or killed; returns its directory and the exit code.
@@ -268,10 +270,12 @@ def resume(
         path: run directory.
         study, overrides, force: another study to go on with; see
             :func:`sciml.study.lineage.propose`.
+        trust: run what the folder names, though somebody else made it, or could have written to it.
         plain: lines in place of the live display.
 
     Raises:
-        InputError: no run, one that has finished, one that is running, or another study.
+        InputError: no run, one that has finished, one that is running, another study, or a folder of
+            somebody else's.
     """
     from sciml.study.jobs import check, kept_plan
     from sciml.study.launch import reap
@@ -279,6 +283,8 @@ def resume(
 
     refuse_ranks()
     directory = RunDirectory.open(path)
+    if not trust:
+        require_own(directory)
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
         cancel_left(current(directory), directory)
@@ -291,8 +297,9 @@ def resume(
             print(figures(read_json(directory.summary), Run(directory).metrics))
             return directory, 0
         loaded, changed = propose(directory, study, overrides, force=force)
-        description = check(with_copy(directory, loaded), directory)
-        require_program(directory, description.path, force=force)
+        # Before the program is asked what it is: that runs it.
+        require_program(directory, find(loaded.solver.program), force=force)
+        description = check(with_copy(directory, loaded, trusted=trust), directory)
         reap(directory)
         directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
         adopt(directory, loaded, changed)

@@ -94,13 +94,16 @@ def keeps_model(run: RunDirectory) -> bool:
     return bool(content and content["model"])
 
 
-def with_copy(run: RunDirectory, study: Study) -> Study:
+def with_copy(run: RunDirectory, study: Study, *, trusted: bool = False) -> Study:
     """The study with the kept copy of its model instead of the name, for a run that is resumed.
+
+    Args:
+        trusted: whoever asks has looked before.
 
     Raises:
         InputError: as :func:`model_file`.
     """
-    file = model_file(run)
+    file = model_file(run, trusted=trusted)
     if file is None:
         return study
     return study.model_copy(update={"model": study.model.model_copy(update={"name": str(file)})})

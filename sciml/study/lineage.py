@@ -19,6 +19,7 @@ from sciml.study.changes import Change, changes
 from sciml.study.complaint import complaint
 from sciml.study.rundir import RunDirectory, read_json, write_json, write_text
 from sciml.study.schema import Study, dump_study, load_study
+from sciml.study.trust import require_trust, signed
 
 SCHEMA_VERSION = 1
 
@@ -41,6 +42,17 @@ def current(run: RunDirectory) -> Study:
         return Study.model_validate(entries[-1]["study"])
     except ValidationError as error:
         raise InputError(f"{run.lineage}: {complaint(error, Study)}") from error
+
+
+def require_own(run: RunDirectory) -> None:
+    """That the programs which a folder names may be run; see :mod:`sciml.study.trust`.
+
+    Raises:
+        InputError: they may not without ``--trust``.
+    """
+    entries = _entries(run)
+    study = entries[-1]["study"] if entries else current(run).model_dump()
+    require_trust(run, study, read_json(run.lineage).get("mark") if entries else None)
 
 
 def propose(
@@ -153,4 +165,5 @@ def _write(run: RunDirectory, study: Study, entries: list[dict[str, Any]]) -> No
     text = dump_study(study)
     if not run.study.exists() or run.study.read_text(encoding="utf-8") != text:
         write_text(run.study, text)
-    write_json(run.lineage, {"schema_version": SCHEMA_VERSION, "studies": entries})
+    content = {"schema_version": SCHEMA_VERSION, "studies": entries}
+    write_json(run.lineage, {**content, "mark": signed(run, entries[-1]["study"])})
