@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sciml.errors import DomainError
-
-if TYPE_CHECKING:
-    from sciml.domain.wire import Domain
 
 #: Where a value of a field sits: at each point, in each cell, on each edge, or once a frame.
 PLACES = ("point", "cell", "edge", "global")
@@ -19,6 +16,15 @@ PARITIES = ("", "scalar", "pseudoscalar", "x", "y", "z")
 
 #: Attributes of a variable that is one level of another.
 LEVEL_NOTES = ("level_of", "level_dim", "level", "level_units")
+
+
+class Places(Protocol):
+    """What a field need know of a domain."""
+
+    kind: str
+
+    def shape_of(self, on: str) -> tuple[int, ...] | None:
+        """Shape of a scalar field there; ``()`` if it is global, ``None`` where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ class Field:
         long_name = self.long_name or self.name
         return {"units": self.units, "long_name": long_name, **{k: v for k, v in said.items() if v}}
 
-    def shape(self, domain: Domain) -> tuple[int, ...]:
+    def shape(self, domain: Places) -> tuple[int, ...]:
         """Shape of one frame of this field on ``domain``.
 
         Raises:

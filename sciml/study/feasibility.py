@@ -52,6 +52,7 @@ def check_model(
     _check_symmetries(study, domain, fields)
     import torch
 
+    from sciml.surrogates.traits import traits_of
     from sciml.surrogates.weights import require_savable
     from sciml.training.weighting import require_weighting
 
@@ -67,13 +68,13 @@ def check_model(
     module = surrogate.model
     require_savable(module, values=False)
     _check_room(study, module)
-    if study.training.points is not None and not getattr(module, "pointwise", False):
+    if study.training.points is not None and not traits_of(module).pointwise:
         raise InputError(
             f"training.points: {study.training.points}, yet model '{name}' gives whole fields; expected "
             "one that can be asked at points, such as 'deeponet', or points: null"
         )
-    basis, watermark = getattr(module, "basis", 0), study.buffer.watermark
-    if online and hasattr(module, "fit_basis") and basis >= watermark:
+    basis, watermark = traits_of(module).basis, study.buffer.watermark
+    if online and basis >= watermark:
         raise InputError(
             f"model '{name}': basis={basis} modes from the {watermark} samples that come before the "
             f"first step; raise buffer.watermark above {basis}, or lower model.basis"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
 from typing import Any
@@ -23,18 +23,19 @@ class Batch:
     """What a model and an objective see of one optimizer step.
 
     Shapes, for B samples, N points in all of them together, H = ``task.history``,
-    U = ``task.unroll``:
+    U = ``task.unroll``, and c components of fields that have some:
 
-    ========== =================== ==================== ===================
-    entry      grid                mesh, graph          particles
-    ========== =================== ==================== ===================
-    inputs     (B, H, \\*space)     (N, H)               (N, H[, space])
-    targets    (B, U, \\*space)     (N, U)               (N, U[, space])
-    static     (B, \\*space)        (N,)                 (N,)
-    forcing    (B, U, \\*space)     (N, U)
-    ========== =================== ==================== ===================
+    ========== =================== =======================
+    entry      grid                mesh, graph, particles
+    ========== =================== =======================
+    inputs     (B, H, \\*space)     (N, H[, c])
+    targets    (B, U, \\*space)     (N, U[, c])
+    static     (B, \\*space)        (N[, c])
+    forcing    (B, U, \\*space)     (N, U[, c])
+    ========== =================== =======================
 
-    Fields with ``on="global"`` are ``(B, H)`` or ``(B, U)`` everywhere.
+    Fields in cells or on edges have as many rows as there are of these instead of N; those with
+    ``on="global"`` are ``(B, H[, c])`` or ``(B, U[, c])`` everywhere.
 
     Args:
         inputs, targets, static: tensors by field name.
@@ -50,8 +51,10 @@ class Batch:
             at points of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
             targets are then ``(B, U, P)``. Others: ``ptr (B+1,)``, where each
             sample's points begin; ``owner (N,)``, the sample of each point; ``edges (2, E)``
-            offset to the concatenated points; mesh: ``points (N, d)``; particles: ``species (N,)``
-            and, with periodic cells, ``cell (B, d, d)``.
+            offset to the concatenated points; mesh: ``points (N, d)``; particles: ``species (N,)``,
+            ``periodic (d,)`` and, where they have cells, ``cell (B, d, d)``. With fields in cells,
+            ``cells (M, k)``, their nodes, and ``cell_owner (M,)``; with fields on edges,
+            ``edge_owner`` and, of a mesh, ``sides (E, 2)``, their nodes.
         size: number of samples B.
         keys: ``Sample.key`` of each.
         kind: kind of domain; ``"points"`` for collocation points, which have no samples behind them.
@@ -262,11 +265,17 @@ def _graph(domain: Graph, samples: Sequence[Sample], task: Task) -> Batch:
 @_collate.register
 def _particles(domain: Particles, samples: Sequence[Sample], task: Task) -> Batch:
     domains = [s.simulation.domain for s in samples]
-    geometry = {"species": torch.from_numpy(np.concatenate([d.species for d in domains]))}
-    if any((d.cell is None) != (domain.cell is None) for d in domains):
-        raise DomainError(
-            "collate: particles with and without a cell in one batch; train on one of them"
-        )
+    geometry = {
+        "species": torch.from_numpy(np.concatenate([d.species for d in domains])),
+        "periodic": torch.tensor(domain.periodic),
+    }
+    for d in domains:
+        if (d.cell is None, d.periodic) != (domain.cell is None, domain.periodic):
+            raise DomainError(
+                f"collate: particles periodic along {domain.periodic} and {d.periodic}, "
+                f"{'without' if domain.cell is None else 'with'} and "
+                f"{'without' if d.cell is None else 'with'} a cell, in one batch; train on one of them"
+            )
     if domain.cell is not None:
         geometry["cell"] = _tensor(np.stack([d.cell for d in domains]))
     return _points(samples, task, _ptr(domains), geometry)
@@ -276,18 +285,18 @@ def _points(
     samples: Sequence[Sample], task: Task, ptr: np.ndarray, geometry: dict[str, Tensor]
 ) -> Batch:
     """Fields of all samples one after the other."""
-    on = {f.name: f for f in samples[0].simulation.fields}
+    first = samples[0].simulation
+    on = {f.name: f for f in (*first.fields, *first.static_fields)}
     owner = np.repeat(np.arange(len(samples)), np.diff(ptr))
+    places = {on[n].on for n in (*task.moving, *task.static) if n in on}
     return Batch(
         inputs={n: _join(samples, on[n], _inputs) for n in task.inputs},
         targets={n: _join(samples, on[n], _targets) for n in _known(samples, task)},
-        static={
-            n: _values(np.concatenate([s.simulation.static[n] for s in samples]))
-            for n in task.static
-        },
+        static={n: _static(samples, on[n]) for n in task.static},
         forcing={n: _join(samples, _held(samples, n), _targets) for n in task.forcing},
         geometry={
             **geometry,
+            **_other_places([s.simulation.domain for s in samples], ptr, places),
             "ptr": torch.from_numpy(ptr),
             "owner": torch.from_numpy(owner),
         },
@@ -342,6 +351,42 @@ def _join(
         return _stack(samples, what.name, frames)
     windows = [np.stack([f.fields[what.name] for f in frames(s)], axis=1) for s in samples]
     return _values(np.concatenate(windows))
+
+
+def _static(samples: Sequence[Sample], what: Field) -> Tensor:
+    arrays = [s.simulation.static[what.name] for s in samples]
+    return _values(np.stack(arrays) if what.on == "global" else np.concatenate(arrays))
+
+
+def _other_places(
+    domains: Sequence[Domain], ptr: np.ndarray, places: Collection[str]
+) -> dict[str, Tensor]:
+    """Cells and edges where fields have their values: the sample of each, and its nodes."""
+    found: dict[str, Tensor] = {}
+    for place, table in (("cell", "cells"), ("edge", "sides")):
+        if place in places:
+            counts = [d.shape_of(place)[0] for d in domains]
+            found[f"{place}_owner"] = torch.from_numpy(np.repeat(np.arange(len(domains)), counts))
+            if domains[0].kind == "mesh":
+                nodes = [np.asarray(getattr(d, table)) for d in domains]
+                found[table] = torch.from_numpy(_counted_on(nodes, ptr))
+    return found
+
+
+def _counted_on(tables: Sequence[np.ndarray], ptr: np.ndarray) -> np.ndarray:
+    """Nodes of several domains by their places among all; −1 stays what it is.
+
+    Raises:
+        DomainError: cells of different numbers of corners.
+    """
+    widths = {table.shape[1] for table in tables}
+    if len(widths) > 1:
+        raise DomainError(
+            f"collate: cells of {' and '.join(map(str, sorted(widths)))} corners in one batch; pad them "
+            "with −1"
+        )
+    shifted = [np.where(t < 0, t, t + o) for t, o in zip(tables, ptr, strict=False)]
+    return np.concatenate(shifted)
 
 
 def _held(samples: Sequence[Sample], name: str) -> Field:

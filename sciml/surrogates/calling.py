@@ -8,15 +8,17 @@ grid      ``model(p)``, p ``(B, P)``, when the task has no history        ``(B, 
 grid      ``model(…, y)``, y ``(P, d)`` or ``(B, P, d)``, where asked     ``(B, C_out, P)``
 mesh      ``model(x, points, edges, owner)``, x ``(N, C)``                ``(N, C_out)``
 graph     ``model(x, edges, owner)``, x ``(N, C)``                        ``(N, C_out)``
-particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=)``  a tensor or a dict
+particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=,    a tensor or a dict
+          periodic=, charge=)``, static fields by their names
 ========= =============================================================== ======================
 
-A model that says ``pointwise = True`` is asked at the points ``batch.geometry["at"]`` where there are
-any. One that says ``takes_units = True`` is called with ``given=`` and ``units=`` as well; see
-:class:`~sciml.surrogates.units.Units`. Channels: history of the first input, history of the second,
-…, static fields, forcing at the time of the target (numbers as constant fields), parameters, time.
-Particles get their fields unscaled, one ``(N[, history][, space])`` tensor each, since a model's cutoff
-radius is a length. Any model may also give a dict by field name.
+A model whose :class:`~sciml.surrogates.traits.Traits` say ``pointwise`` is asked at the points
+``batch.geometry["at"]`` where there are any; one that ``takes_units`` is called with ``given=`` and
+``units=`` as well, see :class:`~sciml.surrogates.units.Units`. Channels: history of the first input,
+history of the second, …, static fields, forcing at the time of the target (numbers as constant fields),
+parameters, time; a field of components has one each, one of categories a channel a kind, 1 where it is.
+Particles get their fields unscaled, one ``(N[, history][, components])`` tensor each, since a model's
+cutoff radius is a length; static fields are scaled. Any model may also give a dict by field name.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from torch import Tensor, nn
 from sciml.errors import DomainError, InputError
 from sciml.samples import Simulation, Task
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import traits_of
 from sciml.surrogates.units import Units
 
 Output = Tensor | Mapping[str, Tensor]
@@ -79,14 +83,7 @@ def require_fields(task: Task, simulation: Simulation) -> None:
             )
 
 
-def channels(task: Task) -> tuple[int, int]:
-    """Channels that a model of ``task`` gets and gives (scalars are channels, too)."""
-    scalars = len(task.parameters) + task.time
-    fields = task.history * len(task.inputs) + len(task.static) + len(task.forcing)
-    return fields + scalars, len(task.targets)
-
-
-def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
+def call(model: nn.Module, setting: Setting, window: Window) -> dict[str, Tensor]:
     """Evaluate ``model`` once; scaled outputs by target name, without a time axis.
 
     Raises:
@@ -99,19 +96,19 @@ def call(model: nn.Module, task: Task, window: Window) -> dict[str, Tensor]:
             f"no way to call a model on domain kind '{window.batch.kind}'; "
             f"expected one of {', '.join(CALLS)}"
         ) from None
-    output = arrange(model, task, window)
+    output = arrange(model, setting.task, window)
     if isinstance(output, Mapping):
-        return {name: output[name] for name in task.targets if name in output}
+        return {name: output[name] for name in setting.task.targets if name in output}
     if not isinstance(output, Tensor):
         raise DomainError(
             f"model gave a {type(output).__name__}; expected a tensor, or a dict by field name"
         )
-    return pick(output, task)
+    return pick(output, setting)
 
 
 def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
     at = window.batch.geometry.get("at")
-    if at is not None and not getattr(model, "pointwise", False):
+    if at is not None and not traits_of(model).pointwise:
         raise InputError(
             f"model {type(model).__name__} gives whole fields; expected one that can be asked at "
             "points, such as 'deeponet'"
@@ -121,8 +118,8 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
     if task.history == 0 and not task.static:
         return model(window.scalars, *points, **asked)
     fields = [window.inputs[n] for n in task.inputs]
-    fields += [window.static[n].unsqueeze(1) for n in task.static]
-    space = fields[0].shape[2:]
+    space = fields[0].shape[2:] if fields else window.batch.static[task.static[0]].shape[1:]
+    fields += [_with_channel(window.static[n], 1 + len(space)) for n in task.static]
     for name in task.forcing:
         values = window.forcing[name]
         if values.ndim == 1:
@@ -138,8 +135,9 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
 
 
 def _node_channels(task: Task, window: Window) -> Tensor:
-    fields = [window.inputs[n] for n in task.inputs]
-    fields += [window.static[n].unsqueeze(1) for n in task.static]
+    # The components of a vector are channels, each with its history.
+    fields = [window.inputs[n].flatten(1) for n in task.inputs]
+    fields += [_with_channel(window.static[n], 1) for n in task.static]
     owner = window.batch.geometry["owner"]
     for name in task.forcing:
         values = window.forcing[name]
@@ -172,21 +170,37 @@ def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
         owner=geometry["owner"],
         parameters=window.scalars,
         cell=geometry.get("cell"),
+        periodic=geometry.get("periodic"),
+        **{name: window.static[name] for name in task.static},
     )
 
 
-def _pick_channels(output: Tensor, task: Task) -> dict[str, Tensor]:
-    if output.ndim < 2 or output.shape[1] != len(task.targets):
+def _with_channel(static: Tensor, ndim: int) -> Tensor:
+    """A static field with an axis of channels, of which one of categories or components has some."""
+    return static if static.ndim > ndim else static.unsqueeze(1)
+
+
+def _pick_channels(output: Tensor, setting: Setting) -> dict[str, Tensor]:
+    task, (_, wanted) = setting.task, setting.channels
+    if output.ndim < 2 or output.shape[1] != wanted:
         raise DomainError(
-            f"model gave shape {tuple(output.shape)}; expected {len(task.targets)} channels "
+            f"model gave shape {tuple(output.shape)}; expected {wanted} channels "
             f"in axis 1, one for each of {', '.join(task.targets)}"
         )
+    if wanted > len(task.targets):
+        parts = output.split([setting.width(name) for name in task.targets], dim=1)
+        vectors = {n for n in task.targets if setting.field(n).components}
+        return {
+            n: part if n in vectors else part.squeeze(1)
+            for n, part in zip(task.targets, parts, strict=True)
+        }
     # Not output[:, i]: the gradient of each would be a whole output, zeros but for one channel.
     fields = output.unbind(1) if output.shape[1] > 1 else (output.squeeze(1),)
     return dict(zip(task.targets, fields, strict=True))
 
 
-def _pick_whole(output: Tensor, task: Task) -> dict[str, Tensor]:
+def _pick_whole(output: Tensor, setting: Setting) -> dict[str, Tensor]:
+    task = setting.task
     if len(task.targets) != 1:
         raise DomainError(
             f"model gave one tensor for the targets {', '.join(task.targets)}; "
@@ -196,7 +210,7 @@ def _pick_whole(output: Tensor, task: Task) -> dict[str, Tensor]:
 
 
 Arrange = Callable[[nn.Module, Task, Window], Output]
-Pick = Callable[[Tensor, Task], dict[str, Tensor]]
+Pick = Callable[[Tensor, Setting], dict[str, Tensor]]
 
 CALLS: dict[str, tuple[Arrange, Pick]] = {
     "grid": (_on_grid, _pick_channels),

@@ -17,6 +17,8 @@ from sciml.samples import Simulation
 from sciml.samples.masks import difference
 from sciml.surrogates import timing
 from sciml.surrogates.registry import ANY_RESOLUTION
+from sciml.surrogates.scope import Scope
+from sciml.surrogates.traits import traits_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,12 +109,13 @@ def _compare_units(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
             )
 
 
-def _same_kind(trained: Domain | None, given: Domain, layout: Layout, ds: xr.Dataset) -> None:
+def _same_kind(trained: Grid | Scope | None, given: Domain, layout: Layout, ds: xr.Dataset) -> None:
     if trained is None:
         return
     if trained.kind != given.kind:
         raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
-    if trained.kind != "grid":
+    if not isinstance(trained, Grid):
+        trained.require(given)
         return
     if trained.ndim != given.ndim:
         more = given.ndim > trained.ndim
@@ -167,9 +170,9 @@ def _cyclic(trained: Grid, given: Grid, axis: int) -> bool:
 
 def _resolution(surrogate: PhysicalModel, given: Domain) -> None:
     trained, model = surrogate.domain, surrogate.model
-    if trained is None or given.kind != "grid" or given.shape == trained.shape:
+    if not isinstance(trained, Grid) or given.shape == trained.shape:
         return
-    if getattr(model, "any_resolution", None) is False:
+    if traits_of(model).any_resolution is False:
         raise InputError(
             f"dataset has {given.shape} points; {type(model).__name__} knows the {trained.shape} that "
             f"it was trained on alone: interpolate with ds.interp, or train one of the models that "

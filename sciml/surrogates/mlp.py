@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError, nearest
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -45,7 +44,7 @@ class MLP(nn.Module):
     Source: Meyer et al., ICML 2023, arXiv 2306.16133 (6 → 256 → 256 → N).
     """
 
-    any_resolution = False
+    traits = Traits(any_resolution=False)
 
     def __init__(
         self,
@@ -81,16 +80,13 @@ class MLP(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     hidden: Sequence[int] = (256, 256),
     activation: str = "relu",
 ) -> MLP:
-    """An MLP for ``task`` on ``domain``: parameters and time, or the whole input field, → field."""
-    if domain is None or domain.kind != "grid":
-        kind = "no domain" if domain is None else f"a {domain.kind}"
-        raise InputError(f"model 'mlp': got {kind}; expected a grid, whose shape fixes its layers")
-    given, wanted = channels(task)
-    points = 1 if task.history == 0 and not task.static else domain.size
-    return MLP(given * points, (wanted, *domain.shape), tuple(hidden), activation)
+    """An MLP for a setting: parameters and time, or the whole input field, → field."""
+    grid, task = setting.grid("mlp"), setting.task
+    given, wanted = setting.channels
+    points = 1 if task.history == 0 and not task.static else grid.size
+    return MLP(given * points, (wanted, *grid.shape), tuple(hidden), activation)

@@ -27,6 +27,8 @@ GROUP = "sciml.models"
 
 Build = Callable[..., nn.Module]
 
+_PLACES = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 
 def is_file(name: str) -> bool:
     """Whether the name of a model is that of a Python file."""
@@ -164,11 +166,17 @@ def _strangers(path: Path) -> dict[str, ModuleType]:
 def _build_of(module: ModuleType, name: str) -> Build:
     build = getattr(module, "build", None)
     try:
-        inspect.signature(build).bind_partial(None, None)
-    except TypeError:  # it cannot be called at all, or not with two arguments
+        parameters = inspect.signature(build).parameters.values()
+        needed = [p.name for p in parameters if p.kind in _PLACES and p.default is p.empty]
+    except TypeError:  # it cannot be called at all
+        needed = []
+    if len(needed) != 1:
+        found = f"build({', '.join(needed)})" if needed else "no function build"
+        if needed == ["task", "domain"]:
+            found += ", as before; task and domain are now setting.task and setting.scope"
         raise InputError(
-            f"model {name} has no function build(task, domain, *, width=32), whose keywords are the "
-            "model's options and which returns a torch.nn.Module; expected one"
+            f"model {name} has {found}; expected build(setting, *, width=32), whose keywords are the "
+            "model's options and which returns a torch.nn.Module"
         ) from None
     return build
 

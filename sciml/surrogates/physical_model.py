@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field
@@ -22,8 +23,11 @@ from sciml.surrogates.bounds import Bounds
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
+from sciml.surrogates.scope import Scope
+from sciml.surrogates.setting import Setting
 from sciml.surrogates.symmetry.symmetries import Symmetries
 from sciml.surrogates.symmetry.symmetrization import Symmetrization
+from sciml.surrogates.traits import traits_of
 from sciml.surrogates.units import Units
 from sciml.surrogates.weights import require_savable
 
@@ -37,7 +41,7 @@ class PhysicalModel(nn.Module):
         model: nn.Module,
         task: Task,
         normalizer: Normalizer | None = None,
-        domain: Domain | None = None,
+        domain: Domain | Scope | None = None,
         *,
         increment: bool = False,
         fields: Sequence[Field] = (),
@@ -64,9 +68,16 @@ class PhysicalModel(nn.Module):
         self.model = model
         self.task = task
         self.normalizer = normalizer
-        self.domain = domain
+        setting = Setting(task, domain, tuple(fields))
+        for name in (*task.inputs, *task.forcing):
+            if setting.field(name).categories:
+                raise InputError(
+                    f"'{name}' says of what kind something is; expected it among the static fields, or "
+                    "the targets"
+                )
         #: What the model and its symmetries were made for; stays where ``domain`` is set to None.
-        self.built_on = domain
+        self.setting = setting
+        self.domain = domain = setting.scope
         self.increment = increment
         self.fields = tuple(fields)
         self.step = Step.of(dt)
@@ -166,13 +177,13 @@ class PhysicalModel(nn.Module):
         window = Window(
             inputs={n: rounded(scale(n, f)) for n, f in raw.items()},
             raw={n: rounded(f) for n, f in raw.items()},
-            static={n: rounded(scale(n, f)) for n, f in batch.static.items()},
+            static={n: rounded(self._static(n, f, scale)) for n, f in batch.static.items()},
             forcing={n: rounded(scale(n, f[:, k])) for n, f in batch.forcing.items()},
             scalars=rounded(self._scalars(batch, k)),
             batch=batch,
             units=units,
         )
-        outputs = call(self.model, self.task, window)
+        outputs = call(self.model, self.setting, window)
         return {
             n: self._physical(n, out.to(dtypes[n]), raw, units is None)
             for n, out in outputs.items()
@@ -198,6 +209,13 @@ class PhysicalModel(nn.Module):
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)
 
+    def _static(self, name: str, values: Tensor, scale: Callable[[str, Tensor], Tensor]) -> Tensor:
+        """A static field as models see it: scaled, or a channel a kind, 1 where it is."""
+        kinds = len(self.setting.field(name).categories)
+        if not kinds:
+            return scale(name, values)
+        return F.one_hot(values.long(), kinds).movedim(-1, 1)
+
     def _scalars(self, batch: Batch, k: int) -> Tensor:
         """Scaled parameters and time of target ``k``: (B, P) or (B, P + 1)."""
         scalars = batch.parameters
@@ -217,7 +235,8 @@ class PhysicalModel(nn.Module):
         if (
             self.normalizer is None
             or batch.kind != "grid"
-            or not getattr(self.model, "takes_units", False)
+            or not traits_of(self.model).takes_units
+            or any(self.setting.width(n) > 1 for n in (*self.task.moving, *self.task.static))
         ):
             return None
         fields = (batch.inputs, batch.static, batch.forcing)
@@ -237,6 +256,8 @@ class PhysicalModel(nn.Module):
     def _physical(
         self, name: str, output: Tensor, raw: dict[str, Tensor], scaled: bool = True
     ) -> Tensor:
+        if self.setting.field(name).categories:
+            return output  # one number a kind, of which the largest is meant
         if scaled and self.normalizer is not None:
             output = self.normalizer.denormalize(name, output, self._kind(name))
         if self._kind(name) != "increment":

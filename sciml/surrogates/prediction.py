@@ -16,7 +16,7 @@ import torch
 from sciml.domain import Domain, Field, Grid
 from sciml.domain.cf import dims_of
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout
+from sciml.domain.layout import Layout, point_dim
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
@@ -28,6 +28,7 @@ from sciml.surrogates.findings import Findings
 from sciml.surrogates.forcing import Forcing
 from sciml.surrogates.matching import layout_for, require_masks
 from sciml.surrogates.query import Query
+from sciml.surrogates.scope import Scope
 from sciml.surrogates.threads import threads_for, values_of
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def _require_whole(what: str, **given: Any) -> None:
 def _values(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout, samples: int) -> int:
     """Values of a layer for so many samples at once."""
     points = prod(ds.sizes[dim] for dim in layout.space)
-    if not layout.space and surrogate.domain is not None:
-        points = prod(surrogate.domain.point_shape)
+    if not layout.space:
+        points = _elsewhere(surrogate, ds).size
     return values_of(surrogate, points, samples)
 
 
@@ -171,16 +172,34 @@ def _query(
 ) -> Query:
     names = surrogate.task.inputs or surrogate.task.static
     domain = domain_of(ds, names) if layout.space else surrogate.domain
-    if domain is None or domain.kind != "grid":
+    if not isinstance(domain, Grid):
         kind = "no domain" if domain is None else f"a {domain.kind}"
         raise InputError(f"predict: at on {kind}; expected a grid")
     return Query.of(at, _closed(domain, surrogate.domain), layout.space or domain.dims)
 
 
-def _closed(given: Grid, trained: Domain | None) -> Grid:
+def _elsewhere(surrogate: PhysicalModel, ds: xr.Dataset) -> Domain:
+    """Where outputs lie of a task of which nothing spans space: the grid of the training, or the mesh or
+    whatever it is that the dataset describes.
+
+    Raises:
+        InputError: neither is there.
+    """
+    if point_dim(ds) is not None:
+        return domain_of(ds)
+    if isinstance(surrogate.domain, Grid):
+        return surrogate.domain
+    kind = "domain" if surrogate.domain is None else surrogate.domain.kind
+    raise InputError(
+        f"the dataset holds no {kind}, nor a field on it; expected the one on which predictions are "
+        "wanted: ds.merge(sciml.domain.dataset.to_dataset(mesh, (), {}, None))"
+    )
+
+
+def _closed(given: Grid, trained: Grid | Scope | None) -> Grid:
     """``given``, with the last interval of axes that were periodic in training: a file of foreign origin
     does not say that they are."""
-    if trained is None or trained.kind != "grid":
+    if not isinstance(trained, Grid):
         return given
     extent, boundary = list(given.extent), list(given.boundary)
     for axis, ((a, b), kind) in enumerate(zip(trained.extent, trained.boundary, strict=True)):
@@ -284,7 +303,8 @@ def _windows(
         parameters = {n: parameter_of(ds, n) for n in task.parameters}
         if not all(np.isfinite(v) for v in parameters.values()):
             raise InputError(f"parameters {parameters}: NaN; expected numbers")
-        simulation = Simulation(0, surrogate.domain, surrogate.fields, parameters)
+        where = _elsewhere(surrogate, ds)
+        simulation = Simulation(0, where, surrogate.fields, parameters)
         frames: dict[int, Frame] = {}
     else:
         whole = [n for n in task.static if set(layout.space) <= set(ds[n].dims)]
@@ -322,8 +342,8 @@ def _dataset(
     out = ds.drop_vars([n for n in ds.variables if n in drop])
     if query is not None:
         out = query.dress(out)
-    elif not layout.space and surrogate.domain is not None:
-        out = _without_other_points(out, surrogate.domain)
+    elif not layout.space:
+        out = _without_other_points(out, _elsewhere(surrogate, ds))
     if layout.time is not None:
         notes = dict(ds[layout.time].attrs) if layout.time in ds.coords else {}
         # Bounds of times belong to the times that came.
@@ -372,8 +392,8 @@ def _dims(
     if field.on == "point" and not layout.space:
         from sciml.domain.dataset import to_dataset
 
-        bare = to_dataset(surrogate.domain, (), {}, None)
-        return surrogate.domain.dims, dict(bare.coords)
+        where = _elsewhere(surrogate, ds)
+        return where.dims, dict(to_dataset(where, (), {}, None).coords)
     if field.on in ("cell", "edge"):
         return dims_of(domain_of(ds), field), {}
     dims = layout.space if field.on == "point" else ()

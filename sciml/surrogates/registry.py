@@ -9,15 +9,15 @@ from importlib import import_module
 
 from torch import nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError, ScimlError, nearest
-from sciml.samples import Task
 from sciml.surrogates import own_model
 from sciml.surrogates.option_types import fits, wanted_types, words
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import traits_of
 
-#: Each module has ``build(task, domain, *, key=default, …) -> nn.Module``; its keywords are the
-#: keys that a study file may set. Where it chooses a value for ``None``, the module that it returns
-#: has it in its dictionary ``chosen``.
+#: Each module has ``build(setting, *, key=default, …) -> nn.Module``; its keywords are the keys that
+#: a study file may set. Where it chooses a value for ``None``, the :class:`Traits` of the module that
+#: it returns say which.
 MODELS: dict[str, str] = {
     "cnn": "sciml.surrogates.grid.cnn",
     "deeponet": "sciml.surrogates.deeponet.deeponet",
@@ -33,7 +33,7 @@ MODELS: dict[str, str] = {
 }
 
 #: Models that are one operator at every resolution: trained on one grid, they predict on finer and
-#: coarser ones of the same box. A module says so itself by ``any_resolution``.
+#: coarser ones of the same box. A module says so itself in its :class:`Traits`.
 ANY_RESOLUTION = ("fno", "tfno", "uno")
 
 
@@ -70,7 +70,7 @@ def builder(name: str) -> Callable[..., nn.Module]:
 
 def options(name: str) -> dict[str, object]:
     """Keys that the model called ``name`` takes, with their defaults."""
-    _, _, *parameters = inspect.signature(builder(name)).parameters.values()
+    _, *parameters = inspect.signature(builder(name)).parameters.values()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {p.name: p.default for p in parameters if p.kind in named}
 
@@ -82,7 +82,7 @@ def resolved(name: str, given: Mapping[str, object], model: nn.Module) -> dict[s
     Defaults that are no plain data (functions, classes) are left out: the file that has them is known
     by its checksum.
     """
-    chosen = getattr(model, "chosen", {}) if name in MODELS else {}
+    chosen = traits_of(model).chosen if name in MODELS else {}
     found = {**options(name), **given}
     found |= {key: value for key, value in chosen.items() if found.get(key) is None}
     return {key: value for key, value in found.items() if key in given or _is_plain(value)}
@@ -142,13 +142,12 @@ def check(name: str, config: dict[str, object]) -> None:
             )
 
 
-def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.Module:
+def build(name: str, setting: Setting, **config: object) -> nn.Module:
     """Build a model with plain-tensor ``forward``.
 
     Args:
         name: as in :func:`builder`.
-        task: gives the numbers of channels.
-        domain: gives dimension, shape and boundaries.
+        setting: gives the numbers of channels, dimension, shape and boundaries.
         config: options of the model.
 
     Raises:
@@ -157,7 +156,7 @@ def build(name: str, task: Task, domain: Domain | None, **config: object) -> nn.
     """
     check(name, config)
     try:
-        model = builder(name)(task, domain, **config)
+        model = builder(name)(setting, **config)
     except ScimlError:
         raise
     except _REASONS as error:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.domain import Domain
-from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_to_wire
+from sciml.domain import Grid
+from sciml.domain.wire import fields_to_wire
 from sciml.errors import InputError, ScimlError
 from sciml.samples.masks import Mask
 from sciml.surrogates import own_model, registry, weights
@@ -29,6 +29,8 @@ from sciml.surrogates.card import (
     sealed,
 )
 from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.scope import Scope, scope_from_wire, scope_to_wire
+from sciml.surrogates.setting import Setting
 from sciml.surrogates.symmetry.symmetries import Symmetries
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def save(surrogate: PhysicalModel, directory: str | Path) -> None:
 
 def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
     model, averaged = weights.unwrapped(surrogate.model), surrogate.symmetrization
-    domain = surrogate.built_on if surrogate.domain is None else surrogate.domain
+    domain = surrogate.setting.scope if surrogate.domain is None else surrogate.domain
     held = dict(model.named_parameters())
     return {
         **circumstances(),
@@ -74,7 +76,7 @@ def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
         "weights": sum(p.numel() for p in held.values()),
         "checksum": checksum(file),
         "task": asdict(surrogate.task),
-        "domain": None if domain is None else _bytes_to_text(domain_to_wire(domain)),
+        "domain": None if domain is None else scope_to_wire(domain),
         "anywhere": surrogate.domain is None,
         "fields": fields_to_wire(surrogate.fields),
         "normalizer": surrogate.normalizer is not None,
@@ -99,14 +101,14 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
             f"{directory}: model is the class {model.__name__}; expected an instance: "
             f"{model.__name__}(...)"
         )
-    domain = _domain(directory / CARD, card)
+    scope = _scope(directory / CARD, card)
     state = _state(directory / WEIGHTS, card)
     built = not isinstance(model, nn.Module)
     config, options, source = card.model, getattr(card, "options", None), None
     if built:
         name, given = _named(directory, card, model)
         try:
-            model = registry.build(name, card.task, domain, **given)
+            model = registry.build(name, Setting(card.task, scope, card.fields_), **given)
         except ScimlError as error:
             raise InputError(f"{directory / CARD}: {' '.join(str(error).split())}") from error
         options = registry.resolved(name, given, model) if options is None else options
@@ -121,11 +123,11 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
             model,
             card.task,
             Normalizer(card.task) if card.normalizer else None,
-            domain,
+            scope,
             increment=card.increment,
             fields=card.fields_,
             dt=getattr(card, "step", None) or card.dt,  # of before: a number alone
-            masks=_unpacked(directory / CARD, card, domain),
+            masks=_unpacked(directory / CARD, card, scope),
             config=config,
             symmetrize=_symmetries(card),
             options=options,
@@ -200,9 +202,9 @@ def _compare_source(
         )
 
 
-def _domain(path: Path, card: CardOfBefore) -> Domain | None:
+def _scope(path: Path, card: CardOfBefore) -> Grid | Scope | None:
     try:
-        return None if card.domain is None else domain_from_wire(_text_to_bytes(card.domain))
+        return None if card.domain is None else scope_from_wire(_text_to_bytes(card.domain))
     except (ScimlError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: key 'domain': {error}; save the surrogate again") from error
 
@@ -219,13 +221,13 @@ def _packed(masks: Mask) -> dict[str, Any] | None:
     return found or None
 
 
-def _unpacked(path: Path, card: CardOfBefore, domain: Domain | None) -> dict[str, np.ndarray]:
+def _unpacked(path: Path, card: CardOfBefore, scope: Grid | Scope | None) -> dict[str, np.ndarray]:
     found = {}
     for name, packed in (getattr(card, "masks", None) or {}).items():
         try:
             shape = tuple(packed["shape"])
-            if domain is not None and shape != tuple(domain.point_shape):
-                raise ValueError(f"{shape} on a domain of {tuple(domain.point_shape)}")
+            if isinstance(scope, Grid) and shape != scope.shape:
+                raise ValueError(f"{shape} on a grid of {scope.shape}")
             size = int(np.prod(shape))
             # No more than the points take, whatever the text claims.
             limit = (size + 7) // 8
@@ -289,16 +291,8 @@ def _take_dtypes(model: nn.Module, state: dict[str, Any]) -> None:
             held[name].data = held[name].data.to(dtype)
 
 
-def _bytes_to_text(value: Any) -> Any:
-    """JSON has no bytes: ``{"base64": …}`` in their place."""
-    if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {k: _bytes_to_text(v) for k, v in value.items()}
-    return value
-
-
 def _text_to_bytes(value: Any) -> Any:
+    """Cards of before hold whole meshes, their arrays as ``{"base64": …}``."""
     if isinstance(value, dict):
         if set(value) == {"base64"}:
             return base64.b64decode(value["base64"])

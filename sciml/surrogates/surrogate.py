@@ -17,6 +17,8 @@ from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.physical_model import PhysicalModel
+from sciml.surrogates.scope import Scope
+from sciml.surrogates.setting import Setting
 from sciml.surrogates.symmetry.symmetries import Symmetries
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ class Surrogate(PhysicalModel):
         model: takes and gives plain tensors; see :mod:`sciml.surrogates.calling`.
         task: what it was, or will be, trained for.
         normalizer: scales what the model sees and gives; ``None``: physical units throughout.
-        domain: where it was trained; predictions elsewhere are refused. ``None``: not checked.
+        domain: where it was trained; of meshes, graphs and particles, which differ, their
+            :class:`~sciml.surrogates.scope.Scope` is kept. Predictions elsewhere are refused. ``None``:
+            not checked.
         increment: the model gives the change from the last input, for targets that are inputs.
         fields: names, units and parity of inputs, targets and static fields.
         dt: time between sent frames in the data, a :class:`~sciml.samples.step.Step` with its unit, or a
@@ -63,7 +67,7 @@ class Surrogate(PhysicalModel):
         cls,
         config: str | Mapping[str, Any],
         task: Task,
-        domain: Domain | None,
+        domain: Domain | Scope | None,
         *,
         file: str | Path | None = None,
         **kwargs: Any,
@@ -89,7 +93,8 @@ class Surrogate(PhysicalModel):
             kwargs.setdefault("symmetrize", config.pop("symmetrize"))
         options = {k: v for k, v in config.items() if k != "name"}
         name = str(config["name"] if file is None else file)
-        model = registry.build(name, task, domain, **options)
+        setting = Setting(task, domain, tuple(kwargs.get("fields", ())))
+        model = registry.build(name, setting, **options)
         kwargs.setdefault("options", registry.resolved(name, options, model))
         if own_model.is_file(name):
             kwargs.setdefault("source", own_model.source_of(name))

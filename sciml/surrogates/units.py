@@ -13,9 +13,10 @@ from torch import Tensor
 class Units:
     """x̂_c = (x_c − μ_c) / σ_c of each channel c.
 
-    A model that says ``takes_units = True`` does by itself what a surrogate does around the others:
-    it is called with fields in physical units, ``given=`` the units of their channels and ``units=``
-    those of its outputs, and gives these in physical units. It pays where a model looks at few points
+    A model whose :class:`~sciml.surrogates.traits.Traits` say ``takes_units`` does by itself what a
+    surrogate does around the others: it is called with fields in physical units, ``given=`` the units
+    of their channels and ``units=`` those of its outputs, and gives these in physical units. It pays
+    where a model looks at few points
     of a field, and where its last operation is linear in small tensors, which can be scaled in
     the place of the outputs.
 

@@ -186,7 +186,7 @@ def _refusal(value: Any, values: bool) -> str | None:
     if is_lazy(value):
         return (
             "has no shape yet (a lazy layer); call the model once on an example, or give its layers "
-            "their sizes: channels(task)"
+            "their sizes: setting.channels"
         )
     if value.is_quantized:
         return "is a quantized tensor; train and save the model in float32, and quantize it for use"

@@ -139,8 +139,8 @@ class PairEnergy(nn.Module):
         super().__init__()
         self.pair = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
 
-    def forward(self, positions, *, species, ptr, owner, parameters, cell):
-        assert cell is None
+    def forward(self, positions, *, species, ptr, owner, parameters, cell, periodic):
+        assert cell is None and not periodic.any()
         i, j = torch.nonzero(owner[:, None] == owner[None]).unbind(1)
         i, j = i[i < j], j[i < j]
         r = (positions[i] - positions[j]).norm(dim=1, keepdim=True)

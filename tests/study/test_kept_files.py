@@ -24,14 +24,13 @@ from sciml.study.rundir import RunDirectory
 NET = """
 from beside_it import act
 from parts.deep import WIDTH
-from sciml.surrogates import channels
 from torch import nn
 
 open("ran", "a").write("x")
 
 
-def build(task, domain, *, width=WIDTH):
-    given, wanted = channels(task)
+def build(setting, *, width=WIDTH):
+    given, wanted = setting.channels
     return nn.Sequential(
         nn.Conv1d(given, width, 3, padding=1), act(), nn.Conv1d(width, wanted, 1)
     )

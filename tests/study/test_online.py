@@ -165,7 +165,7 @@ def test_a_model_of_ones_own_through_a_kill(tmp_path):
     file = tmp_path / "net.py"
     file.write_text(
         "from torch import nn\n\n\n"
-        "def build(task, domain, *, width=4):\n"
+        "def build(setting, *, width=4):\n"
         "    return nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.Conv2d(width, 1, 1))\n"
     )
     study = small_study(

@@ -233,9 +233,7 @@ def test_a_card_of_before_is_read_with_a_word(saved, caplog, grid_samples):
 
 
 def test_options_that_are_no_data_are_refused_before_training(tmp_path):
-    text = (
-        "from torch import nn\ndef build(task, domain, *, act=nn.GELU):\n    return nn.Identity()\n"
-    )
+    text = "from torch import nn\ndef build(setting, *, act=nn.GELU):\n    return nn.Identity()\n"
     (tmp_path / "net.py").write_text(text)
     plain = Surrogate.build(str(tmp_path / "net.py"), TASK, GRID)
     plain.require_savable()

@@ -4,6 +4,7 @@ import torch
 from sciml.errors import InputError
 from sciml.surrogates import CNN, registry
 from sciml.surrogates.grid.boundary import BoundaryConv, convolution, extend
+from sciml.surrogates.setting import Setting
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "dirichlet", "neumann", "open"])
@@ -34,9 +35,16 @@ def test_it_sees_as_far_as_its_dilations():
 
 def test_dilations_fit_the_grid(grid_samples, step_task):
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
-    assert registry.build("cnn", step_task, domain, width=4).dilations == (1, 2, 4, 4, 2, 1)
+    assert registry.build("cnn", Setting(step_task, domain), width=4).dilations == (
+        1,
+        2,
+        4,
+        4,
+        2,
+        1,
+    )
     with pytest.raises(InputError, match=r"dilations \(1, 8\) on a grid of shape \(8, 6\).*1 to 5"):
-        registry.build("cnn", step_task, domain, dilations=(1, 8))
-    model = registry.build("cnn", step_task, domain, width=4)
+        registry.build("cnn", Setting(step_task, domain), dilations=(1, 8))
+    model = registry.build("cnn", Setting(step_task, domain), width=4)
     with pytest.raises(InputError, match=r"grid \(8, 4\) is too small.* at least 5 points"):
         model(torch.zeros(1, 2, 8, 4))

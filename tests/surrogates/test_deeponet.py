@@ -22,6 +22,8 @@ from sciml.surrogates.batch import Batch
 from sciml.surrogates.deeponet.combine import STRATEGIES, widths
 from sciml.surrogates.deeponet.interpolation import interpolate
 from sciml.surrogates.deeponet.sensors import Sensors
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 def made(strategy="split_both", outputs=1, stacked=False, **options):
@@ -139,7 +141,7 @@ def test_sensors_stay_with_the_weights(tmp_path, grid_samples, step_task):
     assert loaded.model.sensors.counts == (3, 4)
     assert torch.equal(loaded.model.sensors.sensors, surrogate.model.sensors.sensors)
     other = registry.build(
-        "deeponet", step_task, domain, branch=[4], trunk=[4], basis=3, sensors=[4, 3]
+        "deeponet", Setting(step_task, domain), branch=[4], trunk=[4], basis=3, sensors=[4, 3]
     )
     with pytest.raises(InputError, match="sensors lie elsewhere"):
         Surrogate.load(tmp_path, other)
@@ -148,7 +150,7 @@ def test_sensors_stay_with_the_weights(tmp_path, grid_samples, step_task):
 def test_parameters_join_the_branch(grid_samples, step_task):
     samples = grid_samples(step_task, (6, 5), 2)
     for name in ("deeponet", "mionet"):
-        model = registry.build(name, step_task, samples[0].simulation.domain, basis=4)
+        model = registry.build(name, Setting(step_task, samples[0].simulation.domain), basis=4)
         given = model.inputs if name == "deeponet" else sum(model.inputs)
         assert given == 6 * 5 + 1
         batch = collate(samples, step_task)
@@ -291,7 +293,7 @@ def test_it_scales_as_a_surrogate_would(strategy, at, count, monkeypatch):
         size=count,
     )
     found = surrogate(batch)
-    monkeypatch.setattr(DeepONet, "takes_units", False)
+    monkeypatch.setattr(DeepONet, "traits", Traits(pointwise=True))
     wanted = surrogate(batch)
     for name in task.targets:
         torch.testing.assert_close(found[name], wanted[name], atol=1e-5, rtol=1e-5)

@@ -5,6 +5,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.surrogates import FNO, TFNO, UNO, registry
+from sciml.surrogates.setting import Setting
 
 SMALL = {"modes": 4, "hidden_channels": 6, "n_layers": 2}
 FAMILY = {"fno": FNO, "tfno": TFNO, "uno": UNO}
@@ -18,10 +19,10 @@ def family(request):
 def test_a_grid_too_small_is_named_with_its_numbers(family, grid_samples, step_task):
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
     with pytest.raises(InputError, match=r"modes \(12, 12\) on a grid of shape \(8, 6\)"):
-        registry.build(family, step_task, domain, modes=12)
+        registry.build(family, Setting(step_task, domain), modes=12)
     with pytest.raises(InputError, match=r"modes \(4,\) on a grid of shape \(8, 6\)"):
-        registry.build(family, step_task, domain, modes=[4])
-    model = registry.build(family, step_task, domain, modes=4, hidden_channels=4)
+        registry.build(family, Setting(step_task, domain), modes=[4])
+    model = registry.build(family, Setting(step_task, domain), modes=4, hidden_channels=4)
     with pytest.raises(InputError, match=r"grid \(8, 3\) is too small for modes \(4, 4\)"):
         model(torch.zeros(1, 2, 8, 3))
 
@@ -32,7 +33,7 @@ def test_axes_that_do_not_close_are_padded(family, grid_samples, step_task):
     x = torch.randn(1, 2, 8, 8)
     for boundary, commutes in ((("periodic",) * 2, True), (("dirichlet",) * 2, False)):
         domain = grid_samples(step_task, (8, 8), 1, boundary)[0].simulation.domain
-        model = registry.build(family, step_task, domain, modes=4, hidden_channels=6)
+        model = registry.build(family, Setting(step_task, domain), modes=4, hidden_channels=6)
         shifted = torch.roll(model(x), 4, -1)
         assert torch.allclose(model(torch.roll(x, 4, -1)), shifted, atol=1e-4) == commutes
 
@@ -47,7 +48,7 @@ def test_axes_that_do_not_close_are_padded(family, grid_samples, step_task):
 )
 def test_fno_pads_by_the_boundary(grid_samples, step_task, boundary, padded):
     domain = grid_samples(step_task, (16, 8), 1, boundary)[0].simulation.domain
-    model = registry.build("fno", step_task, domain, **SMALL)
+    model = registry.build("fno", Setting(step_task, domain), **SMALL)
     seen = []
     model.net.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     assert model(torch.randn(1, 2, 16, 8)).shape[2:] == (16, 8)
@@ -56,7 +57,7 @@ def test_fno_pads_by_the_boundary(grid_samples, step_task, boundary, padded):
 
 def test_fno_prints_nothing_and_its_state_holds_tensors_only(capfd, grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
-    model = registry.build("fno", step_task, domain, **SMALL)
+    model = registry.build("fno", Setting(step_task, domain), **SMALL)
     assert capfd.readouterr().out == ""
     assert all(isinstance(v, torch.Tensor) for v in model.state_dict().values())
 

@@ -10,6 +10,7 @@ from sciml.samples import Task
 from sciml.surrogates import MgNO, registry
 from sciml.surrogates.grid.stencil import Prolongation, Stencil, depth, surround
 from sciml.surrogates.grid.vcycle import VCycle
+from sciml.surrogates.setting import Setting
 
 KINDS = ("zeros", "circular", "reflect")
 
@@ -247,28 +248,28 @@ def test_boundaries_come_from_the_domain(grid_samples, step_task):
     shape = (8, 6, 6)
     conditions = ("periodic", "neumann", "open")
     domain = grid_samples(step_task, shape, 1, conditions)[0].simulation.domain
-    model = registry.build("mgno", step_task, domain)
+    model = registry.build("mgno", Setting(step_task, domain))
     assert model.boundary == ("circular", "reflect", "zeros")
     assert model.levels == 3
-    model = registry.build("mgno", step_task, domain, boundary="reflect")
+    model = registry.build("mgno", Setting(step_task, domain), boundary="reflect")
     assert model.boundary == ("circular", "reflect", "reflect")
     with pytest.raises(InputError, match="did you mean 'zeros'"):
-        registry.build("mgno", step_task, domain, boundary="zero")
+        registry.build("mgno", Setting(step_task, domain), boundary="zero")
     with pytest.raises(InputError, match="expected one entry an axis"):
-        registry.build("mgno", step_task, domain, boundary=["zeros"])
+        registry.build("mgno", Setting(step_task, domain), boundary=["zeros"])
 
 
 def test_residual_input_adds_the_last_frame(grid_samples):
     task = Task(("u", "v"), ("v",), history=2)
     domain = grid_samples(task, (8, 6), 1)[0].simulation.domain
-    model = registry.build("mgno", task, domain, residual_input=True, width=3)
+    model = registry.build("mgno", Setting(task, domain), residual_input=True, width=3)
     with torch.no_grad():
         model.head.weight.zero_()
     x = torch.randn(1, 4, 8, 6)
     assert torch.equal(model(x), x[:, 3:])
     task = Task(("u",), ("u", "v"))
     with pytest.raises(InputError, match=r"inputs \['u'\] have no v"):
-        registry.build("mgno", task, domain, residual_input=True)
+        registry.build("mgno", Setting(task, domain), residual_input=True)
 
 
 def test_options_that_do_not_fit(grid_samples, step_task):
@@ -281,11 +282,11 @@ def test_options_that_do_not_fit(grid_samples, step_task):
         ({"restriction": "residuals"}, "did you mean 'residual'"),
     ]:
         with pytest.raises(InputError, match=words):
-            registry.build("mgno", step_task, domain, **options)
-    model = registry.build("mgno", step_task, domain, levels=3)
+            registry.build("mgno", Setting(step_task, domain), **options)
+    model = registry.build("mgno", Setting(step_task, domain), levels=3)
     with pytest.raises(InputError, match=r"grid \(8, 3\) is too small .*at most levels=3"):
-        registry.build("mgno", step_task, domain, levels=4)(torch.zeros(1, 2, 8, 3))
+        registry.build("mgno", Setting(step_task, domain), levels=4)(torch.zeros(1, 2, 8, 3))
     assert model(torch.zeros(1, 2, 12, 5)).shape == (1, 1, 12, 5)
-    normed = registry.build("mgno", step_task, domain, norm=True)
+    normed = registry.build("mgno", Setting(step_task, domain), norm=True)
     with pytest.raises(InputError, match=r"with norm it takes \(8, 6\) only"):
         normed(torch.zeros(1, 2, 12, 6))

@@ -11,6 +11,8 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of
 from sciml.surrogates import Normalizer, Statistics, Surrogate, collate, registry
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import traits_of
 
 SMALL = {
     "cnn": {"width": 6, "blocks": 1, "dilations": (1, 2)},
@@ -68,7 +70,7 @@ def test_shapes(made):
 def test_dimensions_one_to_three(name, shape, grid_samples):
     task = Task(("u", "v"), ("v",), history=2, static=("mask",))
     samples = grid_samples(task, shape, 2)
-    model = registry.build(name, task, samples[0].simulation.domain, **SMALL[name])
+    model = registry.build(name, Setting(task, samples[0].simulation.domain), **SMALL[name])
     surrogate = prepare(Surrogate(model, task, Normalizer(task)), samples)
     assert surrogate(collate(samples, task))["v"].shape == (2, 1, *shape)
 
@@ -191,7 +193,7 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     key = next(iter(SMALL[name]))
     with pytest.raises(InputError, match=f"did you mean '{key}'"):
-        registry.build(name, step_task, domain, **{key + "s": 3})
+        registry.build(name, Setting(step_task, domain), **{key + "s": 3})
 
 
 @pytest.mark.parametrize(
@@ -215,16 +217,15 @@ def test_unknown_options_get_the_nearest(name, grid_samples, step_task):
 def test_values_that_cannot_be_are_named(name, given, said, grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     with pytest.raises(InputError, match=said):
-        registry.build(name, step_task, domain, **given)
+        registry.build(name, Setting(step_task, domain), **given)
 
 
 def test_numbers_may_come_in_any_sequence(grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     for modes in ([4, 4], (4, 4), np.array([4, 4]), np.int64(4)):
         registry.check("fno", {"modes": modes, "padding": 0})
-    assert (
-        registry.build("mlp", step_task, domain, hidden=np.array([3])).layers[0].out_features == 3
-    )
+    model = registry.build("mlp", Setting(step_task, domain), hidden=np.array([3]))
+    assert model.layers[0].out_features == 3
 
 
 def test_each_says_what_it_is_and_takes(name):
@@ -251,13 +252,13 @@ def test_each_says_what_it_is_and_takes(name):
 def test_models_without_a_layer_are_refused(name, option, value, grid_samples, step_task):
     domain = grid_samples(step_task, boundary=("open", "open"))[0].simulation.domain
     with pytest.raises(InputError, match=r"expected (a part|1 or more|widths of 1)"):
-        registry.build(name, step_task, domain, **{**SMALL[name], option: value})
+        registry.build(name, Setting(step_task, domain), **{**SMALL[name], option: value})
 
 
 def test_unknown_models_are_listed(step_task):
     known = ", ".join(sorted(registry.MODELS))
     with pytest.raises(InputError, match=rf"did you mean 'fno'.*known: {known}"):
-        registry.build("fmo", step_task, None)
+        registry.build("fmo", Setting(step_task, None))
 
 
 def test_parameters_and_time_to_field(grid_samples):
@@ -269,14 +270,14 @@ def test_parameters_and_time_to_field(grid_samples):
     assert surrogate.model.in_features == 3
     assert surrogate(collate(samples, task))["u"].shape == (3, 1, 5, 4)
     with pytest.raises(InputError, match="take model 'mlp'"):
-        registry.build("fno", task, domain)
+        registry.build("fno", Setting(task, domain))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_wrong_channels_and_axes_are_named(grid_model, dims, grid_samples, step_task):
     shape = (10, 9, 8)[:dims]
     domain = grid_samples(step_task, shape, 1)[0].simulation.domain
-    model = registry.build(grid_model, step_task, domain, **SMALL[grid_model])
+    model = registry.build(grid_model, Setting(step_task, domain), **SMALL[grid_model])
     with pytest.raises(InputError, match="input has 5 channels; it was built for 2"):
         model(torch.zeros(1, 5, *shape))
     with pytest.raises(InputError, match=r"expected \(batch, 2, \*space\)"):
@@ -287,7 +288,7 @@ def test_fields_are_needed(grid_model, grid_samples):
     task = Task((), ("u",), history=0, parameters=("a",))
     domain = grid_samples(task, (5, 4), 1)[0].simulation.domain
     with pytest.raises(InputError, match="no input fields"):
-        registry.build(grid_model, task, domain)
+        registry.build(grid_model, Setting(task, domain))
 
 
 def test_spacing_that_changes_is_refused(grid_model, heat_dataset, step_task):
@@ -321,7 +322,7 @@ def test_predictions_at_another_resolution(name, rng, step_task):
     coarse, fine = (_waves(rng, shape, step_task) for shape in ((12, 10), (24, 20)))
     surrogate = Surrogate.build({"name": name, **SMALL[name]}, step_task, domain_of(coarse))
     prepare(surrogate, samples_of(coarse, step_task))
-    if getattr(surrogate.model, "any_resolution", None) is False:
+    if traits_of(surrogate.model).any_resolution is False:
         with pytest.raises(InputError, match=r"\(24, 20\) points.*any resolution: fno"):
             surrogate.predict(fine)
         return
@@ -336,8 +337,8 @@ def test_predictions_at_another_resolution(name, rng, step_task):
 def test_operators_say_so(grid_samples, step_task):
     domain = grid_samples(step_task)[0].simulation.domain
     for operator in registry.ANY_RESOLUTION:
-        model = registry.build(operator, step_task, domain, **SMALL[operator])
-        assert model.any_resolution, operator
+        model = registry.build(operator, Setting(step_task, domain), **SMALL[operator])
+        assert traits_of(model).any_resolution, operator
 
 
 def _waves(rng, shape, task):

@@ -11,6 +11,7 @@ from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Surrogate, own_model, registry
+from sciml.surrogates.setting import Setting
 
 NET = """
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import nn
 class Options:
     width: int
 
-def build(task, domain, *, width: int = 4):
+def build(setting, *, width: int = 4):
     options = Options(width)
     return nn.Sequential(nn.Conv1d(1, options.width, 3, padding=1), nn.Conv1d(options.width, 1, 1))
 """
@@ -53,7 +54,7 @@ def test_a_file_is_built_fitted_saved_and_loaded(folder):
 
 
 def test_layers_without_sizes_get_them_from_the_data_in_fit(folder):
-    text = "from torch import nn\ndef build(task, domain):\n    return nn.LazyConv1d(1, 3, padding=1)\n"
+    text = "from torch import nn\ndef build(setting):\n    return nn.LazyConv1d(1, 3, padding=1)\n"
     (folder / "net.py").write_text(text)
     surrogate = sciml.fit("net.py", data(), targets=["u"], epochs=1)
     surrogate.save("saved")
@@ -75,47 +76,51 @@ def test_a_card_alone_never_makes_a_file_run(folder):
 def test_its_options_are_checked_as_ours_are(folder):
     (folder / "net.py").write_text(NET)
     with pytest.raises(InputError, match="no option 'widht'; did you mean 'width'"):
-        registry.build("net.py", TASK, LINE, widht=3)
+        registry.build("net.py", Setting(TASK, LINE), widht=3)
     with pytest.raises(InputError, match="width='three'; expected a whole number"):
-        registry.build("net.py", TASK, LINE, width="three")
+        registry.build("net.py", Setting(TASK, LINE), width="three")
     (folder / "plain.py").write_text(NET.replace("*, ", ""))  # not by keyword alone
-    assert registry.build("plain.py", TASK, LINE, width=2)[0].out_channels == 2
+    assert registry.build("plain.py", Setting(TASK, LINE), width=2)[0].out_channels == 2
 
 
 def test_a_file_may_import_those_beside_it(folder):
     (folder / "beside_it.py").write_text("WIDTH = 5\n")
     text = NET.replace("from torch", "from beside_it import WIDTH\nfrom torch")
     (folder / "net.py").write_text(text.replace("= 4", "= WIDTH"))
-    assert registry.build("net.py", TASK, LINE)[0].out_channels == 5
+    assert registry.build("net.py", Setting(TASK, LINE))[0].out_channels == 5
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\n", r"has no function build\(task, domain, \*, width=32\)"),
-        ("def build(task):\n    return task\n", r"has no function build\(task, domain"),
-        ("build = 3\n", r"has no function build\(task, domain"),
+        ("x = 1\n", r"has no function build; expected build\(setting, \*, width=32\)"),
+        (
+            "def build(task, domain):\n    return 3\n",
+            r"as before; .* setting\.task and setting\.scope",
+        ),
+        ("def build(*, width):\n    return 3\n", r"has no function build;"),
+        ("build = 3\n", r"has no function build;"),
         ("import there_is_no_such\n", r"ModuleNotFoundError.*net\.py, line 1"),
         ("def build(task domain):\n", "SyntaxError.*line 1"),
         (
-            "def build(task, domain):\n    return 3\n",
+            "def build(setting):\n    return 3\n",
             "build returned int; expected a torch.nn.Module",
         ),
-        ("def build(task, domain, *, n):\n    return n\n", "cannot be built: .*'n'"),
+        ("def build(setting, *, n):\n    return n\n", "cannot be built: .*'n'"),
     ],
 )
 def test_what_is_no_model_is_told_in_one_line(text, said, folder):
     (folder / "net.py").write_text(text)
     with pytest.raises(InputError, match=said) as caught:
-        registry.build("net.py", TASK, LINE)
+        registry.build("net.py", Setting(TASK, LINE))
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_and_a_name_that_is_none(folder):
     with pytest.raises(InputError, match=r"no 'nets\.py' in "):
-        registry.build("nets.py", TASK, LINE)
+        registry.build("nets.py", Setting(TASK, LINE))
     with pytest.raises(InputError, match=r"unknown model 'fna'; did you mean 'fno'.*my_net\.py"):
-        registry.build("fna", TASK, LINE)
+        registry.build("fna", Setting(TASK, LINE))
 
 
 def test_a_package_declares_one(folder, monkeypatch):
@@ -132,4 +137,4 @@ def test_a_package_declares_one(folder, monkeypatch):
     Surrogate.build({"name": "theirs", "width": 2}, TASK, LINE).save("saved")
     assert sciml.load("saved").model[0].out_channels == 2  # what is installed may be run
     with pytest.raises(InputError, match="'broken': there_is_no_such cannot be imported"):
-        registry.build("broken", TASK, LINE)
+        registry.build("broken", Setting(TASK, LINE))

@@ -11,6 +11,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import CNN, Surrogate, UNet, ViT, collate, registry, to_operator
 from sciml.surrogates.grid.operator.resampling import band_limit
+from sciml.surrogates.setting import Setting
 
 
 def field(n, periodic, ndim=1):
@@ -159,7 +160,7 @@ def test_as_an_option_of_the_registry(name, grid_samples, step_task, tmp_path):
     fine = collate(grid_samples(step_task, (16, 17), boundary=domain.boundary), step_task)
     surrogate.save(tmp_path)
     torch.testing.assert_close(Surrogate.load(tmp_path)(fine)["u"], surrogate.eval()(fine)["u"])
-    plain = registry.build(name, step_task, domain, width=8)
+    plain = registry.build(name, Setting(step_task, domain), width=8)
     plain.load_state_dict(surrogate.model.state_dict())
 
 

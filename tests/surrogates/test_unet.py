@@ -4,6 +4,7 @@ import torch
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import UNet, registry
+from sciml.surrogates.setting import Setting
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 14), (9, 16, 11)])
@@ -35,14 +36,14 @@ def test_a_grid_too_small_is_named(grid_samples, step_task):
         model(torch.zeros(1, 2, 8, 16))
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
     with pytest.raises(InputError, match=r"levels=4 on a grid of shape \(8, 6\).* room for 3"):
-        registry.build("unet", step_task, domain, levels=4)
-    assert registry.build("unet", step_task, domain, width=4).levels == 3
+        registry.build("unet", Setting(step_task, domain), levels=4)
+    assert registry.build("unet", Setting(step_task, domain), width=4).levels == 3
 
 
 @pytest.mark.parametrize("name", ["unet", "cnn", "vit"])
 def test_wrong_channels_and_axes_are_named(name, grid_samples, step_task):
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
-    model = registry.build(name, step_task, domain, width=4)
+    model = registry.build(name, Setting(step_task, domain), width=4)
     with pytest.raises(InputError, match="input has 5 channels; it was built for 2"):
         model(torch.zeros(1, 5, 8, 6))
     with pytest.raises(
@@ -56,4 +57,4 @@ def test_parameters_alone_are_no_input_field(name, grid_samples):
     task = Task((), ("u",), history=0, parameters=("a",))
     domain = grid_samples(task, (8, 6))[0].simulation.domain
     with pytest.raises(InputError, match="take model 'mlp'"):
-        registry.build(name, task, domain)
+        registry.build(name, Setting(task, domain))

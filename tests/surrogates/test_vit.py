@@ -3,6 +3,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.surrogates import ViT, registry
+from sciml.surrogates.setting import Setting
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 14), (5, 8, 6)])
@@ -32,9 +33,9 @@ def test_positions_are_a_function_of_the_coordinate():
 def test_what_cannot_be_is_named(grid_samples, step_task):
     domain = grid_samples(step_task, (8, 6))[0].simulation.domain
     with pytest.raises(InputError, match=r"patch=7 on a grid of shape \(8, 6\); expected.* 1 to 6"):
-        registry.build("vit", step_task, domain, patch=7)
+        registry.build("vit", Setting(step_task, domain), patch=7)
     with pytest.raises(InputError, match="width=10 and heads=4; the heads must divide it"):
-        registry.build("vit", step_task, domain, width=10)
-    model = registry.build("vit", step_task, domain, width=8, patch=4)
+        registry.build("vit", Setting(step_task, domain), width=10)
+    model = registry.build("vit", Setting(step_task, domain), width=8, patch=4)
     with pytest.raises(InputError, match=r"grid \(8, 3\) is too small for patch=4"):
         model(torch.zeros(1, 2, 8, 3))

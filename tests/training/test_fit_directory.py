@@ -247,9 +247,7 @@ def test_the_history_comes_back_as_it_was(trained):
 
 def test_a_file_that_builds_the_model_may_not_be_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (
-        "from torch import nn\ndef build(task, domain):\n    return nn.Conv1d(1, 1, 3, padding=1)\n"
-    )
+    text = "from torch import nn\ndef build(setting):\n    return nn.Conv1d(1, 1, 3, padding=1)\n"
     (tmp_path / "net.py").write_text(text)
     fit("net.py", waves(), directory="c", epochs=1)
     (tmp_path / "net.py").write_text(text + "# edited\n")

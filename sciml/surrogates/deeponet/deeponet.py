@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
 from sciml.surrogates.deeponet.combine import combine, groups, in_units, networks, widths
 from sciml.surrogates.deeponet.folding import folded, folds
 from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense, trunk_of
 from sciml.surrogates.deeponet.remembered import Remembered
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 from sciml.surrogates.units import Units
 
 
@@ -54,13 +55,9 @@ class DeepONet(nn.Module):
     Source: Lu et al., Nature Machine Intelligence 3 (2021) 218, arXiv 1910.03193, eqs. (1) and (2).
     """
 
-    #: Can be asked for the output at given points: ``forward(u, y)``.
-    pointwise = True
-
-    #: Scales what the sensors see, and the basis in the place of its sums.
-    takes_units = True
-
-    any_resolution = False  # the sensors are those of one grid; ask at= other points
+    #: It can be asked at points, ``forward(u, y)``, and scales what the sensors see, and the basis in
+    #: place of its sums; its sensors are those of one grid.
+    traits = Traits(any_resolution=False, pointwise=True, takes_units=True)
 
     def __init__(
         self,
@@ -171,8 +168,7 @@ def own_points(u: Tensor, sensors: Sensors | None) -> tuple[Tensor, tuple[int, .
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     branch: Sequence[int] = (128, 128),
     trunk: Sequence[int] = (128, 128),
@@ -183,7 +179,7 @@ def build(
     sensors: Sequence[int] | int | None = None,
     harmonics: int = 1,
 ) -> DeepONet:
-    """A DeepONet for ``task`` on ``domain``: fields at the sensors, parameters and time go into the
+    """A DeepONet for a setting: fields at the sensors, parameters and time go into the
     branch, coordinates from 0 to 1 into the trunk.
 
     Args:
@@ -194,7 +190,8 @@ def build(
     Raises:
         InputError: no grid, no inputs, more sensors than points.
     """
-    layout = sensors_of("deeponet", task, domain, sensors)
+    domain, task = setting.grid("deeponet"), setting.task
+    layout = sensors_of("deeponet", setting, sensors)
     outputs = len(task.targets)
     left, right = widths(strategy, outputs, basis)
     model = DeepONet(
@@ -208,5 +205,5 @@ def build(
         harmonics,
         layout,
     )
-    model.chosen = {"sensors": list(layout.counts)}
+    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
     return model

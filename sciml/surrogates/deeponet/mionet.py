@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
 from sciml.surrogates.deeponet.combine import combine, groups, networks, widths
 from sciml.surrogates.deeponet.deeponet import own_points
 from sciml.surrogates.deeponet.networks import Features, dense, trunk_of
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class MIONet(nn.Module):
@@ -39,9 +40,8 @@ class MIONet(nn.Module):
     Source: Jin, Meng, Lu, SIAM J. Sci. Comput. 44 (2022) A3490, arXiv 2202.06137, eq. (2.19).
     """
 
-    pointwise = True
-
-    any_resolution = False  # the sensors are those of one grid; ask at= other points
+    #: Its sensors are those of one grid; ask it at other points.
+    traits = Traits(any_resolution=False, pointwise=True)
 
     def __init__(
         self,
@@ -112,8 +112,7 @@ class MIONet(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     branch: Sequence[int] = (128, 128),
     trunk: Sequence[int] = (128, 128),
@@ -123,7 +122,7 @@ def build(
     sensors: Sequence[int] | int | None = None,
     harmonics: int = 1,
 ) -> MIONet:
-    """A MIONet for ``task`` on ``domain``: a branch for each input field with its history, for each
+    """A MIONet for a setting: a branch for each input field with its history, for each
     static field and each forcing, and one for parameters and time together.
 
     Args:
@@ -134,7 +133,8 @@ def build(
     Raises:
         InputError: no grid, no inputs, more sensors than points.
     """
-    layout = sensors_of("mionet", task, domain, sensors)
+    domain, task = setting.grid("mionet"), setting.task
+    layout = sensors_of("mionet", setting, sensors)
     outputs = len(task.targets)
     left, right = widths(strategy, outputs, basis)
     fields = [*(task.history for _ in task.inputs), *(1 for _ in (*task.static, *task.forcing))]
@@ -154,5 +154,5 @@ def build(
         layout,
         fields,
     )
-    model.chosen = {"sensors": list(layout.counts)}
+    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
     return model

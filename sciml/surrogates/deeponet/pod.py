@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
 from sciml.surrogates.deeponet.deeponet import flat_input
 from sciml.surrogates.deeponet.interpolation import interpolate
 from sciml.surrogates.deeponet.networks import dense
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class PODDeepONet(nn.Module):
@@ -45,13 +46,13 @@ class PODDeepONet(nn.Module):
     Source: Lu et al., CMAME 393 (2022) 114778, arXiv 2111.05512, section 3.1.3.
     """
 
-    pointwise = True
+    #: Its sensors are those of one grid; ask it at other points.
+    traits = Traits(any_resolution=False, pointwise=True)
+
     mean: Tensor
     modes: Tensor
     fitted: Tensor
     held: Tensor
-
-    any_resolution = False  # the sensors are those of one grid; ask at= other points
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class PODDeepONet(nn.Module):
         self.sensors = sensors
         self.branch = dense(branch, activation, last=False)
         self.basis = branch[-1] // outputs
+        self.traits = replace(type(self).traits, basis=self.basis)
         self.register_buffer("mean", torch.zeros(outputs, *self.space))
         self.register_buffer("modes", torch.zeros(outputs, self.basis, *self.space))
         #: Part of the variance of each training output that lies in the span of the modes.
@@ -148,15 +150,14 @@ class PODDeepONet(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     branch: Sequence[int] = (128, 128),
     basis: int = 32,
     activation: str = "gelu",
     sensors: Sequence[int] | int | None = None,
 ) -> PODDeepONet:
-    """A POD-DeepONet for ``task`` on ``domain``.
+    """A POD-DeepONet for a setting.
 
     Args:
         branch: widths of the hidden layers.
@@ -166,7 +167,8 @@ def build(
     Raises:
         InputError: no grid, no inputs, more sensors or modes than points.
     """
-    layout = sensors_of("pod_deeponet", task, domain, sensors)
+    domain, task = setting.grid("pod_deeponet"), setting.task
+    layout = sensors_of("pod_deeponet", setting, sensors)
     if not 1 <= basis <= domain.size:
         raise InputError(
             f"model 'pod_deeponet': basis={basis} on {domain.size} points; expected 1 to as many"
@@ -180,5 +182,5 @@ def build(
         layout.periodic,
         layout,
     )
-    model.chosen = {"sensors": list(layout.counts)}
+    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
     return model

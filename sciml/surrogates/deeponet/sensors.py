@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain, Grid
+from sciml.domain import Grid
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.geometry import coordinates
+from sciml.surrogates.setting import Setting
 
 #: Part of a spacing by which a sensor may miss a point of the grid.
 TOLERANCE = 1e-3
@@ -165,18 +164,14 @@ class Sensors(nn.Module):
         super()._load_from_state_dict(state, prefix, *args)
 
 
-def sensors_of(
-    name: str, task: Task, domain: Domain | None, counts: Sequence[int] | int | None
-) -> Sensors:
-    """Sensors for the fields of ``task`` on ``domain``; parameters and time are scalars.
+def sensors_of(name: str, setting: Setting, counts: Sequence[int] | int | None) -> Sensors:
+    """Sensors for the fields of a setting; parameters and time are scalars.
 
     Raises:
         InputError: no grid, no inputs at all.
     """
-    if domain is None or domain.kind != "grid":
-        kind = "no domain" if domain is None else f"a {domain.kind}"
-        raise InputError(f"model '{name}': got {kind}; expected a uniform grid")
-    given, _ = channels(task)
+    domain, task = setting.grid(name), setting.task
+    given, _ = setting.channels
     scalars = len(task.parameters) + task.time
     if given == 0:
         raise InputError(f"model '{name}': the task has no inputs; name fields or parameters")

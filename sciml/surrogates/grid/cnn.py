@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import checked, convolution, paddings
 from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 DILATIONS = (1, 2, 4, 8, 4, 2, 1)
 
@@ -48,7 +48,7 @@ class CNN(nn.Module):
     Source: dilated ResNet of Stachenfeld et al., ICLR 2022, arXiv 2112.15275.
     """
 
-    any_resolution = False  # its stencils count points
+    traits = Traits(any_resolution=False)  # its stencils count points
 
     def __init__(
         self,
@@ -102,8 +102,7 @@ class CNN(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     width: int = 48,
     blocks: int = 4,
@@ -111,14 +110,14 @@ def build(
     positions: bool | None = None,
     operator: bool = False,
 ) -> nn.Module:
-    """A CNN for ``task`` on ``domain``; ``dilations`` of nothing for those that the grid has room for.
+    """A CNN for a setting; ``dilations`` of nothing for those that the grid has room for.
 
-    With ``operator`` it is one at every resolution, ``domain``'s being the base.
+    With ``operator`` it is one at every resolution, the setting's grid being the base.
 
     Raises:
         InputError: no grid, no input fields, or a grid too small for the dilations.
     """
-    domain = field_to_field("cnn", task, domain)
+    domain = field_to_field("cnn", setting)
     if dilations is None:
         dilations = [d for d in DILATIONS if d < min(domain.shape)]
     if any(d < 1 or d >= min(domain.shape) for d in dilations):
@@ -126,10 +125,10 @@ def build(
             f"model 'cnn': dilations {tuple(dilations)} on a grid of shape {domain.shape}; expected "
             f"numbers from 1 to {min(domain.shape) - 1}"
         )
-    given, wanted = channels(task)
+    given, wanted = setting.channels
     model = CNN(given, wanted, domain.boundary, width, blocks, dilations, positions)
     chosen = {"dilations": list(dilations), "positions": model.positions}
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.chosen = chosen
+    model.traits = replace(model.traits, chosen=chosen)
     return model

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.geometry import (
     closed,
     cropped,
@@ -24,6 +22,8 @@ from sciml.surrogates.grid.geometry import (
 )
 from sciml.surrogates.grid.neuraloperator import neuraloperator
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class FNO(nn.Module):
@@ -62,7 +62,7 @@ class FNO(nn.Module):
     Source: Li et al., ICLR 2021, arXiv 2010.08895, eqs. (2) and (4).
     """
 
-    any_resolution = True
+    traits = Traits(any_resolution=True)
 
     def __init__(
         self,
@@ -114,8 +114,7 @@ class FNO(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     modes: Sequence[int] | int | None = None,
     hidden_channels: int = 32,
@@ -127,14 +126,14 @@ def build(
     use_channel_mlp: bool = True,
     channel_mlp_expansion: float = 0.5,
 ) -> FNO:
-    """An FNO for ``task`` on ``domain``; one number of modes stands for every axis, none for 16
+    """An FNO for a setting; one number of modes stands for every axis, none for 16
     or as many as the grid has points.
 
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("fno", task, domain)
-    given, wanted = channels(task)
+    domain = field_to_field("fno", setting)
+    given, wanted = setting.channels
     model = FNO(
         given,
         wanted,
@@ -149,7 +148,9 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.chosen = {"modes": list(model.modes), "positions": model.positions}
+    model.traits = replace(
+        model.traits, chosen={"modes": list(model.modes), "positions": model.positions}
+    )
     return model
 
 

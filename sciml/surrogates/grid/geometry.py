@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.domain import Domain, Grid
+from sciml.domain import Grid
 from sciml.errors import InputError
-from sciml.samples import Task
+from sciml.surrogates.setting import Setting
 
 
 def coordinates(
@@ -152,18 +152,16 @@ def modes_on(name: str, domain: Grid, modes: Sequence[int] | int | None) -> tupl
     return kept
 
 
-def field_to_field(name: str, task: Task, domain: Domain | None) -> Grid:
+def field_to_field(name: str, setting: Setting) -> Grid:
     """The grid that the model called ``name`` is built for, which maps fields to fields.
 
     Raises:
         InputError: no grid, or no fields that go in.
     """
-    if domain is None or domain.kind != "grid":
-        kind = "no domain" if domain is None else f"a {domain.kind}"
-        raise InputError(f"model '{name}': got {kind}; expected a uniform grid")
+    grid, task = setting.grid(name), setting.task
     if task.history == 0 and not task.static:
         raise InputError(
             f"model '{name}': the task has no input fields (history=0); "
             "raise history, or take model 'mlp', which maps parameters to fields"
         )
-    return domain
+    return grid

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError, nearest
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import CONVOLUTIONS
 from sciml.surrogates.grid.channels_last import channels_last, convolve
 from sciml.surrogates.grid.geometry import (
@@ -22,6 +20,8 @@ from sciml.surrogates.grid.geometry import (
 )
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 #: What a stencil finds outside an axis, by the boundary condition of the domain.
 OUTSIDE = {"periodic": "circular", "dirichlet": "zeros", "neumann": "reflect", "open": "zeros"}
@@ -74,7 +74,7 @@ class MgNO(nn.Module):
     Source: He, Liu, Xu, ICLR 2024, arXiv 2310.19809.
     """
 
-    any_resolution = False  # its stencils count points
+    traits = Traits(any_resolution=False)  # its stencils count points
 
     def __init__(
         self,
@@ -154,8 +154,7 @@ class MgNO(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     width: Sequence[int] | int = 24,
     levels: int | None = None,
@@ -169,7 +168,7 @@ def build(
     positions: bool = False,
     residual_input: bool = False,
 ) -> MgNO:
-    """An MgNO for ``task`` on ``domain``.
+    """An MgNO for a setting.
 
     Args:
         levels: none for as many as leave two points along every axis, at most 6.
@@ -181,7 +180,7 @@ def build(
         InputError: no grid, no input fields, a grid too small for the levels, options that do not
             fit together, or a residual input without the targets among the inputs.
     """
-    domain = field_to_field("mgno", task, domain)
+    domain = field_to_field("mgno", setting)
     kinds = [OUTSIDE[condition] for condition in domain.boundary]
     if isinstance(boundary, str):
         kinds = [kind if kind == "circular" else boundary for kind in kinds]
@@ -196,6 +195,7 @@ def build(
         levels = max(1, min(6, depth(domain.shape, kinds, interior) - 1))
     added = None
     if residual_input:
+        task = setting.task
         absent = [name for name in task.targets if name not in task.inputs]
         if absent or not task.history:
             raise InputError(
@@ -203,7 +203,7 @@ def build(
                 f"{', '.join(absent or task.targets)}; only a target that goes in can be added"
             )
         added = [(task.inputs.index(name) + 1) * task.history - 1 for name in task.targets]
-    given, wanted = channels(task)
+    given, wanted = setting.channels
     model = MgNO(
         given,
         wanted,
@@ -220,11 +220,14 @@ def build(
         residual_channels=added,
         shape=domain.shape,
     )
-    model.chosen = {
-        "levels": levels,
-        "boundary": list(kinds),
-        "smoothing": [list(pair) for pair in _smoothing(smoothing, levels)],
-    }
+    model.traits = replace(
+        model.traits,
+        chosen={
+            "levels": levels,
+            "boundary": list(kinds),
+            "smoothing": [list(pair) for pair in _smoothing(smoothing, levels)],
+        },
+    )
     return model
 
 

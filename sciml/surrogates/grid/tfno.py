@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.fno import FNO
 from sciml.surrogates.grid.geometry import field_to_field, modes_on
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class TFNO(nn.Module):
@@ -37,7 +37,7 @@ class TFNO(nn.Module):
     Source: Kossaifi et al., TMLR 2024, arXiv 2310.00120, sec. 3.
     """
 
-    any_resolution = True
+    traits = Traits(any_resolution=True)
 
     def __init__(
         self,
@@ -67,8 +67,7 @@ class TFNO(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     modes: Sequence[int] | int | None = None,
     hidden_channels: int = 32,
@@ -82,13 +81,13 @@ def build(
     use_channel_mlp: bool = True,
     channel_mlp_expansion: float = 0.5,
 ) -> TFNO:
-    """A TFNO for ``task`` on ``domain``; modes as for the FNO.
+    """A TFNO for a setting; modes as for the FNO.
 
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("tfno", task, domain)
-    given, wanted = channels(task)
+    domain = field_to_field("tfno", setting)
+    given, wanted = setting.channels
     model = TFNO(
         given,
         wanted,
@@ -105,5 +104,7 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.chosen = {"modes": list(model.fno.modes), "positions": model.fno.positions}
+    model.traits = replace(
+        model.traits, chosen={"modes": list(model.fno.modes), "positions": model.fno.positions}
+    )
     return model

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import checked, convolution, paddings
 from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class UNet(nn.Module):
@@ -48,7 +48,7 @@ class UNet(nn.Module):
     get through.
     """
 
-    any_resolution = False  # its stencils count points
+    traits = Traits(any_resolution=False)  # its stencils count points
 
     def __init__(
         self,
@@ -128,8 +128,7 @@ def _norm(width: int, groups: int) -> nn.GroupNorm:
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     width: int = 32,
     levels: int | None = None,
@@ -137,14 +136,14 @@ def build(
     positions: bool | None = None,
     operator: bool = False,
 ) -> nn.Module:
-    """A U-Net for ``task`` on ``domain``; no ``levels`` for 4, or as many as the grid has room for.
+    """A U-Net for a setting; no ``levels`` for 4, or as many as the grid has room for.
 
-    With ``operator`` it is one at every resolution, ``domain``'s being the base.
+    With ``operator`` it is one at every resolution, the setting's grid being the base.
 
     Raises:
         InputError: no grid, no input fields, or a grid too small for the levels.
     """
-    domain = field_to_field("unet", task, domain)
+    domain = field_to_field("unet", setting)
     room = max(1, (min(domain.shape) - 1).bit_length())
     if levels is None:
         levels = min(4, room)
@@ -153,10 +152,10 @@ def build(
             f"model 'unet': levels={levels} on a grid of shape {domain.shape}; it has room for "
             f"{room}: 2 points of each axis must be left on the coarsest one"
         )
-    given, wanted = channels(task)
+    given, wanted = setting.channels
     model = UNet(given, wanted, domain.boundary, width, levels, groups, positions)
     chosen = {"levels": levels, "positions": model.positions}
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.chosen = chosen
+    model.traits = replace(model.traits, chosen=chosen)
     return model

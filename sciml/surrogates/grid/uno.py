@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.geometry import (
     closed,
     cropped,
@@ -26,6 +24,8 @@ from sciml.surrogates.grid.geometry import (
 )
 from sciml.surrogates.grid.neuraloperator import neuraloperator
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 
 class UNO(nn.Module):
@@ -62,7 +62,7 @@ class UNO(nn.Module):
     Source: Rahman, Ross, Azizzadenesheli, TMLR 2023, arXiv 2204.11127, sec. 3.
     """
 
-    any_resolution = True
+    traits = Traits(any_resolution=True)
 
     def __init__(
         self,
@@ -148,8 +148,7 @@ class UNO(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     modes: Sequence[int] | int | None = None,
     hidden_channels: int = 32,
@@ -161,13 +160,13 @@ def build(
     projection_channel_ratio: float = 2,
     channel_mlp_expansion: float = 0.5,
 ) -> UNO:
-    """A UNO for ``task`` on ``domain``; modes as for the FNO.
+    """A UNO for a setting; modes as for the FNO.
 
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("uno", task, domain)
-    given, wanted = channels(task)
+    domain = field_to_field("uno", setting)
+    given, wanted = setting.channels
     model = UNO(
         given,
         wanted,
@@ -182,7 +181,9 @@ def build(
         projection_channel_ratio=projection_channel_ratio,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.chosen = {"modes": list(model.modes), "positions": model.positions}
+    model.traits = replace(
+        model.traits, chosen={"modes": list(model.modes), "positions": model.positions}
+    )
     return model
 
 

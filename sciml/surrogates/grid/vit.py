@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.domain import Domain
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates.calling import channels
 from sciml.surrogates.grid.boundary import CONVOLUTIONS, PadToMultiple, checked
 from sciml.surrogates.grid.geometry import expect_sizes, field_to_field
 from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.grid.operator.positions import PositionalFunction
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits
 
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -50,7 +50,7 @@ class ViT(nn.Module):
     before P', so that amplitudes get through.
     """
 
-    any_resolution = False  # its patches count points
+    traits = Traits(any_resolution=False)  # its patches count points
 
     def __init__(
         self,
@@ -110,8 +110,7 @@ class ViT(nn.Module):
 
 
 def build(
-    task: Task,
-    domain: Domain,
+    setting: Setting,
     *,
     patch: int | None = None,
     width: int = 128,
@@ -120,14 +119,14 @@ def build(
     expansion: float = 2.0,
     operator: bool = False,
 ) -> nn.Module:
-    """A ViT for ``task`` on ``domain``; ``patch`` of nothing for 4, or as many points as there are.
+    """A ViT for a setting; ``patch`` of nothing for 4, or as many points as there are.
 
-    With ``operator`` it is one at every resolution, ``domain``'s being the base.
+    With ``operator`` it is one at every resolution, the setting's grid being the base.
 
     Raises:
         InputError: no grid, no input fields, or a grid smaller than a patch.
     """
-    domain = field_to_field("vit", task, domain)
+    domain = field_to_field("vit", setting)
     if patch is None:
         patch = min(4, *domain.shape)
     if not 1 <= patch <= min(domain.shape):
@@ -135,12 +134,12 @@ def build(
             f"model 'vit': patch={patch} on a grid of shape {domain.shape}; expected a number from "
             f"1 to {min(domain.shape)}"
         )
-    given, wanted = channels(task)
+    given, wanted = setting.channels
     model = ViT(
         given, wanted, domain.shape, domain.boundary, patch, width, layers, heads, expansion
     )
     chosen = {"patch": patch}
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.chosen = chosen
+    model.traits = replace(model.traits, chosen=chosen)
     return model

@@ -246,7 +246,8 @@ class Symmetries:
         Raises:
             InputError: a field in doubt, a contradiction, or symmetries that the grid has not.
         """
-        grid = getattr(surrogate, "built_on", None)
+        setting = getattr(surrogate, "setting", None)
+        grid = None if setting is None else setting.scope
         if not isinstance(grid, Grid):
             return self
         return self.told_on(grid, surrogate.task, surrogate.fields)

@@ -36,6 +36,7 @@ from sciml.surrogates.grid.operator.pooling import KernelAvgPool, KernelMaxPool,
 from sciml.surrogates.grid.operator.refinement import Refinement
 from sciml.surrogates.grid.operator.resampling import RESAMPLING
 from sciml.surrogates.grid.operator.upsampling import KernelUpsample
+from sciml.surrogates.traits import Traits
 
 #: A grid this much finer than a whole multiple of the base is still taken to it.
 SLACK = 0.1
@@ -89,7 +90,7 @@ class Operator(nn.Module):
         InputError: in use: another number of axes, or an axis of 1 point.
     """
 
-    any_resolution = True
+    traits = Traits(any_resolution=True)
 
     def __init__(
         self,

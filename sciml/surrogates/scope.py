@@ -1,0 +1,147 @@
+"""Where a surrogate was trained, as far as it need be known to build and use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sciml.domain import Domain, Graph, Grid, Mesh, Particles
+from sciml.domain.wire import domain_from_wire, domain_to_wire
+from sciml.errors import DomainError, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The kind of meshes, graphs or particles, in place of one of them, which differ anyway.
+
+    A grid is small and says all of itself: its scope is the :class:`~sciml.domain.Grid`.
+
+    Args:
+        kind: ``"mesh"``, ``"graph"`` or ``"particles"``.
+        ndim: coordinates of a point; 0 of a graph.
+        cell_types: of meshes.
+        groups: names of groups of nodes that some had.
+        species: kinds of particles, ascending.
+        periodic: along which lattice vectors.
+        least, most: points of the smallest and the largest.
+        units: of lengths.
+    """
+
+    kind: str
+    ndim: int = 0
+    cell_types: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    species: tuple[int, ...] = ()
+    periodic: tuple[bool, ...] = ()
+    least: int = 0
+    most: int = 0
+    units: str = "1"
+
+    @classmethod
+    def of(cls, domain: Domain) -> Grid | Scope:
+        """The scope of one domain."""
+        size = {"least": domain.size, "most": domain.size}
+        match domain:
+            case Grid():
+                return domain
+            case Mesh():
+                ndim, groups = domain.points.shape[1], tuple(sorted(domain.groups))
+                return cls("mesh", ndim, (domain.cell_type,), groups, units=domain.units, **size)
+            case Graph():
+                return cls("graph", **size)
+            case Particles():
+                species = tuple(sorted({int(s) for s in domain.species}))
+                return cls(
+                    "particles",
+                    len(domain.periodic),
+                    species=species,
+                    periodic=domain.periodic,
+                    units=domain.units,
+                    **size,
+                )
+
+    def joined(self, other: Scope) -> Scope:
+        """The scope of both.
+
+        Raises:
+            DomainError: two kinds, dimensions or units.
+        """
+        for what in ("kind", "ndim", "units"):
+            one, two = getattr(self, what), getattr(other, what)
+            if one != two:
+                raise DomainError(
+                    f"domains of {what} {one!r} and {two!r} in one training; expected one: train on each"
+                )
+        return replace(
+            self,
+            cell_types=_both(self.cell_types, other.cell_types),
+            groups=_both(self.groups, other.groups),
+            species=_both(self.species, other.species),
+            periodic=tuple(a or b for a, b in zip(self.periodic, other.periodic, strict=True)),
+            least=min(self.least, other.least),
+            most=max(self.most, other.most),
+        )
+
+    def require(self, domain: Domain) -> None:
+        """Refuse a domain on which a surrogate that was trained here would say nothing of worth.
+
+        Raises:
+            InputError: another dimension; cells or species that were not there.
+        """
+        given = Scope.of(domain)
+        if given.kind != self.kind:
+            raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {self.kind}")
+        if given.ndim != self.ndim:
+            raise InputError(
+                f"dataset lives in {given.ndim} dimensions; the surrogate was trained in {self.ndim}"
+            )
+        for what, there, known in (
+            ("cells of type", given.cell_types, self.cell_types),
+            ("species", given.species, self.species),
+        ):
+            new = [str(one) for one in there if one not in known]
+            if new:
+                raise InputError(
+                    f"dataset has {what} {', '.join(new)}; the surrogate was trained on "
+                    f"{', '.join(map(str, known))}: train on them too, or set surrogate.domain = None "
+                    "to go on regardless"
+                )
+
+
+def _both(one: tuple[Any, ...], two: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted({*one, *two}))
+
+
+def scope_of(domain: Domain | Scope | None) -> Grid | Scope | None:
+    """The scope of a domain; of a scope, itself."""
+    return domain if domain is None or isinstance(domain, Scope) else Scope.of(domain)
+
+
+def joined(domains: Iterable[Domain]) -> Grid | Scope | None:
+    """The scope of all of several domains of one kind; of grids, the first."""
+    found: Grid | Scope | None = None
+    for domain in domains:
+        one = Scope.of(domain)
+        found = one if found is None else found.joined(one) if isinstance(found, Scope) else found
+    return found
+
+
+def scope_to_wire(scope: Grid | Scope) -> dict[str, Any]:
+    """As plain data."""
+    return domain_to_wire(scope) if isinstance(scope, Grid) else {"scope": asdict(scope)}
+
+
+def scope_from_wire(wire: Mapping[str, Any]) -> Grid | Scope:
+    """Inverse of :func:`scope_to_wire`; cards of before hold a whole mesh, or whatever it was.
+
+    Raises:
+        DomainError: it cannot be read.
+    """
+    if "scope" not in wire:
+        return Scope.of(domain_from_wire(wire))
+    try:
+        said = {k: tuple(v) if isinstance(v, list) else v for k, v in wire["scope"].items()}
+        return Scope(**said)
+    except (TypeError, AttributeError) as error:
+        raise DomainError(f"scope cannot be read: {error}") from error

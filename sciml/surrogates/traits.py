@@ -1,0 +1,37 @@
+"""What a model says of itself, so that whoever calls it need not ask around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """The attribute ``traits`` of a model, of its class or its own.
+
+    Args:
+        any_resolution: it is one operator at every resolution; ``False``: predictions on other grids
+            are refused; ``None``: not said.
+        pointwise: it can be asked at points, ``model(x, y)``.
+        takes_units: it scales by itself, given :class:`~sciml.surrogates.units.Units`.
+        basis: samples that it must see before its first step, to make a basis of them.
+        chosen: values of the options that were left to it (``None``), so that it can be built again.
+        differentiates: it gives a gradient of what it computes, as forces are of an energy: gradients
+            are enabled wherever it is called.
+    """
+
+    any_resolution: bool | None = None
+    pointwise: bool = False
+    takes_units: bool = False
+    basis: int = 0
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    differentiates: bool = False
+
+
+def traits_of(model: nn.Module) -> Traits:
+    """What a model says of itself; a plain module says nothing."""
+    return getattr(model, "traits", None) or Traits()
