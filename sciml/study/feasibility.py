@@ -79,7 +79,7 @@ def check_model(
             f"model '{name}': basis={basis} modes from the {watermark} samples that come before the "
             f"first step; raise buffer.watermark above {basis}, or lower model.basis"
         )
-    if not hasattr(module, "fit_basis"):  # which works only once it has seen data
+    if not traits_of(module).basis:  # which works only once it has seen data
         _try_out(study, domain, fields, surrogate)
 
 

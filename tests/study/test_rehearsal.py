@@ -151,7 +151,7 @@ def test_a_program_that_alone_knows_its_steps_is_measured_to_its_end(other, tmp_
 def test_a_wrong_number_of_channels_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
-        "def build(task, domain, *, width=8):\n"
+        "def build(setting, *, width=8):\n"
         "    return nn.Conv1d(1, 1, 3, padding='same')\n"
     )
     path = tmp_path / "study.yaml"
