@@ -67,7 +67,7 @@ def plain_line(snapshot: Snapshot, elapsed: float) -> str:
         f"{s['restarted']} restarted"
         + (f", {s['given_up']} given up" if s["given_up"] else "")
         + (f", {t['warned']} warned" if t.get("warned") else ""),
-        f"frames {_get(t, 'frames', 'received'):d}",
+        f"frames {_frames(t)}",
         f"buffer {_get(t, 'buffer', 'size'):d}/{_get(t, 'buffer', 'capacity'):d} "
         f"({_get(t, 'buffer', 'repeats'):.1f} repeats)",
         f"step {t.get('step', 0)}" + (f"/{t['steps']}" if t.get("steps") else ""),
@@ -98,7 +98,7 @@ def table(title: str, snapshot: Snapshot, elapsed: float) -> Group:
     grid.add_row(
         "frames",
         "",
-        f"{_get(t, 'frames', 'received')} received, {_get(t, 'frames', 'lost')} lost, "
+        f"{_frames(t)} received, {_get(t, 'frames', 'lost')} lost, "
         f"{_get(t, 'frames', 'doubled')} doubled; {_get(t, 'stream', 'bytes') / 1e6:.1f} MB",
     )
     grid.add_row(
@@ -155,6 +155,12 @@ def limit(snapshot: Snapshot) -> str:
 
 def _bar(done: float, total: float) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=done, width=26)
+
+
+def _frames(trainer: Mapping[str, Any]) -> str:
+    """Those that came, of those that the plan has where that is known."""
+    received, expected = (_get(trainer, "frames", key) for key in ("received", "expected"))
+    return f"{received}/{expected}" if expected else str(received)
 
 
 def _get(trainer: Mapping[str, Any], section: str, key: str) -> Any:

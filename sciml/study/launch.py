@@ -210,8 +210,10 @@ def reap(run: RunDirectory) -> None:
     for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
         _end_recorded(record, grace)
     _end_unrecorded(run)
-    for mark in run.pids.glob("stop*"):
-        mark.unlink()
+    # What kills have torn was being written under these names, and bears its own nowhere.
+    torn = (path for folder in (run.path, run.pids, run.logs) for path in folder.glob(".*.json.*"))
+    for path in (*run.pids.glob("stop*"), *torn):
+        path.unlink()
 
 
 def last_lines(log: Path, lines: int = STDERR_LINES) -> str:

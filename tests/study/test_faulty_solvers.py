@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from small_study import sciml, small_study
+from small_study import one_line, sciml, small_study
 
 from sciml.errors import ScimlError
 from sciml.record import open_recording
@@ -40,6 +40,8 @@ a = float(sys.argv[sys.argv.index("--a") + 1])
 grid = Grid((8, 8), ((0.0, 1.0), (0.0, 1.0)), ("periodic", "periodic"))
 if fault == "dies" and "SCIML_RUN" in os.environ:  # not where it is tried out before
     sys.exit("could not open the input deck")
+while fault == "waits" and "SCIML_RUN" in os.environ and not os.path.exists(__file__ + ".go"):
+    time.sleep(0.05)
 client = connect(Simulation(number, grid, (Field("u"),), {"a": a}))
 for step in range(10):
     u = np.random.default_rng(step).normal(size=(8, 8)) * a + step
@@ -296,3 +298,26 @@ def test_a_failure_of_the_trainer_that_would_repeat_is_tried_once_more(tmp_path,
     one._start_trainer = start
     assert one.run() == 5
     assert len(said) == started - 1 and (not lives[0][0] or lives[0][0] in said[0])
+
+
+@pytest.mark.slow
+def test_a_run_that_lacks_a_simulation_is_not_finished_and_can_be_resumed(tmp_path):
+    """Its held-out simulation takes longer than it is waited for."""
+    run, changed = tmp_path / "run", []
+    for value in (
+        "parameters.simulations=2",
+        "validation.simulations=1",
+        "validation.patience=1e-6",
+        "training.phases.0.steps=2",
+    ):
+        changed += ["--set", value]
+    line = one_line(sciml("run", faulty_study(tmp_path, {1: "waits"}), "--out", run, *changed))
+    assert "1 of 3 simulations have neither ended nor been given up (1)" in line
+    assert "sciml resume" in line
+    assert json.loads((run / "summary.json").read_text())["simulations"]["lacking"] == [1]
+    (tmp_path / "faulty.py.go").touch()
+    resumed = sciml("resume", run, "--set", "validation.patience=600", "--force")
+    assert resumed.returncode == 0, resumed.stderr
+    found = json.loads((run / "summary.json").read_text())
+    assert found["simulations"]["lacking"] == [] and found["simulations"]["with_outcome"] == 3
+    assert found["validation_simulations"] == 1

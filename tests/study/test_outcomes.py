@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from sciml.errors import ScimlError
+from sciml.study.api import lacking
 from sciml.study.room import RoomWatch
 from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.snapshot import complete
@@ -66,6 +68,16 @@ def test_jobs_that_ended_while_the_supervisor_stood_still_are_counted(run):
     supervisor, _ = supervisor_of(run)
     assert supervisor._end(SimpleNamespace(wait=lambda: FINISHED)) == FINISHED
     assert read_json(run.status)["simulations"] == {**TOLD, "restarted": 0}
+
+
+def test_a_run_that_lacks_a_simulation_does_not_end_well(run):
+    found = {**FOUND, "finished": 1, "with_outcome": 3, "lacking": [2]}
+    write_json(run.summary, {"steps": 7, "simulations": found})
+    supervisor, _ = supervisor_of(run)
+    with pytest.raises(ScimlError, match=r"1 of 4 simulations .* \(2\).* sciml resume"):
+        supervisor._end(SimpleNamespace(wait=lambda: FINISHED))
+    assert lacking(read_json(run.summary)) == [2]
+    assert lacking({"steps": 7}) == []  # of before
 
 
 @pytest.mark.parametrize(
