@@ -26,7 +26,7 @@ MARK = "SCIML_CHAOS_RUN"
 HELD_OUT, SAVING = "waiting for the held-out simulations", "final saving"
 TRAINING, CHECKPOINT, STARTING, ANY = "training", "in a checkpoint", "starting", "any time"
 #: How often which target, which signal, and which phase is chosen.
-TARGETS = {"supervisor": 5, "trainer": 5, "mpirun": 4, "rank": 4, "node": 3}
+TARGETS = {"supervisor": 4, "trainer": 5, "mpirun": 6, "rank": 6, "node": 3}
 SIGNALS = {"KILL": 8, "TERM": 3, "INT": 2, "STOP": 1}
 PHASES = {ANY: 5, TRAINING: 3, HELD_OUT: 3, SAVING: 3, CHECKPOINT: 1}
 #: Seconds after which a run that does nothing counts as one that hangs.
@@ -167,7 +167,7 @@ class Chaos:
         if target == "node":
             name = "KILL"
         if phase == ANY:
-            self._sleep(0.5 * 80.0 ** draw.random())
+            self._sleep(0.3 * 50.0 ** draw.random())
         late = {HELD_OUT: 0.5, SAVING: 1.0}.get(phase, 0.0)
         if target in ("mpirun", "rank") and draw.random() < late:
             target = draw.choice(["supervisor", "trainer", "node"])  # few jobs run so late, or none

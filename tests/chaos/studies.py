@@ -2,7 +2,7 @@
 
 
 def study(**changes):
-    """Heat on 16², 8 + 2 simulations of some 60 frames; ``changes`` replace sections or add keys."""
+    """Heat on 16², 14 + 2 simulations of some 60 frames; ``changes`` replace sections or add keys."""
     found = {
         "schema_version": 1,
         "name": "chaos",
@@ -13,7 +13,7 @@ def study(**changes):
             "options": {"shape": [16, 16], "boundary": "periodic", "steps": 3600, "dt": 2.0e-4},
             "send": {"every": 60, "dtype": "float32"},
         },
-        "parameters": {"design": "sobol", "simulations": 8, "ranges": {"kappa": [0.05, 0.1]}},
+        "parameters": {"design": "sobol", "simulations": 14, "ranges": {"kappa": [0.05, 0.1]}},
         "task": {"inputs": ["u"], "targets": ["u"], "parameters": ["kappa"]},
         # The quickest to import.
         "model": {"name": "mlp", "hidden": [32], "activation": "relu"},
@@ -53,13 +53,13 @@ STUDIES = {
             "options": {"shape": [32, 32], "steps": 2400, "dt": 2.0e-4},
             "send": {"every": 48, "coarsen": 2, "dtype": "float64"},
         },
-        parameters={"simulations": 6, "ranges": {}},
+        parameters={"simulations": 10, "ranges": {}},
         task={"parameters": []},
     ),
     # Training is over before the held-out simulations are: it waits for them, and skips others.
     "held out": study(
         buffer={"kind": "firo", "capacity": 100, "watermark": 20},
-        parameters={"simulations": 14},
+        parameters={"simulations": 18},
         training={"phases": [{"lr": 1.0e-3, "steps": 30}], "checkpoint_every": 10},
         validation={"simulations": 6, "every": 15},
     ),
@@ -71,7 +71,7 @@ STUDIES = {
             "options": {"shape": [24, 24], "steps": 600},
             "send": {"every": 10, "fields": ["v"], "dtype": "float32"},
         },
-        parameters={"simulations": 5, "ranges": {}},
+        parameters={"simulations": 8, "ranges": {}},
         task={"inputs": ["v"], "targets": ["v"], "parameters": []},
     ),
     # Nothing is recorded; frames of all of 0.1 s each.
