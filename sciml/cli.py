@@ -307,6 +307,7 @@ def status(
     """How far a run is: simulations, frames, samples, training."""
     from sciml.samples.warned import Finding
     from sciml.study.api import open_run
+    from sciml.study.display import simulations, validation
 
     state = open_run(run_dir).status
     if not state:
@@ -314,9 +315,12 @@ def status(
     if as_json:
         print(json.dumps(state, indent=1))
         return
-    for section in ("simulations", "frames", "samples"):
+    print(f"{'simulations':>12}  {simulations(state['simulations'])}")
+    for section in ("frames", "samples"):
         counts = ", ".join(f"{value} {name}" for name, value in state.get(section, {}).items())
         print(f"{section:>12}  {counts}")
+    if repeats := state.get("buffer", {}).get("repeats"):
+        print(f"{'repeats':>12}  each sample that was drawn, {repeats:.1f} times on average")
     for entry in state.get("warnings", ()):
         total = state.get("simulations", {}).get("total")
         print(f"{'warning':>12}  {Finding(**entry).line(total)}")
@@ -326,8 +330,8 @@ def status(
     )
     if state.get("reason"):
         print(f"{'reason':>12}  {state['reason']}")
-    if training.get("error") is not None:
-        print(f"{'validation':>12}  {training['error']:.3e} one step ahead")
+    if checked := validation(training):
+        print(f"{'validation':>12}  one step ahead {checked}")
 
 
 def _describe_model(name: str, as_json: bool) -> None:

@@ -319,14 +319,14 @@ def supervise(
     plain: bool | None,
 ) -> int:
     """Run what has not been run of a study in its directory; returns the exit code."""
+    from sciml.report.progress import Progress
     from sciml.study.cluster import opened
-    from sciml.study.display import Display
     from sciml.study.jobs import jobs
     from sciml.study.launch import finished_jobs
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    with Display(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
+    with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
         with _failure_told(directory), opened(study, directory) as (cluster, queue):
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}

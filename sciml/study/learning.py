@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ScimlError
+from sciml.study.display import WATERMARK
 from sciml.study.kept_files import model_file
 from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.restoring import kept
@@ -61,7 +62,7 @@ class Learning:
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
         trainer, training = self.trainer, self.study.training
-        trainer.state = "waiting for the watermark"
+        trainer.state = WATERMARK
         source = _Accounted(
             StreamSource(trainer.buffer, self.task, training.batch_size),
             trainer.intake.screen,

@@ -18,6 +18,7 @@ from sciml.domain.levels import written_out
 from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.record.in_time import CutInTime, cut_of
+from sciml.report.progress import Progress
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
     LAST,
@@ -33,7 +34,7 @@ from sciml.samples.splits import (
     shared_frames,
 )
 from sciml.solver.mpirun import refuse_ranks
-from sciml.study.display import Display
+from sciml.study.display import rows
 from sciml.study.feasibility import check_device, check_model
 from sciml.study.heldout import HeldOut
 from sciml.study.identity import identify
@@ -333,7 +334,7 @@ def _train(
 
     stop = stop or threading.Event()
     with (
-        Display(f"{study.name}: {shown(run.path)}", plain=plain) as display,
+        Progress(f"{study.name}: {shown(run.path)}", plain=plain) as display,
         _signals(stop) as by,
         threads(study.training.threads),
     ):
@@ -403,10 +404,10 @@ class Teller:
 
     EVERY = 0.25
 
-    def __init__(self, run: RunDirectory, display: Display, total: int, study: Study) -> None:
+    def __init__(self, run: RunDirectory, display: Progress, total: int, study: Study) -> None:
         self._run, self._display, self._total = run, display, total
         self.progress: dict[str, Any] = {"step": 0, "steps": study.training.steps, "loss": None}
-        self.state: dict[str, Any] = {}
+        self.state: dict[str, Any] = {"offline": True}
         self._last = 0.0
 
     def say(self, line: str) -> None:
@@ -421,7 +422,7 @@ class Teller:
         snapshot = Snapshot(counts, {"state": state, **self.progress, **self.state})
         with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())
-        self._display.update(snapshot, force=force)
+        self._display.update(rows(snapshot), force=force)
 
 
 def _of(roles: Mapping[int, str], role: str) -> tuple[int, ...]:

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sciml.errors import ScimlError, StreamError, no_room
+from sciml.report.progress import Progress
 from sciml.samples.warned import Finding
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
-from sciml.study.display import Display
+from sciml.study.display import rows
 from sciml.study.identity import name_of
 from sciml.study.launch import Job, attempt_under_way, last_lines
 from sciml.study.launcher import Launcher
@@ -74,7 +75,7 @@ class Supervisor:
         jobs: Sequence[Job],
         training: Set[int],
         cluster: Any,
-        display: Display,
+        display: Progress,
         finished: Sequence[int] = (),
         queue: WorkerJobs | None = None,
     ) -> None:
@@ -234,7 +235,7 @@ class Supervisor:
                 last_exchange = time.monotonic()
                 self._exchange()
                 self._watch_queue()
-                self._display.update(self._write_status())
+                self._display.update(rows(self._write_status()))
             time.sleep(POLL)
 
     def _watch_queue(self) -> None:
@@ -444,7 +445,7 @@ class Supervisor:
             self._reply = read_json(self._run.last_words)
             self._say_notices()
         self._tell_unclosed(over=True)
-        self._display.update(self._write_status(), force=True)
+        self._display.update(rows(self._write_status()), force=True)
         if code == FINISHED:
             self._require_outcomes()
             return FINISHED

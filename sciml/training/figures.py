@@ -9,6 +9,25 @@ from typing import Any
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
 LISTS = ("fields", "findings", "split")
+#: What each figure is, for whoever reads a table of them; :class:`~sciml.training.Validation` has the
+#: equations.
+MEANINGS = {
+    "one_step": "relative L2 error one step ahead",
+    "persistence": "the same for leaving the fields as they are",
+    "vrmse": "error over the deviation of each snapshot one step ahead; 1: its mean",
+    "vrmse_persistence": "the same for leaving the fields as they are",
+    "rollout": "relative L2, mean over the steps of a rollout fed with its own outputs",
+    "rollout_last": "relative L2 at its last step",
+    "persistence_last": "relative L2 there of the frame that it started from",
+    "vrmse_rollout": "VRMSE, mean over the steps of the rollout",
+    "vrmse_rollout_last": "VRMSE at its last step",
+    "vrmse_persistence_last": "VRMSE there of the frame that it started from",
+    "norm_left": "norm of the true fields at the end of the rollout, over that at its start",
+    "rollout_steps": "steps of the rollout",
+    "snapshots": "that were compared one step ahead",
+    "without_norm": "of these, left out of relative L2, since they are all but 0",
+    "without_variance": "of these, left out of VRMSE, since they are all but constant",
+}
 #: How many times the least error the last one is where a training has lost what it had learned: errors
 #: of validations in a row differ by less.
 LOST = 3.0
@@ -40,7 +59,9 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
             last = found["vrmse_rollout_last"], found.get("vrmse_persistence_last")
             told[-1] += f"; {_pair('VRMSE', *last)} at the last"
         if found.get("norm_left") is not None:
-            told[-1] += f"; {found['norm_left']:.0%} of the norm left at the end"
+            told[-1] += (
+                f"; by then the fields have {found['norm_left']:.0%} of their first norm left"
+            )
     plain = {key.removesuffix(PLAIN): v for key, v in found.items() if key.endswith(PLAIN)}
     if plain:
         told.append(f"  without averaging over symmetries: {short(plain)}")
@@ -100,7 +121,8 @@ def short(found: Mapping[str, Any]) -> str:
 
 
 def table(found: Mapping[str, Any]) -> list[str]:
-    """Every figure by its name, one a line; with several fields a column for each beside the mean."""
+    """Every figure by its name, one a line, with what it is; with several fields a column for each
+    beside the mean."""
     fields = dict(found.get("fields") or {})
     columns = [found, *(fields.values() if len(fields) > 1 else ())]
     keys = dict.fromkeys(k for of in (found, *fields.values()) for k in of if k not in LISTS)
@@ -112,7 +134,7 @@ def table(found: Mapping[str, Any]) -> list[str]:
         told.append(f"{'':>{width}}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
     for key in keys:
         cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
-        told.append(f"{key:>{width}}{cells}".rstrip())
+        told.append(f"{key:>{width}}{cells}  {MEANINGS.get(key, '')}".rstrip())
     return told + [f"warning: {line}" for line in found.get("findings", ())]
 
 

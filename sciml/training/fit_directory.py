@@ -26,13 +26,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sciml.errors import InputError
+from sciml.errors import InputError, ScimlError
+from sciml.report.figures import leave
+from sciml.samples.seams import spread
 from sciml.surrogates import Surrogate
 from sciml.surrogates.storage import CARD
 from sciml.surrogates.weights import state_of, unwrapped
 from sciml.training.checkpoint import MANIFEST, Checkpoint, Checkpoints
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
+from sciml.training.metrics_file import MetricsFile
+from sciml.training.predictions import dataset_of, write_predictions
 from sciml.training.step import TrainingError
 from sciml.training.validation import Trajectory
 
@@ -44,6 +48,8 @@ KEPT = 2
 HELD = {CARD: "a saved surrogate", "run.json": "a run"}
 #: Seconds of training that are lost at most, where steps are long.
 MOST_SECONDS = 600.0
+#: Of the predictions that are left with the checkpoints.
+MOST_BYTES = 1 << 28
 
 
 class FitDirectory:
@@ -82,6 +88,7 @@ class FitDirectory:
                 f"fit: {self.path} holds the checkpoints of a run, which are not overwritten; name "
                 "another directory"
             )
+        self.metrics = MetricsFile(self.path / "metrics.jsonl", log)
         self.about: dict[str, Any] = {}
         self._before, self._now = History(), History()
         self._wrote = time.monotonic()
@@ -106,13 +113,20 @@ class FitDirectory:
             found = self._found()
             if self.overwrite:
                 self._clear()
+            if found is None:
+                self.metrics.begin()
             hooks = replace(
                 hooks,
                 checkpoint_wanted=self._overdue if hooks.checkpoint_every else None,
                 on_checkpoint=self._written,
                 on_step=self._watched(hooks.on_step),
+                on_validation=self._noted(hooks.on_validation),
                 checkpoints=self.checkpoints,
-                extra_state=lambda: {"fit": self.about, "history": self._whole().state_dict()},
+                extra_state=lambda: {
+                    "fit": self.about,
+                    "history": self._whole().state_dict(),
+                    "metrics": self.metrics.state_dict(),
+                },
                 on_checkpoint_failed=lambda error: log.warning("%s", error),
             )
             try:
@@ -126,6 +140,28 @@ class FitDirectory:
                 log.warning("%s", said)
                 raise
         return self._whole()
+
+    def leave(
+        self,
+        surrogate: Surrogate,
+        held_out: Sequence[Trajectory],
+        rollout: int,
+        weighting: str | None,
+    ) -> None:
+        """Leave ``predictions.nc`` and ``figures/`` beside the checkpoints.
+
+        Of held-out simulations there are as many as :data:`MOST_BYTES` hold, evenly spread. What goes
+        wrong with them is said, and no matter.
+        """
+        try:
+            shown = spread(held_out, max(1, MOST_BYTES // max(map(_bytes, held_out), default=1)))
+            truths = ((simulation.id, dataset_of(simulation, t)) for simulation, t in shown)
+            path = self.path / "predictions.nc"
+            steps = rollout or 1
+            write_predictions(surrogate, truths, path, steps=steps, weighting=weighting)
+        except (OSError, ValueError, ScimlError) as error:
+            log.warning("predictions were not written: %s", error)
+        leave(self.path, log)
 
     def _found(self) -> Checkpoint | None:
         """The checkpoint to go on from, of the very training that is asked for."""
@@ -154,6 +190,9 @@ class FitDirectory:
                 "give what it was begun with; else another directory, or overwrite=True"
             )
         self._before = History.of(state["history"])
+        losses = self._before.losses
+        last = losses[-1] if losses else None
+        self.metrics.load_state_dict(state.get("metrics", {}), checkpoint.step, last)
         log.info("going on from step %d, %s", checkpoint.step, checkpoint.path)
         return checkpoint
 
@@ -198,10 +237,21 @@ class FitDirectory:
     ) -> Callable[[Step, History], None]:
         def watch(step: Step, history: History) -> None:
             self._now = history
+            self.metrics.on_step(step)
             if on_step is not None:
                 on_step(step, history)
 
         return watch
+
+    def _noted(
+        self, on_validation: Callable[[dict[str, Any]], None] | None
+    ) -> Callable[[dict[str, Any]], None]:
+        def note(found: dict[str, Any]) -> None:
+            self.metrics.on_validation(found)
+            if on_validation is not None:
+                on_validation(found)
+
+        return note
 
     def _whole(self) -> History:
         return self._before.joined(self._now)
@@ -254,6 +304,11 @@ def described(
         },
         **settings,
     }
+
+
+def _bytes(trajectory: Trajectory) -> int:
+    """Of a simulation, with predictions beside it."""
+    return 2 * sum(frame.nbytes for frame in trajectory[1])
 
 
 def _digest(trajectories: Sequence[Trajectory]) -> str:

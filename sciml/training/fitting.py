@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from math import prod
 from numbers import Integral
 from pathlib import Path
@@ -38,7 +39,7 @@ from sciml.samples.splits import (
 from sciml.samples.times import Times
 from sciml.samples.warned import tell
 from sciml.samples.windower import windows_of
-from sciml.surrogates import own_model
+from sciml.surrogates import own_model, registry
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.statistics import Statistics
@@ -48,14 +49,14 @@ from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
-from sciml.training.figures import lines, remarks
+from sciml.training.figures import remarks
 from sciml.training.fit_directory import FitDirectory, described
-from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
 from sciml.training.objective import Supervised, require_targets, without_norm
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
+from sciml.training.reporting import Reporting
 from sciml.training.trial import try_out
 from sciml.training.validation import Trajectory, Validation
 from sciml.training.weighting import require_weighting
@@ -83,7 +84,7 @@ def fit(
     parameters: Sequence[str] | None = None,
     forcing: Sequence[str] | None = None,
     unroll: int | None = None,
-    levels: str | None = None,
+    levels: str | int | None = None,
     group: str | None = None,
     batch_size: int = 16,
     epochs: int | None = None,
@@ -109,6 +110,8 @@ def fit(
     autocast: str | None = None,
     compile: bool | str = False,
     accumulate: int = 1,
+    progress: bool | None = None,
+    **model_options: Any,
 ) -> Surrogate:
     """Train a surrogate on a dataset, ours or anyone's netCDF.
 
@@ -131,7 +134,8 @@ def fit(
         unroll: steps of a window that the loss compares, outputs fed back with gradients through
             all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
-            ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space.
+            ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space. A number is
+            the option ``levels`` of a model.
         group: of netCDF-4, HDF5 or zarr, in which the variables are.
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
@@ -171,12 +175,17 @@ def fit(
 
         These seven are :class:`sciml.training.Options`, whose pages say more; all are off by default.
 
+        progress: show how far it is; ``None``: in terminals and notebooks, unless the log is read at
+            level INFO, which says the same in lines.
+        model_options: of a model by name, ``fit("fno", ds, modes=8)``; those that are called like an
+            argument above go into the mapping, ``{"name": "mlp", "seed": 3}``.
+
     Small tensors are worked on by one thread of torch, large ones by its default; a number that was set,
     by ``torch.set_num_threads`` or ``OMP_NUM_THREADS``, stays: see :mod:`sciml.surrogates.threads`.
 
     Returns:
         The surrogate, with ``surrogate.history`` of the training (``steps``, ``validations``). Progress
-        is logged by ``sciml.fit`` at level INFO: ``logging.basicConfig(level="INFO")`` shows it.
+        is logged by ``sciml.fit`` at level INFO, too: ``logging.basicConfig(level="INFO")`` shows it.
 
     Raises:
         InputError: names that the data does not have, NaN, a split that is not understood, nothing left
@@ -210,6 +219,9 @@ def fit(
             f"fit: model of type {type(model).__name__}; expected a name such as 'fno', a name with "
             "options, or a torch module"
         )
+    if isinstance(levels, int):  # no axis of the data, but an option of several models
+        model_options["levels"], levels = levels, None
+    model = _with_options(model, model_options)
     device = device_of(device, "fit: device")
     parts = parts_of(data, group)
     if unroll is None and options.pushforward is not None and task is None:
@@ -271,11 +283,13 @@ def fit(
             )
     source = DatasetSource(samples, task, batch_size, seed=seed)
     check = partial(Validation, held_out, weighting=weighting)
+    title = f"fit: {', '.join(task.targets)} of {len(training)} simulations"
+    shown = Reporting(title, phases, epoch_steps(source, options.accumulate), progress)
     hooks = Hooks(
-        on_step=_Reporter(epoch_steps(source, options.accumulate)),
+        on_step=shown.on_step,
         validate=check(windows=max(1, 512 // len(held_out))) if held_out else None,
         validate_last=check(rollout=rollout) if held_out else None,
-        on_validation=_tell,
+        on_validation=shown.on_validation,
         **every,
     )
     weights = sum(p.numel() for p in surrogate.parameters())
@@ -284,7 +298,7 @@ def fit(
         len(samples), len(training), len(held_out), by, weights, device,
     )  # fmt: skip
     run = partial(train, surrogate, source, objective, phases, options=options, device=device)
-    with threads_for(at_once):
+    with threads_for(at_once), shown:
         if folder is None:
             surrogate.history = run(hooks=hooks)
         else:
@@ -294,6 +308,7 @@ def fit(
                 surrogate, training, held_out, phases=phases, options=options, **settings
             )
             surrogate.history = folder.train(run, hooks, about)
+            folder.leave(surrogate, held_out, rollout, weighting)
     surrogate.history.left_out = objective.left_out()
     checks = surrogate.history.validations
     for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks)):
@@ -301,18 +316,33 @@ def fit(
     return surrogate.eval()
 
 
-class _Reporter:
-    """A line of log every epoch, ten seconds apart at least."""
+def _with_options(model: Any, given: Mapping[str, Any]) -> Any:
+    """A model by name with the options that were given as keywords.
 
-    def __init__(self, epoch_steps: int) -> None:
-        self.epoch_steps = epoch_steps
-        self.seconds = 0.0
-
-    def __call__(self, step: Step, history: History) -> None:
-        spent = history.wait + history.compute
-        if step.step % self.epoch_steps == 0 and spent - self.seconds >= 10:
-            self.seconds = spent
-            log.info("step %d, loss %.3e, lr %.1e, %.0f s", step.step, step.loss, step.lr, spent)
+    Raises:
+        InputError: options of a module, or given twice; a keyword that is neither an option of the model
+            nor an argument of ``fit``.
+    """
+    if not given:
+        return model
+    if isinstance(model, nn.Module):
+        known = list(signature(fit).parameters)[:-1]
+        raise InputError(
+            f"fit: {', '.join(given)} with a module, which is built already; of arguments "
+            f"{nearest(next(iter(given)), known)}"
+        )
+    config = {"name": model} if isinstance(model, str) else dict(model)
+    if twice := sorted(config.keys() & given.keys()):
+        raise InputError(f"fit: {', '.join(twice)} in the model and as keyword; give one of them")
+    options = [*registry.options(str(config.get("name"))), "symmetrize"]
+    for key in given:
+        if key not in options:
+            known = [*signature(fit).parameters][:-1] + options
+            raise InputError(
+                f"fit: '{key}' is no argument, and no option of {config.get('name')}; "
+                f"{nearest(key, known)}"
+            )
+    return {**config, **given}
 
 
 def _require_whole(**given: Any) -> None:
@@ -449,7 +479,3 @@ def _surrogate(
     if isinstance(model, nn.Module):
         return Surrogate(model, task, Normalizer(task), simulation.domain, **rest)
     return Surrogate.build(model, task, simulation.domain, **rest)
-
-
-def _tell(found: Mapping[str, Any]) -> None:
-    log.info("step %d, validation: %s", found["step"], "; ".join(map(str.strip, lines(found))))

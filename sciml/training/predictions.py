@@ -13,8 +13,8 @@ import numpy as np
 
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
-from sciml.domain.names import SAMPLE, TRUTH
-from sciml.samples import Task
+from sciml.domain.names import SAMPLE, TIME, TRUTH
+from sciml.samples import Frame, Simulation, Task
 from sciml.samples.times import Times
 
 if TYPE_CHECKING:
@@ -81,6 +81,27 @@ def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset
     kind = "rollout" if task.autoregressive else "map"
     about = {"kind": kind, "targets": task.targets, "inputs": task.inputs, "static": task.static}
     return found.assign_attrs({ABOUT: json.dumps(about)})
+
+
+def dataset_of(simulation: Simulation, frames: Sequence[Frame]) -> xr.Dataset:
+    """A simulation as its file would open, ``(time, …)``."""
+    import xarray as xr
+
+    from sciml.domain.dataset import to_dataset
+
+    ds = to_dataset(
+        simulation.domain,
+        simulation.fields,
+        {f.name: np.stack([one.fields[f.name] for one in frames]) for f in simulation.fields},
+        np.array([frame.time for frame in frames]),
+        parameters=simulation.parameters,
+        static=simulation.static,
+        static_fields=simulation.static_fields,
+        time_units=simulation.time_units,
+    )
+    if simulation.calendar:
+        ds[TIME].attrs["calendar"] = simulation.calendar
+    return xr.decode_cf(ds, decode_timedelta=False)
 
 
 def _stand_together(one: xr.Dataset, other: xr.Dataset) -> bool:

@@ -253,3 +253,30 @@ def test_a_file_that_builds_the_model_may_not_be_another(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(text + "# edited\n")
     with pytest.raises(InputError, match=r"model\.source\.sha256: \w{8}… → \w{8}…"):
         fit("net.py", waves(), directory="c", epochs=1, resume=True)
+
+
+def test_what_was_learned_lies_beside_the_checkpoints(tmp_path, monkeypatch):
+    """Curves of one piece after a resumption, predictions of what was held out, figures."""
+    from sciml.report.history import history, lines_of
+
+    monkeypatch.setenv("SCIML_FIGURES", "1")
+    x = np.linspace(0.0, 1.0, 8)
+    u = np.sin(6 * x + np.arange(6.0)[:, None] + np.arange(5)[:, None, None]).astype(np.float32)
+    ds = xr.Dataset(
+        {"u": (("member", "time", "lon"), u, {"units": "K"})},
+        {"time": ("time", np.arange(6.0), {"units": "days since 2001-02-03"}), "lon": 40 * x},
+    )
+    given = {"epochs": 4, "batch_size": 4, "validate_every": 10, "hidden": [4], "validation": 0.4}
+    sciml.fit("mlp", ds, directory=tmp_path / "waves", **given)
+    lines = lines_of(tmp_path / "waves/metrics.jsonl")
+    assert [line["step"] for line in lines if "lr" in line] == [10]
+    assert history(lines).vrmse.sizes == {"validation": 2, "field": 1}
+    with xr.open_dataset(tmp_path / "waves/predictions.nc") as found:
+        assert found.u.dims == ("sample", "time", "x") and found.u.shape == (2, 6, 8)
+        assert str(found.time.values[1]) == "2001-02-04T00:00:00.000000000"
+        held = found.sample.values
+        np.testing.assert_array_equal(found.u_true, u[held])
+        np.testing.assert_array_equal(found.u[:, 0], u[held, 0])
+    assert {p.stem for p in (tmp_path / "waves/figures").iterdir()} == {
+        "learning", "errors", "median", "worst"
+    }  # fmt: skip

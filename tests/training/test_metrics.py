@@ -139,4 +139,4 @@ def test_a_person_is_not_deceived_by_an_offset():
     rows = table(FOUND)
     assert rows[0].split() == ["mean", "wind", "temp"]
     [row] = [r.split() for r in rows if r.split()[0] == "vrmse"]
-    assert row == ["vrmse", "0.33", "0.05", "0.61"]
+    assert row[:4] == ["vrmse", "0.33", "0.05", "0.61"] and "deviation" in row  # and what it is

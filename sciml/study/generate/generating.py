@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import InputError, ScimlError
+from sciml.report.progress import Progress, Row, left
 from sciml.samples.warned import Warned, findings
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.api import shown
@@ -19,7 +20,6 @@ from sciml.study.generate.jobs import Placement, part_jobs, placement
 from sciml.study.generate.merge import merge
 from sciml.study.generate.part import PartJob, run_part, verify, warned_in
 from sciml.study.generate.plan import PlannedRun, planned_runs
-from sciml.study.generate.progress import Progress
 from sciml.study.generate.recipe import Recipe, load_recipe
 from sciml.study.launch import reap
 from sciml.study.launcher import Failure, Launcher
@@ -131,7 +131,7 @@ def execute(
             _account(failures, there, directory, allow_missing)
 
             def tell(done: int) -> None:
-                progress.update("written: parts", done, len(there))
+                progress.update([Row("written", f"{done}/{len(there)} runs", done, len(there))])
                 stop.check()
 
             progress.begin()
@@ -198,17 +198,17 @@ def _run(
             leader=leader.token,
             work=run_part,
         )
-        progress.begin(len(finished))
+        progress.begin()
         try:
             while not launcher.done and not stop:
                 for failure in launcher.poll():
                     progress.say(f"warning: {failure.line()}; the others go on")
-                _show(launcher, place, progress)
+                _show(launcher, place, progress, len(finished))
                 time.sleep(POLL)
             if stop:
                 progress.say("stopping: ending the runs that are under way")
                 launcher.stop()
-            _show(launcher, place, progress, force=True)
+            _show(launcher, place, progress, len(finished), force=True)
         finally:
             launcher.close()
         stop.check()
@@ -218,15 +218,21 @@ def _run(
             close_cluster(cluster)
 
 
-def _show(launcher: Launcher, place: Placement, progress: Progress, *, force: bool = False) -> None:
-    notes = [f"{min(len(launcher.running), place.at_once)} running"]
+def _show(
+    launcher: Launcher, place: Placement, progress: Progress, before: int, *, force: bool = False
+) -> None:
+    """How far the runs are; those that were there ``before`` say nothing of the time that is left."""
+    done, total = len(launcher.finished), launcher.total
+    notes = [f"{done}/{total} done", f"{min(len(launcher.running), place.at_once)} running"]
     if launcher.restarts:
         notes.append(f"{launcher.restarts} restarted")
     if launcher.warned:
         notes.append(f"{len(launcher.warned)} warned")
     if launcher.failures:
         notes.append(f"{len(launcher.failures)} given up")
-    progress.update("runs", len(launcher.finished), launcher.total, ", ".join(notes), force=force)
+    if words := left(done - before, total - before, progress.elapsed):
+        notes.append(words)
+    progress.update([Row("runs", ", ".join(notes), done, total)], force=force)
 
 
 def _warned(runs: Sequence[PlannedRun], parts: Sequence[Path]) -> dict[int, list[Warned]]:
