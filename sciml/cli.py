@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from sciml.errors import InputError, ScimlError, nearest, no_room
 from sciml.installation import version, warn_of_namesake
 
 #: Exit codes. 75 is for what may succeed if it is tried again: a run that is to be resumed, a full disk.
-BAD_INPUT, INTERRUPTED, NO_ROOM = 2, 130, 75
+BAD_INPUT, INTERRUPTED, AGAIN = 2, 130, 75
 
 Force = Annotated[
     bool, typer.Option("--force", help="go on though the study is not the one of the run")
@@ -366,9 +367,17 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
         print(f"  {path.relative_to(root)}")
 
 
+def _told_to_end(number: int, frame: object) -> None:
+    """A batch system's word before there is anything that would have to be ended in order."""
+    print("told to end before it had begun: run it again", file=sys.stderr)
+    sys.exit(AGAIN)
+
+
 def main() -> None:
     """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130, and a full
-    disk, after which the command may be tried again, is 75."""
+    disk or a batch system's word, after which the command may be tried again, is 75."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _told_to_end)
     warn_of_namesake()
     try:
         app(standalone_mode=True)
@@ -379,7 +388,7 @@ def main() -> None:
         if isinstance(error, OSError):
             line += "; free some room, then try again"
         print(line, file=sys.stderr)
-        sys.exit(NO_ROOM if no_room(error) else BAD_INPUT)
+        sys.exit(AGAIN if no_room(error) else BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -239,16 +240,20 @@ def execute(
     starts = starts_of(study, description)
     planned = plan(study, 0 if starts is None else len(starts))
     directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    with Leader(directory) as leader:
-        identify(directory)
-        if starts is not None:
-            keep_starts(starts, {p.start for p in planned}, directory.initial)
-        write_plan(directory, planned, starts)
-        write_json(directory.solver, description.schema)
-        keep(directory, study, description.path)
-        # Last: where study.yaml lies, there is a run that can be resumed.
-        begin(directory, study)
-        code = supervise(study, description, planned, directory, leader, plain=plain)
+    try:
+        with Leader(directory) as leader:
+            identify(directory)
+            if starts is not None:
+                keep_starts(starts, {p.start for p in planned}, directory.initial)
+            write_plan(directory, planned, starts)
+            write_json(directory.solver, description.schema)
+            keep(directory, study, description.path)
+            # Last: where study.yaml lies, there is a run that can be resumed.
+            begin(directory, study)
+            code = supervise(study, description, planned, directory, leader, plain=plain)
+    finally:
+        if not directory.study.exists():  # told to end before there was anything to go on with
+            shutil.rmtree(directory.path, ignore_errors=True)
     return directory, code
 
 

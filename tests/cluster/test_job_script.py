@@ -82,6 +82,15 @@ def test_a_warning_before_the_limit_requeues_and_the_next_start_resumes(job, tmp
     assert (tmp_path / "asked").read_text() == "requeue 7\n"
 
 
+def test_a_warning_while_python_starts_requeues(job, tmp_path):
+    (tmp_path / "wait").touch()
+    (tmp_path / ".venv/bin/sciml").write_text(SCIML.replace("trap 'exit 75' USR1 TERM\n", ""))
+    started = job()
+    warn(tmp_path, started)
+    assert end(started)[0] == 138
+    assert (tmp_path / "asked").read_text() == "requeue 7\n"
+
+
 def test_what_was_not_a_time_limit_is_not_requeued(job, tmp_path):
     (tmp_path / "code").write_text("75")  # a full disk
     assert end(job())[0] == 75
