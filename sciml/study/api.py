@@ -332,7 +332,10 @@ def supervise(
 
     finished = finished_jobs(directory)
     with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
-        with _failure_told(directory), opened(study, directory) as (cluster, queue):
+        with (
+            _failure_told(directory),
+            opened(study, directory, leader.lost.is_set) as (cluster, queue),
+        ):
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(

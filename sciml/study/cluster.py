@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,16 @@ NOWHERE = "127.0.0.1:0"
 
 
 @contextmanager
-def opened(study: Study, run: RunDirectory) -> Iterator[tuple[Any, WorkerJobs | None]]:
+def opened(
+    study: Study, run: RunDirectory, lost: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Any, WorkerJobs | None]]:
     """The cluster of a study while its run is led: what dask's client takes, and the worker jobs in
     Slurm's queue, if that is where they come from.
+
+    Args:
+        study: says which.
+        run: its directory.
+        lost: whether another leads the run by now.
 
     Raises:
         InputError: the first worker job was refused.
@@ -47,12 +54,13 @@ def opened(study: Study, run: RunDirectory) -> Iterator[tuple[Any, WorkerJobs | 
         # A copy: dask changes it from a thread of its own.
         with WorkerJobs(
             study, run, cluster.scheduler_address,
-            lambda: {worker.name for worker in list(cluster.scheduler.workers.values())},
+            lambda: {worker.name for worker in list(cluster.scheduler.workers.values())}, lost,
         ) as jobs:  # fmt: skip
             yield cluster, jobs
     finally:
         close_cluster(cluster)
-        shutil.rmtree(run.keys, ignore_errors=True)
+        if not lost():
+            shutil.rmtree(run.keys, ignore_errors=True)
 
 
 def local_cluster(jobs_at_once: int) -> Any:

@@ -80,16 +80,22 @@ class WorkerJobs:
         run: where scripts and logs lie.
         scheduler: address of dask's scheduler.
         connected: names of the workers that it has.
+        lost: whether another leads the run by now: jobs of the run's name are the other's then.
 
     Raises:
         InputError: on entering: Slurm refused the first of them.
     """
 
     def __init__(
-        self, study: Study, run: RunDirectory, scheduler: str, connected: Callable[[], Set[str]]
+        self,
+        study: Study,
+        run: RunDirectory,
+        scheduler: str,
+        connected: Callable[[], Set[str]],
+        lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._study, self._run, self._scheduler = study, run, scheduler
-        self._connected = connected
+        self._connected, self._lost = connected, lost
         self._name = job_name(study, run)
         self._jobs: list[_Job] = []
         self._news: list[str] = []
@@ -103,8 +109,12 @@ class WorkerJobs:
 
     def __enter__(self) -> WorkerJobs:
         cancel_left(self._study, self._run)
-        self._submit()
-        self._thread.start()
+        try:
+            self._submit()
+            self._thread.start()
+        except BaseException:
+            self._cancel(self._jobs)
+            raise
         return self
 
     def __exit__(
@@ -116,7 +126,8 @@ class WorkerJobs:
         self._done.set()
         self._thread.join(timeout=2 * PATIENCE)
         self._cancel(self._jobs)
-        cancel_left(self._study, self._run)
+        if not self._lost():
+            cancel_left(self._study, self._run)
 
     def need(self, left: int, ended: int) -> None:
         """Say how many simulations are left, and how many runs of them have ended so far."""

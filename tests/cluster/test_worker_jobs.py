@@ -188,6 +188,13 @@ def test_jobs_that_a_killed_supervisor_left_are_cancelled(slurm_study, run, stan
     assert standin.jobs == {"7": "CANCELLED", "8": "PENDING"}
 
 
+def test_one_that_lost_the_run_cancels_its_own_alone(slurm_study, run, standin, connected):
+    study = slurm_study()
+    with WorkerJobs(study, run, ADDRESS, connected.copy, lost=lambda: True):
+        (standin.folder / "jobs" / "200").write_text(f"RUNNING|None|{job_name(study, run)}\n")
+    assert standin.jobs == {"100": "CANCELLED", "200": "RUNNING"}
+
+
 def test_the_script_of_a_job(slurm_study, run, tmp_path):
     study = slurm_study(
         partition="long",
