@@ -264,12 +264,17 @@ def list_() -> None:
 @app.command()
 def describe(
     what: Annotated[
-        str, typer.Argument(help="a solver program, such as solvers/heat.py, or a model: fno")
+        str,
+        typer.Argument(
+            help="a solver program (solvers/heat.py), a model (fno), or the file of one (my_net.py)"
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
 ) -> None:
     """Equation, fields, parameters and options of a solver program; options of a model."""
+    from sciml.share import find
     from sciml.solver.describe import describe as ask
+    from sciml.study.model_file import builds_model
 
     if not what.endswith(".py"):  # models take torch, which takes seconds
         from sciml.surrogates.registry import names
@@ -277,6 +282,9 @@ def describe(
         if what in names():
             _describe_model(what, as_json)
             return
+    elif builds_model(find(what)):
+        _describe_model(what, as_json)
+        return
     try:
         description = ask(what)
     except InputError as error:
@@ -298,6 +306,49 @@ def describe(
     for o in description.options:
         among = f" ({' | '.join([*map(str, o.choices), *['FILE'] * o.files])})" if o.choices else ""
         print(f"  {o.name:<14} {o.type:<10} default {o.default}{among}  {o.help}")
+
+
+@app.command()
+def check(
+    program: Annotated[str, typer.Argument(help="a solver program: solvers/heat.py, my_solver.py")],
+    ranks: Annotated[int, typer.Option(min=1, help="MPI ranks")] = 1,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="a parameter or option: Re=50")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="where to draw it; default: check-NAME.png")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1.0, help="seconds for each of its runs")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Run a solver program into a sink: what it gives, how fast, and what is wrong with it.
+
+    Exit code 0 if nothing is wrong, 1 if something is, 2 if it cannot be asked.
+    """
+    from sciml.study.picture import draw
+    from sciml.study.program_check import check_program
+    from sciml.study.text import override
+
+    given: dict = {}
+    override(given, set_ or [])
+    report = check_program(program, given, ranks=ranks, timeout=timeout)
+    name = report.description.name
+    if report.frames:
+        place = picture or Path(f"check-{Path(name).name}.png")
+        why = draw(report.frames, report.domain, name, place)
+        report.rows.append(("picture", str(place) if why is None else why))
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))
+        raise typer.Exit(1 if report.wrong else 0)
+    print(f"{name}: {report.description.summary or report.description.equation}")
+    for key, value in report.rows:
+        print(f"{key:>16}  {value}")
+    for key, several in (("note", report.notes), ("wrong", report.wrong)):
+        for line in several:
+            print(f"{key:>16}  {' '.join(line.split())}")
+    count = len(report.wrong)
+    print("nothing is wrong" if not count else f"{count} thing{'s' * (count > 1)} wrong")
+    raise typer.Exit(1 if count else 0)
 
 
 @app.command()
@@ -339,13 +390,22 @@ def _describe_model(name: str, as_json: bool) -> None:
     from sciml.surrogates import registry
 
     options = registry.described(name)
+    about = {"name": name, "options": options}
+    if name.endswith(".py"):
+        from sciml.study.model_trial import suits
+
+        about["domains"] = suits(name)
     if as_json:
-        print(json.dumps({"name": name, "options": options}, indent=1, default=str))
+        print(json.dumps(about, indent=1, default=str))
         return
     print(f"{name}: {registry.page(name)}\n\noptions, as keys of `model:` in a study")
     for key, option in options.items():
         default = json.dumps(option["default"], default=str)
         print(f"  {key:<24} default {default:<14} {option['type']}")
+    if "domains" in about:
+        print("tried on, with its defaults: a field and a parameter in, the field out")
+        for domain, how in about["domains"].items():
+            print(f"  {domain:<24} {how}")
 
 
 def _dry_run(study) -> None:

@@ -8,22 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from sciml.domain import Domain, Field
-from sciml.errors import InputError, ScimlError
-from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.samples.windower import windows_of
+from sciml.errors import InputError
 from sciml.study.addresses import is_loopback
 from sciml.study.schema import Study
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from sciml.surrogates import Surrogate
-
-#: Weights, and values of a window, beyond which a model is not tried out.
-LARGE = 1 << 25
 #: float32 numbers that a weight takes while it is trained: itself, its gradient, Adam's two moments.
 NUMBERS_A_WEIGHT = 4
 
@@ -50,20 +42,17 @@ def check_model(
     if domain is None:
         return
     _check_symmetries(study, domain, fields)
-    import torch
-
+    from sciml.study.model_trial import built, try_model  # torch
     from sciml.surrogates.traits import traits_of
     from sciml.surrogates.weights import require_savable
     from sciml.training.weighting import require_weighting
 
     require_weighting(study.training.weighting, domain)
-    try:
-        # Shapes without values: modes=4000 is refused by its reason, not by the memory it takes.
-        with torch.device("meta"):
-            surrogate = _built(study, domain, fields)
-    except RuntimeError:
-        # Some models look at values while they are built, which this cannot give; a shape that is
-        # wrong is then said when the first simulation has opened.
+    # Without values: modes=4000 is refused by its reason, not by the memory it takes.
+    config, task = study.model.surrogate, study.task.build()
+    surrogate = built(config, task, domain, fields)
+    if surrogate is None:
+        try_model(config, task, domain, fields, None)
         return
     module = surrogate.model
     require_savable(module, values=False)
@@ -79,60 +68,7 @@ def check_model(
             f"model '{name}': basis={basis} modes from the {watermark} samples that come before the "
             f"first step; raise buffer.watermark above {basis}, or lower model.basis"
         )
-    if not traits_of(module).basis:  # which works only once it has seen data
-        _try_out(study, domain, fields, surrogate)
-
-
-def _built(study: Study, domain: Domain, fields: Sequence[Field]) -> Surrogate:
-    from sciml.surrogates import Surrogate
-
-    task = study.task.build()
-    return Surrogate.build(study.model.surrogate, task, domain, normalizer=None, fields=fields)
-
-
-def _try_out(study: Study, domain: Domain, fields: Sequence[Field], empty: Surrogate) -> None:
-    """Evaluate the model on a window of zeros: a wrong number of channels is said before any
-    simulation has run.
-
-    Args:
-        empty: on torch's meta device, which knows shapes alone. A model that looks at values is tried on
-            the processor, if it is not large.
-
-    Raises:
-        InputError: it does not take what the task gives, or gives something else.
-    """
-    import torch
-
-    from sciml.training.trial import try_out
-
-    task = study.task.build()
-    if domain.size * task.span * len(task.moving) > LARGE:
-        return
-    samples = _window(task, domain, fields)
-    weights = sum(p.numel() for p in empty.model.parameters())
-    try:
-        try_out(empty, samples, torch.device("meta"))
-    except ScimlError as error:
-        try:
-            if weights <= LARGE:
-                with torch.random.fork_rng(devices=[]):
-                    try_out(_built(study, domain, fields), samples, torch.device("cpu"))
-            elif "meta" not in str(error).lower():
-                raise
-        except ScimlError as certain:
-            raise InputError(f"model: {study.model.name}: {certain}") from certain
-
-
-def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:
-    """A window of zeros, and parameters that are 1."""
-    known = {field.name: field for field in fields}
-    moving = [known.get(name, Field(name)) for name in task.moving]
-    static = {name: np.zeros(domain.point_shape, np.float32) for name in task.static}
-    given = dict.fromkeys(task.parameters, 1.0)
-    simulation = Simulation(0, domain, tuple(moving), given, static)
-    values = {field.name: np.zeros(field.shape(domain), np.float32) for field in moving}
-    frames = (Frame(0, step, float(step), values) for step in range(task.span))
-    return list(windows_of(simulation, frames, task))
+    try_model(config, task, domain, fields, surrogate)
 
 
 def _check_room(study: Study, module: nn.Module) -> None:

@@ -6,6 +6,7 @@ The sink is a server of the stream like the trainer's. Whatever streams can be r
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,9 @@ from sciml.solver.mpirun import command, environment, executable
 from sciml.stream.events import Arrived, Closed, Opened, Quarantined
 from sciml.stream.server import Server
 from sciml.study.processes import end_session
+
+# What the sink warns of is in the rehearsal.
+logging.getLogger("sciml.stream").addHandler(logging.NullHandler())
 
 WAIT = 0.2
 #: Bytes that wait on disk and in memory.
@@ -72,6 +76,11 @@ class Rehearsal:
     def step_seconds(self) -> float:
         """From one frame to the next."""
         return (self.ended - self.began) / max(self.frames - 1, 1)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it went to its end, and all that it gave has come."""
+        return bool(self.closed) and not self.quarantined and not self.code
 
     def require(self) -> None:
         """That it gave frames and ended well, as far as it was waited for.

@@ -1,0 +1,121 @@
+"""A model evaluated once on a window of zeros, before there are any data: does it take its channels?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sciml.domain import Domain, Field, Graph, Grid, Mesh
+from sciml.errors import InputError, ScimlError
+from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.windower import windows_of
+from sciml.surrogates import Surrogate
+from sciml.surrogates.traits import traits_of
+from sciml.training.trial import try_out
+
+#: Weights, and values of a window, beyond which a model is not tried out.
+LARGE = 1 << 25
+
+
+def built(
+    config: Mapping[str, Any], task: Task, domain: Domain, fields: Sequence[Field] = ()
+) -> Surrogate | None:
+    """A surrogate on torch's meta device: shapes without values and memory. ``None`` where the model
+    looks at values while it is built.
+
+    Raises:
+        InputError: it cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            return Surrogate.build(config, task, domain, normalizer=None, fields=fields)
+    except RuntimeError:
+        return None
+
+
+def try_model(
+    config: Mapping[str, Any],
+    task: Task,
+    domain: Domain,
+    fields: Sequence[Field],
+    empty: Surrogate | None,
+) -> None:
+    """Evaluate a model on a window of zeros.
+
+    Args:
+        config: name and options of the model.
+        task, domain, fields: what it is for.
+        empty: as :func:`built` gave it. What cannot be evaluated so is tried on the processor, if it is
+            not large.
+
+    Raises:
+        InputError: it does not take what the task gives, or gives something else.
+    """
+    if domain.size * task.span * len(task.moving) > LARGE:
+        return
+    samples, doubt = _window(task, domain, fields), None
+    if empty is not None:
+        if traits_of(empty.model).basis:
+            return  # it works only once it has seen data
+        try:
+            return try_out(empty, samples, torch.device("meta"))
+        except ScimlError as error:
+            doubt = error
+    try:
+        if empty is None or sum(p.numel() for p in empty.model.parameters()) <= LARGE:
+            with torch.random.fork_rng(devices=[]):
+                real = Surrogate.build(config, task, domain, normalizer=None, fields=fields)
+                try_out(real, samples, torch.device("cpu"))
+        elif "meta" not in str(doubt).lower():
+            raise doubt
+    except ScimlError as error:
+        raise InputError(f"model: {config['name']}: {error}") from error
+
+
+def suits(name: str) -> dict[str, str]:
+    """On which domains a model works with its defaults: learning one field, given it and a parameter.
+
+    Returns:
+        By domain, its number of weights or why it does not work.
+    """
+    corners = np.array([(i / 3, j / 3) for j in range(4) for i in range(4)])
+    cells = [
+        cell for j in range(3) for i in range(3) for k in [4 * j + i]
+        for cell in ((k, k + 1, k + 5), (k, k + 5, k + 4))
+    ]  # fmt: skip
+    ring = np.arange(8)
+    domains: dict[str, Domain] = {
+        f"grid, {n} ax{'i' if n == 1 else 'e'}s": Grid(
+            (16,) * n, ((0.0, 1.0),) * n, ("periodic",) * n
+        )
+        for n in (1, 2, 3)
+    }
+    domains |= {
+        "mesh": Mesh(corners, np.array(cells)),
+        "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
+    }
+    task, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
+    for kind, domain in domains.items():
+        try:
+            empty = built({"name": name}, task, domain)
+            try_model({"name": name}, task, domain, (), empty)
+            weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
+            found[kind] = f"{weights} weights" if weights else "works"
+        except (ScimlError, RuntimeError) as error:
+            found[kind] = f"no: {' '.join(str(error).rpartition('it says: ')[2].split())}"
+    return found
+
+
+def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:
+    """A window of zeros, and parameters that are 1."""
+    known = {field.name: field for field in fields}
+    moving = [known.get(name, Field(name)) for name in task.moving]
+    static = {name: np.zeros(domain.point_shape, np.float32) for name in task.static}
+    given = dict.fromkeys(task.parameters, 1.0)
+    simulation = Simulation(0, domain, tuple(moving), given, static)
+    values = {field.name: np.zeros(field.shape(domain), np.float32) for field in moving}
+    frames = (Frame(0, step, float(step), values) for step in range(task.span))
+    return list(windows_of(simulation, frames, task))
