@@ -64,7 +64,7 @@ class Learning:
         trainer, training = self.trainer, self.study.training
         trainer.state = WATERMARK
         source = _Accounted(
-            StreamSource(trainer.buffer, self.task, training.batch_size),
+            StreamSource(trainer.buffer, self.task, training.batch_size, self.surrogate.structures),
             trainer.intake.screen,
             self._begin,
             self._beside,

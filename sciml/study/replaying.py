@@ -83,6 +83,7 @@ class Replaying:
                 training.batch_size,
                 epochs=replay.epochs or (None if training.steps else 1),
                 seed=self.study.seed,
+                structures=self.surrogate.structures,
             )
             if replay.epochs is not None:
                 phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
@@ -156,6 +157,7 @@ class Replaying:
             if training.steps is None
             else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
             measure=self.statistics.update,
+            structures=self.surrogate.structures,
         )
         return Watermarked(source, self.statistics.fix)
 

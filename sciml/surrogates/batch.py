@@ -16,6 +16,7 @@ from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.domain.grid import area_of
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
+from sciml.surrogates.structure import Structure, structures_of
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,6 +56,8 @@ class Batch:
             ``periodic (d,)`` and, where they have cells, ``cell (B, d, d)``. With fields in cells,
             ``cells (M, k)``, their nodes, and ``cell_owner (M,)``; with fields on edges,
             ``edge_owner`` and, of a mesh, ``sides (E, 2)``, their nodes.
+        structure: what the model wants derived from domains and frames, by the keyword with which it
+            gets it; see :mod:`sciml.surrogates.structure`.
         size: number of samples B.
         keys: ``Sample.key`` of each.
         kind: kind of domain; ``"points"`` for collocation points, which have no samples behind them.
@@ -69,6 +72,7 @@ class Batch:
     forcing: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
+    structure: dict[str, Tensor] = field(default_factory=dict)
     size: int = 0
     keys: tuple[tuple[int, int], ...] = ()
     kind: str = "grid"
@@ -108,6 +112,7 @@ class Batch:
             "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
             "weights": {name: moved(t, False) for name, t in self.weights.items()},
             "masks": move(self.masks),
+            "structure": {name: moved(t, False) for name, t in self.structure.items()},
             "parameters": None if self.parameters is None else moved(self.parameters),
             "time": None if self.time is None else moved(self.time),
         }
@@ -150,7 +155,7 @@ def suited(batch: Batch, model: nn.Module, device: torch.device | str) -> Batch:
     return batch.to(device, dtype, keep_float64=scales)
 
 
-def collate(samples: Sequence[Sample], task: Task) -> Batch:
+def collate(samples: Sequence[Sample], task: Task, structures: Sequence[Structure] = ()) -> Batch:
     """Put samples of one kind of domain together.
 
     Fields that are float64 stay so, as parameters and times are, and integers of 32 bits and more
@@ -160,6 +165,7 @@ def collate(samples: Sequence[Sample], task: Task) -> Batch:
     Args:
         samples: at least one.
         task: the one that cut them.
+        structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
 
     Raises:
         DomainError: no samples, different kinds of domains, or grids of different shapes or with
@@ -174,7 +180,8 @@ def collate(samples: Sequence[Sample], task: Task) -> Batch:
                 f"collate: a {sample.simulation.domain.kind} and a {first.kind} in one batch; "
                 "train on one kind of domain at a time"
             )
-    return _masked(_collate(first, samples, task), samples)
+    batch = _masked(_collate(first, samples, task), samples)
+    return replace(batch, structure=structures_of(samples, structures)) if structures else batch
 
 
 def _masked(batch: Batch, samples: Sequence[Sample]) -> Batch:

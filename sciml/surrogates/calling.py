@@ -18,7 +18,8 @@ A model whose :class:`~sciml.surrogates.traits.Traits` say ``pointwise`` is aske
 history of the second, …, static fields, forcing at the time of the target (numbers as constant fields),
 parameters, time; a field of components has one each, one of categories a channel a kind, 1 where it is.
 Particles get their fields unscaled, one ``(N[, history][, components])`` tensor each, since a model's
-cutoff radius is a length; static fields are scaled. Any model may also give a dict by field name.
+cutoff radius is a length; static fields are scaled. What the model wants derived (``traits.structures``)
+comes as further keywords. Any model may also give a dict by field name.
 """
 
 from __future__ import annotations
@@ -150,12 +151,14 @@ def _node_channels(task: Task, window: Window) -> Tensor:
 def _on_mesh(model: nn.Module, task: Task, window: Window) -> Output:
     geometry = window.batch.geometry
     x = _node_channels(task, window)
-    return model(x, geometry["points"], geometry["edges"], geometry["owner"])
+    places = geometry["points"], geometry["edges"], geometry["owner"]
+    return model(x, *places, **window.batch.structure)
 
 
 def _on_graph(model: nn.Module, task: Task, window: Window) -> Output:
     geometry = window.batch.geometry
-    return model(_node_channels(task, window), geometry["edges"], geometry["owner"])
+    x = _node_channels(task, window)
+    return model(x, geometry["edges"], geometry["owner"], **window.batch.structure)
 
 
 def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
@@ -172,6 +175,7 @@ def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
         cell=geometry.get("cell"),
         periodic=geometry.get("periodic"),
         **{name: window.static[name] for name in task.static},
+        **window.batch.structure,
     )
 
 

@@ -25,6 +25,7 @@ from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
+from sciml.surrogates.structure import Structure, moved
 from sciml.surrogates.symmetry.symmetries import Symmetries
 from sciml.surrogates.symmetry.symmetrization import Symmetrization
 from sciml.surrogates.traits import traits_of
@@ -99,6 +100,11 @@ class PhysicalModel(nn.Module):
         )
 
     @property
+    def structures(self) -> tuple[Structure, ...]:
+        """What the model wants derived from domains and frames: what :func:`collate` is to be given."""
+        return traits_of(self.model).structures
+
+    @property
     def dt(self) -> float | None:
         """Time between sent frames, in the unit of :attr:`step`; a number or a ``Step`` sets it."""
         return None if self.step is None else self.step.value
@@ -145,6 +151,10 @@ class PhysicalModel(nn.Module):
                     for n, f in raw.items()
                 }
                 raw = self._filled(raw, batch.masks)
+                if batch.structure:
+                    last = {n: f[:, -1] for n, f in raw.items()}
+                    moves = moved(self.structures, batch.geometry, last)
+                    batch = replace(batch, structure=batch.structure | moves)
         if len(steps) == 1:
             return {n: out.unsqueeze(1) for n, out in steps[0].items()}  # no copy
         return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
@@ -183,7 +193,12 @@ class PhysicalModel(nn.Module):
             batch=batch,
             units=units,
         )
-        outputs = call(self.model, self.setting, window)
+        # Forces are a gradient, also where nobody trains.
+        wanted = torch.is_grad_enabled()
+        with torch.set_grad_enabled(wanted or traits_of(self.model).differentiates):
+            outputs = call(self.model, self.setting, window)
+        if not wanted:
+            outputs = {n: out.detach() for n, out in outputs.items()}
         return {
             n: self._physical(n, out.to(dtypes[n]), raw, units is None)
             for n, out in outputs.items()

@@ -247,7 +247,7 @@ def _evaluate(
                 findings.saw(sample, window, partial(clock.words, window))
             for begin in range(0, len(windows), batch_size):
                 chunk = windows[begin : begin + batch_size]
-                values = collate([w for _, w in chunk], task)
+                values = collate([w for _, w in chunk], task, surrogate.structures)
                 batch = suited(values, surrogate, weight.device)
                 # Values are scaled before they are rounded to what the weights are; places are not.
                 places = batch.to(weight.device, weight.dtype).geometry

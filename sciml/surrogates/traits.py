@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from sciml.surrogates.structure import Structure
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -22,6 +24,8 @@ class Traits:
         chosen: values of the options that were left to it (``None``), so that it can be built again.
         differentiates: it gives a gradient of what it computes, as forces are of an energy: gradients
             are enabled wherever it is called.
+        structures: what it wants derived from domains and frames; see
+            :mod:`sciml.surrogates.structure`.
     """
 
     any_resolution: bool | None = None
@@ -30,6 +34,7 @@ class Traits:
     basis: int = 0
     chosen: Mapping[str, Any] = field(default_factory=dict)
     differentiates: bool = False
+    structures: tuple[Structure, ...] = ()
 
 
 def traits_of(model: nn.Module) -> Traits:

@@ -8,6 +8,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.samples import Sample, Task
 from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.structure import Structure
 from sciml.training.epochs import Epochs
 
 
@@ -24,6 +25,7 @@ class DatasetSource:
         epochs: passes over the samples; ``None``: without end.
         seed: of the order.
         shuffle: ``False`` keeps the order of ``samples``.
+        structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
 
     Raises:
         InputError: no samples, or a batch size below 1.
@@ -37,6 +39,7 @@ class DatasetSource:
         epochs: int | None = None,
         seed: int = 0,
         shuffle: bool = True,
+        structures: Sequence[Structure] = (),
     ) -> None:
         if len(samples) == 0:
             raise InputError("dataset source: no samples; expected at least one")
@@ -44,6 +47,7 @@ class DatasetSource:
             raise InputError(f"dataset source: batch_size={batch_size}; expected at least 1")
         self.samples = samples
         self.task = task
+        self._structures = structures
         self._order = Epochs(len(samples), batch_size, epochs, seed, shuffle)
 
     @property
@@ -55,7 +59,7 @@ class DatasetSource:
         chosen = self._order.draw()
         if chosen is None:
             return None
-        return collate([self.samples[int(i)] for i in chosen], self.task)
+        return collate([self.samples[int(i)] for i in chosen], self.task, self._structures)
 
     def state_dict(self) -> dict[str, Any]:
         return self._order.state_dict()

@@ -281,7 +281,8 @@ def fit(
             raise InputError(
                 "fit: a phase without an end, on data that have none; give steps or epochs"
             )
-    source = DatasetSource(samples, task, batch_size, seed=seed)
+    structures = surrogate.structures
+    source = DatasetSource(samples, task, batch_size, seed=seed, structures=structures)
     check = partial(Validation, held_out, weighting=weighting)
     title = f"fit: {', '.join(task.targets)} of {len(training)} simulations"
     shown = Reporting(title, phases, epoch_steps(source, options.accumulate), progress)

@@ -11,6 +11,7 @@ from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.samples import Sample, Task, Windower
 from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.structure import Structure
 
 
 class ReplaySource:
@@ -30,6 +31,7 @@ class ReplaySource:
         steps: batches that will be drawn; ``None``: solvers faster than the trainer, so that the
             buffer takes what it can.
         measure: called with the samples before they are put, for the normalizer.
+        structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
 
     Raises:
         InputError: no window fits.
@@ -45,10 +47,11 @@ class ReplaySource:
         *,
         steps: int | None = None,
         measure: Callable[[list[Sample]], None] | None = None,
+        structures: Sequence[Structure] = (),
     ) -> None:
         self.trajectories, self.task, self.buffer = trajectories, task, buffer
         self.batch_size, self.steps = batch_size, steps
-        self._measure = measure
+        self._measure, self._structures = measure, structures
         self.total = len(Windows(trajectories, numbers, task))
         self._arrivals = trajectories.arrivals(numbers)
         self._last = {int(n): i for i, (n, _, _) in enumerate(self._arrivals)}
@@ -65,7 +68,7 @@ class ReplaySource:
         if not samples:
             return None
         self._batches += 1
-        return collate(samples, self.task)
+        return collate(samples, self.task, self._structures)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from sciml.samples import Sample, Task
 from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.structure import Structure
 
 
 class Draws(Protocol):
@@ -30,11 +31,15 @@ class StreamSource:
         buffer: filled by another thread.
         task: the one that cut its samples.
         batch_size: samples a batch; the last ones may be smaller.
+        structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
     """
 
-    def __init__(self, buffer: Draws, task: Task, batch_size: int) -> None:
+    def __init__(
+        self, buffer: Draws, task: Task, batch_size: int, structures: Sequence[Structure] = ()
+    ) -> None:
         self.buffer = buffer
         self.task = task
+        self._structures = structures
         self.batch_size = batch_size
         self.drawn = 0
 
@@ -43,7 +48,7 @@ class StreamSource:
         if not samples:
             return None
         self.drawn += len(samples)
-        return collate(samples, self.task)
+        return collate(samples, self.task, self._structures)
 
     def ready(self) -> bool:
         """Wait for a batch, without drawing it; whether there is one."""

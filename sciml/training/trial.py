@@ -27,7 +27,7 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
             task wants; with the channels in their order.
     """
     task, name = surrogate.task, type(surrogate.model).__name__
-    batch = suited(collate(samples[:2], task), surrogate, device)
+    batch = suited(collate(samples[:2], task, surrogate.structures), surrogate, device)
     require_dtypes(surrogate, device)
     surrogate.to(device).eval()
     try:

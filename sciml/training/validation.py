@@ -166,7 +166,8 @@ class Validation:
     def _batch(
         self, samples: Sequence[Sample], task: Task, surrogate: nn.Module, device: torch.device
     ) -> Batch:
-        return weighed(suited(collate(samples, task), surrogate, device), self.weighting)
+        batch = collate(samples, task, getattr(surrogate, "structures", ()))
+        return weighed(suited(batch, surrogate, device), self.weighting)
 
     def _rollout_steps(self, task: Task) -> int:
         """Leads that every simulation has."""
