@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 ENDINGS = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr")
 #: Folders of these names hold the parts of a split, as those of The Well do.
 PARTS = ("train", "training", "valid", "validation", "val", "test", "testing")
+#: Files that make a folder one of ours, and what to do with those.
+_OURS = {
+    "lineage.json": (
+        "a run",
+        "what it recorded is trained on by sciml train --from, and opened by sciml.open_recording",
+    ),
+    "index.jsonl": (
+        "a recording",
+        "sciml train --from takes it, sciml.open_recording(path).open_dataset() gives it to fit",
+    ),
+}
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 #: How files begin that are taken for netCDF, and what they are.
@@ -69,6 +80,11 @@ def files_of(source: Any) -> list[Path]:
 
 def _unfolded(path: Path) -> list[Path]:
     if path.is_dir() and not is_zarr(path):
+        for name, (what, how) in _OURS.items():
+            if (path / name).is_file():
+                raise InputError(
+                    f"{path} is {what}, whose files are not data as they lie there; {how}"
+                )
         inside = _in_folder(path)
         parts = [path / part for part in PARTS if (path / part).is_dir()]
         if not inside and parts:
@@ -229,7 +245,7 @@ def _opened(path: Path, group: str | None, options: dict[str, Any]) -> xr.Datase
         with warnings.catch_warnings():
             # Of HDF5 without names of dimensions, which is told where they are looked for.
             warnings.filterwarnings("ignore", "The 'phony_dims'")
-            ds = xr.open_dataset(path, **options)
+            ds = _with_named_dims(xr.open_dataset(path, **options))
     except ValueError as error:
         if "cftime" not in str(error):
             raise
@@ -237,6 +253,22 @@ def _opened(path: Path, group: str | None, options: dict[str, Any]) -> xr.Datase
     if group is None or is_zarr(path):
         return ds
     return _with_outer_coordinates(path, group, ds, options)
+
+
+def _with_named_dims(ds: xr.Dataset) -> xr.Dataset:
+    """``ds`` of HDF5 without names of dimensions, called by the lines of coordinates that lie on them,
+    as far as there is one of a length."""
+    from sciml.domain.layout import axis_of
+
+    lines: dict[str, list[str]] = {}
+    for name, array in ds.variables.items():
+        if array.ndim == 1 and str(array.dims[0]).startswith("phony_dim_") and axis_of(ds, name):
+            lines.setdefault(str(array.dims[0]), []).append(str(name))
+    found = {dim: names[0] for dim, names in lines.items() if len(names) == 1}
+    if not found:
+        return ds
+    coords = {n: (n, ds[n].values, ds[n].attrs) for n in found.values()}
+    return ds.drop_vars(list(coords)).rename_dims(found).assign_coords(coords)
 
 
 def _without_cftime(path: Path, options: dict[str, Any], error: ValueError) -> xr.Dataset:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -144,6 +144,11 @@ def parts_of(data: Any, group: str | None = None) -> list[Part]:
         InputError: as :func:`sciml.domain.opening.files_of`; something else; the group of a dataset
             that is open.
     """
+    if hasattr(data, "data_vars") and hasattr(data, "children"):  # a tree of groups
+        raise InputError(
+            f"data of type {type(data).__name__}, a tree of groups; expected one of them: "
+            "tree['group'].to_dataset(), or a path with group="
+        )
     if hasattr(data, "data_vars"):
         if group is not None:
             raise InputError(f"group='{group}' of a dataset that is open; expected a path")
@@ -188,6 +193,7 @@ class Foreign(Trajectories):
     """
 
     def __init__(self, parts: Sequence[Part], task: Task) -> None:
+        self._parts = list(parts)
         self._remarks: list[str] = []
         self._doubts: list[str] = []
         self._channels: dict[str, tuple[str, ...]] = {}
@@ -203,7 +209,7 @@ class Foreign(Trajectories):
         self.untouched = 0
         agreement = _Agreement(task)
         named = roles_by_name([part.path for part in parts if part.path is not None])
-        crc, number = 0, 0
+        number = 0
         in_memory = HELD
         for part in parts:
             ds = part.open()
@@ -243,7 +249,6 @@ class Foreign(Trajectories):
                 self.first = ds
             if part.path is not None and in_memory >= 0:
                 ds.close()
-            crc = zlib.crc32(f"{part.name}:{part.checksum()}".encode(), crc)
             first = number
             alone = layout.sample is None
             self._warnings += [
@@ -282,7 +287,6 @@ class Foreign(Trajectories):
                 f"xr.open_mfdataset(paths, combine='nested', concat_dim='{along}')"
             )
         self._held = dict(sorted(self._held.items()))
-        self._identity = f"{len(self._held)}:{crc:08x}"
         sizes = [len(frames) for _, frames in self._held.values()]
         self._starts = dict(zip(self._held, np.cumsum([0, *sizes]).tolist(), strict=False))
 
@@ -302,9 +306,12 @@ class Foreign(Trajectories):
     def units(self) -> Mapping[str, str]:
         return self._units
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        return self._identity
+        crc = 0
+        for part in self._parts:
+            crc = zlib.crc32(f"{part.name}:{part.checksum()}".encode(), crc)
+        return f"{len(self._held)}:{crc:08x}"
 
     @property
     def channels(self) -> Mapping[str, tuple[str, ...]]:

@@ -262,9 +262,13 @@ def require_training(roles: Iterable[str], source: str = "the split") -> None:
     there = set(roles)
     if there and TRAIN not in there:
         names = " and ".join(role for role in ROLES if role in there)
+        quoted = re.findall(r"'([^']+)'", source)
+        off = ", ".join(f"'{name}'" for name in quoted) or "'split'"
+        attribute = "attribute" in source
+        off = f"del ds.attrs[{off}]" if attribute else f"ds = ds.drop_vars([{off}])"
         raise InputError(
-            f"{source} says {names} of all there is, none for training; give data with some, or, to "
-            "train on these, take the split off: ds.drop_vars"
+            f"{source} says {names} of all there is, none for training; give data that are for "
+            f"training, too; to train on these all the same, take the split out of them: {off}"
         )
 
 

@@ -181,7 +181,16 @@ def _variable(
     """A block of one field."""
     if field.name not in file:
         known = [name for name in file if name not in grid.dims]
-        raise InputError(f"{path} has no variable '{field.name}'; {nearest(field.name, known)}")
+        groups = getattr(file, "groups", ())
+        within = f"xr.open_dataset('{path}', group='{groups[0]}').to_netcdf(...)" if groups else ""
+        raise InputError(
+            f"{path} has no variable '{field.name}'; {nearest(field.name, known)}"
+            + (
+                f"; it has the groups {', '.join(groups)}: write one out, {within}"
+                if groups
+                else ""
+            )
+        )
     variable = file[field.name]
     _check_dtype(path, field.name, variable.dtype)
     units = variable.attrs.get("units")
@@ -279,7 +288,7 @@ def _opened(path: str | Path) -> Iterator[Mapping[str, Any]]:
         file = _classic(path) if classic else _hdf5(path)
     try:
         with _readable(path):
-            yield file.variables if classic else _Variables(file.variables)
+            yield file.variables if classic else _Variables(file)
     finally:
         file.close()
 
@@ -301,8 +310,9 @@ def _classic(path: str | Path) -> Any:
 class _Variables(dict):
     """Variables of an HDF5 file as this module sees them."""
 
-    def __init__(self, variables: Mapping[str, Any]) -> None:
-        super().__init__((name, _Hdf5(variable)) for name, variable in variables.items())
+    def __init__(self, file: Any) -> None:
+        super().__init__((name, _Hdf5(variable)) for name, variable in file.variables.items())
+        self.groups = list(file.groups)
 
 
 class _Hdf5:

@@ -118,7 +118,7 @@ def _parts(data: Any, group: str | None) -> list[Part]:
         if (path / LINEAGE).is_file():
             found += heldout_files(path)  # its predictions are no truth
         elif (path / INDEX).is_file():
-            found += [p for p in files_of(path) if p.name != VIRTUAL]  # all of them, once more
+            found += sorted(p for p in path.glob("*.nc") if p.name != VIRTUAL)  # it is all of them
         else:
             found += files_of(path)
     return parts_of(found, group) if found else []

@@ -278,7 +278,8 @@ def split_of(
                 f"simulation {number} has the role {said!r}; expected train, validation or test"
             )
     # What is for testing may have a number and not be there.
-    require_training({*roles.values(), *trajectories.roles.values()}, "the split of the data")
+    said = getattr(trajectories, "split", "") or "the split of the data"
+    require_training({*roles.values(), *trajectories.roles.values()}, said)
     training = _of(roles, TRAIN)
     if VALIDATION in roles.values() or not study.validation.simulations:
         return trajectories, roles, None

@@ -232,6 +232,24 @@ def test_plain_arrays_without_names_say_how_to_name_them(tmp_path):
         sciml.fit("fno", tmp_path / "a.h5", targets=["u"])
 
 
+def test_lines_of_coordinates_name_dimensions_that_have_no_names(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["u"] = np.random.rand(3, 5, 16)
+        f["x"], f["t"] = np.arange(16) / 16, 0.5 * np.arange(5)
+    ds = sciml.open_dataset(tmp_path / "a.h5")
+    assert ds.u.dims[1:] == ("t", "x") and layout_of(ds, ["u"]).sample == ds.u.dims[0]
+    np.testing.assert_array_equal(ds.t, 0.5 * np.arange(5))
+
+
+def test_runs_and_recordings_are_no_data_as_they_lie_there(tmp_path):
+    write(tmp_path / "predictions.nc", line())
+    (tmp_path / "lineage.json").write_text("[]")
+    with pytest.raises(InputError, match=r"is a run, whose files are not data.*--from"):
+        sciml.fit("fno", tmp_path)
+    with pytest.raises(InputError, match="a tree of groups; expected one of them"):
+        sciml.fit("fno", xr.DataTree.from_dict({"a": line()}))
+
+
 def test_folders_lists_and_patterns_are_the_same_data(tmp_path):
     for k, ending in enumerate(("nc", "nc4", "h5", "hdf5")):
         write(tmp_path / f"s{k}.{ending}", line(shift=k))

@@ -212,6 +212,14 @@ def test_what_is_no_file_of_numbers_is_refused(tmp_path):
         read_state(tmp_path / "no.nc", FIELDS, GRID)
 
 
+def test_a_state_in_a_group_is_told_how_to_be_taken_out(tmp_path):
+    state().to_netcdf(tmp_path / "s.nc", engine="h5netcdf", group="last")
+    with pytest.raises(
+        InputError, match=r"no variable.*has the groups last: write one out, xr\.open"
+    ):
+        read_state(tmp_path / "s.nc", FIELDS, GRID)
+
+
 def test_a_hole_that_one_rank_sees_ends_all_in_one_line(tmp_path):
     values = np.ones((16, 16))
     values[13, 2] = np.inf
