@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
@@ -22,6 +22,7 @@ from sciml.record import index, virtual
 from sciml.record.file import ARRIVAL, SEGMENT
 from sciml.record.index import Entry
 from sciml.record.trajectories import Order, Trajectories
+from sciml.report import card
 from sciml.samples import Frame, Simulation
 from sciml.samples.step import Step, step_between
 from sciml.samples.warned import Finding, findings
@@ -83,8 +84,38 @@ class Recording(Trajectories):
         self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
 
     def __repr__(self) -> str:
-        gone = f", {len(self._absent)} absent" if self._absent else ""
-        return f"Recording({str(self.folder)!r}: {len(self._entries)} simulations{gone})"
+        return card.text(*self._card())
+
+    def _repr_html_(self) -> str:
+        return card.html(*self._card())
+
+    def _card(self) -> tuple[str, card.Rows]:
+        entries = self.simulations
+        roles = Counter(entry.role for entry in entries if entry.role is not None)
+        counts = ", ".join(f"{n} for {role}" for role, n in sorted(roles.items(), key=str))
+        gone = f"; {len(self._absent)} absent" if self._absent else ""
+        rows = [("simulations", f"{len(entries)}{f': {counts}' if counts else ''}{gone}")]
+        if entries:
+            first, frames = entries[0], sorted({entry.frames for entry in entries})
+            known = fields_from_wire([*first.fields, *first.static_fields])
+            names = dict.fromkeys(name for entry in entries for name in entry.parameters)
+            spans = {}
+            for name in names:
+                values = [e.parameters[name] for e in entries if name in e.parameters]
+                spans[name] = (min(values), max(values))
+            domains = {entry.domain for entry in entries}
+            place = card.place(self.simulation(first.simulation).domain)
+            step = self.step(first.simulation)
+            several = f"{len(domains)} domains, one of them: " if len(domains) > 1 else ""
+            rows += [
+                ("fields", card.fields(known)),
+                ("frames", " to ".join(str(n) for n in dict.fromkeys((frames[0], frames[-1])))),
+                ("grid", several + place),
+                ("dt", "" if step is None else str(step)),
+                ("parameters", card.ranges(spans, self.units)),
+                ("bytes", f"{sum(entry.bytes for entry in entries) / 1e6:.1f} MB"),
+            ]
+        return "Recording", [*rows, ("lies in", str(self.folder))]
 
     @property
     def ids(self) -> tuple[int, ...]:

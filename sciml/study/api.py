@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
+from sciml.report import card
 from sciml.report.history import history, lines_of, validations
 from sciml.share import find
 from sciml.solver.mpirun import copy_number, refuse_ranks
+from sciml.study.about import about, shown
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
 from sciml.study.kept_files import keep, model_file, require_program, with_copy
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sciml.study")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A run on disk, finished or not.
 
@@ -51,6 +52,12 @@ class Run:
     """
 
     directory: RunDirectory
+
+    def __repr__(self) -> str:
+        return card.text(*about(self.directory, self.status))
+
+    def _repr_html_(self) -> str:
+        return card.html(*about(self.directory, self.status))
 
     @property
     def path(self) -> Path:
@@ -476,14 +483,6 @@ def write_plan(
             entry["initial"] = str(starts.states[p.start])
         entries.append(entry)
     write_json(directory.simulations, entries)
-
-
-def shown(path: Path) -> str:
-    """A path as a person would type it."""
-    try:
-        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    except ValueError:
-        return str(path)
 
 
 def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> str:

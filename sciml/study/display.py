@@ -39,7 +39,7 @@ def rows(snapshot: Snapshot) -> list[Row]:
         text += f", loss {t['loss']:.3e}"
     found.append(Row("step", text, step, steps or None))
     found.append(Row("validation", validation(t)))
-    return [*found, Row("now", limit(snapshot))]
+    return [*found, Row("", limit(snapshot))]
 
 
 def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:

@@ -329,7 +329,8 @@ def _train(
     plain: bool | None,
     stop: threading.Event | None,
 ) -> tuple[RunDirectory, int]:
-    from sciml.study.api import Run, figures, left_behind, shown
+    from sciml.study.about import shown
+    from sciml.study.api import Run, figures, left_behind
     from sciml.study.replaying import Replaying  # torch from here on
     from sciml.surrogates.threads import threads
 

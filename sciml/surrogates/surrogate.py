@@ -12,9 +12,11 @@ from torch import nn
 from sciml.domain import Domain
 from sciml.domain.opening import open_dataset
 from sciml.errors import InputError
+from sciml.report import card
 from sciml.samples import Task
 from sciml.surrogates import exporting, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.bounds import PARAMETER
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.physical_model import PhysicalModel
 from sciml.surrogates.scope import Scope
@@ -61,6 +63,29 @@ class Surrogate(PhysicalModel):
         InputError: an unrolled task whose outputs do not give all its inputs; increments of
             something that is no input; symmetries that domain or fields do not have.
     """
+
+    def __repr__(self) -> str:
+        return card.text(*self._card())
+
+    def _repr_html_(self) -> str:
+        return card.html(*self._card())
+
+    def _card(self) -> tuple[str, card.Rows]:
+        """What it learned, where, and how far off it is; ``surrogate.model`` shows layers."""
+        weights = sum(p.numel() for p in self.parameters())
+        rows = card.learned(
+            self.task, self.fields, self.domain, self.step, self.config, weights, self.increment
+        )
+        spans = {n: self.bounds.of(PARAMETER, n) for n in self.task.parameters}
+        checks = getattr(getattr(self, "history", None), "validations", None)
+        averaged = self.symmetrization
+        return "Surrogate", [
+            *rows,
+            ("parameters", card.ranges(spans, {})),
+            ("symmetrized", "" if averaged is None else card.among(averaged.symmetries.symmetries)),
+            ("errors", card.errors(checks[-1]) if checks else ""),
+            ("saved in", getattr(self, "saved_in", "")),
+        ]
 
     @classmethod
     def build(
@@ -198,6 +223,7 @@ class Surrogate(PhysicalModel):
             InputError: there is a file of that name; as :meth:`require_savable`.
         """
         storage.save(self, directory)
+        self.saved_in = str(directory)
 
     @classmethod
     def load(cls, directory: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
@@ -212,7 +238,9 @@ class Surrogate(PhysicalModel):
             InputError: no surrogate there, a model that is not registered, a card or weights that are
                 not what was saved, weights that do not fit or hold NaN.
         """
-        return storage.load(cls, directory, model)
+        surrogate = storage.load(cls, directory, model)
+        surrogate.saved_in = str(directory)
+        return surrogate
 
     def export(self, path: str | Path, batch: Batch) -> None:
         """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)``, with

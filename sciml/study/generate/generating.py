@@ -12,7 +12,7 @@ from sciml.errors import InputError, ScimlError
 from sciml.report.progress import Progress, Row, left
 from sciml.samples.warned import Warned, findings
 from sciml.solver.mpirun import refuse_ranks
-from sciml.study.api import shown
+from sciml.study.about import shown
 from sciml.study.cluster import close_cluster, local_cluster
 from sciml.study.generate.check import check, starts_of
 from sciml.study.generate.directory import PartsDirectory, identity_of
