@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sciml.errors import ScimlError, no_room
+from sciml.errors import InputError, ScimlError, no_room
 from sciml.solver.last_words import reason
 from sciml.study.launch import (
     Job,
@@ -98,7 +98,15 @@ class Launcher:
     ) -> None:
         from distributed import Client
 
-        self._client = Client(cluster, set_as_default=False)
+        try:
+            self._client = Client(cluster, set_as_default=False)
+        except OSError as error:
+            if not isinstance(cluster, str):
+                raise
+            raise InputError(
+                f"scheduler {cluster}: what answers there is no dask scheduler that lets us in "
+                f"({' '.join(str(error).split())}); expected one with our certificates"
+            ) from error
         self._run, self._leader = run, leader
         self._waiting = list(reversed(jobs))
         self._running: dict[int, tuple[Job, Any]] = {}

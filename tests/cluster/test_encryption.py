@@ -12,6 +12,7 @@ from sciml.study.addresses import listening_address
 from sciml.study.certificate import make_certificate, security
 from sciml.study.cluster import opened
 from sciml.study.feasibility import check_scheduler
+from sciml.study.launcher import Launcher
 
 
 def mode(path):
@@ -110,3 +111,16 @@ def test_certificates_for_a_scheduler_elsewhere_are_looked_at(tmp_path):
         pytest.raises(InputError, match=r"cannot be read \(.*No such file"),
     ):
         check_scheduler("tls://127.0.0.1:1")
+
+
+def test_one_that_does_not_let_us_in_is_one_line(slurm_study, run, standin):
+    import dask
+
+    with opened(slurm_study(), run) as (cluster, _):
+        address = cluster.scheduler_address.replace("tls://", "tcp://")
+        check_scheduler(address)  # something listens
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+            pytest.raises(InputError, match=rf"scheduler {address}: what answers there is no dask"),
+        ):
+            Launcher(address, run, [], at_once=1, retries=0)
