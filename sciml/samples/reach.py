@@ -45,6 +45,15 @@ class Far:
         """Distance from the level in units of the usual one."""
         return abs(self.value - self.level) / self.usual
 
+    @property
+    def trainable(self) -> bool:
+        return self.times <= TRAINABLE
+
+    def line(self, simulation: int) -> str:
+        """What is said of a simulation that is there, whole."""
+        then = "scaled by the others" if self.trainable else "left out"
+        return f"simulation {simulation} is far outside, and {then}: {self}"
+
     def __str__(self) -> str:
         near = "" if abs(self.level) <= self.usual else f"{self.level:.3g} ± "
         whose = f"{self.others} others" if self.others else "what training began with"
@@ -225,7 +234,11 @@ class Reach:
 
 
 def those_far(frames: Iterable[Frame], fields: Iterable[str]) -> dict[int, Far]:
-    """Simulations that are far outside of the others, by all frames of all of them."""
+    """Simulations that are far outside of the others, by all frames of all of them.
+
+    They are named; those that are trainable are trained on, scaled by the others, and the rest is left
+    out.
+    """
     reach = Reach(fields)
     for frame in frames:
         reach.add(frame)

@@ -200,7 +200,8 @@ class Server:
         """Let the spool grow past its limit when it is nearly full, by half of what it holds.
 
         For the time before the first checkpoint can be: the trainer waits for its watermark, so
-        nothing can leave, and solvers that waited in turn would wait for ever.
+        nothing can leave, and solvers that waited in turn would wait for ever. So it is where frames are
+        held back until their simulation ends.
         """
         if self.wants_commit:
             self._needed_by_checkpoint = self._spool.bytes

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.record.in_time import CutInTime, cut_of
 from sciml.report.progress import Progress
+from sciml.samples.reach import Far, those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
     LAST,
@@ -361,14 +362,19 @@ def _train(
         frames = sum(len(trajectories.order(number).steps) for number in roles)
         teller.state["frames"] = {"produced": frames, "received": frames}
         heldout = HeldOut(run.validation, trajectories.units)
+        far = _far(run, trajectories, roles, study)
+        for number, one in far.items():
+            display.say(f"warning: {one.line(number)}")
         for number in _of(roles, "validation"):
+            if number in far and not far[number].trainable:
+                continue
             heldout.open(trajectories.simulation(number))
             for frame in trajectories.frames(number):
                 heldout.push(frame)
             heldout.close(number)
-        training = _of(roles, "train")
+        training = [n for n in _of(roles, "train") if n not in far or far[n].trainable]
         try:
-            replaying = Replaying(run, study, trajectories, training, heldout, teller.progress)
+            replaying = Replaying(run, study, trajectories, training, heldout, teller.progress, far)
             replaying.train(replay, stop, teller)
         except BaseException as error:
             teller.state["reason"] = str(error) or type(error).__name__
@@ -385,6 +391,20 @@ def _train(
         display.say(figures(read_json(run.summary), Run(run).metrics))
         display.say(left_behind(run))
     return run, FINISHED
+
+
+def _far(
+    run: RunDirectory, trajectories: Trajectories, roles: Mapping[int, str], study: Study
+) -> dict[int, Far]:
+    """Simulations that are far outside of the others; looked for once, since it takes all data."""
+    noted = read_json(run.replay)
+    if "far" not in noted:
+        numbers = [number for number, role in roles.items() if role != TEST]
+        frames = (frame for number in numbers for frame in trajectories.frames(number))
+        found = those_far(frames, study.task.build().moving)
+        noted["far"] = [[number, *astuple(far)] for number, far in found.items()]
+        write_json(run.replay, noted)
+    return {number: Far(*far) for number, *far in noted["far"]}
 
 
 def _seams(trajectories: Trajectories, training: Sequence[int]) -> list[str]:

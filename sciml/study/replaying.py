@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
+from sciml.samples import Sample
 from sciml.study.heldout import HeldOut
 from sciml.study.outcome import Outcome, new_surrogate, seed_everything
 from sciml.study.rundir import RunDirectory
@@ -41,6 +42,7 @@ class Replaying:
         training: numbers of the simulations to train on.
         heldout: the others, complete.
         progress: shared with whoever shows it.
+        far: simulations by which nothing is scaled.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Replaying:
         training: Sequence[int],
         heldout: HeldOut,
         progress: dict[str, Any],
+        far: Container[int] = (),
     ) -> None:
         self.run, self.study, self.trajectories = run, study, trajectories
         self.training = tuple(training)
@@ -60,6 +63,7 @@ class Replaying:
         found = (trajectories.step(number) for number in self.training)
         self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)
+        self._far = far
         self.device = device_of(study.training.device, "training.device")
         self.surrogate.to(self.device)
         self.outcome = Outcome(study, run, heldout, progress)
@@ -90,7 +94,7 @@ class Replaying:
             if resume is None:
                 # One pass ahead of the first step; a checkpoint holds what it found.
                 for sample in source.samples:
-                    self.statistics.update([sample])
+                    self._measure([sample])
                 self.statistics.fix()
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
@@ -156,10 +160,21 @@ class Replaying:
             steps=None
             if training.steps is None
             else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
-            measure=self.statistics.update,
+            measure=self._measure,
             structures=self.surrogate.structures,
         )
-        return Watermarked(source, self.statistics.fix)
+        return Watermarked(source, self._fix)
+
+    def _measure(self, samples: Sequence[Sample]) -> None:
+        near = [sample for sample in samples if sample.key[0] not in self._far]
+        self.statistics.update(near)
+        if len(near) < len(samples):
+            self.surrogate.bounds.update(s for s in samples if s.key[0] in self._far)
+
+    def _fix(self) -> None:
+        if not self.surrogate.normalizer.moments[:, 0].any():  # all that came first is far
+            self.statistics.update(self.buffer.samples())
+        self.statistics.fix()
 
 
 def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Buffer
 from sciml.samples import Frame, Sample
-from sciml.samples.reach import TRAINABLE, Far, Reach
+from sciml.samples.reach import Far, Reach
 from sciml.stream.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ class Screen:
         self._ledger.hold(frame)
         return True
 
+    @property
+    def holding(self) -> bool:
+        """Whether the spool has to have room for frames that wait for how their simulation ends."""
+        return bool(self._held)
+
     def measure(self, samples: list[Sample]) -> None:
         """Count samples that enter into the statistics."""
         if samples and self._outside(samples[0].simulation.id):
@@ -120,7 +125,7 @@ class Screen:
         if held is not None:
             far = self._reach.far(simulation)
             beyond = self._beyond(simulation)
-            if beyond or (far and far.times > TRAINABLE):
+            if beyond or (far and not far.trainable):
                 self.leave_out(simulation, f"it cannot be trained on: {beyond or far}")
                 return None
             held.outside = far is not None
@@ -159,7 +164,7 @@ class Screen:
         self._reach.remove(simulation)
         if far is None:
             return True
-        fits = beyond is None and far.times <= TRAINABLE
+        fits = beyond is None and far.trainable
         then = "" if fits else ", and is left out of the validation"
         self._tell(f"simulation {simulation}, which is held out, is far outside: {far}{then}")
         return fits

@@ -268,7 +268,7 @@ class Trainer:
             try:
                 if self.stop.is_set():
                     self.buffer.stop()  # whoever waits for samples, or for room, would wait for ever
-                if self.first_step_at is None:
+                if self.first_step_at is None or self.intake.screen.holding:
                     self.server.make_room()
                 self._tell()
             except OSError as error:

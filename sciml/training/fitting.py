@@ -25,6 +25,7 @@ from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
 from sciml.record.foreign import Foreign, parts_of
 from sciml.samples import Sample, Task
+from sciml.samples.reach import Far, those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
     LAST,
@@ -244,6 +245,10 @@ def fit(
     if left := data.varying(task):
         log.info("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
     training, held_out, by = _shared_out(data, task, validation, seed)
+    far = those_far((f for _, frames in training + held_out for f in frames), task.moving)
+    for number, one in far.items():
+        log.warning("%s", one.line(number))
+    training, held_out = (_trainable(found, far) for found in (training, held_out))
     samples = [s for t in training for s in _cut(t, task)]
     if not samples:
         raise InputError(
@@ -260,8 +265,9 @@ def fit(
         increment = task.continues and points is None
     surrogate = _surrogate(model, task, training[0], data.first, increment)
     statistics = Statistics(surrogate, seed)
-    statistics.update(samples)
+    statistics.update(s for s in samples if s.key[0] not in far)
     statistics.fix()
+    statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
@@ -455,6 +461,10 @@ def _shared_out(
     if data.split and data.untouched:
         why += f", {data.untouched} for testing not read"
     return training, held_out, why
+
+
+def _trainable(found: list[Trajectory], far: Mapping[int, Far]) -> list[Trajectory]:
+    return [one for one in found if one[0].id not in far or far[one[0].id].trainable]
 
 
 def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import yaml
 from safetensors.torch import load_file
+from small_study import small_study
 from typer.testing import CliRunner
 
 import sciml
@@ -21,6 +23,7 @@ from sciml.study.evaluation import evaluate
 from sciml.study.offline import STOPPED, resume_offline, split_of, train_offline
 from sciml.study.outcome import Outcome
 from sciml.study.replaying import stretched
+from sciml.surrogates import Surrogate
 from sciml.training import Phase
 
 GRID = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2)
@@ -378,3 +381,30 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
         failed = train(*arguments)
         assert isinstance(failed.exception, InputError) and said in str(failed.exception)
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(("factor", "words"), [(1e30, "left out"), (1e6, "scaled by the others")])
+def test_a_recorded_simulation_that_diverged_is_named_and_spoils_nothing(
+    tmp_path, capsys, factor, words
+):
+    x = np.arange(16) / 16
+    waves = np.sin(
+        2 * np.pi * (x + 0.1 * np.arange(8)[:, None, None] + 0.05 * np.arange(6)[:, None])
+    )
+    waves[3, 3:] *= factor
+    ds = xr.Dataset({"u": (("sample", "time", "x"), waves)}, {"x": x, "time": 0.1 * np.arange(6)})
+    ds.to_netcdf(tmp_path / "waves.nc")
+    study = small_study(
+        task={"inputs": ["u"]}, validation={"simulations": 2, "every": 50, "rollout": 2}
+    )
+    study["training"]["phases"][0]["steps"] = 4
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    run, code = train_offline(
+        load_study(tmp_path / "study.yaml"), tmp_path / "waves.nc", tmp_path / "run", plain=True
+    )
+    assert code == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "far outside" in line]
+    assert len(said) == 1 and f"simulation 3 is far outside, and {words}: 'u' reaches" in said[0]
+    surrogate = Surrogate.load(run.surrogate)
+    assert float(surrogate.normalizer.std("u")) == pytest.approx(0.7, rel=0.1)
+    assert json.loads(run.replay.read_text())["far"][0][0] == 3

@@ -243,3 +243,16 @@ def test_bad_input_is_named(ocean, tmp_path):
         fit(TINY, holes)
     with pytest.raises(InputError, match="modes"):
         fit({"name": "fno", "modes": 12}, ocean)
+
+
+@pytest.mark.parametrize(("factor", "words"), [(1e30, "left out"), (1e6, "scaled by the others")])
+def test_a_sample_that_diverged_is_named_and_spoils_nothing(ocean, caplog, factor, words):
+    """Finite all the same; what is validated on with it would be its error alone."""
+    bad = ocean.copy(deep=True)
+    bad.sst[6:, 1] *= factor
+    with caplog.at_level("WARNING"):
+        surrogate = fit(TINY, bad, inputs=["sst"], validation=0, epochs=1)
+    [line] = [r.message for r in caplog.records if "far outside" in r.message]
+    assert f"simulation 1 is far outside, and {words}: 'sst' reaches" in line
+    scale = float(fit(TINY, ocean, inputs=["sst"], validation=0, epochs=1).normalizer.std("sst"))
+    assert float(surrogate.normalizer.std("sst")) == pytest.approx(scale, rel=0.2)
