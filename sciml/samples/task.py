@@ -29,7 +29,9 @@ class Task:
         targets: field names that it gives.
         lead: sent steps from one input or target to the next.
         history: number of input frames.
-        unroll: number of target frames.
+        unroll: number of target frames; ``None``: as many as ``bundle``.
+        bundle: frames that one call of the model gives (temporal bundling). More of them are made by
+            feeding the last ones back; what is over is dropped.
         parameters: names of scalar parameters that it sees.
         static: names of static fields that it sees.
         time: whether it sees the physical time of the target.
@@ -46,12 +48,13 @@ class Task:
     targets: tuple[str, ...]
     lead: int = 1
     history: int = 1
-    unroll: int = 1
+    unroll: int | None = None
     parameters: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     time: bool = False
     forcing: tuple[str, ...] = ()
     levels: str | None = None
+    bundle: int = 1
 
     @classmethod
     def of(cls, plain: Task | Mapping[str, Any]) -> Task:
@@ -77,7 +80,9 @@ class Task:
             self._require_names(name)
         if self.levels not in (None, *LEVELS):
             raise InputError(f"task: levels={self.levels!r}; expected {' or '.join(LEVELS)}")
-        for name in ("lead", "history", "unroll"):
+        if self.unroll is None:
+            object.__setattr__(self, "unroll", self.bundle)
+        for name in ("lead", "history", "unroll", "bundle"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool):
                 raise InputError(f"task: {name}={value!r}; expected a whole number")
@@ -100,6 +105,7 @@ class Task:
         if self.history > 0 and not self.inputs:
             raise InputError("task: history ≥ 1 without inputs; name input fields or set history=0")
         self._require_forcing()
+        self._require_bundle()
         if self.lead == 0 and (self.history > 1 or self.unroll > 1):
             raise InputError(
                 f"task: lead=0 needs history ≤ 1 and unroll=1, got history={self.history} and "
@@ -118,6 +124,16 @@ class Task:
             raise InputError(
                 f"task: forcing with lead={self.lead}, history={self.history}; expected 1 or more of "
                 "both: what belongs to the frame of the targets is an input, inputs: [...]"
+            )
+
+    def _require_bundle(self) -> None:
+        if self.bundle < 1:
+            raise InputError(f"task: bundle={self.bundle}; expected 1 or more")
+        if self.bundle > 1 and (self.forcing or not self.marches):
+            why = "forcing" if self.forcing else f"lead={self.lead}, history={self.history}"
+            raise InputError(
+                f"task: bundle={self.bundle} with {why}; expected fields that go ahead by themselves: "
+                "bundle=1"
             )
 
     def _require_names(self, which: str) -> None:

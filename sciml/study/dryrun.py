@@ -114,7 +114,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         seconds = len(plan) * (found.began + int(steps) * found.step_seconds / shared)
         seconds /= study.cluster.simulations_at_once
     task = study.task.build()
-    window = 2 * study.task.lead * (study.task.history + study.task.unroll)
+    window = 2 * study.task.lead * (study.task.history + study.task.build().unroll)
     held = study.buffer.capacity + window + study.validation.simulations * (frames or FEW)
     validation = sum(p.role == "validation" for p in plan)
     return Estimate(

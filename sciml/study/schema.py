@@ -89,7 +89,8 @@ class TaskSection(Section):
     targets: list[str] = []
     lead: Count = 1
     history: Count = 1
-    unroll: Positive = 1
+    unroll: Positive | None = None
+    bundle: Positive = 1
     parameters: list[str] = []
     static: list[str] = []
     time: bool = False
@@ -316,7 +317,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
-        self.training.require_targets(self.task.targets, self.task.unroll)
+        self.training.require_targets(self.task.targets, self.task.unroll or self.task.bundle)
         if self.training.batch_size > self.buffer.capacity:
             raise ValueError(
                 f"training.batch_size: {self.training.batch_size} is above buffer.capacity "

@@ -136,18 +136,22 @@ class PhysicalModel(nn.Module):
             batch = replace(batch, static=static, forcing=forcing)
         raw, dtypes = self._filled(batch.inputs, batch.masks), self._dtypes(batch)
         own = weights_dtype(self.model) or torch.get_default_dtype()
+        bundle, wanted = self.task.bundle, batch.time.shape[1]
         steps: list[dict[str, Tensor]] = []
-        for k in range(batch.time.shape[1]):
+        for k in range(0, wanted, bundle):
             # Targets stay out: nothing is to be predicted from them.
             seen, step = (
                 replace(batch, inputs=raw, targets={}),
                 partial(self._step, k=k, own=own, dtypes=dtypes),
             )
             averaged = self.symmetrization is not None and not self.training
-            steps.append(self.symmetrization(step, seen) if averaged else step(seen))
-            if k + 1 < batch.time.shape[1]:
+            given = self.symmetrization(step, seen) if averaged else step(seen)
+            # A bundle has an axis of its frames already; no copy.
+            steps.append(given if bundle > 1 else {n: o.unsqueeze(1) for n, o in given.items()})
+            if k + bundle < wanted:
+                kept = self.task.history
                 raw = {
-                    n: torch.cat([f[:, 1:], steps[-1][n].unsqueeze(1)], dim=1)
+                    n: torch.cat([f[:, bundle:], steps[-1][n][:, -kept:]], dim=1)
                     for n, f in raw.items()
                 }
                 raw = self._filled(raw, batch.masks)
@@ -156,8 +160,8 @@ class PhysicalModel(nn.Module):
                     moves = moved(self.structures, batch.geometry, last)
                     batch = replace(batch, structure=batch.structure | moves)
         if len(steps) == 1:
-            return {n: out.unsqueeze(1) for n, out in steps[0].items()}  # no copy
-        return {n: torch.stack([step[n] for step in steps], dim=1) for n in steps[0]}
+            return {n: out[:, :wanted] for n, out in steps[0].items()}
+        return {n: torch.cat([step[n] for step in steps], dim=1)[:, :wanted] for n in steps[0]}
 
     def _dtypes(self, batch: Batch) -> dict[str, torch.dtype]:
         """Of each target in physical units, float32 at least: that of its data, where these are there;
@@ -251,6 +255,7 @@ class PhysicalModel(nn.Module):
             self.normalizer is None
             or batch.kind != "grid"
             or not traits_of(self.model).takes_units
+            or self.task.bundle > 1
             or any(self.setting.width(n) > 1 for n in (*self.task.moving, *self.task.static))
         ):
             return None
@@ -278,6 +283,11 @@ class PhysicalModel(nn.Module):
         if self._kind(name) != "increment":
             return output
         last = raw[name][:, -1]
+        if self.task.bundle > 1:
+            # As fast a change throughout: its numbers are those of one lead.
+            last = last.unsqueeze(1)
+            ahead = torch.arange(1, self.task.bundle + 1, dtype=output.dtype, device=output.device)
+            return last + output * ahead.view(1, -1, *(1,) * (output.ndim - 2))
         if output.shape != last.shape:
             raise DomainError(
                 f"model gave '{name}' in the shape {tuple(output.shape[1:])}; expected that of the "

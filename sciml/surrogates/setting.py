@@ -46,11 +46,12 @@ class Setting:
     @property
     def channels(self) -> tuple[int, int]:
         """Channels that a model gets and gives: history of each input, static fields, forcing,
-        parameters, time; and the targets."""
+        parameters, time; and the targets, of each frame of a bundle after those of the one before."""
         task = self.task
         given = task.history * sum(map(self.width, task.inputs))
         given += sum(map(self.width, (*task.static, *task.forcing)))
-        return given + len(task.parameters) + task.time, sum(map(self.width, task.targets))
+        wanted = task.bundle * sum(map(self.width, task.targets))
+        return given + len(task.parameters) + task.time, wanted
 
     def grid(self, model: str) -> Grid:
         """The grid, for a model that needs one.

@@ -406,7 +406,7 @@ def _task(
         inputs,
         targets,
         lead=0 if steady else 1,
-        unroll=1 if unroll is None else unroll,
+        unroll=unroll,
         parameters=tuple(parameters or ()),
         forcing=tuple(forcing or ()),
         levels=levels,

@@ -65,10 +65,16 @@ class Pushforward:
                 f"pushforward: {self.steps} steps leave none of the {targets} targets of a window "
                 f"for the loss; set the task's unroll to {self.steps + 1} or more"
             )
-        k = self.largest(step)
+        bundle = getattr(getattr(model, "task", None), "bundle", 1)
+        if self.steps % bundle:
+            raise InputError(
+                f"pushforward: {self.steps} steps, where one call of the model gives {bundle}; expected "
+                f"a multiple of {bundle}"
+            )
+        k = self.largest(step) // bundle * bundle
         if self.draw == "random":
             # Drawn even where there is nothing to choose, so that noise does not depend on `grow`.
-            k = int(torch.randint(0, k + 1, ()))
+            k = bundle * int(torch.randint(0, k // bundle + 1, ()))
         left = slice(k, k + targets - self.steps)
         inputs = self._pushed(model, batch, k) if k else batch.inputs
         return replace(

@@ -89,11 +89,12 @@ class Symmetrization:
         if shape != self.domain.shape:
             self._require(shape)
         elements = group.elements(shape, periodic)
+        first = 2 if self.task.bundle > 1 else 1
         total: dict[str, Tensor] = {}
         for element in elements:
             outputs = step(group.batch(element, batch, periodic, shape))
             turned = [periodic[p] for p in element.order]
-            back = group.fields(element.inverse, outputs, turned, 1, "at" in batch.geometry)
+            back = group.fields(element.inverse, outputs, turned, first, "at" in batch.geometry)
             total = {n: total[n] + back[n] if total else back[n] for n in back}
         return {n: found / len(elements) for n, found in total.items()}
 
