@@ -117,7 +117,7 @@ def run_job(job: Job) -> dict[str, Any]:
     folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
     try:
-        words, environ = _as_started(job)
+        words, environ = as_started(job)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 words,
@@ -155,7 +155,7 @@ def run_job(job: Job) -> dict[str, Any]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _as_started(job: Job) -> tuple[list[str], dict[str, str]]:
+def as_started(job: Job) -> tuple[list[str], dict[str, str]]:
     """Words and environment of a job at the place where it runs."""
     local = job.local or is_local(job.ranks)
     words = under(job.command, job.ranks, local=local) if job.ranks else list(job.command)

@@ -88,12 +88,14 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     from sciml.solver.describe import describe
     from sciml.study.jobs import jobs, kept_plan
+    from sciml.study.launch import as_started
 
     [planned] = [p for p in kept_plan(study, run) if p.id == number]
     [job] = jobs(study, describe(study.solver.program), [planned], run)
+    words, environ = as_started(job)
     return subprocess.Popen(
-        list(job.command),
-        env={**job.environment, "SCIML_ENDPOINT": folder, "SCIML_ATTEMPT": "1"},
+        words,
+        env={**environ, "SCIML_ENDPOINT": folder, "SCIML_ATTEMPT": "1"},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -206,5 +206,5 @@ def test_what_a_changed_program_would_give_is_refused_in_one_line(killed, tmp_pa
     study["solver"]["options"]["dt"] = 1.0e-3
     (killed / "lineage.json").write_text(json.dumps(lineage))
     (killed / "study.yaml").write_text(yaml.safe_dump(study))
-    line = one_line(sciml("resume", killed))
+    line = one_line(sciml("resume", killed, "--trust"))
     assert "gives other fields now than it did" in line and "begin a new one" in line
