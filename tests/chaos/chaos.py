@@ -61,11 +61,13 @@ class Chaos:
         folder: for study file, run and scratch files.
         seed: of what is done when; when it hits is up to the machine.
         kills: how many.
+        pause: seconds before one that may hit at any time, at most.
         say: told of each.
     """
 
-    def __init__(self, kind, study, folder, seed, kills, say=print):
+    def __init__(self, kind, study, folder, seed, kills, pause=15.0, say=print):
         self._random, self._wanted, self._say = random.Random(seed), kills, say
+        self._pause = pause
         self.storm = Storm(kind, seed, folder / "run")
         self._run, self._study = folder / "run", study
         self._scratch = folder / "t"
@@ -167,7 +169,7 @@ class Chaos:
         if target == "node":
             name = "KILL"
         if phase == ANY:
-            self._sleep(0.3 * 50.0 ** draw.random())
+            self._sleep(0.3 * (self._pause / 0.3) ** draw.random())
         late = {HELD_OUT: 0.5, SAVING: 1.0}.get(phase, 0.0)
         if target in ("mpirun", "rank") and draw.random() < late:
             target = draw.choice(["supervisor", "trainer", "node"])  # few jobs run so late, or none
