@@ -233,4 +233,7 @@ def is_led(run: RunDirectory) -> bool:
 
 
 def _place(lease: dict[str, Any]) -> str:
-    return f"process {lease.get('pid')} on {lease.get('host', 'this machine')}"
+    mine = here()
+    apart = lease.get("boot") == mine["boot"] and lease.get("namespace") != mine["namespace"]
+    among = " of another name space of processes (a container)" if apart else ""
+    return f"process {lease.get('pid')}{among} on {lease.get('host', 'this machine')}"

@@ -30,10 +30,10 @@ KINDS = ("rank", "job", "trainer", "supervisor")
 PATIENCE = 240.0
 
 
-def start(*arguments, run):
-    """`sciml …` beside the test, its output in a pipe."""
+def start(*arguments, run, before=()):
+    """`sciml …` beside the test, its output in a pipe; ``before`` it, what starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "sciml.cli", *map(str, arguments)],
+        [*before, sys.executable, "-m", "sciml.cli", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
