@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ _COPIES = (
     ("PMI_RANK", "PMI_SIZE"),
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
 )
+#: Where ranks of Open MPI have the memory by which they talk, and bytes of it for each.
+SHARED, SEGMENT = "/dev/shm", 16 << 20
 _RANK_MARKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
 
 
@@ -98,7 +101,8 @@ def environment(
 
     What another launcher left is stripped when this process is itself a rank; Open MPI may run as
     root, skips libfabric, which takes a second to load and serves no local run, and its ranks yield
-    while they wait; one thread a rank, since ranks share the cores. Settings of the caller win.
+    while they wait; one thread a rank, since ranks share the cores. It wants a home, and room in
+    ``/dev/shm``: where they are missing, it gets others. Settings of the caller win.
 
     Args:
         base: ``os.environ`` by default.
@@ -115,7 +119,10 @@ def environment(
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMP_NUM_THREADS": "1",
+        "HOME": tempfile.gettempdir(),
     }
+    if not has_shared_memory():
+        defaults["OMPI_MCA_btl_sm_backing_directory"] = tempfile.gettempdir()
     if "SLURM_JOB_ID" not in env:
         # Ranks that wait by spinning take the cores from those they wait for: with two jobs of two
         # ranks on two cores, yielding was 2 to 6 times as fast.
@@ -126,6 +133,15 @@ def environment(
             "OMPI_MCA_mpi_yield_when_idle": "1",
         }
     return {**defaults, **env}
+
+
+def has_shared_memory(ranks: int = 2) -> bool:
+    """Whether ``/dev/shm`` has room for so many ranks; a container's has 64 MB, by default."""
+    try:
+        state = os.statvfs(SHARED)
+    except OSError:
+        return False
+    return os.access(SHARED, os.W_OK) and state.f_bavail * state.f_frsize > (ranks + 1) * SEGMENT
 
 
 def cores_here() -> int:

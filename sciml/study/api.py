@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sciml.errors import InputError
 from sciml.report import card
 from sciml.report.history import history, lines_of, validations
 from sciml.share import find
-from sciml.solver.mpirun import copy_number, refuse_ranks
+from sciml.solver.mpirun import SEGMENT, SHARED, copy_number, has_shared_memory, refuse_ranks
 from sciml.study.about import about, shown
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.identity import identify
@@ -343,6 +344,12 @@ def supervise(
             _failure_told(directory),
             opened(study, directory, leader.lost.is_set) as (cluster, queue),
         ):
+            ranks = study.solver.ranks
+            if study.cluster.kind == "local" and ranks > 1 and not has_shared_memory(ranks):
+                display.say(
+                    f"warning: {SHARED} has no room for {ranks} ranks, {SEGMENT >> 20} MB each: they "
+                    f"talk by files in {tempfile.gettempdir()}; a container gets more by --shm-size"
+                )
             work = jobs(study, description, planned, directory)
             training = {p.id for p in planned if p.role == "train"}
             supervisor = Supervisor(

@@ -9,7 +9,6 @@ disk and ends the session of the attempt before it.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from typing import Any
 
 from sciml.errors import ScimlError
 from sciml.solver.last_words import last_words
-from sciml.solver.mpirun import environment, is_local, under
+from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
 from sciml.study.identity import name_of
 from sciml.study.kept_files import program_changed
 from sciml.study.processes import (
@@ -42,8 +41,7 @@ BAD_INPUT = 2
 LOOK_EVERY = 1.0
 TAIL_BYTES = 16384
 #: Variables by which a program finds its trainer.
-STREAM = ("SCIML_ENDPOINT", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
-SHARED = "/dev/shm"
+STREAM = ("SCIML_ENDPOINT", "SCIML_RUN", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
 
 
 #: Set in a worker that has to leave: its job ends, and has not failed.
@@ -113,7 +111,8 @@ def run_job(job: Job) -> dict[str, Any]:
     prefix = scratch_prefix(run, job.simulation)
     scratch = tempfile.mkdtemp(prefix=prefix)
     # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
-    shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if os.access(SHARED, os.W_OK) else scratch
+    roomy = has_shared_memory(max(1, job.ranks))
+    shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if roomy else scratch
     folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
     try:

