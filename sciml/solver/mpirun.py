@@ -46,7 +46,7 @@ def command(
         InputError: ``ranks < 1``.
         ScimlError: no mpirun was found.
     """
-    return under([*executable(program), *map(str, arguments)], ranks, local=local)
+    return under([*executable(program, ranks), *map(str, arguments)], ranks, local=local)
 
 
 def under(words: Sequence[str], ranks: int, *, local: bool | None = None) -> list[str]:
@@ -88,10 +88,16 @@ def is_local(ranks: int, base: Mapping[str, str] | None = None) -> bool:
     return not tasks.isdecimal() or int(tasks) < ranks
 
 
-def executable(program: str | os.PathLike[str]) -> list[str]:
-    """Words that start the program on one rank without mpirun."""
+def executable(program: str | os.PathLike[str], ranks: int = 1) -> list[str]:
+    """Words that start the program on one rank, without mpirun.
+
+    One of several ranks that ends by an exception would wait in MPI's end for the others, which wait for
+    it: mpi4py then ends all of them.
+    """
     path = os.fspath(program)
-    return [sys.executable, path] if path.endswith(".py") else [path]
+    if not path.endswith(".py"):
+        return [path]
+    return [sys.executable, *(["-m", "mpi4py"] if ranks > 1 else []), path]
 
 
 def environment(

@@ -340,9 +340,9 @@ class Registry:
         if session is not None:
             if session.token != token:
                 raise Refusal(
-                    f"rank {rank} of attempt {stream.attempt} of simulation "
-                    f"{stream.simulation.id} is another process already; start this one as attempt "
-                    f"{stream.attempt + 1} (SCIML_ATTEMPT)"
+                    f"rank {rank} of attempt {stream.attempt} of simulation {stream.simulation.id} is "
+                    "another process already: under MPI each rank gives its rank= and ranks= to "
+                    f"connect(); run again, it is attempt {stream.attempt + 1} (SCIML_ATTEMPT)"
                 )
             return session
         block = block_from_wire(stream.simulation, stream.ranks, envelope)

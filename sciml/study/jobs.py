@@ -247,7 +247,7 @@ def jobs(
             simulation=planned.id,
             command=[
                 *polite,
-                *executable(description.path),
+                *executable(description.path, study.solver.ranks),
                 *description.arguments(values(study, planned, start(planned))),
             ],
             environment={**environ, "SCIML_SIMULATION": str(planned.id)},

@@ -248,6 +248,7 @@ def _listen(
                     server.commit(())  # what came is dealt with: nobody will ask for it again
             case Quarantined(reason=reason):
                 found.quarantined = reason
+                deadline = min(deadline, now + FAREWELL)
             case Closed():
                 found.closed = now - began
                 deadline = min(deadline, now + FAREWELL)
@@ -257,6 +258,8 @@ def _listen(
         if found.frames and found.frames == frames:
             return
         if now > deadline and not over:
+            if found.quarantined:
+                return
             if found.closed:
                 raise TakesLong(
                     f"{found.name} still ran {FAREWELL:g} s after all of its ranks had called close()"

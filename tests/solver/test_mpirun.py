@@ -188,7 +188,18 @@ def test_command_speaks_both_dialects(monkeypatch, tmp_path):
         launcher.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(launcher.with_name("python")))
         got = command("p.py", 3, ["--a", "1"], local=True)
-        assert got == [str(launcher), "-n", "3", *words, sys.executable, "p.py", "--a", "1"]
+        assert got == [
+            str(launcher),
+            "-n",
+            "3",
+            *words,
+            sys.executable,
+            "-m",
+            "mpi4py",
+            "p.py",
+            "--a",
+            "1",
+        ]
     assert command("p", 2, local=False) == [str(launcher), "-n", "2", "p"]
     with pytest.raises(InputError, match="ranks=0"):
         command("p.py", 0)

@@ -76,6 +76,24 @@ def test_a_program_without_close_is_told(tmp_path):
     assert line.startswith("it ended without close()")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("block=Block((first, 0)", "block=Block((0, 0)", "the blocks of 2 ranks do not tile (16, 16)"),
+        ("# (3) send", "if comm.rank: raise ValueError('no licence')\n    # (3) send",
+         "ended with code 1: ValueError: no licence"),
+        ("rank=comm.rank,\n    ranks=comm.size,", "", "do not tile"),
+    ],
+    ids=["block", "raises", "alone"],
+)  # fmt: skip
+def test_one_rank_that_fails_does_not_leave_the_others_waiting(tmp_path, old, new, words):
+    text = BOLTZMANN.read_text()
+    assert old in text
+    (tmp_path / "lbm.py").write_text(text.replace(old, new))
+    report = check_program(tmp_path / "lbm.py", {"N": 16, "steps": 3}, ranks=2, timeout=300.0)
+    assert any(words in line for line in report.wrong), report.wrong
+
+
 def test_the_command_draws_and_has_an_exit_code(tmp_path):
     good = sciml("check", LORENZ, "--set", "steps=5", "--json", cwd=tmp_path)
     assert good.returncode == 0, good.stderr

@@ -70,7 +70,8 @@ def part_jobs(
     jobs = []
     for run in runs:
         values, raw = run.values(recipe, directory.initial), directory.raw(run.id)
-        words = [*executable(description.path), *description.arguments(values), "--out", str(raw)]
+        program = executable(description.path, place.ranks)
+        words = [*program, *description.arguments(values), "--out", str(raw)]
         steps = int(values.get("steps", description.flags["steps"].default))
         states = {"all": steps // send.every + 1, "ends": 2, "last": 1, "samples": run.samples}
         jobs.append(
