@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from made_up import NAMES, curve, predictions
+from pretended import NAMES, curve, predictions
 
 from sciml.errors import InputError
 from sciml.report.figures import figures, leave, write
