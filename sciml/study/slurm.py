@@ -299,7 +299,7 @@ def job_script(study: Study, run: RunDirectory, scheduler: str, number: int) -> 
     ]
     words = [
         sys.executable, "-m", "sciml.study.worker", scheduler,
-        "--keys", str(run.keys), "--name", _name(number), "--walltime", str(cluster.seconds),
+        "--keys", str(run.keys), "--name", _name(number),
     ]  # fmt: skip
     return "\n".join(
         [
@@ -307,7 +307,7 @@ def job_script(study: Study, run: RunDirectory, scheduler: str, number: int) -> 
             *(f"#SBATCH {line}" for line in lines),
             "set -e",
             *cluster.prologue,
-            f"exec {shlex.join(words)}",
+            f"exec {shlex.join(words)} --walltime $(({cluster.seconds} - SECONDS))",  # what is left
             "",
         ]
     )

@@ -396,11 +396,13 @@ class Supervisor:
 
     def _write_status(self) -> Snapshot:
         launcher = self._launcher
+        queue = self._queue.figures if self._queue is not None else {}
+        slots = queue.get("running", self._study.cluster.simulations_at_once)
         snapshot = Snapshot(
             simulations={
                 "total": launcher.total,
                 "done": len(launcher.finished),
-                "running": min(len(launcher.running), self._study.cluster.simulations_at_once),
+                "running": min(len(launcher.running), slots),
                 "restarted": launcher.restarts,
                 "given_up": self.given_up,
                 "quarantined": len(self._quarantined),
@@ -408,7 +410,7 @@ class Supervisor:
                 **self._outcomes,
             },
             trainer={**self._reply, **self._end_state},
-            queue=self._queue.figures if self._queue is not None else {},
+            queue=queue,
         )
         with without_room():  # the next one, a moment later, may find some
             write_json(self._run.status, snapshot.to_json())

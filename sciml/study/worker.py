@@ -35,7 +35,7 @@ PATIENCE = 60.0
 LOOK_EVERY = 0.5
 #: Simulations of one study differ: room for one that takes so much longer than the longest so far.
 ALLOWANCE = 1.25
-#: Seconds that a job of the batch system is older than its worker, and that leaving takes.
+#: Seconds that a worker takes to start, and to leave.
 MARGIN = 20.0
 #: Part of the time limit within which workers that began together leave: not all at once.
 STAGGER = 0.1
@@ -45,7 +45,7 @@ class Clock(WorkerPlugin):
     """How long simulations take here.
 
     Args:
-        seconds: until the time limit.
+        seconds: until the time limit of its job.
     """
 
     name = "clock"

@@ -150,11 +150,11 @@ def one_running(slurm):
 @pytest.mark.timeout(1200)
 def test_the_shipped_script_goes_back_into_the_queue_and_resumes(slurm, place):
     study = place / "study.yaml"
-    longer = study.read_text().replace("steps: 50", "steps: 50\n    pause: 0.2")
-    study.write_text(longer)  # ten seconds a simulation, more than there is until the first warning
+    longer = study.read_text().replace("steps: 50", "steps: 50\n    pause: 0.4")
+    study.write_text(longer)  # 160 s of simulations; the warning comes after 140
     done = subprocess.run(
         [
-            "sbatch", "--parsable", f"--cpus-per-task={os.cpu_count()}", "--time=3",
+            "sbatch", "--parsable", f"--cpus-per-task={os.cpu_count()}", "--time=4",
             "--signal=B:USR1@100", str(ROOT / "workflows/quickstart/job.slurm"), "study.yaml",
         ],
         cwd=place, env=environment(slurm), capture_output=True, text=True, check=True,

@@ -213,7 +213,7 @@ def test_the_script_of_a_job(slurm_study, run, tmp_path):
     assert lines.index("#SBATCH --account=physics") < lines.index("set -e")
     assert lines[-3:-1] == ["module load openmpi/5.0", "export A='b c'"]
     assert lines[-1].startswith("exec ") and "sciml.study.worker tls://127.0.0.1:1" in lines[-1]
-    assert lines[-1].endswith(f"--keys '{run.keys}' --name worker-0007 --walltime 93600")
+    assert lines[-1].endswith(f"'{run.keys}' --name worker-0007 --walltime $((93600 - SECONDS))")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=True).returncode == 0
 
 
