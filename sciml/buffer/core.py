@@ -146,6 +146,11 @@ class Buffer(ABC):
         with self._lock:
             self._watched.setdefault(simulation, 0)
 
+    def drawn_of(self, simulation: int) -> int:
+        """How many were counted so far."""
+        with self._lock:
+            return self._watched.get(simulation, 0)
+
     def unwatch(self, simulation: int) -> int:
         """How many draws were counted."""
         with self._lock:

@@ -157,6 +157,23 @@ class Reach:
                 return Far(name, value, mean, deviation)
         return None
 
+    def farthest(self, simulations: Iterable[int]) -> tuple[int, Far] | None:
+        """Of simulations that have not ended, the one with the largest values for what is usual in all;
+        no verdict, where one has to be picked."""
+        found = []
+        names = [n for n, r in self._reached.items() if not r.aside]
+        sizes = [np.maximum(abs(self._reached[n].low), abs(self._reached[n].high)) for n in names]
+        usual = np.maximum(np.median(sizes, axis=0), np.finfo(np.float64).tiny) if names else 0.0
+        for number, size in zip(names, sizes, strict=True):
+            reached = self._reached[number]
+            if number in simulations and not reached.closed:
+                worst = int(np.argmax(size / usual))
+                above = reached.high[worst] >= -reached.low[worst]
+                value = float((reached.high if above else reached.low)[worst])
+                far = Far(self.fields[worst], value, 0.0, float(usual[worst]), len(names) - 1)
+                found.append((far.times, number, far))
+        return max(found, key=lambda entry: entry[0])[1:] if found else None
+
     def settled(self, simulation: int) -> bool:
         """Whether there is a verdict on all that came of it."""
         reached = self._reached.get(simulation)

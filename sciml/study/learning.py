@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class Learning:
             extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
             on_checkpoint_failed=self._on_checkpoint_failed,
+            rescue=self._rescue,
+            renewed=trainer.intake.screen.shaken,
             stop=trainer.stop,
         )
         objective = training.objective()
@@ -158,6 +160,11 @@ class Learning:
             "simulations_planned": trainer.planned,
         }
         log.info("first gradient step: %s", trainer.first_step_at)
+
+    def _rescue(self, batches: Sequence[Batch]) -> bool:
+        """What to do about a loss that is not finite."""
+        with self.trainer.intake.lock:
+            return self.trainer.intake.screen.rescue(n for b in batches for n, _ in b.keys)
 
     def _on_step(self, step: Step, history: History) -> None:
         self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])

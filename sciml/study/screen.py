@@ -5,7 +5,7 @@ Everything here is called with the intake's lock held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ class Held:
     far: Far
     origins: list[int] = field(default_factory=list)
     steps: list[int | None] = field(default_factory=list)
+    #: Whether the loss was not finite with it, so that it is not let in.
+    lost: bool = False
     #: Whether that is still so at its end.
     outside: bool = True
 
@@ -67,6 +69,7 @@ class Screen:
         self._let_in: dict[int, Held] = {}
         # Ended well, and not compared with enough others yet.
         self._unsettled: set[int] = set()
+        self._shaken = False
         #: Simulations of which nothing is trained on any more, and why.
         self.left_out: dict[int, str] = {}
 
@@ -125,8 +128,8 @@ class Screen:
         if held is not None:
             far = self._reach.far(simulation)
             beyond = self._beyond(simulation)
-            if beyond or (far and not far.trainable):
-                self.leave_out(simulation, f"it cannot be trained on: {beyond or far}")
+            if held.lost or beyond or (far and not far.trainable):
+                self.leave_out(simulation, f"it cannot be trained on: {beyond or far or held.far}")
                 return None
             held.outside = far is not None
             self._let_in[simulation] = self._held.pop(simulation)
@@ -181,6 +184,9 @@ class Screen:
             return
         self.left_out[simulation] = reason
         held = self._held.pop(simulation, None)
+        self._shaken |= (
+            self._buffer.drawn_of(simulation) > 0 and self._reach.far(simulation) is not None
+        )
         samples = len(self._take_out(simulation)) + (len(held.origins) if held else 0)
         frames, drawn = len(self._ledger.held(simulation)), self._buffer.unwatch(simulation)
         self._reach.remove(simulation)
@@ -211,8 +217,26 @@ class Screen:
         """Whether the scaling has to be fixed again, without those that were taken out since."""
         renewed = self._shares.renew(self._buffer.samples)
         if renewed:
+            self._shaken = True
             self._tell("the scaling came from simulations that were taken out: it is measured anew")
         return renewed
+
+    def rescue(self, simulations: Iterable[int]) -> bool:
+        """The loss of these is not finite. Holds one of them back that has not ended, the farthest;
+        False if there is none: then it is not for a simulation that diverges."""
+        found = self._reach.farthest(set(simulations))
+        if found is None:
+            return False
+        number, far = found
+        self._hold(number, far, "the loss is not finite, and ")
+        self._held[number].lost = self._shaken = True
+        return True
+
+    def shaken(self) -> bool:
+        """Whether steps were taken, since this was asked last, with values or a scaling that the
+        optimizer should forget."""
+        shaken, self._shaken = self._shaken, False
+        return shaken
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -221,7 +245,7 @@ class Screen:
         return {
             "reach": self._reach.state_dict(),
             "held": [
-                [number, list(astuple(held.far)), held.origins]
+                [number, list(astuple(held.far)), held.origins, held.lost]
                 for number, held in (self._held | self._let_in).items()
             ],
             "unsettled": sorted(self._unsettled),
@@ -233,7 +257,8 @@ class Screen:
         """Go on where :meth:`state_dict` was taken."""
         self._reach.load_state_dict(state["reach"])
         self._held = {
-            number: Held(Far(*far), list(origins)) for number, far, origins in state["held"]
+            number: Held(Far(*far), list(origins), lost=lost)
+            for number, far, origins, lost in state["held"]
         }
         for number in self._held:
             self._reach.set_aside(number)
@@ -266,10 +291,11 @@ class Screen:
     def _beyond(self, number: int) -> Far | None:
         return None if self._shares is None else self._reach.beyond(number, self._shares.scale)
 
-    def _hold(self, number: int, far: Far) -> None:
+    def _hold(self, number: int, far: Far, why: str = "") -> None:
+        self._shaken |= self._buffer.drawn_of(number) > 0
         self._held[number] = Held(far, self._take_out(number))
         self._reach.set_aside(number)
-        self._tell(f"simulation {number} is held back until it ends: {far}")
+        self._tell(f"simulation {number} is held back until it ends: {why}{far}")
 
     def _outside(self, number: int) -> bool:
         return number in self._let_in and self._let_in[number].outside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ class Hooks:
         on_checkpoint: called with the path and the state of a checkpoint once it is written.
         on_checkpoint_failed: called with the error where one could not be written; training goes on
             and tries again at the next interval. ``None``: the error ends the training.
+        rescue: called with the batches of a step whose loss is not finite; True: it has done something
+            about them, and the step is taken with others. ``None``: the error ends the training.
+        renewed: asked before every step whether the data have another scale than before, so that the
+            optimizer's moments mean nothing any more.
         stop: when set, the loop ends after the step it is in, with a checkpoint.
     """
 
@@ -48,4 +52,6 @@ class Hooks:
     extra_state: Callable[[], dict[str, Any]] | None = None
     on_checkpoint: Callable[[Path, dict[str, Any]], None] | None = None
     on_checkpoint_failed: Callable[[CheckpointError], None] | None = None
+    rescue: Callable[[Sequence[Any]], bool] | None = None
+    renewed: Callable[[], bool] | None = None
     stop: threading.Event = field(default_factory=threading.Event)

@@ -27,7 +27,7 @@ from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.plain import random_state, set_random_state
 from sciml.training.source import Batches, Source
-from sciml.training.step import Problem, advance
+from sciml.training.step import Problem, TrainingError, advance
 
 
 @dataclass(slots=True)
@@ -150,7 +150,15 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
         rate = phase.rate(run.phase_step, length)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        total, losses = _compute(run, phase)
+        if run.hooks.renewed is not None and run.hooks.renewed():
+            run.optimizer.state.clear()
+        try:
+            total, losses = _compute(run, phase)
+        except TrainingError:
+            if run.hooks.rescue is None or not run.hooks.rescue(run.batches):
+                raise
+            run.batches = []
+            continue
         run.step += 1
         run.phase_step += 1
         step = Step(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 PROGRAM = """
 import json, os, sys, time
+from pathlib import Path
 import numpy as np
 
 if "--describe" in sys.argv:
@@ -24,7 +25,9 @@ from sciml.samples import Simulation
 from sciml.stream.client import connect
 
 number = int(os.environ["SCIML_SIMULATION"])
-fault = FAULTS.get(number)
+plan = json.loads((Path(os.environ["SCIML_ENDPOINT"]).parent / "simulations.json").read_text())
+training = [entry["id"] for entry in plan if entry["role"] == "train"]
+fault = FAULTS.get(training.index(number)) if number in training else None
 if fault == "absent":
     sys.exit("not there")
 a = float(sys.argv[sys.argv.index("--a") + 1])
@@ -72,7 +75,7 @@ def diverging_study(
 
     Args:
         folder: where the program lies.
-        faults: by simulation.
+        faults: by place among the simulations for training.
         seed: of the study.
         simulations: for training.
         frames: a simulation.

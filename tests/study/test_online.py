@@ -88,14 +88,15 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs) or History())
     trainer = SimpleNamespace(
         buffer=None, checkpoint=None, server=None, stop=None,
-        intake=SimpleNamespace(lock=None, screen=None),
+        intake=SimpleNamespace(lock=None, screen=SimpleNamespace(shaken=None)),
         progress={"step": 1},
     )  # fmt: skip
     outcome = SimpleNamespace(validate=None, on_validation=None)
     stub = SimpleNamespace(
-        trainer=trainer, study=study, task=study.task.build(), outcome=outcome, surrogate=None,
+        trainer=trainer, study=study, task=study.task.build(), outcome=outcome,
+        surrogate=SimpleNamespace(structures=None),
         device=None, run=SimpleNamespace(checkpoints=tmp_path), _begin=None, _beside=None,
-        _attach_statistics=None, _require_sound=lambda: None, _on_step=None,
+        _attach_statistics=None, _require_sound=lambda: None, _rescue=None, _on_step=None,
         _on_checkpoint=None, _on_checkpoint_failed=None,
     )  # fmt: skip
     learning.Learning.train(stub)

@@ -196,6 +196,25 @@ def test_the_only_simulation_is_held_back_by_the_scaling_alone(tmp_path):
     assert "what training began with" in run.said[-1]
 
 
+def test_one_with_which_the_loss_is_not_finite_is_held_back_and_not_let_in(tmp_path):
+    """Two side by side: nobody else to compare with."""
+    run = Run(tmp_path)
+    run.whole(2)
+    for number in (0, 1):
+        run.open(number)
+        for step in range(5):
+            run.frame(number, step, 1e30 if number else 1.0)
+    assert not run.screen.rescue([2])  # has ended well: it is something else
+    assert run.screen.rescue([0, 1, 2]) and run.held().keys() == {0, 2}
+    assert "simulation 1 is held back until it ends: the loss is not finite" in run.said[-1]
+    assert run.screen.shaken() and not run.screen.shaken()
+    assert deviation(run) == pytest.approx(0.7, rel=0.1)
+    run.take(Closed(1))
+    assert "simulation 1 is left out: it cannot be trained on" in run.said[-1]
+    assert run.screen.rescue([0]) and not run.screen.rescue([0])
+    run.check()
+
+
 def test_who_was_ahead_is_taken_back_when_others_come(tmp_path):
     run = Run(tmp_path)
     for number in range(4):

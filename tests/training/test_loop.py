@@ -91,6 +91,45 @@ def test_nan_names_step_loss_and_samples(surrogate, source, samples):
         train(surrogate(), source(shuffle=False), Supervised("mse"), Phase(steps=3))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
+def test_a_loss_that_is_not_finite_can_be_rescued_from(surrogate, source, samples, optimizer):
+    """The step is taken with other batches, and the optimizer remembers nothing."""
+    model = surrogate()  # scaled by sound samples
+    good = samples[0].targets[0].fields["u"].copy()
+    samples[0].targets[0].fields["u"][2, 2] = float("nan")
+    rescued = []
+
+    def rescue(batches):
+        rescued.append([key for batch in batches for key in batch.keys])
+        samples[0].targets[0].fields["u"][:] = good
+        return len(rescued) == 1
+
+    history = train(
+        model,
+        source(shuffle=False),
+        Supervised("mse"),
+        Phase(optimizer, lr=1e-2, steps=3),
+        hooks=Hooks(rescue=rescue),
+    )
+    assert len(rescued) == 1 and samples[0].key in rescued[0]
+    assert [step.step for step in history.steps] == [1, 2, 3]
+
+
+def test_an_optimizer_forgets_where_the_scale_of_the_data_is_another(surrogate, source, same):
+    """As if the training had begun with these weights."""
+    asked = []
+
+    def renewed():
+        asked.append(True)
+        return len(asked) == 4
+
+    plan, model, other = Phase("adam", lr=1e-2, steps=4), surrogate(), surrogate()
+    train(model, source(shuffle=False), Supervised(), plan, hooks=Hooks(renewed=renewed))
+    assert len(asked) == 4
+    train(other, source(shuffle=False), Supervised(), plan)
+    assert not same(model, other)
+
+
 def test_an_infinite_gradient_is_named(surrogate, source):
     def root(model, batch):
         return {"root": (0.0 * sum(p.sum() for p in model.parameters())).sqrt()}
