@@ -369,8 +369,8 @@ def status(
         return
     print(f"{'simulations':>12}  {simulations(state['simulations'])}")
     for section in ("frames", "samples"):
-        counts = ", ".join(f"{value} {name}" for name, value in state.get(section, {}).items())
-        print(f"{section:>12}  {counts}")
+        counts = {n: count for n, count in state.get(section, {}).items() if count is not None}
+        print(f"{section:>12}  {', '.join(f'{count} {name}' for name, count in counts.items())}")
     if repeats := state.get("buffer", {}).get("repeats"):
         print(f"{'repeats':>12}  each sample that was drawn, {repeats:.1f} times on average")
     for entry in state.get("warnings", ()):

@@ -44,7 +44,7 @@ class Snapshot:
         t = self.trainer
         return {
             "state": t.get("state", "starting"),
-            "frames": _counts(t.get("frames"), FRAMES),
+            "frames": _counts({"expected": None, **(t.get("frames") or {})}, FRAMES),
             "samples": _counts(t.get("samples"), SAMPLES),
             "simulations": dict(self.simulations),
             "buffer": t.get("buffer") or {},

@@ -8,6 +8,7 @@ import pytest
 from sciml.stream.intervals import Intervals
 from sciml.stream.ledger import Ledger
 from sciml.study.account import Account, announced
+from sciml.study.snapshot import Snapshot
 
 ROLES = {n: "validation" if n in (2, 5) else "train" for n in range(8)}
 
@@ -114,3 +115,9 @@ def test_a_checkpoint_of_before_knows_who_closed():
     ledger.load_state_dict(state)
     found = Account(ROLES, 61, ledger.concluded(), ledger.delivered())
     assert found.short == {} and found.lacking == []
+
+
+def test_what_nobody_knows_is_not_shown_as_nothing():
+    assert Snapshot().to_json()["frames"]["expected"] is None
+    counted = Snapshot(trainer={"frames": {"expected": 8, "received": 7}}).to_json()["frames"]
+    assert (counted["expected"], counted["received"], counted["missing"]) == (8, 7, 0)
