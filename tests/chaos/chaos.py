@@ -25,10 +25,10 @@ import yaml
 MARK = "SCIML_CHAOS_RUN"
 HELD_OUT, SAVING = "waiting for the held-out simulations", "final saving"
 TRAINING, CHECKPOINT, STARTING, ANY = "training", "in a checkpoint", "starting", "any time"
-#: How often which target, which signal, and which phase is chosen.
+#: How often which target and which signal is chosen, and which phase to aim at.
 TARGETS = {"supervisor": 4, "trainer": 5, "mpirun": 6, "rank": 6, "node": 3}
 SIGNALS = {"KILL": 8, "TERM": 3, "INT": 2, "STOP": 1}
-PHASES = {ANY: 5, TRAINING: 3, HELD_OUT: 3, SAVING: 3, CHECKPOINT: 1}
+PHASES = {TRAINING: 3, HELD_OUT: 3, SAVING: 3, CHECKPOINT: 1}
 #: Seconds after which a run that does nothing counts as one that hangs.
 PATIENCE = 900.0
 
@@ -62,12 +62,13 @@ class Chaos:
         seed: of what is done when; when it hits is up to the machine.
         kills: how many.
         pause: seconds before one that may hit at any time, at most.
+        aimed: share of those that wait for a phase.
         say: told of each.
     """
 
-    def __init__(self, kind, study, folder, seed, kills, pause=15.0, say=print):
+    def __init__(self, kind, study, folder, seed, kills, pause=15.0, aimed=0.6, say=print):
         self._random, self._wanted, self._say = random.Random(seed), kills, say
-        self._pause = pause
+        self._pause, self._aimed = pause, aimed
         self.storm = Storm(kind, seed, folder / "run")
         self._run, self._study = folder / "run", study
         self._scratch = folder / "t"
@@ -165,7 +166,7 @@ class Chaos:
         """Choose, wait, hit; ``None`` where it did not come to it."""
         draw = self._random
         target, name = choice(draw, TARGETS), choice(draw, SIGNALS)
-        phase = choice(draw, PHASES)
+        phase = choice(draw, PHASES) if draw.random() < self._aimed else ANY
         if target == "node":
             name = "KILL"
         if phase == ANY:

@@ -31,7 +31,7 @@ def reference(kind, folder):
     return run / "run"
 
 
-def storms(folder, kills, seed, kinds=tuple(STUDIES), each=8, pause=15.0, say=print):
+def storms(folder, kills, seed, kinds=tuple(STUDIES), each=8, pause=15.0, aimed=0.6, say=print):
     """Disturb runs until so many signals have been sent; (storms, accounts)."""
     draw, done, counted = random.Random(seed), [], []
     with (folder / "storms.jsonl").open("a") as log:
@@ -44,7 +44,7 @@ def storms(folder, kills, seed, kinds=tuple(STUDIES), each=8, pause=15.0, say=pr
             place = folder / f"{seed}-{number}"
             one = draw.randrange(10**6)
             say(f"{kind}, seed {one}, in {place}", flush=True)
-            storm = Chaos(kind, STUDIES[kind], place, one, min(left, each), pause).go()
+            storm = Chaos(kind, STUDIES[kind], place, one, min(left, each), pause, aimed).go()
             account = check(place / "run", truth, places=(place / "t", Path("/dev/shm")))
             done.append(storm)
             counted.append(account)
@@ -63,12 +63,12 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--each", type=int, default=8, help="kills a run at most")
     parser.add_argument("--pause", type=float, default=15.0, help="seconds between two, at most")
+    parser.add_argument("--aimed", type=float, default=0.6, help="share that waits for a phase")
     parser.add_argument("--kinds", nargs="*", default=list(STUDIES), choices=list(STUDIES))
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    done, counted = storms(
-        given.folder, given.kills, given.seed, given.kinds, given.each, given.pause
-    )
+    how = (given.kinds, given.each, given.pause, given.aimed)
+    done, counted = storms(given.folder, given.kills, given.seed, *how)
     print("\n".join(table(done, counted)))
     sys.exit(any(s.faults for s in done) or any(a.faults for a in counted))
 
