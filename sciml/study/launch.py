@@ -8,6 +8,7 @@ disk and ends the session of the attempt before it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import signal
@@ -25,6 +26,7 @@ from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
 from sciml.study.identity import name_of
 from sciml.study.kept_files import program_changed
+from sciml.study.leader import read_lease
 from sciml.study.processes import (
     end_session,
     here,
@@ -100,10 +102,9 @@ def run_job(job: Job) -> dict[str, Any]:
     """Run one attempt of a simulation to its end; runs in a dask worker."""
     run = RunDirectory(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
-    attempt = _next_attempt(run, job.simulation)
     if _stopped(job):
-        return asdict(Outcome(job.simulation, attempt, -signal.SIGTERM, "", 0.0, cancelled=True))
-    log = run.logs / f"simulation-{job.simulation:05d}.attempt-{attempt}.log"
+        return asdict(Outcome(job.simulation, 0, -signal.SIGTERM, "", 0.0, cancelled=True))
+    attempt, log = _new_attempt(run, job.simulation)
     if job.program and (changed := program_changed(run, Path(job.program))):
         log.write_text(f"error: {changed}\n")
         return asdict(Outcome(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
@@ -224,13 +225,23 @@ def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
         return last_words(file.read().decode(errors="replace"), lines)
 
 
-def _next_attempt(run: RunDirectory, simulation: int) -> int:
-    """Number of the new attempt; the one before it is ended first, if its worker left it behind."""
+def _new_attempt(run: RunDirectory, simulation: int) -> tuple[int, Path]:
+    """Number of the new attempt, and its log, which is this attempt's alone; the one before it is ended
+    first, if its worker left it behind."""
     end_job(run, simulation)
     # By the logs, which are there before their job: a worker may be killed before it writes the
     # record, and two processes with one number could not be told apart.
-    logs = run.logs.glob(f"simulation-{simulation:05d}.attempt-*.log")
-    return 1 + max((int(log.stem.rpartition("-")[2]) for log in logs), default=0)
+    name = f"simulation-{simulation:05d}.attempt-"
+    logs = run.logs.glob(f"{name}*.log")
+    attempt = 1 + max((int(log.stem.rpartition("-")[2]) for log in logs), default=0)
+    while True:
+        log = run.logs / f"{name}{attempt}.log"
+        try:
+            log.touch(exist_ok=False)
+        except FileExistsError:  # made on another machine, and not shown here yet
+            attempt += 1
+        else:
+            return attempt, log
 
 
 def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path:
@@ -240,7 +251,11 @@ def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path
 
 
 def _stopped(job: Job) -> bool:
+    """Whether its leader does not want a job any more, or leads no more."""
     run = RunDirectory(Path(job.run))
+    lease = read_lease(run) if job.leader else {}
+    if lease.get("token", job.leader) != job.leader or lease.get("released"):
+        return True
     marks = (_mark(run, job.leader, of) for of in (None, job.simulation))
     return any(mark.exists() for mark in marks)
 
@@ -249,11 +264,11 @@ def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
     """Exit code of a job, which is ended here where its leader says so: on another machine than the
     leader's nobody else can."""
     while True:
-        try:
+        # At once, too: that may have been said while it started, before there was anybody to end.
+        if _stopped(job) or leaving.is_set():
+            end_session(process.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=LOOK_EVERY)
-        except subprocess.TimeoutExpired:
-            if _stopped(job) or leaving.is_set():
-                end_session(process.pid)
 
 
 def _read(record: Path) -> dict[str, Any]:

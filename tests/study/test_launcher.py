@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,30 @@ def test_a_job_gets_the_next_attempt_number_each_time(run):
     assert [o["attempt"] for o in outcomes] == [1, 2, 3]
     assert [o["stderr"] for o in outcomes] == ["attempt 1", "attempt 2", "attempt 3"]
     assert not list(run.pids.glob("*.part"))
+
+
+def test_a_number_that_another_machine_took_is_not_taken_again(run, monkeypatch):
+    (run.logs / "simulation-00003.attempt-1.log").touch()
+    with monkeypatch.context() as patch:  # over NFS a new name may show late
+        patch.setattr(Path, "glob", lambda *_: iter(()))
+        outcome = run_job(job(run, 3, "import os; print(os.environ['SCIML_ATTEMPT'])"))
+    assert outcome["attempt"] == 2 and outcome["stderr"] == "2"
+
+
+@pytest.mark.parametrize("lease", [{"token": "theirs"}, {"token": "mine", "released": True}])
+def test_a_job_of_a_leader_that_leads_no_more_does_not_start_and_ends(run, lease, monkeypatch):
+    monkeypatch.setattr("sciml.study.launch.LOOK_EVERY", 0.05)
+    mine = replace(job(run, 3, "import time; time.sleep(600)"), leader="mine")
+    write_json(run.supervisor, {"token": "mine"})
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(run_job(mine)))
+    thread.start()
+    wait_until((run.pids / "simulation-00003.json").exists)
+    write_json(run.supervisor, lease)
+    thread.join(PATIENCE)
+    outcomes.append(run_job(mine))
+    assert [outcome["cancelled"] for outcome in outcomes] == [True, True]
+    assert len(list(run.logs.iterdir())) == 1
 
 
 def test_a_job_has_a_scratch_folder_of_its_own_that_goes_with_it(run):
