@@ -91,6 +91,16 @@ def test_a_warning_while_python_starts_requeues(job, tmp_path):
     assert (tmp_path / "asked").read_text() == "requeue 7\n"
 
 
+def test_a_warning_as_the_run_ends_requeues_nothing(job, tmp_path):
+    (tmp_path / "wait").touch()
+    started = job()
+    wait_until((tmp_path / "started").exists)
+    (tmp_path / "runs/q-7/status.json").write_text('{\n "state": "finished"\n}')
+    started.send_signal(signal.SIGUSR1)
+    assert end(started)[0] == 0 and not (tmp_path / "asked").exists()
+    assert end(job()) == (0, "", "")  # nor is it run again
+
+
 def test_what_was_not_a_time_limit_is_not_requeued(job, tmp_path):
     (tmp_path / "code").write_text("75")  # a full disk
     assert end(job())[0] == 75
