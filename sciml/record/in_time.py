@@ -76,6 +76,9 @@ class CutInTime(Trajectories):
     def warnings(self) -> list[Finding]:
         return self._all.warnings
 
+    def varying(self, task: Task) -> str:
+        return self._all.varying(task)
+
     def about(self, number: int) -> Mapping[str, object]:
         return self._all.about(self._own(number))
 

@@ -70,6 +70,10 @@ class Trajectories(ABC):
         """What of the data may be a mistake, a line each."""
         return ()
 
+    def varying(self, task: Task) -> str:
+        """Numbers that differ from simulation to simulation and are not in the task, in words."""
+        return ""
+
     @abstractmethod
     def simulation(self, number: int) -> Simulation:
         """Domain, fields, parameters and static fields."""

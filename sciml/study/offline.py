@@ -354,6 +354,8 @@ def _train(
             teller.say(line)
         if (more := len(trajectories.remarks) - REMARKS) > 0:
             teller.say(f"and {more} more lines of that kind")
+        if left := trajectories.varying(study.task.build()):
+            teller.say(f"parameters vary and are not inputs: {left}; task.parameters makes them so")
         for line in trajectories.doubts[:REMARKS]:
             teller.say(f"warning: {line}")
         for line in _seams(trajectories, _of(roles, TRAIN)):

@@ -122,14 +122,16 @@ def test_frames_that_are_read_when_they_are_drawn_are_the_same(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("ending", ["nc", "nc4", "h5"])
-def test_a_folder_of_any_ending_trains_a_study(study, tmp_path, ending):
+def test_a_folder_of_any_ending_trains_a_study(study, tmp_path, ending, capsys):
     (tmp_path / "files").mkdir()
     for k in range(3):
-        line(shift=k).to_netcdf(tmp_path / "files" / f"s{k}.{ending}", engine="h5netcdf")
+        ds = line(shift=k).assign_coords(speed=float(k))
+        ds.to_netcdf(tmp_path / "files" / f"s{k}.{ending}", engine="h5netcdf")
     run = sciml.train(
         study(), str(tmp_path / "files" / f"*.{ending}"), tmp_path / "run", plain=True
     )
     assert run.summary["validation_simulations"] == 1
+    assert "parameters vary and are not inputs: speed" in capsys.readouterr().err
 
 
 def test_a_group_trains_a_study_and_is_remembered(study, tmp_path):
