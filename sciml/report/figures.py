@@ -160,7 +160,8 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
     ranked = sorted(found, key=lambda one: one.score)
     chosen = {"median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
     for kind, one in chosen.items():
-        if kind in names and (kind == "median" or one is not chosen["median"]):
+        again = kind == "worst" and one is chosen["median"] and len(names) > 1  # a single one
+        if kind in names and not again:
             yield kind, _case(predictions, one, kind, len(found))
 
 

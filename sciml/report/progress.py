@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 #: Seconds between two looks, in place and as lines.
-IN_PLACE, AS_LINES = 0.25, 5.0
+IN_PLACE, AS_LINES = 0.5, 5.0
 #: Lines that a notebook keeps above the rows.
 KEPT = 50
 

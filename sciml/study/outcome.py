@@ -109,6 +109,7 @@ class Outcome:
 
     def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
         """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""
+        self.metrics.flush()
         surrogate.eval()
         surrogate.save(self.run.surrogate)
         trajectories = self.heldout.trajectories()

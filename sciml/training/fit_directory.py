@@ -153,6 +153,7 @@ class FitDirectory:
         Of held-out simulations there are as many as :data:`MOST_BYTES` hold, evenly spread. What goes
         wrong with them is said, and no matter.
         """
+        self.metrics.flush()
         try:
             shown = spread(held_out, max(1, MOST_BYTES // max(map(_bytes, held_out), default=1)))
             truths = ((simulation.id, dataset_of(simulation, t)) for simulation, t in shown)

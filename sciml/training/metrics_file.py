@@ -38,6 +38,7 @@ class MetricsFile:
         self._log = log
         self._last: float | None = None
         self._steps = 0
+        self._at = (0, 0.0)
         self._losses: dict[str, float] = {}
         self._total = 0.0
 
@@ -50,28 +51,33 @@ class MetricsFile:
             self._losses[name] = self._losses.get(name, 0.0) + value
         self._total += step.loss
         self._steps += 1
-        self._last = step.loss
+        self._last, self._at = step.loss, (step.step, step.lr)
         if step.step % EVERY == 0:
-            self._flush(step)
+            self.flush()
 
     def on_validation(self, found: Mapping[str, Any]) -> None:
         self._append({"loss": self._last, **found})
 
     def state_dict(self) -> dict[str, Any]:
         """What has no line yet."""
-        return {"steps": self._steps, "total": self._total, "losses": dict(self._losses)}
+        losses = dict(self._losses)
+        return {"steps": self._steps, "total": self._total, "losses": losses, "at": list(self._at)}
 
     def load_state_dict(self, state: Mapping[str, Any], step: int, loss: float | None) -> None:
         """Go on behind a checkpoint of that step: what was measured after it leaves the file."""
         self._last, self._steps = loss, state.get("steps", 0)
         self._total, self._losses = state.get("total", 0.0), dict(state.get("losses", {}))
+        self._at = tuple(state.get("at", self._at))
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
             self.path.write_text("".join(line for line in lines if _step_of(line) <= step))
 
-    def _flush(self, step: Step) -> None:
-        count = self._steps
-        line: dict[str, Any] = {"step": step.step, "loss": self._total / count, "lr": step.lr}
+    def flush(self) -> None:
+        """A line of the steps that have none yet; at the end, of fewer than usual."""
+        count, (step, rate) = self._steps, self._at
+        if not count:
+            return
+        line: dict[str, Any] = {"step": step, "loss": self._total / count, "lr": rate}
         if len(self._losses) > 1:
             line["losses"] = {name: value / count for name, value in self._losses.items()}
         self._steps, self._total, self._losses = 0, 0.0, {}

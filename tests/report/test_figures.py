@@ -114,6 +114,7 @@ def test_a_field_that_is_constant_or_still(tmp_path):
     ds["u"][:] = 280.0
     ds.to_netcdf(tmp_path / "predictions.nc", engine="h5netcdf")
     assert [path.stem for path in write(tmp_path)] == ["errors", "median"]  # one is drawn once
+    assert list(figures(tmp_path, "worst")) == ["worst"]
 
 
 def test_files_of_simulations_that_differ(tmp_path):

@@ -89,6 +89,62 @@ def test_the_page_on_analysis_is_true(finished, tmp_path, monkeypatch):
     assert float(xr.corr(names["left"], names["frames"].kappa, "sample")) < -0.5
 
 
+def test_every_figure_is_explained(finished):
+    """Each key of the files of a run is on the page on analysis."""
+    run, _ = finished
+    page = (Path(__file__).parents[2] / "docs/analysis.md").read_text()
+    explained = {word.rpartition(".")[2] for word in re.findall(r"`([a-z_.]+)`", page)}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    files = [json.loads((run / name).read_text()) for name in ("summary.json", "status.json")]
+
+    def keys(entry):
+        for key, value in entry.items():
+            yield key
+            if isinstance(value, dict) and key not in ("vrmse_fields", "u"):
+                yield from keys(value)
+
+    found = {key for entry in (*lines, *files) for key in keys(entry)} - {"u"}
+    assert found - explained == set()
+    assert {"norm_left", "repeats", "lr", "skipped"} <= found
+
+
+NOTEBOOK = Path(__file__).parents[2] / "workflows/quickstart/analysis.ipynb"
+
+
+def test_the_notebook_runs(finished, tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient").NotebookClient
+    pytest.importorskip("ipykernel")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/quickstart").symlink_to(finished[0])
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    check = "assert vrmse.dims == ('sample', 'time') and float(vrmse.max()) > 0\n"
+    check += "print(frames.u.chunks is not None, rate.sizes['sample'], len(run.plot()))"
+    notebook.cells.append(nbformat.v4.new_code_cell(check))
+    client(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[-1].outputs[-1].text == "True 12 3\n"
+    figures = [
+        o for c in notebook.cells for o in c.get("outputs", ()) if "image/png" in o.get("data", {})
+    ]
+    assert len(figures) == 6
+
+
+def test_the_notebook_is_stored_small_and_clean():
+    stored = json.loads(NOTEBOOK.read_text())
+    assert NOTEBOOK.stat().st_size < 400_000
+    assert set(stored["metadata"]) == {"kernelspec", "language_info"}
+    for cell in stored["cells"]:
+        assert cell["metadata"] == {} and cell.get("execution_count") is None
+        for output in cell.get("outputs", ()):
+            assert output["output_type"] != "error" and output.get("name") != "stderr"
+            assert output.get("execution_count") is None and not output.get("metadata")
+    shown = [
+        o for c in stored["cells"] for o in c.get("outputs", ()) if "image/png" in o.get("data", {})
+    ]
+    assert len(shown) == 6
+
+
 def test_held_out_simulations_are_whole_and_were_not_trained_on(finished):
     run, _ = finished
     files = list((run / "validation").glob("*.nc"))
@@ -117,6 +173,9 @@ def test_open_run_gives_study_metrics_summary(finished):
     import sciml
 
     run = sciml.open_run(finished[0])
+    assert run.history.step.values[-1] == run.summary["steps"] and (run.history.loss > 0).all()
+    assert float(run.history.vrmse.sel(field="u")[-1]) == run.summary["vrmse"]
+    assert "finished" in repr(run) and "kappa 0.0" in repr(run) and "PosixPath" not in repr(run)
     assert run.study.training.batch_size == 4
     # 55 samples in batches of 4 are 13 steps and a rest; draws from a slow stream repeat.
     assert run.summary["ended"] == "source"

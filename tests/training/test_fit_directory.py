@@ -269,7 +269,7 @@ def test_what_was_learned_lies_beside_the_checkpoints(tmp_path, monkeypatch):
     given = {"epochs": 4, "batch_size": 4, "validate_every": 10, "hidden": [4], "validation": 0.4}
     sciml.fit("mlp", ds, directory=tmp_path / "waves", **given)
     lines = lines_of(tmp_path / "waves/metrics.jsonl")
-    assert [line["step"] for line in lines if "lr" in line] == [10]
+    assert [line["step"] for line in lines if "lr" in line] == [10, 16]
     assert history(lines).vrmse.sizes == {"validation": 2, "field": 1}
     with xr.open_dataset(tmp_path / "waves/predictions.nc") as found:
         assert found.u.dims == ("sample", "time", "x") and found.u.shape == (2, 6, 8)

@@ -22,14 +22,16 @@ def test_a_line_stands_for_the_mean_of_its_steps(tmp_path):
     file = MetricsFile(tmp_path / "metrics.jsonl", log)
     for n in range(1, 2 * EVERY + 4):
         file.on_step(step(n, field=1.0, edge=float(n)))
+    file.flush()
+    file.flush()
     file.on_validation({"step": 23, "vrmse": 0.5, "fields": {"u": {"vrmse": 0.5}, "v": {}}})
     lines = lines_of(file.path)
-    assert [line["step"] for line in lines] == [10, 20, 23]
-    assert [line["loss"] for line in lines] == [5.5, 15.5, 23.0]
+    assert [line["step"] for line in lines] == [10, 20, 23, 23]
+    assert [line["loss"] for line in lines] == [5.5, 15.5, 22.0, 23.0]
     assert validations(lines) == lines[-1:]
     ds = history(lines)
-    assert ds.loss.values.tolist() == [5.5, 15.5] and ds.loss_edge.values.tolist() == [5.5, 15.5]
-    assert ds.step.values.tolist() == [10, 20] and ds.validation.values.tolist() == [23]
+    assert ds.loss.values.tolist() == ds.loss_edge.values.tolist() == [5.5, 15.5, 22.0]
+    assert ds.step.values.tolist() == [10, 20, 23] and ds.validation.values.tolist() == [23]
     assert float(ds.vrmse.sel(validation=23, field="u")) == 0.5
     assert ds.vrmse.sel(field="v").isnull().all()
 
@@ -46,6 +48,8 @@ def test_a_resumed_training_leaves_the_file_of_one_piece(tmp_path, at):
     again.load_state_dict(state, at, float(at))
     for n in range(at + 1, 31):
         again.on_step(step(n))
+    again.flush()
+    whole.flush()
     assert halves.path.read_text() == whole.path.read_text()
 
 
