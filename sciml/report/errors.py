@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from sciml.report.predictions import Errors
 from sciml.report.sheet import Sheet, legend, logarithmic, plain
@@ -47,6 +48,7 @@ def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sh
         xlabel=f"steps of the rollout, {plain(step)} each" if step else "steps of the rollout",
         ylabel="VRMSE (1: the mean of the field)",
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.01)
     what = "median and range" if len(names) <= BANDS else "median"
     many = f", {what} of {len(found)} simulations" if len(found) > 1 else ""
