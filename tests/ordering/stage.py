@@ -77,7 +77,7 @@ _SLOWER = [
     (intake, "WAIT", 5.0),
     (client, "POLL", 1.0),
     (launch, "LOOK_EVERY", 2.0),
-    (launch, "SHARED", "/there is none"),
+    (launch, "has_shared_memory", lambda *_: False),
 ]
 
 

@@ -17,6 +17,7 @@ import msgpack
 from system import here
 
 import sciml
+from sciml.errors import ScimlError, no_room
 from sciml.study.rundir import write_json
 
 PACKAGE = Path(sciml.__file__).parent
@@ -355,6 +356,8 @@ class Cluster:
                 result, error = work(job), None
             except Exception as raised:
                 result, error = None, raised
+                if not (no_room(raised) or isinstance(raised, ScimlError)):
+                    world.wrong(f"a worker dies of {type(raised).__name__}: {raised}")
             process.settled = True
             # A worker elsewhere says it over the network.
             delay = 0.0 if where is None else world.random.random()

@@ -88,6 +88,9 @@ def test_a_fault_put_in_on_purpose_is_found(fault, monkeypatch):
     seeds, actions = ABOUT.get(fault.__name__, (range(200), actions_of))
     result, tried = find(fault, seeds, actions, monkeypatch)
     assert result is not None
+    with stage.installed():
+        without = run_order(result.seed, actions(result.seed))
+    assert not without.violations, str(without)
     print(f"\n{fault.__name__}: order {result.seed}, number {tried}: {result.violations[0]:.200}")
 
 
