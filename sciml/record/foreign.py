@@ -121,13 +121,14 @@ class Part:
             if self.path is not None:
                 ds.close()
 
-    def checksum(self) -> int:
-        """Of the file; 0 of a dataset."""
+    def checksum(self) -> Any:
+        """Of the file, or of all files of a store; 0 of a dataset."""
         if self.path is None:
             return 0
-        files = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
+        if self.path.is_file():
+            return _sum(self.path)
         found = 0
-        for file in (f for f in files if f.is_file()):
+        for file in sorted(f for f in self.path.rglob("*") if f.is_file()):
             found = zlib.crc32(f"{file.name}:{_sum(file)}".encode(), found)
         return found
 
