@@ -252,6 +252,8 @@ class _Accounted:
         return self._source.next_batch()
 
     def _outdated(self) -> bool:
+        if not self._screen.outdated:
+            return False
         with self._lock:
             return self._screen.renew()
 

@@ -213,6 +213,11 @@ class Screen:
         self._review(behind=True)
         return self._shares.fix(self._buffer.samples())
 
+    @property
+    def outdated(self) -> bool:
+        """Whether :meth:`renew` has anything to do; needs no lock."""
+        return self._shares is not None and self._shares.stale
+
     def renew(self) -> bool:
         """Whether the scaling has to be fixed again, without those that were taken out since."""
         renewed = self._shares.renew(self._buffer.samples)

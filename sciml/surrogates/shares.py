@@ -47,12 +47,13 @@ class Shares:
         # What a surrogate of before has measured cannot be told apart any more.
         self._whole = _Share(self._bounds.both, self._normalizer.moments)
         self._shares: dict[int, _Share] = {}
-        self._stale = False
+        #: Whether what was taken out is part of the scaling that is fixed.
+        self.stale = False
         self._scales: dict[str, tuple[float, float]] = {}
         if state is not None:
             self._whole = self._share(state["whole"])
             self._shares = {number: self._share(share) for number, *share in state["shares"]}
-            self._stale = state["stale"]
+            self.stale = state["stale"]
 
     def update(self, samples: Sequence[Sample]) -> None:
         """Take samples into account."""
@@ -87,7 +88,7 @@ class Shares:
         if not self._normalizer.fixed:
             self._normalizer.moments = left.moments
         elif share.moments[:, 0].any():
-            self._stale = True
+            self.stale = True
 
     def fix(self, samples: Sequence[Sample]) -> bool:
         """Stop measuring; of ``samples`` where nothing else was measured. False if there are none."""
@@ -121,9 +122,9 @@ class Shares:
         Returns:
             Whether the scaling changed; then :meth:`fix` is to be called again.
         """
-        if not self._stale:
+        if not self.stale:
             return False
-        self._stale = False
+        self.stale = False
         left = reduce(_joined, self._shares.values(), self._whole).moments
         before = self._normalizer.moments
         fields = np.array([kind in ("field", "increment") for kind, _ in self._normalizer.keys])
@@ -149,7 +150,7 @@ class Shares:
                 [number, share.bounds.tolist(), share.moments.tolist()]
                 for number, share in self._shares.items()
             ],
-            "stale": self._stale,
+            "stale": self.stale,
         }
 
     def _nothing(self) -> _Share:
