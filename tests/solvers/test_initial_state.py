@@ -224,7 +224,7 @@ def test_a_hole_that_one_rank_sees_ends_all_in_one_line(tmp_path):
     values = np.ones((16, 16))
     values[13, 2] = np.inf
     np.save(tmp_path / "u.npy", values)
-    with pytest.raises(ScimlError, match=r"u\.npy: u is inf at index \(13, 2\)"):
+    with pytest.raises(InputError, match=r"u\.npy: u is inf at index \(13, 2\)"):
         sciml.simulate("solvers/heat.py", 2, shape=(16, 16), initial=tmp_path / "u.npy")
 
 
