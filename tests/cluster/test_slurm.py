@@ -87,8 +87,9 @@ def place(tmp_path, slurm):
         "parameters": {"simulations": 7, "ranges": {"a": [0.1, 0.2]}, "seed": False},
         "task": {"inputs": ["u"], "parameters": ["a"], "increment": True},
         "model": {"name": "mlp", "hidden": [16]},
-        "buffer": {"capacity": 100, "watermark": 10},
-        "training": {"batch_size": 4, "phases": [{"steps": 60}]},
+        # Each sample once: training goes on until nearly all simulations have come.
+        "buffer": {"kind": "fifo", "capacity": 100, "watermark": 10},
+        "training": {"batch_size": 4, "phases": [{"steps": 80}]},
         "validation": {"simulations": 1, "every": 30},
         "cluster": {"kind": "local", "oversubscribe": True},
     }
