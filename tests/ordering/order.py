@@ -143,7 +143,7 @@ def run_order(
         late=chance.choice((0.0, 0.0, 30.0)),
     )
     world.network = network.Network(world, twice=chance.choice((0.0, 0.05)))
-    world.pipes, world.made_pipes, world.watched_kills = {}, [], {}
+    world.pipes, world.made_pipes = {}, []
     world.leaders, world.attempts, world.marked = {}, {}, {}
     world.study = study_of(seed)
     world.launch = lambda *what: stage.launched(world, *what)
@@ -271,7 +271,7 @@ class _Play:
                     world.wrong(
                         f"{run.path.name} was resumed {self.resumes} times and is not whole"
                     )
-                    world.over = "wrong"
+                    world.stop()
                     return
                 stage.begin(world, world.host(world.random.choice("ab")), run.path)
         world.at(2.0, self._go_on)
@@ -284,9 +284,7 @@ class _Play:
         for run in self.runs:
             for line in complaints(run, unwritten=any(a.what == "full" for a in self.actions)):
                 world.wrong(f"{run.path.name}: {line}")
-        world.over = "wrong" if world.violations else "late"
-        world.over = ""
-        world._timers.clear()
+        world.stop()
 
 
 def complaints(run: RunDirectory, *, unwritten: bool = False) -> list[str]:

@@ -119,7 +119,6 @@ class Descriptor:
     over, so that nobody else gets the number."""
 
     def __init__(self, world: World, process: Process, fd: int) -> None:
-        self._world, self.process, self.fd = world, process, fd
         process.files[fd] = self
 
 
@@ -401,8 +400,6 @@ def _kill(real):
         process = world.current.process.host.processes.get(pid)
         if process is None or (process.reaped and not process.alive):
             raise ProcessLookupError
-        if process.kind in world.watched_kills:
-            world.watched_kills[process.kind](process, world.current.process)
         world.signal(process, number)
         return None
 
@@ -468,8 +465,6 @@ class Lock:
         task = world.current
         if not task.process.alive:
             raise Killed
-        if self.holder is not None and blocking and world.random.random() < 0.5:
-            pass
         deadline = None if timeout is None or timeout < 0 else world.now + timeout
         while self.holder is not None:
             if not blocking:

@@ -176,7 +176,9 @@ class World:
         self._driver.acquire()
         self.started: list[Callable[[Process], None]] = []
         self.all: list[Process] = []
+        #: ``"late"``: it did not end within the limit; else the error of what was to happen.
         self.over = ""
+        self._stopped = False
 
     # -- what happens ---------------------------------------------------------------------------
 
@@ -192,6 +194,11 @@ class World:
         self._count += 1
         heapq.heappush(self._timers, (self.now + delay, self._count, action, -1))
 
+    def stop(self) -> None:
+        """Nothing more is to happen."""
+        self._timers.clear()
+        self._stopped = True
+
     def run(self) -> None:
         """Until nothing is left to happen, or the limit of time."""
         global ACTIVE
@@ -200,10 +207,22 @@ class World:
             self.current = self.ident = None
             self._give(self._next())
             self._driver.acquire()
+            self._clear()
         finally:
             ACTIVE = None
-        if self.over not in ("", "late", "wrong"):
+        if self.over not in ("", "late"):
             raise RuntimeError(self.over)
+
+    def _clear(self) -> None:
+        """Let go of the threads of what still lives."""
+        told = len(self.trace)
+        self.stop()
+        for process in self.living():
+            self.end(process, -signal.SIGKILL)
+        self._timers.clear()
+        self._give(self._next())
+        self._driver.acquire()
+        del self.trace[told:]
 
     # -- the baton ------------------------------------------------------------------------------
 
@@ -220,7 +239,7 @@ class World:
                     task.process.held.append(task)
                     continue
                 return task
-            if not self._timers or self.over:
+            if not self._timers or self.over or self._stopped:
                 return None
             when, _, what, token = heapq.heappop(self._timers)
             if when > self.limit:
