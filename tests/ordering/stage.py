@@ -554,7 +554,9 @@ def _of_a_leader_of_before(world: World, process: Process) -> None:
     run = Path(process.run).parent.name
     newest = world.leaders.get(run)
     late = newest is not None and world.now - newest.since > TIDY
-    if late and newest.token != process.leader:
+    # One that slept in the midst of its start ends at its next look.
+    slept = process.parent is not None and world.now - process.parent.woke < TIDY
+    if late and not slept and newest.token != process.leader:
         world.wrong(f"{process} starts for another leader than {newest}, which leads {run}")
 
 
