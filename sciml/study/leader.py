@@ -78,6 +78,12 @@ class Leader:
         """Names this leadership: what its jobs were started by."""
         return self._token
 
+    def overtaken(self) -> bool:
+        """Whether another has taken over by now, of which a leader that slept has not heard yet."""
+        if read_lease(self._run).get("token", self._token) != self._token:
+            self.lost.set()
+        return self.lost.is_set()
+
     def __enter__(self) -> Leader:
         self._run.pids.mkdir(exist_ok=True)
         held = self._take_lock()

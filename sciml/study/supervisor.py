@@ -413,7 +413,8 @@ class Supervisor:
             queue=queue,
         )
         with without_room():  # the next one, a moment later, may find some
-            write_json(self._run.status, snapshot.to_json())
+            if not self._leader.overtaken():
+                write_json(self._run.status, snapshot.to_json())
         return snapshot
 
     def _end_for_room(self, why: str = "") -> None:

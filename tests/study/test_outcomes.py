@@ -46,6 +46,7 @@ def supervisor_of(run):
     supervisor, said = object.__new__(Supervisor), []
     supervisor.__dict__ |= {
         "_launcher": launcher,
+        "_leader": SimpleNamespace(overtaken=lambda: False),
         "_run": run,
         "_study": SimpleNamespace(cluster=SimpleNamespace(simulations_at_once=2)),
         "_display": SimpleNamespace(update=lambda *_, **__: None, say=said.append),
