@@ -43,6 +43,7 @@ def loss_not_noticed(patch: Patch) -> None:
             pass
 
     patch(leader.Leader, "_keep", keep)
+    patch(leader.Leader, "overtaken", lambda self: False)
 
 
 def stop_marks_ignored(patch: Patch) -> None:

@@ -505,7 +505,7 @@ def acts(world: World, run: str, token: str, what: str) -> None:
 def _written(real: Any) -> Any:
     def write(self: supervisor.Supervisor) -> Any:
         world = here()
-        if world.current.process.alive:
+        if world.current.process.alive and not self._leader.overtaken():
             acts(world, self._run.path.name, self._leader.token, "writes the status")
         return real(self)
 
