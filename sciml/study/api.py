@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from sciml.study.rundir import RunDirectory, read_json, write_json
 from sciml.study.schema import Study, load_study
 from sciml.study.snapshot import ENDED, Snapshot, complete
 from sciml.study.starts import keep_starts
+from sciml.study.stop import StopRequest
 from sciml.training.figures import lines, remarks
 
 if TYPE_CHECKING:
@@ -339,31 +340,36 @@ def supervise(
     from sciml.study.supervisor import Supervisor
 
     finished = finished_jobs(directory)
-    with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
-        with (
-            _failure_told(directory),
-            opened(study, directory, leader.lost.is_set) as (cluster, queue),
-        ):
-            ranks = study.solver.ranks
-            if study.cluster.kind == "local" and ranks > 1 and not has_shared_memory(ranks):
-                display.say(
-                    f"warning: {SHARED} has no room for {ranks} ranks, {SEGMENT >> 20} MB each: they "
-                    f"talk by files in {tempfile.gettempdir()}; a container gets more by --shm-size"
+    with ExitStack() as over:
+        with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
+            with (
+                _failure_told(directory),
+                opened(study, directory, leader.lost.is_set) as (cluster, queue),
+            ):
+                ranks = study.solver.ranks
+                if study.cluster.kind == "local" and ranks > 1 and not has_shared_memory(ranks):
+                    display.say(
+                        f"warning: {SHARED} has no room for {ranks} ranks, {SEGMENT >> 20} MB each: "
+                        f"they talk by files in {tempfile.gettempdir()}; a container gets more by "
+                        "--shm-size"
+                    )
+                work = jobs(study, description, planned, directory)
+                training = {p.id for p in planned if p.role == "train"}
+                supervisor = Supervisor(
+                    study, directory, leader, work, training, cluster, display, finished, queue
                 )
-            work = jobs(study, description, planned, directory)
-            training = {p.id for p in planned if p.role == "train"}
-            supervisor = Supervisor(
-                study, directory, leader, work, training, cluster, display, finished, queue
-            )
-            code = supervisor.run()
-        for line in supervisor.warnings:
-            display.say(f"warning: {line}")
-        if code == 0:
-            for line in shortcomings(study, read_json(directory.summary), supervisor.given_up):
+                code = supervisor.run()
+                # What a batch system says from here on changes nothing of how the run has ended.
+                over.enter_context(StopRequest())
+            for line in supervisor.warnings:
                 display.say(f"warning: {line}")
-    if code == 0:
-        print(figures(read_json(directory.summary), Run(directory).metrics))
-        print(left_behind(directory))
+            if code == 0:
+                summary = read_json(directory.summary)
+                for line in shortcomings(study, summary, supervisor.given_up):
+                    display.say(f"warning: {line}")
+        if code == 0:
+            print(figures(summary, Run(directory).metrics))
+            print(left_behind(directory))
     return code
 
 
