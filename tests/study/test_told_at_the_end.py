@@ -10,6 +10,7 @@ from sciml.cli import main
 from sciml.study import api
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_end_changes_nothing(tmp_path, monkeypatch, capsys):
     study = {
         "name": "s",
