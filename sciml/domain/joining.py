@@ -54,7 +54,9 @@ def joined(named: Sequence[tuple[str, xr.Dataset]], chunks: Any = None) -> xr.Da
         prepared, SAMPLE, data_vars="minimal", coords="minimal", compat="override",
         join="outer", combine_attrs="override",
     )  # fmt: skip
-    return together.assign_coords({SAMPLE: np.arange(together.sizes[SAMPLE])})
+    # A number a simulation is small, and what simulations are chosen by.
+    numbers = {n: c.compute() for n, c in together.coords.items() if c.dims == (SAMPLE,)}
+    return together.assign_coords(numbers | {SAMPLE: np.arange(together.sizes[SAMPLE])})
 
 
 def _spread(ds: xr.Dataset) -> xr.Dataset:

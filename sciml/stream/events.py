@@ -134,9 +134,7 @@ class EventQueue:
         Asking for the next event says that the one before has been dealt with: its frame then
         counts as *entered* in the ledger.
         """
-        given, self._given = self._given, None
-        if given is not None:
-            self._on_settled(given)
+        self.settle()
         with self._lock:
             if not self._items:
                 self._ready.wait_for(lambda: self._items or self._closed, timeout)
@@ -152,6 +150,12 @@ class EventQueue:
         event = Arrived(item.read()) if isinstance(item, Deferred) else item
         self._given = event
         return event
+
+    def settle(self) -> None:
+        """The event given last has been dealt with, and no other is asked for yet."""
+        given, self._given = self._given, None
+        if given is not None:
+            self._on_settled(given)
 
     def close(self) -> None:
         """Wakes whoever waits; what is queued can still be taken."""

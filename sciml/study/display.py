@@ -82,8 +82,8 @@ def limit(snapshot: Snapshot) -> str:
             f" (pending: {q['pending']})" if q["pending"] else ""
         )
     waiting, state = t.get("waiting"), t.get("state", "starting")
-    if state == WATERMARK:
-        buffer = t.get("buffer") or {}
+    buffer = t.get("buffer") or {}
+    if state == WATERMARK and buffer.get("size", 0) < buffer.get("watermark", 0):
         return (
             f"filling the buffer: {buffer.get('size', 0)} of the {buffer.get('watermark', 0)} samples "
             "with which training begins (buffer.watermark)"
@@ -95,4 +95,6 @@ def limit(snapshot: Snapshot) -> str:
         return f"limited by reading ({waiting:.0%} of the time)" if waiting > 0.5 else limited
     if waiting > 0.5:
         return f"waiting for data ({waiting:.0%} of the time): more simulations at once would help"
+    if buffer.get("kind") == "reservoir" and not buffer.get("unseen", 1):
+        return f"{limited}, on samples that it has seen: more simulations at once bring new ones"
     return f"{limited}: more solvers would not help"

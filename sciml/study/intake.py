@@ -105,6 +105,7 @@ class Intake(threading.Thread):
                 if self._last_call.is_set():
                     self._due -= 1
                     if event is None or self._due < 0:
+                        self._server.events.settle()
                         return
         except Stopped:
             return  # told to halt while it was waiting for room

@@ -102,6 +102,8 @@ class Checkpoints:
                 f"checkpoint of step {step} not written to {self.directory}: {error}; "
                 "free space or give another directory; earlier checkpoints are intact"
             ) from error
+        if hasattr(model, "saved_in"):
+            model.saved_in = str(final)
         self._prune()
         return final
 

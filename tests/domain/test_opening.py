@@ -318,3 +318,12 @@ def test_a_zarr_store_without_zarr_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(InputError, match=r"a\.zarr: a zarr store.*\[zarr\]"):
         sciml.open_dataset(tmp_path / "a.zarr")
+
+
+def test_simulations_of_a_folder_are_chosen_by_a_number_of_theirs(tmp_path):
+    for number in range(3):
+        u = xr.Dataset({"u": (("time", "x"), np.full((4, 8), float(number)))}, {"time": range(4)})
+        u.assign(speed=number / 2).to_netcdf(tmp_path / f"s{number}.nc", engine="h5netcdf")
+    ds = sciml.open_dataset(tmp_path)
+    assert ds.isel(sample=ds.speed > 0.2).u.isel(time=0, x=0).values.tolist() == [1.0, 2.0]
+    assert ds.u.chunks is not None

@@ -129,6 +129,12 @@ def test_advice_fits_what_is_run():
     counts = Snapshot().simulations
     trainer = {"state": "training", "waiting": 0.1}
     assert limit(Snapshot(counts, trainer)).endswith("more solvers would not help")
+    buffer = {"kind": "reservoir", "unseen": 3, "size": 130, "watermark": 20}
+    assert limit(Snapshot(counts, {**trainer, "buffer": buffer})).endswith("would not help")
+    again = limit(Snapshot(counts, {**trainer, "buffer": {**buffer, "unseen": 0}}))
+    assert again.endswith("on samples that it has seen: more simulations at once bring new ones")
+    resumed = {"state": WATERMARK, "buffer": buffer}
+    assert "130 of the 20" not in limit(Snapshot(counts, resumed))
     offline = Snapshot(counts, {**trainer, "offline": True})
     assert limit(offline) == "limited by training (90% of the time)"
     assert "solvers" not in line_of(rows(offline), 0.0) and "simulations" not in line_of(

@@ -100,7 +100,8 @@ def test_a_sample_that_is_put_while_a_checkpoint_is_taken_is_part_of_it(tmp_path
 def test_what_has_come_before_the_last_call_is_taken_in_and_not_what_comes_after(tmp_path):
     """However slow the intake is, and however much goes on coming."""
     server = _Server()
-    queue = server.events = EventQueue(1 << 20, lambda: None, lambda event: None)
+    settled = []
+    queue = server.events = EventQueue(1 << 20, lambda: None, settled.append)
     intake = Intake(
         server, Windower(Task(("u",), ("u",))), make("fifo", 10, 1, 0), HeldOut(tmp_path), {}
     )
@@ -123,6 +124,8 @@ def test_what_has_come_before_the_last_call_is_taken_in_and_not_what_comes_after
     go_on.set()
     last.join(PATIENCE)
     assert not intake.is_alive() and taken[:5] == [0, 1, 2, 3, 4] and len(taken) <= 6
+    # The account knows the last one, too.
+    assert [event.simulation_id for event in settled] == taken
 
 
 def test_the_time_between_frames_is_measured_where_simulations_take_turns(tmp_path):

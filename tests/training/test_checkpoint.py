@@ -9,6 +9,7 @@ from torch import nn
 
 import sciml.training.checkpoint as module
 from sciml.errors import InputError
+from sciml.samples import Task
 from sciml.surrogates import Surrogate
 from sciml.training import Checkpoints
 from sciml.training.checkpoint import CheckpointError, intact, read
@@ -167,3 +168,9 @@ def test_what_blew_up_is_never_the_best(tmp_path, model):
     for step, metric in ((1, float("nan")), (2, 0.5), (3, float("inf")), (4, 0.7)):
         checkpoints.save(step, model, {}, metric)
     assert checkpoints.best() == tmp_path / "step-00000002"
+
+
+def test_a_surrogate_knows_the_name_that_its_checkpoint_has(tmp_path):
+    surrogate = Surrogate(nn.Linear(2, 2), Task(("u",), ("u",)))
+    path = Checkpoints(tmp_path).save(3, surrogate, {})
+    assert surrogate.saved_in == str(path) and path.is_dir()
