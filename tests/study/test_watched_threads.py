@@ -5,6 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from patience import PATIENCE, wait_until
 
 from sciml.buffer import make
@@ -146,21 +147,25 @@ def test_told_to_stop_while_it_waits_for_held_out_simulations_a_run_writes_no_su
     trainer = trainer_with(tmp_path, None)
     trainer._go_back = lambda: None
     trainer.intake.first.set()
-    trainer.intake.start = lambda: None
+    trainer.intake.start = trainer.intake.finish = lambda: None
     trainer.recorder = SimpleNamespace(finish=lambda: wrote.append("recording"))
     stub = SimpleNamespace(
         train=lambda: None,
         await_heldout=lambda: told and trainer.stop.set(),
         finish=lambda: wrote.append("summary"),
+        history=SimpleNamespace(ended="phases"),
     )
     monkeypatch.setattr(learning, "Learning", lambda trainer: stub)
     assert trainer._learn() == written
     assert wrote == ["recording", "summary"] * written
 
 
+SOLVER = {"solver": {"program": "solvers/heat.py"}, "parameters": {"simulations": 3}}
+
+
 def test_a_run_whose_supervisor_was_killed_before_it_said_that_it_had_finished(tmp_path, capsys):
     run = RunDirectory.create(tmp_path / "run")
-    run.study.write_text("")
+    run.study.write_text(yaml.safe_dump({"name": "s", "task": {"inputs": ["u"]}, **SOLVER}))
     counts = {"total": 3, "done": 3}
     write_json(run.status, {"state": "validating", "simulations": counts, "memory": 1})
     write_json(run.last_words, {"state": "finished", "step": 7, "frames": {"produced": 5}})
