@@ -83,7 +83,7 @@ def test_a_foreign_program_may_have_upper_case_names_and_an_option_every(says):
         ({"fields": []}, "no fields"),
         ({"fields": "u"}, "fields: 'u'; expected a list"),
         ({"fields": [{"nam": "u"}]}, r"fields\[0\]: no key 'nam'; did you mean 'name'"),
-        ({"fields": [{"name": "u", "on": "cell"}]}, r"fields\[0\] 'u': .*on='cell'"),
+        ({"fields": [{"name": "u", "on": "face"}]}, r"fields\[0\] 'u': .*on='face'"),
         ({"parameters": [{"name": "Re"}]}, r"parameters\[0\] 'Re': 'default' is missing"),
         ({"parameters": WHOLE["parameters"] * 2}, "flag --Re is declared twice"),
         ({"parameters": [WHOLE["parameters"][0] | {"low": "a"}]}, r"parameters\[0\] 'Re': could not"),

@@ -119,7 +119,7 @@ def test_deeponets_on_a_foreign_solver_through_a_kill(model, tmp_path):
     study = small_study(
         solver={"program": "docs/foreign_solver.py", "options": {"steps": FRAMES - 1}},
         parameters={"simulations": 5, "ranges": {"speed": [0.2, 1.0]}, "seed": False},
-        task={"inputs": ["u"], "parameters": ["speed"], "lead": 2},
+        task={"inputs": ["u"], "parameters": ["speed"], "lead": 2, "increment": False},
         model=model,
         buffer={"capacity": 64, "watermark": 32, "draws": 2},
         training={"batch_size": 4, "phases": [{"lr": 1e-3}], "checkpoint_every": 10,

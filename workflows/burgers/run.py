@@ -103,7 +103,7 @@ def measure(
         batch_size=case.batch, phases=case.phases(), validation=0, seed=seed, device=device,
     )  # fmt: skip
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
-    if getattr(surrogate.model, "any_resolution", False):
+    if surrogate.model.traits.any_resolution:
         errors = {n: relative(surrogate, at(test, n)) for n in RESOLUTIONS if n <= test.sizes["x"]}
     else:
         whole = at(test, case.points)
