@@ -73,7 +73,7 @@ def measure(name, data, tests, seed, batch=BATCH):
     }  # fmt: skip
     averaged = surrogate.symmetrized("square")
     for resolution, test in tests.items():
-        if getattr(surrogate.model, "any_resolution", False) or resolution == 16:
+        if surrogate.model.traits.any_resolution or resolution == 16:
             row[f"test_{resolution}"] = relative(surrogate, test)
             row[f"averaged_{resolution}"] = relative(averaged, test)
     return row
