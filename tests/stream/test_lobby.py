@@ -63,6 +63,8 @@ def crowd(address, said):
     )
 
 
+# Once of some ten times a solver was not let in within 100 s beside half-open greetings: see why.
+@pytest.mark.slow
 @pytest.mark.parametrize("said", SAID)
 def test_a_crowd_that_shows_no_key_takes_no_file_from_a_trainer(
     serve, solve, grid_simulation, tools, few_descriptors, said
