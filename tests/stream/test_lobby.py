@@ -63,9 +63,11 @@ def crowd(address, said):
     )
 
 
-# Once of some ten times a solver was not let in within 100 s beside half-open greetings: see why.
-@pytest.mark.slow
-@pytest.mark.parametrize("said", SAID)
+# Half-open greetings: in one whole run of the tests a solver was not let in within 100 s. Not understood.
+KNOWN = {"a greeting, and no more": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("said", [pytest.param(s, marks=KNOWN.get(s, ()), id=s) for s in SAID])
 def test_a_crowd_that_shows_no_key_takes_no_file_from_a_trainer(
     serve, solve, grid_simulation, tools, few_descriptors, said
 ):
