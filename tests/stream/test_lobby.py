@@ -63,7 +63,7 @@ def crowd(address, said):
     )
 
 
-# Half-open greetings: in one whole run of the tests a solver was not let in within 100 s. Not understood.
+# In one whole run of the tests a solver was not let in within 100 s beside these. Not understood.
 KNOWN = {"a greeting, and no more": pytest.mark.slow}
 
 
