@@ -4,17 +4,17 @@ from importlib import import_module
 
 # Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
 _PUBLIC = {
-    "evaluate": "sciml.study.evaluation",
+    "evaluate": "sciml.run.evaluation",
     "fit": "sciml.training",
-    "generate": "sciml.study.generate.generating",
-    "load_dataset": "sciml.study.published",
+    "generate": "sciml.datasets.make",
+    "load_dataset": "sciml.datasets.published",
     "simulate": "sciml.solver.simulate",
-    "run": "sciml.study.api",
-    "train": "sciml.study.api",
-    "load": "sciml.study.api",
+    "run": "sciml.api",
+    "train": "sciml.api",
+    "load": "sciml.api",
     "open_dataset": "sciml.domain.opening",
     "open_recording": "sciml.record",
-    "open_run": "sciml.study.api",
+    "open_run": "sciml.api",
 }
 
 __all__ = [

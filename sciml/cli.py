@@ -63,7 +63,7 @@ def run(
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Run a study: solvers stream, the surrogate trains while they run."""
-    from sciml.study.api import execute
+    from sciml.api import execute
     from sciml.study.schema import load_study
 
     loaded = load_study(study, set_ or [])
@@ -103,7 +103,7 @@ def train(
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Train a study on data that are there, through the same loop."""
-    from sciml.study.offline import resume_offline, train_offline
+    from sciml.run.offline.training import resume_offline, train_offline
     from sciml.study.schema import load_study
 
     shown = True if plain else None
@@ -147,9 +147,9 @@ def resume(
 
     A study that is not the one of the run is refused, key by key; --force takes on what may change.
     """
-    from sciml.study.api import resume as go_on
-    from sciml.study.offline import is_offline, resume_offline
-    from sciml.study.rundir import RunDirectory
+    from sciml.api import resume as go_on
+    from sciml.run.directory import RunDirectory
+    from sciml.run.offline.training import is_offline, resume_offline
 
     shown = True if plain else None
     if is_offline(RunDirectory.open(run_dir)):
@@ -183,8 +183,8 @@ def generate(
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Make a dataset: many simulations, one netCDF file."""
-    from sciml.study.generate.generating import execute
-    from sciml.study.generate.recipe import load_recipe
+    from sciml.datasets.make import execute
+    from sciml.datasets.recipe import load_recipe
 
     code = execute(
         load_recipe(dataset, size, set_ or []),
@@ -220,7 +220,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
-    from sciml.study.evaluation import evaluate as measure
+    from sciml.run.evaluation import evaluate as measure
 
     figures = measure(run_dir, data or None, rollout, model, group=group)
     print(json.dumps(figures, indent=1) if as_json else figures)
@@ -272,9 +272,9 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
 ) -> None:
     """Equation, fields, parameters and options of a solver program; options of a model."""
+    from sciml.run.model_file import builds_model
     from sciml.share import find
     from sciml.solver.describe import describe as ask
-    from sciml.study.model_file import builds_model
 
     if not what.endswith(".py"):  # models take torch, which takes seconds
         from sciml.surrogates.registry import names
@@ -325,8 +325,8 @@ def check(
 
     Exit code 0 if nothing is wrong, 1 if something is, 2 if it cannot be asked.
     """
-    from sciml.study.picture import draw
-    from sciml.study.program_check import check_program
+    from sciml.run.picture import draw
+    from sciml.run.program_check import check_program
     from sciml.study.text import override
 
     given: dict = {}
@@ -357,9 +357,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """How far a run is: simulations, frames, samples, training."""
+    from sciml.api import open_run
+    from sciml.run.display import simulations, validation
     from sciml.samples.warned import Finding
-    from sciml.study.api import open_run
-    from sciml.study.display import simulations, validation
 
     state = open_run(run_dir).status
     if not state:
@@ -392,7 +392,7 @@ def _describe_model(name: str, as_json: bool) -> None:
     options = registry.described(name)
     about = {"name": name, "options": options}
     if name.endswith(".py"):
-        from sciml.study.model_trial import suits
+        from sciml.run.model_trial import suits
 
         about["domains"] = suits(name)
     if as_json:
@@ -409,9 +409,9 @@ def _describe_model(name: str, as_json: bool) -> None:
 
 
 def _dry_run(study) -> None:
+    from sciml.run.dryrun import estimate
+    from sciml.run.simulations import check, starts_of
     from sciml.study.designs import plan
-    from sciml.study.dryrun import estimate
-    from sciml.study.jobs import check, starts_of
 
     description = check(study)
     starts = starts_of(study, description)

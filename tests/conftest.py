@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, settings
 from programs import run_program
+from small_study import sciml, small_study
 
 pytest_plugins = ["budget"]
 
@@ -37,3 +39,21 @@ def _same_draws():
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def write_study(tmp_path):
+    """``write_study(**changes)``: the file of a small study."""
+
+    def write(**changes):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(small_study(**changes)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def command():
+    """``command("run", …)``: the command line, in a process of its own."""
+    return sciml

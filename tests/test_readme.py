@@ -12,6 +12,7 @@ import typer
 import xarray as xr
 
 import sciml
+from sciml.api import Run
 from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.domain.inference import domain_of
@@ -22,7 +23,6 @@ from sciml.share import find
 from sciml.solver.describe import describe
 from sciml.stream import Arrived, Closed, Server
 from sciml.stream.client import Client, connect
-from sciml.study.api import Run
 from sciml.study.schema import load_study
 from sciml.surrogates import registry
 from sciml.surrogates.setting import Setting

@@ -13,9 +13,9 @@ import yaml
 
 from sciml.cli import app
 from sciml.domain import Field
+from sciml.ensemble.rehearsal import rehearse
 from sciml.solver import METHODS, Option, Parameter
 from sciml.solver.describe import describe
-from sciml.study.rehearsal import rehearse
 from sciml.study.schema import Study
 
 ROOT = Path(__file__).parents[1]

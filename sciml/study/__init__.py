@@ -1,11 +1,10 @@
-"""Study file, designs, launcher and supervisor: a run from one file."""
+"""The study file: sections, text, ranges, designs, changes."""
 
 from importlib import import_module
 
 _PUBLIC = {
     "PlannedSimulation": "sciml.study.designs",
     "Range": "sciml.study.ranges",
-    "Run": "sciml.study.api",
     "Study": "sciml.study.schema",
     "draw": "sciml.study.designs",
     "dump_study": "sciml.study.schema",
@@ -16,7 +15,6 @@ _PUBLIC = {
 __all__ = [
     "PlannedSimulation",
     "Range",
-    "Run",
     "Study",
     "draw",
     "dump_study",

@@ -161,7 +161,7 @@ def build(name: str, setting: Setting, **config: object) -> nn.Module:
         raise
     except _REASONS as error:
         if isinstance(error, RuntimeError) and "meta" in str(error).lower():
-            raise  # a model that looks at its values, built without any: see sciml.study.feasibility
+            raise  # a model that looks at its values, built without any: see sciml.run.feasibility
         given = ", ".join(f"{key}={value!r}" for key, value in config.items())
         raise InputError(
             f"model '{name}' with {given or 'its defaults'} cannot be built: {error}"

@@ -36,10 +36,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from sciml.buffer import Reservoir
 from sciml.domain import Field, Grid
+from sciml.run.held_out import HeldOut
+from sciml.run.online.intake import Intake
 from sciml.samples import Simulation, Task, Windower
 from sciml.stream import Server, connect
-from sciml.study.heldout import HeldOut
-from sciml.study.intake import Intake
 from sciml.training.stream_source import StreamSource
 
 SIDES = (64, 256, 1000)

@@ -27,12 +27,12 @@ import torch
 
 from sciml.buffer import Reservoir
 from sciml.domain import Field, Grid
+from sciml.run.held_out import HeldOut
+from sciml.run.online.intake import Intake
+from sciml.run.online.restart import kept
+from sciml.run.online.trainer import resident_bytes
 from sciml.samples import Simulation, Task, Windower
 from sciml.stream import Server, connect
-from sciml.study.heldout import HeldOut
-from sciml.study.intake import Intake
-from sciml.study.restoring import kept
-from sciml.study.trainer import resident_bytes
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.shares import Shares
 from sciml.training.stream_source import StreamSource

@@ -33,11 +33,11 @@ import torch
 
 from sciml.buffer import Reservoir
 from sciml.domain import Field, Grid
+from sciml.run.held_out import HeldOut
+from sciml.run.online.intake import Intake
+from sciml.run.online.restart import kept
 from sciml.samples import Simulation, Task, Windower
 from sciml.stream import Server, connect
-from sciml.study.heldout import HeldOut
-from sciml.study.intake import Intake
-from sciml.study.restoring import kept
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares

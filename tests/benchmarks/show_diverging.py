@@ -2,7 +2,7 @@
 
 ``python tests/benchmarks/show_diverging.py [--seeds 3] [--faults absent grows jumps stops high]``
 
-The faults are those of ``tests/study/diverging.py``; *absent* is the error without the three. Two
+The faults are those of ``tests/diverging.py``; *absent* is the error without the three. Two
 simulations run at a time, two of the twelve are held out, and each sample is drawn forty times.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "study"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from diverging import diverging_study
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / "study"))
+sys.path.insert(0, str(TESTS))
 
 from killing import KINDS, Killer  # noqa: E402
 

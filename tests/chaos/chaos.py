@@ -225,7 +225,7 @@ class Chaos:
             marked = self._marked()
             return sorted(marked, key=lambda p: p.pid != self._process.pid)
         if target == "trainer":
-            return [p for p in self._marked() if "sciml.study.trainer" in words(p)]
+            return [p for p in self._marked() if "sciml.run.online.trainer" in words(p)]
         jobs = []
         for path in self._run.glob("pids/simulation-*.json"):
             with suppress(OSError, ValueError, psutil.Error):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from sciml.domain import Field, Grid
+from sciml.ensemble.job import scratch_prefix
 from sciml.record import Recorder
+from sciml.run.directory import RunDirectory
+from sciml.run.held_out import HeldOut
 from sciml.samples import Frame, Simulation
 from sciml.stream.spool import Spool
-from sciml.study.heldout import HeldOut
-from sciml.study.launch import scratch_prefix
-from sciml.study.rundir import RunDirectory
 
 STEPS, EVERY = 12, 3
 FRAMES = STEPS // EVERY + 1

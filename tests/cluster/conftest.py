@@ -5,8 +5,8 @@ import os
 import pytest
 from standin import Standin
 
-from sciml.study.identity import identify
-from sciml.study.rundir import RunDirectory
+from sciml.ensemble.identity import identify
+from sciml.run.directory import RunDirectory
 from sciml.study.schema import Study
 
 

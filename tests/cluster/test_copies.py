@@ -6,11 +6,11 @@ import sys
 import pytest
 from patience import PATIENCE
 
+from sciml import api
+from sciml.api import free_name
 from sciml.errors import InputError
+from sciml.run.directory import RunDirectory
 from sciml.solver.mpirun import copy_number, cores_here, environment, refuse_ranks, under
-from sciml.study import api
-from sciml.study.api import free_name
-from sciml.study.rundir import RunDirectory
 
 
 def test_one_of_several_copies_leads(monkeypatch):

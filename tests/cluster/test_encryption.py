@@ -7,12 +7,12 @@ import stat
 import pytest
 from listening import listening
 
+from sciml.ensemble.addresses import listening_address
+from sciml.ensemble.certificate import make_certificate, security
+from sciml.ensemble.cluster import opened
+from sciml.ensemble.launcher import Launcher
 from sciml.errors import InputError
-from sciml.study.addresses import listening_address
-from sciml.study.certificate import make_certificate, security
-from sciml.study.cluster import opened
-from sciml.study.feasibility import check_scheduler
-from sciml.study.launcher import Launcher
+from sciml.run.feasibility import check_scheduler
 
 
 def mode(path):

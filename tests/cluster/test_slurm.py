@@ -12,7 +12,7 @@ import yaml
 from listening import listening
 from patience import PATIENCE, wait_until
 
-from sciml.study.addresses import is_loopback
+from sciml.ensemble.addresses import is_loopback
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,11 +7,11 @@ import subprocess
 import pytest
 from patience import wait_until
 
+from sciml.ensemble import slurm
+from sciml.ensemble.slurm import WorkerJobs, cancel_left, check_slurm, job_name, job_script
 from sciml.errors import InputError, ScimlError
-from sciml.study import slurm
-from sciml.study.display import limit
-from sciml.study.slurm import WorkerJobs, cancel_left, check_slurm, job_name, job_script
-from sciml.study.snapshot import Snapshot
+from sciml.run.display import limit
+from sciml.run.snapshot import Snapshot
 
 ADDRESS = "tls://127.0.0.1:1"
 
@@ -212,7 +212,7 @@ def test_the_script_of_a_job(slurm_study, run, tmp_path):
         assert f"#SBATCH {line}" in lines
     assert lines.index("#SBATCH --account=physics") < lines.index("set -e")
     assert lines[-3:-1] == ["module load openmpi/5.0", "export A='b c'"]
-    assert lines[-1].startswith("exec ") and "sciml.study.worker tls://127.0.0.1:1" in lines[-1]
+    assert lines[-1].startswith("exec ") and "sciml.ensemble.worker tls://127.0.0.1:1" in lines[-1]
     assert lines[-1].endswith(f"'{run.keys}' --name worker-0007 --walltime $((93600 - SECONDS))")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=True).returncode == 0
 

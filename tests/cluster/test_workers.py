@@ -9,14 +9,14 @@ import pytest
 from listening import listening
 from patience import wait_until
 
-from sciml.study import slurm
-from sciml.study.addresses import is_loopback
-from sciml.study.cluster import opened
-from sciml.study.launch import Job
-from sciml.study.launcher import Launcher
-from sciml.study.processes import session_members
-from sciml.study.rundir import read_json
-from sciml.study.worker import ALLOWANCE, MARGIN, Clock
+from sciml.ensemble import slurm
+from sciml.ensemble.addresses import is_loopback
+from sciml.ensemble.cluster import opened
+from sciml.ensemble.job import Job
+from sciml.ensemble.launcher import Launcher
+from sciml.ensemble.processes import session_members
+from sciml.ensemble.worker import ALLOWANCE, MARGIN, Clock
+from sciml.run.directory import read_json
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +74,8 @@ def test_a_lost_worker_is_replaced_and_nobody_blamed(slurm_study, run, standin, 
 
 def test_a_worker_leaves_before_its_limit(monkeypatch):
     now = 0.0
-    monkeypatch.setattr("sciml.study.worker.time.monotonic", lambda: now)
-    monkeypatch.setattr("sciml.study.worker.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("sciml.ensemble.worker.time.monotonic", lambda: now)
+    monkeypatch.setattr("sciml.ensemble.worker.random.uniform", lambda low, high: high)
     clock = Clock(1000.0)
     limit = 1000.0 - MARGIN - 100.0  # spread over a tenth of the time
     now = limit - 1.0

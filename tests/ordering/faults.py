@@ -8,10 +8,10 @@ from typing import Any
 
 from system import here
 
+from sciml.ensemble import job, leader
 from sciml.stream.ledger import Ledger
 from sciml.stream.registry import Registry
 from sciml.stream.spool import Spool
-from sciml.study import launch, leader
 
 Patch = Callable[[Any, str, Any], None]
 
@@ -48,7 +48,7 @@ def loss_not_noticed(patch: Patch) -> None:
 
 def stop_marks_ignored(patch: Patch) -> None:
     """A job that is not to start any more starts."""
-    patch(launch, "_stopped", lambda job: False)
+    patch(job, "_stopped", lambda job: False)
 
 
 def acknowledged_before_written(patch: Patch) -> None:

@@ -26,8 +26,8 @@ import stage
 import system
 from world import Process, World
 
-from sciml.study.rundir import RunDirectory, read_json
-from sciml.study.snapshot import ENDED
+from sciml.run.directory import RunDirectory, read_json
+from sciml.run.snapshot import ENDED
 
 #: Virtual seconds in which things go wrong, and after which everything must have come to its end.
 TROUBLE, LIMIT = 60.0, 700.0

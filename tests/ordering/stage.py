@@ -23,9 +23,16 @@ import system
 from system import here
 from world import Host, Process, World
 
+from sciml import api
 from sciml.domain import Field, Grid
 from sciml.domain.block import Block
+from sciml.ensemble import cluster, job, launcher, leader, slurm
+from sciml.ensemble.job import Job
 from sciml.errors import ScimlError, StreamError, no_room
+from sciml.run import directory, display, held_out, lineage, simulations, supervisor
+from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.online import intake, restart, trainer
+from sciml.run.snapshot import Snapshot
 from sciml.samples import Frame, Simulation
 from sciml.stream import (
     client,
@@ -39,28 +46,8 @@ from sciml.stream import (
     spool,
     transit,
 )
-from sciml.study import (
-    api,
-    cluster,
-    display,
-    heldout,
-    intake,
-    jobs,
-    launch,
-    launcher,
-    leader,
-    lineage,
-    restoring,
-    rundir,
-    slurm,
-    supervisor,
-    trainer,
-    training_section,
-)
-from sciml.study.launch import Job
-from sciml.study.rundir import RunDirectory, read_json, write_json
+from sciml.study import training_section
 from sciml.study.schema import Study
-from sciml.study.snapshot import Snapshot
 
 #: Frames of a simulation, seconds from one to the next.
 FRAMES, PACE = 3, 0.8
@@ -76,8 +63,8 @@ _SLOWER = [
     (trainer, "STATUS_EVERY", 3.0),
     (intake, "WAIT", 5.0),
     (client, "POLL", 1.0),
-    (launch, "LOOK_EVERY", 2.0),
-    (launch, "has_shared_memory", lambda *_: False),
+    (job, "LOOK_EVERY", 2.0),
+    (job, "has_shared_memory", lambda *_: False),
 ]
 
 
@@ -224,7 +211,7 @@ def begin(world: World, host: Host, path: Path) -> Process:
 def launched(world: World, arguments: list[str], environment: dict[str, str], output: Any) -> Any:
     """What ``Popen`` starts."""
     me = world.current.process
-    if arguments[1:3] == ["-m", "sciml.study.trainer"]:
+    if arguments[1:3] == ["-m", "sciml.run.online.trainer"]:
         work = functools.partial(trainer.main, [arguments[3]])
         process = world.start(
             me.host, "trainer", functools.partial(_exit_with, work), parent=me, note=arguments[3]
@@ -275,7 +262,7 @@ class Watched(intake.Intake):
         self.entered[:] = [list(e) for e in state["entered"]]
 
 
-class HeldOut(heldout.HeldOut):
+class HeldOut(held_out.HeldOut):
     """The real one, with plain files."""
 
     def _write(self, simulation: Simulation, frames: Any, warned: Any) -> None:
@@ -313,9 +300,9 @@ def installed():
         *_SLOWER,
         (leader.Leader.__init__, "__kwdefaults__", {"beat": BEAT, "lapse": LAPSE}),
         # Indented, what is written costs a tenth of an order.
-        (rundir, "json", SimpleNamespace(dumps=lambda c, **_: json.dumps(c), loads=json.loads)),
-        (launch, "is_local", lambda ranks: True),
-        (launch, "environment", lambda **_: {}),
+        (directory, "json", SimpleNamespace(dumps=lambda c, **_: json.dumps(c), loads=json.loads)),
+        (job, "is_local", lambda ranks: True),
+        (job, "environment", lambda **_: {}),
         (server, "Spool", lambda folder, size, spare: spool.Spool(folder, 1 << 15, spare)),
         (server, "zmq", network.Zmq()),
         (dealer, "zmq", network.Zmq()),
@@ -333,13 +320,13 @@ def installed():
         (api, "print", lambda *_, **__: None),
         (cluster, "opened", opened),
         (slurm, "cancel_left", lambda *_: None),
-        (jobs, "check", lambda *_, **__: Program),
-        (jobs, "kept_plan", lambda *_, **__: PLAN),
-        (jobs, "jobs", jobs_of),
+        (simulations, "check", lambda *_, **__: Program),
+        (simulations, "kept_plan", lambda *_, **__: PLAN),
+        (simulations, "jobs", jobs_of),
         (display, "Display", Display),
         (trainer, "keep_heap", lambda: None),
         (trainer, "resident_bytes", lambda: 0),
-        (restoring, "mend", _mended),
+        (restart, "mend", _mended),
         (trainer, "HeldOut", HeldOut),
         (trainer, "Intake", Watched),
         (trainer, "end_with_parent", _end_with_parent),
@@ -354,7 +341,7 @@ def installed():
         (session.Session, "__hash__", lambda s: hash((s.simulation, s.attempt, s.rank))),
         (leader.Leader, "__exit__", _exited(leader.Leader.__exit__)),
         (registry.Registry, "_session", _bound(registry.Registry._session)),
-        *((launcher, name, _marked(getattr(launch, name))) for name in _MARKING),
+        *((launcher, name, _marked(getattr(job, name))) for name in _MARKING),
         (registry.Registry, "_begin", _begun(registry.Registry._begin)),
         (reception.Reception, "take", _taken(reception.Reception.take)),
         (transit.Transit, "acknowledge", _acknowledged(transit.Transit.acknowledge)),
@@ -364,7 +351,7 @@ def installed():
     modules = {
         "torch": None,  # nothing of it is needed
         "distributed": stand_ins.DISTRIBUTED,
-        "sciml.study.learning": stand_ins.LEARNING,
+        "sciml.run.online.training": stand_ins.LEARNING,
         "sciml.training.checkpoint": stand_ins.CHECKPOINT,
     }
     missing = object()

@@ -18,7 +18,7 @@ from system import here
 
 import sciml
 from sciml.errors import ScimlError, no_room
-from sciml.study.rundir import write_json
+from sciml.run.directory import write_json
 
 PACKAGE = Path(sciml.__file__).parent
 #: Seconds of a gradient step.
@@ -26,7 +26,7 @@ STEP = 0.2
 
 
 #: What needs torch, and is not there.
-_ABSENT = ("torch", "safetensors", "sciml.surrogates", "sciml.training", "sciml.study.outcome")
+_ABSENT = ("torch", "safetensors", "sciml.surrogates", "sciml.training", "sciml.run.outcome")
 
 
 class Nothing:
@@ -264,10 +264,10 @@ _SOURCE = loaded(
 )
 
 LEARNING = loaded(
-    "sciml.study.learning",
+    "sciml.run.online.training",
     {
-        "sciml.study.outcome": module(
-            "sciml.study.outcome", Outcome=Outcome, new_surrogate=lambda *_: Model()
+        "sciml.run.outcome": module(
+            "sciml.run.outcome", Outcome=Outcome, new_surrogate=lambda *_: Model()
         ),
         "sciml.surrogates": module("sciml.surrogates", Statistics=Nothing, Surrogate=Model),
         "sciml.surrogates.shares": module("sciml.surrogates.shares", Shares=Shares),

@@ -11,8 +11,8 @@ import xarray as xr
 
 import sciml
 from sciml.report.progress import Progress, Row, left, line_of
-from sciml.study.display import WATERMARK, limit, rows, simulations
-from sciml.study.snapshot import Snapshot
+from sciml.run.display import WATERMARK, limit, rows, simulations
+from sciml.run.snapshot import Snapshot
 
 ROWS = [Row("step", "3/10, <b> [red]", 3, 10), Row("validation", "")]
 

@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 
 import sciml
+from sciml.api import Run
 from sciml.domain import Field, Grid
 from sciml.record import Recorder
+from sciml.run.directory import RunDirectory, write_json
 from sciml.samples import Frame, Simulation, Task
-from sciml.study.api import Run
-from sciml.study.rundir import RunDirectory, write_json
 from sciml.surrogates import Surrogate
 
 

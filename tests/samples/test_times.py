@@ -11,10 +11,10 @@ import xarray as xr
 import sciml
 from sciml.domain.layout import layout_of
 from sciml.errors import InputError
+from sciml.run.evaluation import evaluate
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of, simulations_of
 from sciml.samples.times import require_times
-from sciml.study.evaluation import evaluate
 
 TASK = Task(("u",), ("u",))
 

@@ -133,8 +133,8 @@ def test_bad_input_is_one_line(words, message):
 
 
 def test_a_task_must_not_advance_samples_in_time():
+    from sciml.run.simulations import check
     from sciml.solver.describe import describe
-    from sciml.study.jobs import check
     from sciml.study.schema import Study
 
     assert describe("solvers/darcy.py").steady and not describe("solvers/heat.py").steady

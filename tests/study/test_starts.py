@@ -12,15 +12,15 @@ from small_study import small_study
 from test_generate import tiny
 
 import sciml as package
+from sciml.datasets import Recipe, planned_runs
 from sciml.domain import Field, Grid
 from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
+from sciml.run.directory import RunDirectory
+from sciml.run.simulations import kept_plan
 from sciml.solver.initial_state import count_states, read_state
 from sciml.study.assignment import assigned
 from sciml.study.designs import plan
-from sciml.study.generate import Recipe, planned_runs
-from sciml.study.jobs import kept_plan
-from sciml.study.rundir import RunDirectory
 from sciml.study.schema import Study, load_study
 
 GRID = Grid((16, 16), ((0.0, 1.0),) * 2, ("periodic",) * 2, "m")
@@ -117,7 +117,7 @@ def test_what_cannot_be_is_refused_by_the_dry_run(write_study, tmp_path, line):
     parameters = study["parameters"] | {"files": ["starts/a.nc", "starts/b*.npy"]} | changes
     path = write_study(solver=solver, parameters=parameters)
     with pytest.raises(InputError, match=line) as error:
-        from sciml.study.jobs import check
+        from sciml.run.simulations import check
 
         check(load_study(path))
     assert "\n" not in str(error.value)
@@ -200,7 +200,7 @@ def test_a_dataset_starts_from_files(tmp_path):
 @pytest.mark.slow
 def test_parts_of_other_states_are_refused(tmp_path, monkeypatch):
     path, out = recipe(tmp_path), tmp_path / "f.nc"
-    from sciml.study.generate import generating
+    from sciml.datasets import generating
 
     def stopped(*_, **__):
         raise RuntimeError("pulled the plug")

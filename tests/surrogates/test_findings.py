@@ -10,9 +10,9 @@ import xarray as xr
 from torch import nn
 
 import sciml
+from sciml.run.evaluation import evaluate
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of, simulations_of
-from sciml.study.evaluation import evaluate
 from sciml.surrogates import Statistics, Surrogate
 from sciml.training.figures import table
 from sciml.training.validation import Validation

@@ -13,9 +13,9 @@ from sciml.domain.dataset import to_dataset
 from sciml.domain.field import Field
 from sciml.domain.grid import Grid
 from sciml.errors import InputError
+from sciml.run.evaluation import evaluate
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of, simulations_of
-from sciml.study.evaluation import evaluate
 from sciml.surrogates import Surrogate, collate
 from sciml.training import Augmentation, Pushforward
 from sciml.training.validation import Validation

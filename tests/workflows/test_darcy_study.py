@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sciml.datasets import load_recipe, planned_runs
 from sciml.study.designs import plan
-from sciml.study.generate import load_recipe, planned_runs
 
 STUDY = Path(__file__).parents[2] / "workflows" / "darcy"
 TOY = ["solver.options.shape=[33, 33]", "solver.options.modes=32", "splits.train=64", "per_run=64"]
@@ -100,8 +100,8 @@ def test_errors_are_those_that_are_published(cases):
 
 def test_every_model_fits_every_grid(cases):
     from sciml.domain import Grid
+    from sciml.run.feasibility import check_model
     from sciml.stream.policy import SendPolicy
-    from sciml.study.feasibility import check_model
 
     cases, run = cases
     for size, data in ((size, data) for size in cases.SIZES for data in cases.DATASETS):

@@ -106,7 +106,7 @@ def dataset(out: Path, data: str, size: str, given: list[str]) -> Path:
 def study_of(case: Case, options: dict):
     """The study of a case: the solver's part is the recipe's, so that what it streams is what the
     dataset holds. Enough simulations are planned that the stream outlasts the training."""
-    from sciml.study.generate import load_recipe
+    from sciml.datasets import load_recipe
     from sciml.study.schema import Study
 
     size = SIZES[case.size]
@@ -192,8 +192,8 @@ def trained(path: Path, study, case: Case, data: Path) -> None:
         KeyboardInterrupt: stopped, with a checkpoint.
     """
     import sciml
-    from sciml.study.api import resume
-    from sciml.study.offline import resume_offline
+    from sciml.api import resume
+    from sciml.run.offline.training import resume_offline
 
     online = case.mode == "online"
     if not (path / "study.yaml").exists():

@@ -48,7 +48,7 @@ AS_THEY_ARE = ("fno", "mgno")
 
 def main() -> None:
     import sciml.surrogates.registry as registry
-    from sciml.study.generate import generate
+    from sciml.datasets import generate
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=("small", "full"), default="small")

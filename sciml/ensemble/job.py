@@ -1,0 +1,329 @@
+"""Solver jobs: what a dask worker runs.
+
+dask decides which job starts where and when; no field ever passes through it. What it cannot be
+trusted with is kept in files under ``pids/``: on a cluster it runs a task again when a worker dies,
+while the job of that worker may still be alive, so every start takes the next attempt number from
+disk and ends the session of the attempt before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sciml.ensemble.identity import name_of
+from sciml.ensemble.leader import read_lease
+from sciml.ensemble.processes import (
+    end_session,
+    here,
+    session_members,
+    sessions_with,
+    start_time,
+)
+from sciml.errors import ScimlError
+from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.kept_files import program_changed
+from sciml.solver.last_words import last_words
+from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
+
+STDERR_LINES = 8
+#: Exit code of a job that cannot run as it is: it is not tried again.
+BAD_INPUT = 2
+#: Seconds between looks of a running job whether its leader wants it to end.
+LOOK_EVERY = 1.0
+TAIL_BYTES = 16384
+#: Variables by which a program finds its trainer.
+STREAM = ("SCIML_ENDPOINT", "SCIML_RUN", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
+
+
+#: Set in a worker that has to leave: its job ends, and has not failed.
+leaving = threading.Event()
+#: Seconds within which a worker hears that it has to leave when its solver has.
+TOLD = 1.0
+
+
+class WorkerLeaves(ScimlError):
+    """The worker of a job had to leave before it ended; it runs again elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One simulation to run.
+
+    Args:
+        simulation: its number.
+        command: program and arguments.
+        environment: variables of the process beside those of the place where it runs, which may have
+            loaded another MPI than the place where the run is led.
+        run: run directory.
+        ranks: how many mpirun starts; 0: the command as it is.
+        local: whether it runs beside its leader, which keeps the cores that it needs itself;
+            elsewhere the job has what :func:`sciml.solver.mpirun.is_local` says.
+        leader: token of who leads the run, which the launcher adds: its word, and no other's, ends
+            the job.
+        program: the solver's file, which must be the one that the run began with; none: not looked at.
+    """
+
+    simulation: int
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    run: str
+    ranks: int = field(default=0, kw_only=True)
+    local: bool = field(default=True, kw_only=True)
+    leader: str = field(default="", kw_only=True)
+    program: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: exit code (negative: the signal that ended it), its last stderr lines, and, of a
+    part of a dataset, whether the program warned."""
+
+    simulation: int
+    attempt: int
+    code: int
+    stderr: str
+    seconds: float
+    cancelled: bool = False
+    warned: bool = False
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Run one attempt of a simulation to its end; runs in a dask worker."""
+    run = RunDirectory(Path(job.run))
+    record = run.pids / f"simulation-{job.simulation:05d}.json"
+    if _stopped(job):
+        return asdict(Outcome(job.simulation, 0, -signal.SIGTERM, "", 0.0, cancelled=True))
+    attempt, log = _new_attempt(run, job.simulation)
+    if job.program and (changed := program_changed(run, Path(job.program))):
+        log.write_text(f"error: {changed}\n")
+        return asdict(Outcome(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
+    # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
+    prefix = scratch_prefix(run, job.simulation)
+    scratch = tempfile.mkdtemp(prefix=prefix)
+    # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
+    roomy = has_shared_memory(max(1, job.ranks))
+    shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if roomy else scratch
+    folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
+    began = time.monotonic()
+    try:
+        words, environ = as_started(job)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                words,
+                env={**environ, **folders, "SCIML_ATTEMPT": str(attempt)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            began_at = start_time(process.pid)
+            place = {**here(), "run": name_of(run), "leader": job.leader}
+            write_json(
+                record,
+                {"attempt": attempt, "session": process.pid, "began": began_at, **place},
+            )
+            code = _wait(process, job)
+        # A batch system that ends a job tells each of its processes, the solver perhaps first.
+        if code and leaving.wait(0.0 if job.local else TOLD):
+            end_session(process.pid)
+            raise WorkerLeaves
+        _outlast(process.pid)
+        stopped = _stopped(job)
+        outcome = Outcome(
+            job.simulation,
+            attempt,
+            code,
+            last_lines(log),
+            time.monotonic() - began,
+            cancelled=stopped and code != 0,
+        )
+        write_json(record, {"attempt": attempt, "session": None, "began": None, "code": code})
+        return asdict(outcome)
+    finally:
+        for folder in (scratch, shared):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_started(job: Job) -> tuple[list[str], dict[str, str]]:
+    """Words and environment of a job at the place where it runs."""
+    local = job.local or is_local(job.ranks)
+    words = under(job.command, job.ranks, local=local) if job.ranks else list(job.command)
+    # What a caller streams to is no affair of a job of its own.
+    around = {k: v for k, v in environment(local=local).items() if k not in STREAM}
+    return words, {**around, **job.environment}
+
+
+def end_job(run: RunDirectory, simulation: int) -> None:
+    """End the job of a simulation, if one lives, and remove what it has left in shared memory."""
+    _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
+    _end_unrecorded(run, simulation)
+
+
+def skip_job(run: RunDirectory, simulation: int, leader: str = "") -> None:
+    """Let the job of a simulation not start, and end it if it lives."""
+    _mark(run, leader, simulation).touch()
+    end_job(run, simulation)
+
+
+def end_all_jobs(run: RunDirectory, leader: str = "") -> None:
+    """Let no further job of a leader start, and end those that live."""
+    _mark(run, leader).touch()
+    for record in _records(run):
+        _end_recorded(record)
+    _end_unrecorded(run)
+
+
+def end_own_jobs(run: RunDirectory, leader: str) -> None:
+    """As :func:`end_all_jobs`, for a leader that has lost the run: what others have started stays."""
+    _mark(run, leader).touch()
+    for record in _records(run):
+        if _read(record).get("leader") == leader:
+            _end_recorded(record)
+
+
+def attempt_under_way(run: RunDirectory, simulation: int) -> int | None:
+    """Number of the attempt of a simulation that runs, ``None`` if none does."""
+    record = _read(run.pids / f"simulation-{simulation:05d}.json")
+    return record.get("attempt") if record.get("session") is not None else None
+
+
+def finished_jobs(run: RunDirectory) -> list[int]:
+    """Simulations whose job has ended well: every frame of them is in the spool or beyond."""
+    return [int(path.stem.split("-")[1]) for path in _records(run) if _read(path).get("code") == 0]
+
+
+def reap(run: RunDirectory) -> None:
+    """End what a supervisor that was killed has left on this machine: the trainer, which first writes
+    its checkpoint, and every solver job; what it had forbidden to start may start again. What it has
+    left on other machines is refused by its attempt number when it comes back."""
+    for record, grace in ((run.pids / "trainer.json", 30.0), *((r, 3.0) for r in _records(run))):
+        _end_recorded(record, grace)
+    _end_unrecorded(run)
+    # What kills have torn was being written under these names, and bears its own nowhere.
+    torn = (path for folder in (run.path, run.pids, run.logs) for path in folder.glob(".*.json.*"))
+    for path in (*run.pids.glob("stop*"), *torn):
+        path.unlink()
+
+
+def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
+    """What a job said last, without what mpirun adds."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return last_words(file.read().decode(errors="replace"), lines)
+
+
+def _new_attempt(run: RunDirectory, simulation: int) -> tuple[int, Path]:
+    """Number of the new attempt, and its log, which is this attempt's alone; the one before it is ended
+    first, if its worker left it behind."""
+    end_job(run, simulation)
+    # By the logs, which are there before their job: a worker may be killed before it writes the
+    # record, and two processes with one number could not be told apart.
+    name = f"simulation-{simulation:05d}.attempt-"
+    logs = run.logs.glob(f"{name}*.log")
+    attempt = 1 + max((int(log.stem.rpartition("-")[2]) for log in logs), default=0)
+    while True:
+        log = run.logs / f"{name}{attempt}.log"
+        try:
+            log.touch(exist_ok=False)
+        except FileExistsError:  # made on another machine, and not shown here yet
+            attempt += 1
+        else:
+            return attempt, log
+
+
+def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path:
+    """The file by which a leader says that none of its jobs may start, or none of a simulation."""
+    which = "stop" if simulation is None else f"stop-{simulation:05d}"
+    return run.pids / (f"{which}.{leader}" if leader else which)
+
+
+def _stopped(job: Job) -> bool:
+    """Whether its leader does not want a job any more, or leads no more."""
+    run = RunDirectory(Path(job.run))
+    lease = read_lease(run) if job.leader else {}
+    if lease.get("token", job.leader) != job.leader or lease.get("released"):
+        return True
+    marks = (_mark(run, job.leader, of) for of in (None, job.simulation))
+    return any(mark.exists() for mark in marks)
+
+
+def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
+    """Exit code of a job, which is ended here where its leader says so: on another machine than the
+    leader's nobody else can."""
+    while True:
+        # At once, too: that may have been said while it started, before there was anybody to end.
+        if _stopped(job) or leaving.is_set():
+            end_session(process.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=LOOK_EVERY)
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """A record, empty where there is none, or none that can be read."""
+    try:
+        found = read_json(record)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _records(run: RunDirectory) -> list[Path]:
+    return sorted(run.pids.glob("simulation-*.json"))
+
+
+def _end_recorded(record: Path, grace: float = 3.0) -> None:
+    state, place = _read(record), {**here(), "run": name_of(RunDirectory(record.parent.parent))}
+    session = state.get("session")
+    if not isinstance(session, int):
+        return  # it has not started yet, or is over
+    # A number says nothing of processes of another machine, boot, name space or run.
+    if any(state.get(key, mine) != mine for key, mine in place.items()):
+        return
+    first = start_time(session)
+    # One that began at another time is a stranger with a used pid; without a first process the
+    # session number cannot have been taken again while members are left.
+    if first is None or first == state.get("began"):
+        end_session(session, grace)
+
+
+def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
+    """End jobs whose worker was killed before it wrote them down, and remove the folders that a
+    killed worker has left; of one simulation, or of the run."""
+    prefix = scratch_prefix(run, simulation)
+    for session in sessions_with("TMPDIR", f"{tempfile.gettempdir()}/{prefix}"):
+        end_session(session)
+    for place in (tempfile.gettempdir(), SHARED):
+        for folder in Path(place).glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_prefix(run: RunDirectory, simulation: int | None = None) -> str:
+    """How the names of the folders of a run's jobs, or of one job, begin: what a kill left behind can
+    be told from what others use."""
+    # By the run and not by its path: in another container another run may have the same.
+    name = name_of(run) or str(run.path)
+    digest = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
+    return f"sciml-{digest}-" + ("" if simulation is None else f"{simulation}-")
+
+
+def _outlast(session: int, grace: float = 5.0) -> None:
+    """Wait for ranks that outlive their mpirun; end them when they take too long."""
+    deadline = time.monotonic() + grace
+    while session_members(session):
+        if time.monotonic() > deadline:
+            end_session(session)
+            return
+        time.sleep(0.02)

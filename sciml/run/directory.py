@@ -1,0 +1,237 @@
+"""A run directory: where each thing of a run lies, and how it is written so that a kill tears none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import InputError, ScimlError, no_room
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write aside and rename: a reader sees the old file or the new one, never half of one."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
+
+
+@contextmanager
+def without_room(log: logging.Logger | None = None) -> Iterator[None]:
+    """What a run can do without where the disk is full: a warning takes its place, if any."""
+    try:
+        yield
+    except (OSError, ScimlError) as error:
+        if not no_room(error):
+            raise
+        if log is not None:
+            log.warning("not written: %s", error)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Paths within a run.
+
+    ::
+
+        study.yaml          the study as it ran, every default written out
+        lineage.json        which study it was trained by, and from which step on
+        simulations.json    drawn parameters, seed and role of every simulation
+        initial/            copies of the states that they start from, with parameters.files
+        solver.json         what the program said of itself
+        run.json            which run it is: a copy becomes another
+        endpoint.json       where the trainer listens, and the keys (readable by the owner only)
+        status.json         how far it is: what `sciml status` prints
+        metrics.jsonl       the loss every few steps, and a line a validation
+        warnings.json       what solver programs warned of, by simulation
+        files.json          what the run ran: checksums of model file and solver program
+        files/              copy of a model file of the user's, and of what it imports from beside it
+        cluster/            key and certificate of dask's scheduler, while worker jobs of Slurm's run
+        recording/          every frame that came, with record: true; what ``sciml train`` takes
+        replay.json         of a run without a stream: what it was trained on, and how
+        validation/         the simulations that training never sees, a netCDF file each
+        predictions.nc      rollouts of the surrogate beside the truth
+        figures/            the same as pictures, and how it learned
+        surrogate/          weights, normalizer, task, domain: what ``sciml.load`` opens
+        checkpoints/        the last ones and the best
+        summary.json        the figures of the run
+        spool/  pids/  logs/
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | Path) -> RunDirectory:
+        """Make a new run directory.
+
+        Raises:
+            InputError: something lies there already.
+        """
+        path = Path(path)
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise InputError(
+                f"output {str(path)[:60]}… cannot be made: {error.strerror}; name another"
+            ) from error
+        if there:
+            raise InputError(
+                f"output {path} exists; name another with --out, or remove it (nothing was touched)"
+            )
+        run = cls(path.resolve())
+        try:
+            for folder in (
+                run.path,
+                run.spool,
+                run.pids,
+                run.logs,
+                run.validation,
+                run.checkpoints,
+            ):
+                folder.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(
+                f"output {path} cannot be made: {error.strerror}; name another"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run directory.
+
+        Raises:
+            InputError: there is no run.
+        """
+        run = cls(Path(path).resolve())
+        if not run.study.is_file():
+            raise InputError(f"{path} is no run directory; expected one that `sciml run` made")
+        return run
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def lineage(self) -> Path:
+        return self.path / "lineage.json"
+
+    @property
+    def simulations(self) -> Path:
+        return self.path / "simulations.json"
+
+    @property
+    def initial(self) -> Path:
+        return self.path / "initial"
+
+    @property
+    def solver(self) -> Path:
+        return self.path / "solver.json"
+
+    @property
+    def kept(self) -> Path:
+        return self.path / "files.json"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
+
+    @property
+    def identity(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def endpoint(self) -> Path:
+        return self.path / "endpoint.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def last_words(self) -> Path:
+        """The trainer's snapshot as it ended: the supervisor may have asked just before."""
+        return self.logs / "trainer.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def warnings(self) -> Path:
+        """Only there where a solver program warned."""
+        return self.path / "warnings.json"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation"
+
+    @property
+    def recording(self) -> Path:
+        return self.path / "recording"
+
+    @property
+    def replay(self) -> Path:
+        """Only there for a run of `sciml train`."""
+        return self.path / "replay.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.nc"
+
+    @property
+    def figures(self) -> Path:
+        """Where matplotlib is there: see :mod:`sciml.report.figures`."""
+        return self.path / "figures"
+
+    @property
+    def surrogate(self) -> Path:
+        return self.path / "surrogate"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def pids(self) -> Path:
+        return self.path / "pids"
+
+    @property
+    def keys(self) -> Path:
+        """Only there while worker jobs of Slurm's run."""
+        return self.path / "cluster"
+
+    @property
+    def supervisor(self) -> Path:
+        """Which process leads the run, or did: see :mod:`sciml.ensemble.leader`."""
+        return self.pids / "supervisor.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"

@@ -1,0 +1,171 @@
+"""`sciml run --dry-run`: what a study will cost, measured on a few steps of its own program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sciml.domain import Field
+from sciml.ensemble.rehearsal import rehearse
+from sciml.run.simulations import example_start, starts_of, values
+from sciml.solver.describe import Description
+from sciml.study.designs import PlannedSimulation
+from sciml.study.schema import Study
+
+#: Memory of a trainer that has imported torch and neuraloperator, before any data.
+TRAINER_BASE = 700 * 2**20
+RANK_BASE = 45 * 2**20
+#: States after which a program is ended that was asked for no number of them.
+FEW = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Cost of a study.
+
+    Args:
+        simulations: how many, validation included.
+        validation: how many of them are held out.
+        frames: frames of one simulation; ``None``: its program alone knows.
+        frame_bytes: bytes of one frame as sent.
+        step_seconds: measured time of one solver step.
+        ranks: on how many it was measured.
+        seconds: estimated time for all simulations, start-up included; ``None`` without ``frames``.
+        memory: estimated peak of the trainer.
+        rank_memory: estimated peak of one rank.
+        feeds: steps of the training that the samples are enough for, of how many (``None``: of as many
+            as there are), and whether repeated samples may make them more.
+        starts: states of ``parameters.files`` that are used, and files that they come from.
+    """
+
+    simulations: int
+    validation: int
+    frames: int | None
+    frame_bytes: int
+    step_seconds: float
+    seconds: float | None
+    memory: int
+    rank_memory: int
+    ranks: int = 1
+    feeds: tuple[int, int | None, bool] | None = None
+    starts: tuple[int, int] | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        step = f"{self.step_seconds * 1e3:.3g} ms a step on {_ranks(self.ranks)}"
+        if not self.step_seconds:
+            step = "a step is too short to be measured"
+        frames, stream, cost = "as many as the program gives", "", step
+        if self.frames is not None:
+            total = self.frames * self.simulations
+            frames = f"{self.frames} a simulation, {total} in all"
+            stream = f", {_size(self.frame_bytes * total)} in all"
+            cost = f"about {self.seconds:.0f} s ({step}); training may take longer"
+        return [
+            ("simulations", f"{self.simulations}, of which {self.validation} held out"),
+            *([("initial states", "{} of {} files".format(*self.starts))] if self.starts else []),
+            ("frames", frames),
+            ("stream", f"{_size(self.frame_bytes)} a frame{stream}"),
+            *([("training", self._training)] if self.feeds else []),
+            ("trainer memory", f"about {_size(self.memory)} at its peak"),
+            ("rank memory", f"about {_size(self.rank_memory)} a rank"),
+            ("simulation time", cost),
+        ]
+
+    @property
+    def _training(self) -> str:
+        sure, planned, repeats = self.feeds
+        least = "at least " if repeats else ""
+        if planned is None:
+            return f"until the stream ends: {least}{sure} steps"
+        if sure >= planned:
+            return f"{planned} steps"
+        return (
+            f"this stream feeds {least}{sure} of {planned} steps; raise buffer.draws or "
+            "parameters.simulations, or lower training.phases"
+        )
+
+
+def estimate(study: Study, description: Description, plan: Sequence[PlannedSimulation]) -> Estimate:
+    """Run a few steps of the first simulation, and reckon from there.
+
+    Raises:
+        ScimlError: the program fails.
+    """
+    send = study.solver.send
+    ranks = 1 if description.ours else study.solver.ranks
+    with example_start(study, description) as start:
+        given = values(study, plan[0], start)
+        steps = given.get("steps", getattr(description.flags.get("steps"), "default", None))
+        if description.ours:
+            given["steps"] = min(steps, FEW - 1)
+        whole = send.model_dump() | {"every": 1}
+        found = rehearse(description, given, ranks=ranks, send=whole, frames=FEW)
+    found.require()
+    if found.closed and not description.ours:
+        steps = found.frames - 1  # all there are: what a step is, such a program knows best
+    frames = None if steps is None else int(steps) // send.every + 1
+    frame_bytes, points = (
+        found.first.nbytes,
+        found.simulation.domain.size * send.coarsen ** len(found.simulation.domain.point_shape),
+    )
+    seconds = None
+    if steps is not None:
+        shared = study.solver.ranks // ranks
+        seconds = len(plan) * (found.began + int(steps) * found.step_seconds / shared)
+        seconds /= study.cluster.simulations_at_once
+    task = study.task.build()
+    window = 2 * study.task.lead * (study.task.history + study.task.build().unroll)
+    held = study.buffer.capacity + window + study.validation.simulations * (frames or FEW)
+    validation = sum(p.role == "validation" for p in plan)
+    return Estimate(
+        simulations=len(plan),
+        validation=validation,
+        frames=frames,
+        frame_bytes=frame_bytes,
+        step_seconds=found.step_seconds,
+        ranks=ranks,
+        seconds=seconds,
+        memory=TRAINER_BASE + held * frame_bytes + study.stream.queue_limit,
+        rank_memory=RANK_BASE + 4 * _bytes(description.fields, points) // study.solver.ranks,
+        feeds=_feeds(study, task.span, frames, len(plan) - validation),
+        starts=_starts(study, description, plan),
+    )
+
+
+def _feeds(
+    study: Study, span: int, frames: int | None, simulations: int
+) -> tuple[int, int | None, bool] | None:
+    """Steps that the samples of a stream are enough for; see :class:`Estimate`."""
+    if frames is None:
+        return None
+    buffer, training = study.buffer, study.training
+    draws = max(frames - span + 1, 0) * simulations * buffer.draws
+    sure = draws // (training.batch_size * training.accumulate)
+    return sure, training.steps, buffer.kind == "reservoir"
+
+
+def _bytes(fields: Sequence[Field], points: int) -> int:
+    """Of one state in double precision."""
+    return sum(8 * max(f.components, 1) * (1 if f.on == "global" else points) for f in fields)
+
+
+def _starts(
+    study: Study, description: Description, plan: Sequence[PlannedSimulation]
+) -> tuple[int, int] | None:
+    starts = starts_of(study, description)
+    if starts is None:
+        return None
+    used = {p.start for p in plan if p.start is not None}
+    return len(used), len({starts.states[number].path for number in used})
+
+
+def _ranks(number: int) -> str:
+    return "one rank" if number == 1 else f"{number} ranks"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

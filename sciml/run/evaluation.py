@@ -1,0 +1,190 @@
+"""A trained surrogate against simulations that it has not seen."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import xarray as xr
+
+from sciml.api import Run, load, open_run
+from sciml.domain.layout import layout_of
+from sciml.domain.opening import files_of
+from sciml.errors import InputError
+from sciml.record.foreign import HELD, LINEAGE, Part, naming, parts_of
+from sciml.record.index import INDEX, VIRTUAL
+from sciml.run.directory import RunDirectory
+from sciml.samples import Task
+from sciml.samples.dataset import simulations_of
+from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, roles_by_name, splits_of
+from sciml.samples.times import in_order, require_times
+from sciml.samples.warned import Finding, carried, gathered, tell
+from sciml.training.figures import table
+
+if TYPE_CHECKING:
+    from sciml.surrogates import Surrogate
+
+log = logging.getLogger("sciml.run")
+
+
+@final
+class Evaluation(dict[str, Any]):
+    """Errors by name, as :class:`sciml.training.Validation` gives them; printed, a table of them.
+
+    ``split`` says in words what they were measured on, ``simulations`` how many; ``fields`` holds the
+    errors of each field.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(table(self))
+
+    __repr__ = __str__
+
+
+def evaluate(
+    surrogate: str | Path | Run | Surrogate,
+    data: Any = None,
+    rollout: int | None = None,
+    model: str | Path | None = None,
+    *,
+    group: str | None = None,
+) -> Evaluation:
+    """One-step and rollout errors of a surrogate.
+
+    >>> print(sciml.evaluate("runs/quickstart"))        # doctest: +SKIP
+
+    Args:
+        surrogate: run directory, saved surrogate, run or surrogate.
+        data: a dataset, files, folders of them, patterns, runs (for what these held out), or a list;
+            default: the held-out simulations of the run. Of data that say a split, what is for testing;
+            where there is none, what is for validation.
+        rollout: steps to roll out; default: as many as there are.
+        model: the file that builds it, where that is not one known by name. A run has its own copy,
+            which is run where this user made the run.
+        group: of netCDF-4, HDF5 or zarr, in which the variables of the data are.
+
+    Raises:
+        InputError: no surrogate, no data, or data that do not fit it.
+    """
+    from sciml.surrogates.threads import threads_for, values_of
+    from sciml.training.validation import Validation
+
+    surrogate, weighting, run_dir = _loaded(surrogate, model)
+    given = data is not None and (hasattr(data, "data_vars") or bool(data))
+    parts = _parts(data, group) if given else [Part(p.name, p) for p in heldout_files(run_dir)]
+    if not parts:
+        raise InputError(
+            f"{run_dir or 'evaluate'} holds no validation simulations; name data to measure on, on the "
+            "command line with --data"
+        )
+    trajectories, warned, said = _measured(surrogate, parts, given)
+    tell(gathered(warned), log)
+    longest = max(len(frames) for _, frames in trajectories)
+    steps = longest if rollout is None else rollout
+    validation = Validation(trajectories, rollout=steps, weighting=weighting)
+    points = prod(trajectories[0][0].domain.point_shape)
+    with threads_for(values_of(surrogate, points, validation.batch_size)):
+        found = validation(surrogate)
+    return Evaluation(simulations=len(trajectories), split=said, **found)
+
+
+def _loaded(
+    given: str | Path | Run | Surrogate, model: str | Path | None
+) -> tuple[Surrogate, str | None, Path | None]:
+    """Surrogate, weighting of its points, and where held-out simulations of its run may lie."""
+    from sciml.surrogates.surrogate import Surrogate
+
+    if isinstance(given, Surrogate):
+        return given, None, None
+    run_dir = given.path if isinstance(given, Run) else Path(given)
+    if model is None and RunDirectory(run_dir).study.is_file():
+        run = open_run(run_dir)
+        return run.surrogate(), run.study.training.weighting, run_dir
+    return load(run_dir, model), None, run_dir
+
+
+def _parts(data: Any, group: str | None) -> list[Part]:
+    """What is given, with what a run held out in its place, and a recording's files."""
+    if isinstance(data, str | os.PathLike):
+        data = [data]
+    if hasattr(data, "data_vars") or not all(isinstance(d, str | os.PathLike) for d in data):
+        return parts_of(data, group)
+    found: list[Any] = []
+    for path in map(Path, data):
+        if (path / LINEAGE).is_file():
+            found += heldout_files(path)  # its predictions are no truth
+        elif (path / INDEX).is_file():
+            found += sorted(p for p in path.glob("*.nc") if p.name != VIRTUAL)  # it is all of them
+        else:
+            found += files_of(path)
+    return parts_of(found, group) if found else []
+
+
+def _measured(
+    surrogate: Surrogate, parts: Sequence[Part], given: bool
+) -> tuple[list[Trajectory], list[Finding], str]:
+    """What no training has seen of the data, where they say so; warnings of their solvers; in words,
+    what it is."""
+    from sciml.surrogates.arranging import Arrangement
+    from sciml.surrogates.matching import require_masks, require_match
+
+    task = surrogate.task
+    names = task.moving
+    named = roles_by_name([part.path for part in parts if part.path is not None])
+    if named:
+        wanted = next(r for r in (TEST, VALIDATION, TRAIN) if r in named.values())
+        parts = [part for part in parts if named.get(part.path, wanted) == wanted]
+    trajectories: list[Trajectory] = []
+    warned: list[Finding] = []
+    said: dict[str, None] = {}
+    for part in parts:
+        with naming(part):
+            ds = Arrangement(surrogate, part.open(), targets=True).ds
+            layout = layout_of(ds, names)
+            for remark in require_times(task, ds, layout):
+                log.info("%s: %s", part.name or "data", remark)
+            ds = in_order(ds, layout)
+            ours, words = _set_aside(ds, task, names, on_demand=part.path is not None)
+            if part.path in named:
+                words = f"what is for {_WORDS[wanted]}, by the names of the files"
+            if part.path is not None and (part.path.parents[1] / LINEAGE).is_file():
+                words = "the held-out simulations of the run"
+            said[words] = None
+            warned += carried(ds, [simulation.id for simulation, _ in ours])
+            if given:
+                require_match(surrogate, ds)
+                require_masks(surrogate, ours[0][0], (*names, *task.static))
+            trajectories += ours
+    return trajectories, warned, "; ".join(said)
+
+
+_WORDS = {TEST: "testing", VALIDATION: "validation", TRAIN: "training"}
+
+
+def _set_aside(
+    ds: xr.Dataset, task: Task, names: Sequence[str], *, on_demand: bool
+) -> tuple[list[Trajectory], str]:
+    """What no training has seen, where the dataset says so: what is for testing, else for validation;
+    and in words which it is."""
+    splits = splits_of(ds, layout_of(ds, names), names)
+    size = sum(ds[n].nbytes for n in (*names, *task.static))
+    given = {"fields": names, "static": task.static, "on_demand": on_demand and size > HELD}
+    if splits is None:
+        found = simulations_of(ds, task.parameters, **given)
+        return list(found), "all of it: no split says what was trained on"
+    wanted = next((role for role in (TEST, VALIDATION) if splits.has(role)), TRAIN)
+    if wanted == TRAIN:
+        log.warning(
+            "%s says that all of it is for training: errors say little of new data", splits.source
+        )
+    found = simulations_of(ds, task.parameters, **given, without=splits.but(wanted))
+    pieces = [trajectory for _, trajectory in splits.divided(found)]
+    return pieces, f"what is for {_WORDS[wanted]}, by {splits.source}"
+
+
+def heldout_files(run_dir: Path) -> list[Path]:
+    return sorted((run_dir / "validation").glob("*.nc"))

@@ -1,0 +1,178 @@
+"""What of model and device can be refused before anything runs: without a frame, without weights."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sciml.domain import Domain, Field
+from sciml.ensemble.addresses import is_loopback
+from sciml.errors import InputError
+from sciml.study.schema import Study
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: float32 numbers that a weight takes while it is trained: itself, its gradient, Adam's two moments.
+NUMBERS_A_WEIGHT = 4
+
+
+def check_model(
+    study: Study, domain: Domain | None, fields: Sequence[Field] = (), *, online: bool = False
+) -> None:
+    """Build the model of a study on no memory at all, hold the training against it, and drop it.
+
+    Args:
+        study: names the model and its options.
+        domain: where its fields live; ``None``: only the names and types of options are checked.
+        fields: what is known of the fields of the data, their parity above all.
+        online: the data come out of a stream, after so many samples as the buffer's watermark says.
+
+    Raises:
+        InputError: an unknown model or option, a value that it cannot use, a domain that it or the
+            training cannot work on, more weights than there is memory for.
+    """
+    from sciml.surrogates.registry import check
+
+    name, config = study.model.name, study.model.config
+    check(name, config)
+    if domain is None:
+        return
+    _check_symmetries(study, domain, fields)
+    from sciml.run.model_trial import built, try_model  # torch
+    from sciml.surrogates.traits import traits_of
+    from sciml.surrogates.weights import require_savable
+    from sciml.training.weighting import require_weighting
+
+    require_weighting(study.training.weighting, domain)
+    # Without values: modes=4000 is refused by its reason, not by the memory it takes.
+    config, task = study.model.surrogate, study.task.build()
+    surrogate = built(config, task, domain, fields)
+    if surrogate is None:
+        try_model(config, task, domain, fields, None)
+        return
+    module = surrogate.model
+    require_savable(module, values=False)
+    _check_room(study, module)
+    if study.training.points is not None and not traits_of(module).pointwise:
+        raise InputError(
+            f"training.points: {study.training.points}, yet model '{name}' gives whole fields; expected "
+            "one that can be asked at points, such as 'deeponet', or points: null"
+        )
+    basis, watermark = traits_of(module).basis, study.buffer.watermark
+    if online and basis >= watermark:
+        raise InputError(
+            f"model '{name}': basis={basis} modes from the {watermark} samples that come before the "
+            f"first step; raise buffer.watermark above {basis}, or lower model.basis"
+        )
+    try_model(config, task, domain, fields, surrogate)
+
+
+def _check_room(study: Study, module: nn.Module) -> None:
+    """That the weights can be there at all, on the processor or the device."""
+    import torch
+
+    from sciml.training.device import device_of
+
+    weights = sum(p.numel() for p in module.parameters())
+    where, room = "this machine", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    device = device_of(study.training.device, "training.device")
+    if device.type in ("cuda", "xpu"):  # mps shares the memory of the machine
+        properties = getattr(torch, device.type).get_device_properties(device)
+        where, room = str(device), properties.total_memory
+    wanted = 4 * NUMBERS_A_WEIGHT * weights
+    if wanted > room:
+        given = ", ".join(f"{key}={value!r}" for key, value in study.model.config.items())
+        raise InputError(
+            f"model '{study.model.name}' with {given or 'its defaults'}: {weights:.3g} weights, which "
+            f"with gradients and Adam's moments take {wanted / 1e9:.3g} GB; {where} has "
+            f"{room / 1e9:.3g} GB: make it smaller"
+        )
+
+
+def _check_symmetries(study: Study, domain: Domain, fields: Sequence[Field]) -> None:
+    """That grid and fields have the symmetries of ``training.augment``."""
+    if study.training.augment is None:
+        return
+    import torch
+
+    from sciml.surrogates import Batch
+    from sciml.training import Augmentation
+
+    geometry = {}
+    shape = domain.point_shape
+    if domain.kind == "grid":
+        geometry["spacing"] = torch.tensor([domain.spacing])
+        geometry["periodic"] = torch.tensor([b == "periodic" for b in domain.boundary])
+    field = torch.zeros(()).expand(1, 1, *shape)
+    group = study.training.options().augment.group
+    batch = Batch({}, {"field": field}, geometry=geometry, kind=domain.kind)
+    Augmentation(group.symmetries)(torch.nn.Identity(), batch, 0)
+    group.told_on(domain, study.task.build(), fields)
+
+
+def check_device(study: Study) -> None:
+    """That ``training.device`` is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if study.training.device in ("auto", "cpu"):
+        return
+    from sciml.training.device import device_of  # torch
+
+    device_of(study.training.device, "training.device")
+
+
+def check_scheduler(address: str, timeout: float = 5.0, *, encryption: bool = True) -> None:
+    """That something listens where a dask scheduler is said to be, and that only its own are let in.
+
+    Args:
+        address: ``tls://head:8786``; ``tcp://…`` or ``head:8786`` on this machine; others are left to
+            dask.
+        timeout: seconds.
+        encryption: whether one elsewhere has to speak TLS: what dask sends are pickles, and who can
+            write to it runs code here.
+
+    Raises:
+        InputError: no address, nothing listens there, no TLS, or none of dask's certificates here.
+    """
+    split = urlsplit(address if "://" in address else f"tcp://{address}")
+    if split.scheme not in ("tcp", "tls"):
+        return
+    try:
+        host, port = split.hostname, split.port
+    except ValueError:  # a port that is no number
+        host = port = None
+    if not host or not port:
+        raise InputError(f"scheduler '{address}'; expected an address such as tcp://head:8786")
+    if split.scheme == "tls":
+        _require_certificates(address)
+    elif encryption and not is_loopback(host):
+        raise InputError(
+            f"scheduler {address}: without TLS, whoever reaches it can run code as you, and here; "
+            "expected tls://…, the loopback (an ssh tunnel), or in a study cluster.encryption: false"
+        )
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except OSError as error:
+        raise InputError(
+            f"scheduler {address}: nothing answers there ({error}); start one with `dask scheduler`, or "
+            "name another"
+        ) from error
+
+
+def _require_certificates(address: str) -> None:
+    """Raises :class:`InputError` where dask's configuration has no certificates for a client."""
+    from distributed import Security
+
+    wanted = "distributed.comm.tls.ca-file, client.key and client.cert of dask's configuration"
+    try:
+        context = Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        raise InputError(f"scheduler {address}: {wanted} cannot be read ({error})") from error
+    if context is None:
+        raise InputError(f"scheduler {address}: no certificates; expected {wanted}")

@@ -1,0 +1,352 @@
+"""The trainer process: the server of the stream, the intake, and the loop, under one roof.
+
+Started by the supervisor as ``python -m sciml.run.online.trainer RUN``. The server listens before torch
+is imported, so that solvers connect while the slow imports go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.buffer import make as make_buffer
+from sciml.ensemble.identity import name_of
+from sciml.ensemble.processes import allow_files, end_with_parent
+from sciml.errors import ScimlError, no_room
+from sciml.heap import keep_heap
+from sciml.run.account import Account, announced
+from sciml.run.directory import RunDirectory, read_json, without_room, write_json
+from sciml.run.held_out import HeldOut
+from sciml.run.lineage import current
+from sciml.run.online.intake import Intake
+from sciml.run.online.restart import Tally
+from sciml.samples import Windower
+from sciml.samples.warned import findings
+from sciml.stream.server import Server
+from sciml.study.schema import Study
+
+if TYPE_CHECKING:
+    from sciml.record import Recorder
+
+STATUS_EVERY = 0.25
+#: Simulations that gave too few frames of which each is named.
+NAMED = 10
+#: Exit codes: finished; bad input (one line on stderr); told to stop, or no room on the disk: resume.
+FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
+
+log = logging.getLogger("sciml.trainer")
+
+
+class Trainer:
+    """One life of the trainer of a run.
+
+    Args:
+        run: the run directory, made by the supervisor.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.study: Study = current(run)
+        plan = read_json(run.simulations)
+        self.planned = len(plan)
+        self.stop = threading.Event()
+        self.state, self.reason = "starting", ""
+        stream, buffer = self.study.stream, self.study.buffer
+        self.server = Server(
+            run.path,
+            host=stream.host,
+            port=stream.port,
+            encryption=stream.encryption,
+            spool_limit=stream.spool_limit,
+            queue_limit=stream.queue_limit,
+            run=name_of(run),
+            planned={entry["id"] for entry in plan},
+            on_failure=self._on_failure,
+        )
+        self.buffer = make_buffer(
+            buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
+        )
+        program = read_json(run.solver)
+        self._announced = announced(self.study, program)
+        units = {entry["name"]: entry.get("units", "1") for entry in program["parameters"]}
+        self.heldout = HeldOut(run.validation, units)
+        self.recorder: Recorder | None = None
+        if self.study.record.enabled:
+            from sciml.record import Recorder  # h5py and xarray, which nothing else here needs yet
+
+            self.recorder = Recorder(
+                run.recording,
+                about={entry["id"]: entry for entry in plan},
+                units=units,
+                fields=self.study.record.fields,
+                # More than the spool can spare would stop the solvers for good.
+                keep=stream.spool_limit // 2,
+            )
+        self.intake = Intake(
+            self.server,
+            Windower(self.study.task.build()),
+            self.buffer,
+            self.heldout,
+            {entry["id"]: entry["role"] for entry in plan},
+            self.recorder,
+            self.stop,
+            self.tell,
+        )
+        self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
+        self.first_step_at: dict[str, Any] | None = None
+        self.checkpoint: Any = None
+        #: Why the last checkpoint could not be written; empty once one was.
+        self.checkpoint_problem = ""
+        self.tally = Tally(run.path / "drawn")
+        self.notices: list[str] = []
+        #: Whether training has had all its steps.
+        self.trained = False
+        self._short: set[int] = set()
+        self._warned_version = 0
+        self._warned: dict[str, Any] = {"warned": 0, "warnings": []}
+        self._done = threading.Event()
+
+    def main(self) -> int:
+        """Train to the end; returns the exit code."""
+        self._find_checkpoint()
+        self.server.start()
+        reporter = threading.Thread(target=self._report, name="status", daemon=True)
+        reporter.start()
+        try:
+            finished = self._learn()
+            self.state = "finished" if finished else "stopped"
+            return FINISHED if finished else STOPPED
+        except BaseException as error:
+            self.state, self.reason = "failed", str(error) or type(error).__name__
+            raise
+        finally:
+            self._done.set()
+            reporter.join()
+            self._tell()
+            with without_room(log):
+                write_json(self.run.last_words, self.status())
+                self._write_warnings()
+            self.close_intake()
+            self.server.stop()
+
+    def _learn(self) -> bool:
+        """Train and write what was learned; False if it was told to stop before."""
+        self._go_back()
+        if self._told_to_stop():
+            return False
+        from sciml.run.online.training import Learning  # torch from here on
+
+        self.intake.start()
+        self.state = "waiting for the first simulation"
+        while not self.intake.first.wait(0.1):
+            if self._told_to_stop():
+                return False
+            if self.intake.over.is_set():
+                raise ScimlError(
+                    "no simulation delivered a frame for training; see logs/ in the run"
+                )
+        self._told_to_stop()
+        learning = Learning(self)
+        learning.train()
+        if self._told_to_stop():
+            return False
+        self.trained = learning.history.ended == "phases"
+        learning.await_heldout()
+        if self._told_to_stop():
+            return False  # the checkpoint that the training ended with is gone on from
+        self.close_intake()
+        learning.finish()
+        return True
+
+    def _told_to_stop(self) -> bool:
+        """Raises what a thread died of, which stops the training as a signal does."""
+        if self.intake.error is not None:
+            raise self.intake.error
+        return self.stop.is_set()
+
+    def close_intake(self) -> None:
+        """Nothing more is taken in; the recording is whole before a summary says that the run is."""
+        if self.stop.is_set() or self.reason:
+            self.intake.halt()
+        else:
+            self.intake.finish()
+        with without_room(log):
+            if self.recorder is not None:
+                self.recorder.finish()
+                self.recorder = None
+
+    def _on_failure(self, error: Exception) -> None:
+        """Another thread died: the run ends in one line, with a checkpoint."""
+        self.intake.fail(ScimlError(f"the stream cannot go on: {type(error).__name__}: {error}"))
+
+    def _find_checkpoint(self) -> None:
+        """The state to go on from, if there is one; the server takes up the account in it."""
+        if any(self.run.checkpoints.glob("step-*")):
+            from sciml.training.checkpoint import Checkpoints
+
+            self.checkpoint = Checkpoints(self.run.checkpoints).newest()
+        found = self.checkpoint
+        self.server.recover(found.state["extra"]["ledger"] if found else None)
+        damaged = self.server.status()["spool_damaged"]
+        if damaged:
+            self.tell(
+                f"{damaged} records of the spool were damaged and dropped; what is needed of them "
+                "comes again"
+            )
+
+    def _go_back(self) -> None:
+        if self.checkpoint is not None:
+            from sciml.run.online.restart import restore
+
+            self.state = "going back to the checkpoint"
+            restore(self, self.checkpoint)
+            log.info("resumed from %s", self.checkpoint.path.name)
+
+    def tell(self, line: str) -> None:
+        """Something that whoever watches the run should know."""
+        log.warning("%s", line)
+        self.notices.append(line)
+
+    def account(self, *, over: bool = False) -> Account:
+        """What came, against the plan.
+
+        Args:
+            over: nothing is under way any more: who ended well and did not close will not.
+        """
+        ledger, told = self.server.ledger, self.intake.launcher
+        closed = ledger.concluded()
+        ended = told.get("finished", ()) if over else ()
+        return Account(
+            self.intake.roles,
+            self._announced,
+            closed,
+            ledger.delivered(),
+            {n: ledger.received(n) for n in ended if n not in closed},
+            frozenset(self.intake.given_up),
+            frozenset(ledger.quarantined()),
+            over=self.trained,
+        )
+
+    def _name_short(self, account: Account) -> None:
+        """Say which simulations ended well with fewer frames than they should have given."""
+        for number in account.short.keys() - self._short:
+            self._short.add(number)
+            if len(self._short) <= NAMED:
+                self.tell(account.line(number))
+            elif len(self._short) == NAMED + 1:
+                self.tell("more simulations ended with too few frames; summary.json names them all")
+
+    def warned(self) -> dict[str, Any]:
+        """What programs warned of: how many of them, and the largest of each kind."""
+        version = self.server.ledger.warned_version
+        if version != self._warned_version:  # with many simulations it takes its time
+            found = self.server.ledger.warnings()
+            self._warned_version = version
+            self._warned = {
+                "warned": len(found),
+                "warnings": [f.to_json() for f in findings(found)],
+            }
+        return self._warned
+
+    def _write_warnings(self) -> None:
+        """By simulation, in the run directory."""
+        found = self.server.ledger.warnings()
+        if found:
+            each = {str(n): [w.to_json() for w in warned] for n, warned in sorted(found.items())}
+            write_json(self.run.warnings, each)
+
+    def _report(self) -> None:
+        untold = ""
+        while not self._done.wait(STATUS_EVERY):
+            try:
+                if self.stop.is_set():
+                    self.buffer.stop()  # whoever waits for samples, or for room, would wait for ever
+                if self.first_step_at is None or self.intake.screen.holding:
+                    self.server.make_room()
+                self._tell()
+            except OSError as error:
+                # For want of a file, say. The next status is a moment away, and may find one.
+                if str(error) != untold:
+                    log.warning("no status: %s", error)
+                untold = str(error)
+            except Exception as error:
+                log.exception("the status cannot be told")
+                self._on_failure(error)
+                return
+
+    def _tell(self) -> None:
+        self.server.set_status(self.status())
+
+    def status(self) -> dict[str, Any]:
+        """What the supervisor shows and `sciml status` prints."""
+        stream = self.server.status()
+        ledger = self.server.ledger
+        stats = self.buffer.stats()
+        for name in ("drawn", "evicted", "removed"):
+            ledger.set(name, int(stats[name]))
+        account = self.account()
+        self._name_short(account)
+        planned = {"expected": account.expected, "missing": account.missing}
+        return {
+            "state": self.state,
+            "reason": self.reason,
+            **self.progress,
+            "frames": {**ledger.frames(), **planned},
+            "samples": ledger.samples(),
+            "buffer": stats,
+            "stream": stream,
+            "heard": self.intake.heard(),
+            "training_over": self.intake.training_over,
+            **self.warned(),
+            "quarantined": {str(k): v for k, v in ledger.quarantined().items()},
+            "validated": len(self.heldout.trajectories()),
+            "settled": self.server.settled(),
+            "notices": list(self.notices),
+            "checkpoint_problem": self.checkpoint_problem,
+            "memory": resident_bytes(),
+            "time": time.time(),
+            "clock": time.monotonic(),  # one for all processes of a machine, and never set
+        }
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is really there."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(arguments: list[str]) -> int:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stdout
+    )
+    keep_heap()
+    allow_files()
+    run = RunDirectory.open(arguments[0])
+    end_with_parent()  # a supervisor that is killed: checkpoint, then end
+    if os.getppid() != read_json(run.supervisor)["pid"]:
+        return STOPPED  # it was killed before this one could ask to be told
+    try:
+        trainer = Trainer(run)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, lambda *_: trainer.stop.set())
+        return trainer.main()
+    except Exception as error:
+        if not (isinstance(error, ScimlError) or no_room(error)):
+            raise
+        with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+            print(f"error: {error}".replace("\n", " "), file=sys.stderr, flush=True)
+        if no_room(error):
+            # Without the clearing up at exit: HDF5 crashes on files that it could not write.
+            os._exit(STOPPED)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

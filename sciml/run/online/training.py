@@ -1,0 +1,269 @@
+"""What the trainer does with torch: builds the surrogate, trains it on the stream, writes it down."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import ScimlError
+from sciml.run.display import WATERMARK
+from sciml.run.kept_files import model_file
+from sciml.run.online.restart import kept
+from sciml.run.outcome import Outcome, new_surrogate, seed_everything
+from sciml.surrogates import Statistics, Surrogate
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.shares import Shares
+from sciml.training.checkpoint import CheckpointError, Checkpoints
+from sciml.training.device import device_of
+from sciml.training.history import History, Step
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
+from sciml.training.objective import without_norm
+from sciml.training.stream_source import StreamSource
+
+if TYPE_CHECKING:
+    from sciml.run.online.screen import Screen
+    from sciml.run.online.trainer import Trainer
+
+log = logging.getLogger("sciml.trainer")
+
+
+class Learning:
+    """The training of one run.
+
+    Args:
+        trainer: server, buffer and intake, running; the first simulation has opened.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.run = trainer.run
+        study = self.study = trainer.study
+        seed_everything(study)
+        self.task = study.task.build()
+        self.device = device_of(study.training.device, "training.device")
+        self.history = History()
+        self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
+        if trainer.checkpoint is None:
+            self.surrogate = new_surrogate(study, self.run, trainer.intake.simulation)
+            self._attach_statistics()
+            self.outcome.metrics.begin()
+        else:
+            # There may be no simulation any more to build it from.
+            file = model_file(self.run, trusted=True) or study.model.name
+            self.surrogate = Surrogate.load(trainer.checkpoint.path, file)
+            self.outcome.load_state_dict(trainer.checkpoint.state["extra"]["outcome"])
+        self.surrogate.to(self.device)
+
+    def train(self) -> None:
+        """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
+        trainer, training = self.trainer, self.study.training
+        trainer.state = WATERMARK
+        source = _Accounted(
+            StreamSource(trainer.buffer, self.task, training.batch_size, self.surrogate.structures),
+            trainer.intake.screen,
+            self._begin,
+            self._beside,
+            self._attach_statistics,
+            trainer.intake.lock,
+        )
+        hooks = Hooks(
+            on_step=self._on_step,
+            validate=self.outcome.validate,
+            validate_every=self.study.validation.every,
+            on_validation=self.outcome.on_validation,
+            checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
+            checkpoint_every=training.checkpoint_every,
+            checkpoint_wanted=lambda: trainer.server.wants_commit,
+            extra_state=lambda: source.beside,
+            on_checkpoint=self._on_checkpoint,
+            on_checkpoint_failed=self._on_checkpoint_failed,
+            rescue=self._rescue,
+            renewed=trainer.intake.screen.shaken,
+            stop=trainer.stop,
+        )
+        objective = training.objective()
+        self.history = train(
+            self.surrogate,
+            source,
+            objective,
+            [phase.build() for phase in training.phases],
+            options=training.options(),
+            hooks=hooks,
+            device=self.device,
+            resume=trainer.checkpoint,
+        )
+        self.history.left_out = objective.left_out()
+        for line in without_norm(objective):
+            trainer.tell(line)
+        self._require_sound()
+        if not trainer.progress["step"] and not trainer.stop.is_set():
+            raise ScimlError(
+                "no simulation delivered a training sample: every one failed or is shorter than "
+                "the task's window; see logs/ in the run"
+            )
+
+    def _require_sound(self) -> None:
+        """Raises :class:`ScimlError` where all that was trained on has been left out since."""
+        intake = self.trainer.intake
+        left_out = intake.screen.left_out
+        trained = {n for n in intake.opened if intake.roles.get(n, "train") == "train"}
+        if left_out and trained <= left_out.keys() and not self.trainer.stop.is_set():
+            first = min(left_out)
+            raise ScimlError(
+                f"all {len(trained)} simulations that came for training were left out, and nothing is "
+                f"left to learn from; simulation {first}: {left_out[first]}; see logs/ in the run"
+            )
+
+    def finish(self) -> None:
+        """Roll out on the held-out simulations, write what the run is for."""
+        trainer = self.trainer
+        trainer.state = "validating"
+        account = trainer.account(over=True)
+        self.outcome.write(
+            self.surrogate,
+            self.history,
+            first_step=trainer.first_step_at,
+            simulations=account.to_json(),
+            frames={
+                "expected": account.expected,
+                **trainer.server.ledger.frames(),
+                "missing": account.missing,
+            },
+            **trainer.warned(),
+        )
+
+    def _attach_statistics(self) -> None:
+        """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
+        intake, found = self.trainer.intake, self.trainer.checkpoint
+        before = found.state["extra"].get("screen") if found else None
+        shares = Shares(
+            Statistics(self.surrogate, self.study.seed), before["shares"] if before else None
+        )
+        with intake.lock:
+            intake.screen.attach(shares)
+
+    def _begin(self) -> None:
+        """The watermark is reached: from the first gradient step on, the scaling stays."""
+        trainer = self.trainer
+        # Rollouts from a single frame must know how far apart frames are, and in what unit.
+        self.surrogate.dt = trainer.intake.dt
+        trainer.state = "training"
+        if trainer.first_step_at is not None:
+            return  # resumed
+        trainer.first_step_at = {
+            "simulations_started": len(trainer.intake.opened),
+            "simulations_planned": trainer.planned,
+        }
+        log.info("first gradient step: %s", trainer.first_step_at)
+
+    def _rescue(self, batches: Sequence[Batch]) -> bool:
+        """What to do about a loss that is not finite."""
+        with self.trainer.intake.lock:
+            return self.trainer.intake.screen.rescue(n for b in batches for n, _ in b.keys)
+
+    def _on_step(self, step: Step, history: History) -> None:
+        self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])
+        self.outcome.on_step(step, history)
+
+    def _beside(self) -> dict[str, Any]:
+        return {
+            **self.trainer.intake.state_dict(),
+            "first_step": self.trainer.first_step_at,
+            "outcome": self.outcome.state_dict(),
+        }
+
+    def _on_checkpoint(self, path: Path, state: dict[str, Any]) -> None:
+        """What the checkpoint does not need can leave the spool.
+
+        Taken from the checkpoint's own lists: the live buffer has moved on since.
+        """
+        self.trainer.checkpoint_problem = ""
+        self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
+
+    def _on_checkpoint_failed(self, error: CheckpointError) -> None:
+        """The one before it still stands: train on, and try again."""
+        self.trainer.checkpoint_problem = str(error)
+        log.warning("%s", error)
+
+    def await_heldout(self) -> None:
+        """Training may end before the last held-out simulation has come in; waits for it, or to be told
+        to stop."""
+        trainer = self.trainer
+        wanted = {n for n, role in trainer.intake.roles.items() if role == "validation"}
+        deadline = time.monotonic() + self.study.validation.patience
+        trainer.state = "waiting for the held-out simulations"
+        # The intake must not wait for a buffer that nobody reads any more.
+        trainer.intake.discard_training()
+        while time.monotonic() < deadline and not trainer.stop.is_set():
+            there = {s.id for s, _ in trainer.heldout.trajectories()}
+            missing = wanted - there - trainer.intake.given_up - set(trainer.intake.quarantined)
+            if not missing or trainer.intake.over.is_set():
+                return
+            time.sleep(0.05)
+
+
+class _Accounted:
+    """The stream as a source: has the scaling fixed once the watermark is reached, and again where it
+    came from simulations that were left out since; takes the state of buffer and intake in one moment,
+    in which no frame can slip between.
+
+    Args:
+        source: draws from the buffer.
+        screen: what the scaling is taken from.
+        begin: called before the first batch is drawn.
+        beside: state of all that feeds the buffer.
+        restored: called when weights and source are those of a checkpoint.
+        lock: held by the intake while it takes a frame in.
+    """
+
+    def __init__(
+        self,
+        source: StreamSource,
+        screen: Screen,
+        begin: Callable[[], None],
+        beside: Callable[[], dict[str, Any]],
+        restored: Callable[[], None],
+        lock: threading.Lock,
+    ) -> None:
+        self._source = source
+        self._screen = screen
+        self._begin = begin
+        self._beside = beside
+        self._restored = restored
+        self._lock = lock
+        self._begun = False
+        self.beside: dict[str, Any] = {}
+
+    def next_batch(self) -> Batch | None:
+        while not self._begun or self._outdated():
+            self._begun = False
+            # Nothing is drawn before it is known by what it is scaled, and of whom.
+            if not self._source.ready():
+                break
+            with self._lock:
+                self._begun = self._screen.fix()
+            if self._begun:
+                self._begin()
+        return self._source.next_batch()
+
+    def _outdated(self) -> bool:
+        if not self._screen.outdated:
+            return False
+        with self._lock:
+            return self._screen.renew()
+
+    def state_dict(self) -> dict[str, Any]:
+        with self._lock:
+            state = self._source.state_dict()
+            self.beside = self._beside()
+            return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # The buffer was filled from the spool before: see sciml.run.online.restart.
+        self._source.load_state_dict(state)
+        self._restored()

@@ -1,0 +1,160 @@
+"""What every training of a study does alike: how it begins, what it tells, what it leaves behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sciml.domain.opening import open_file
+from sciml.run.directory import RunDirectory, write_json
+from sciml.run.held_out import HeldOut
+from sciml.run.kept_files import model_file
+from sciml.samples import Simulation
+from sciml.study.schema import Study
+from sciml.surrogates import Surrogate
+from sciml.training.history import History, Step
+from sciml.training.metrics_file import MetricsFile
+from sciml.training.validation import Validation
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+log = logging.getLogger("sciml.run")
+
+#: Figures that whoever goes on from a checkpoint shows until there are others.
+KEPT = ("step", "loss", "error", "persistence", "vrmse", "vrmse_persistence", "vrmse_fields")
+
+#: Windows in a validation on the way, all held-out simulations together; the last one takes all
+#: there are.
+WINDOWS_ON_THE_WAY = 512
+
+
+def seed_everything(study: Study) -> None:
+    """Threads of torch, and the generators that weights are drawn from."""
+    torch.set_num_threads(study.training.threads)
+    torch.manual_seed(study.seed)
+    np.random.seed(study.seed)
+
+
+def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Surrogate:
+    """The model of the study on the domain of its first simulation, from the run's copy of its file."""
+    return Surrogate.build(
+        study.model.surrogate,
+        study.task.build(),
+        simulation.domain,
+        file=model_file(run, trusted=True),
+        increment=study.increment,
+        fields=(*simulation.fields, *simulation.static_fields),
+        masks=simulation.masks,
+    )
+
+
+class Outcome:
+    """Progress while a run trains; surrogate, figures and predictions at its end.
+
+    Args:
+        study, run: what runs, and where.
+        heldout: simulations to validate on, as far as they are there.
+        progress: kept up to date with step, loss and errors; shared with whoever shows it.
+    """
+
+    def __init__(
+        self, study: Study, run: RunDirectory, heldout: HeldOut, progress: dict[str, Any]
+    ) -> None:
+        self.study, self.run, self.heldout, self.progress = study, run, heldout, progress
+        self.metrics = MetricsFile(run.metrics, log)
+        self._shares: list[tuple[float, float]] = []
+        self._before = {"wait": 0.0, "compute": 0.0}
+        self._spent = dict(self._before)
+
+    def on_step(self, step: Step, history: History) -> None:
+        self.metrics.on_step(step)
+        self._shares.append((step.wait, step.compute))
+        self._shares = self._shares[-50:]
+        waited = sum(w for w, _ in self._shares)
+        computed = sum(c for _, c in self._shares)
+        self._spent = {
+            "wait": self._before["wait"] + history.wait,
+            "compute": self._before["compute"] + history.compute,
+        }
+        self.progress |= {
+            "step": step.step,
+            "loss": step.loss,
+            "waiting": waited / max(waited + computed, 1e-9),
+        }
+
+    def validate(self, surrogate: Any) -> dict[str, float]:
+        trajectories = self.heldout.trajectories()
+        if not trajectories:
+            return {}
+        windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
+        weighting = self.study.training.weighting
+        return Validation(trajectories, windows=windows, weighting=weighting)(surrogate)
+
+    def on_validation(self, found: dict[str, Any]) -> None:
+        if "fields" not in found:
+            return  # nothing is held out, or nothing of it has come yet
+        self.progress |= {
+            "error": found.get("one_step"),
+            "persistence": found.get("persistence"),
+            "vrmse": found.get("vrmse"),
+            "vrmse_persistence": found.get("vrmse_persistence"),
+            "vrmse_fields": {n: of.get("vrmse") for n, of in found["fields"].items()},
+        }
+        self.metrics.on_validation(found)
+
+    def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
+        """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""
+        self.metrics.flush()
+        surrogate.eval()
+        surrogate.save(self.run.surrogate)
+        trajectories = self.heldout.trajectories()
+        summary: dict[str, Any] = {
+            "steps": self.progress["step"],
+            "ended": history.ended,
+            "loss": self.progress.get("loss"),
+            "parameters": sum(p.numel() for p in surrogate.parameters()),
+            "wait_seconds": self._spent["wait"],
+            "compute_seconds": self._spent["compute"],
+            "validation_simulations": len(trajectories),
+            **({"left_out": history.left_out} if history.left_out else {}),
+            **figures,
+        }
+        if trajectories:
+            rollout = self._rollout_steps(trajectories)
+            weighting = self.study.training.weighting
+            found = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
+            summary |= found
+            from sciml.training.predictions import write_predictions
+
+            write_predictions(
+                surrogate, self._truths(), self.run.predictions, steps=rollout, weighting=weighting
+            )
+            self.on_validation({"step": self.progress["step"], **found})
+        write_json(self.run.summary, summary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Figures of the steps so far, for whoever goes on from a checkpoint."""
+        kept = {key: self.progress.get(key) for key in KEPT}
+        return {"progress": kept, "spent": self._spent, "metrics": self.metrics.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting; what was measured after the checkpoint leaves ``metrics.jsonl``."""
+        self.progress |= state["progress"]
+        self._before = self._spent = dict(state["spent"])
+        done = state["progress"]
+        self.metrics.load_state_dict(state.get("metrics", {}), done["step"], done["loss"])
+
+    def _truths(self) -> Iterator[tuple[int, xr.Dataset]]:
+        """Number and frames of each held-out simulation, as they lie in the run."""
+        for path in sorted(self.run.validation.glob("*.nc")):
+            with open_file(path, decode=False) as ds:
+                yield int(path.stem.rpartition("-")[2]), ds.load()
+
+    def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
+        longest = max(len(frames) for _, frames in trajectories)
+        return self.study.validation.rollout or longest

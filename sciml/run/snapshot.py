@@ -1,0 +1,101 @@
+"""The state of a run at one moment, as `sciml status` prints it and the display shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.stream.ledger import SAMPLES
+
+#: States of a run that nobody leads any more: after the second and third it can be resumed, and after
+#: the fourth, where its processes were killed before they could say so.
+ENDED = ("finished", "stopped", "failed", "killed")
+#: What is counted: see :class:`sciml.stream.ledger.Ledger`, and :class:`sciml.run.account.Account` for
+#: what is ``expected`` by the plan (None where that is not known) and ``missing``.
+FRAMES = ("expected", "produced", "received", "held", "dropped", "lost", "missing", "doubled")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts from both sides of a run.
+
+    Args:
+        simulations: of the launcher: ``total, done, running, restarted, given_up, quarantined,
+            skipped`` (not needed any more when training was over).
+        trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
+            failure, ``step, steps, loss``, of the last validation ``error, persistence`` (relative L2),
+            ``vrmse, vrmse_persistence, vrmse_fields``, and ``waiting, frames, samples, buffer, stream,
+            warned, warnings, quarantined, memory``; empty until it answers.
+        queue: of worker jobs of Slurm's: ``wanted, running, pending`` (why); empty elsewhere.
+    """
+
+    simulations: Mapping[str, int] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("total", "done", "running", "restarted", "given_up", "quarantined", "skipped"), 0
+        )
+    )
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    queue: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable form: ``frames``, ``samples``, ``simulations`` and the training's figures."""
+        t = self.trainer
+        return {
+            "state": t.get("state", "starting"),
+            "frames": _counts({"expected": None, **(t.get("frames") or {})}, FRAMES),
+            "samples": _counts(t.get("samples"), SAMPLES),
+            "simulations": dict(self.simulations),
+            "buffer": t.get("buffer") or {},
+            "training": {
+                key: t.get(key)
+                for key in (
+                    "step",
+                    "steps",
+                    "loss",
+                    "error",
+                    "persistence",
+                    "vrmse",
+                    "vrmse_persistence",
+                    "vrmse_fields",
+                    "waiting",
+                )
+            },
+            "warned": t.get("warned") or 0,
+            "warnings": t.get("warnings") or [],
+            "memory": t.get("memory"),
+            **({"queue": dict(self.queue)} if self.queue else {}),
+            **({"reason": t["reason"]} if t.get("reason") else {}),
+        }
+
+
+def complete(run: RunDirectory) -> bool:
+    """Say of a run that has its summary that it has finished; False if it says so.
+
+    The summary is what the trainer writes last; a supervisor may be killed before it has said it.
+    """
+    state = read_json(run.status) if run.status.exists() else {}
+    if state.get("state") == "finished":
+        return False
+    last = read_json(run.last_words) if run.last_words.exists() else {}
+    counts = {**(state.get("simulations") or {}), **outcomes(run)}
+    snapshot = Snapshot(counts, {**last, "state": "finished"})
+    write_json(run.status, {**state, **snapshot.to_json()})
+    return True
+
+
+def outcomes(run: RunDirectory) -> dict[str, int]:
+    """Simulations by outcome, from the summary of a run, in the words of a status: the trainer knows
+    what came of those whose jobs nobody saw end. Empty of a run of before."""
+    found = read_json(run.summary).get("simulations")
+    if not found:
+        return {}
+    names = ("given_up", "quarantined", "skipped")
+    counts = {"total": found["planned"], "done": found["finished"], "running": 0}
+    return counts | {name: found[name] for name in names}
+
+
+def _counts(section: Mapping[str, Any] | None, names: tuple[str, ...]) -> dict[str, int | None]:
+    found = {name: (section or {}).get(name, 0) for name in names}
+    return {name: None if count is None else int(count) for name, count in found.items()}

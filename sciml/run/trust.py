@@ -1,0 +1,79 @@
+"""Whose run a folder is: to resume one runs the programs that it names.
+
+What a run is trained by, and what it kept of it, bears a mark (:mod:`sciml.run.own`), so that a folder
+that somebody sent, or that somebody else could write to, does not have its programs run by us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import stat
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.run.directory import RunDirectory, read_json
+from sciml.run.own import is_own, mark
+
+log = logging.getLogger("sciml.run")
+
+
+def signed(run: RunDirectory, study: dict[str, Any]) -> str | None:
+    """The mark of what a run would have run: its study, and the files that it kept."""
+    return mark(_marked(run, study))
+
+
+def require_trust(run: RunDirectory, study: dict[str, Any], found: str | None) -> None:
+    """That a folder may have the programs run that it names.
+
+    Args:
+        run: the folder.
+        study: in force there.
+        found: the mark that came with it; none where it was made without a home, or by a version
+            that had no marks: then it is for the owner to know, and is told.
+
+    Raises:
+        InputError: it is somebody else's, others may write to it, or it was made elsewhere.
+    """
+    runs = " and ".join(_programs(study))
+    remedy = f"to go on runs {runs}: look at it, and say that it may be run, with --trust"
+    paths = [p for p in (run.path, run.lineage, run.study, run.kept) if p.exists()]
+    states = [path.stat() for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if state.st_uid != os.geteuid():
+            raise InputError(f"{path} belongs to {_name(state.st_uid)}, and {remedy}")
+    if is_own(_marked(run, study), found):
+        return
+    for path, state in zip(paths, states, strict=True):
+        if stat.S_IMODE(state.st_mode) & 0o022:
+            raise InputError(
+                f"others may write to {path} (mode {stat.S_IMODE(state.st_mode):o}), it bears no mark "
+                f"of yours, and {remedy}"
+            )
+    if found is not None:
+        raise InputError(
+            f"{run.path} was made by somebody else or elsewhere, or was changed since, and {remedy}"
+        )
+    log.warning("warning: %s bears no mark of yours; it runs %s", run.path, runs)
+
+
+def _marked(run: RunDirectory, study: dict[str, Any]) -> list[Any]:
+    kept = read_json(run.kept) if run.kept.is_file() else None
+    return [study, kept]
+
+
+def _programs(study: dict[str, Any]) -> list[str]:
+    """What a study has run that somebody may have written."""
+    names = [(study.get("solver") or {}).get("program"), (study.get("model") or {}).get("name")]
+    found = [
+        str(name) for name in names if name and ("/" in str(name) or str(name).endswith(".py"))
+    ]
+    return found or ["what its study names"]
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
