@@ -11,10 +11,10 @@ _PUBLIC = {
     "simulate": "sciml.solver.simulate",
     "run": "sciml.api",
     "train": "sciml.api",
-    "load": "sciml.api",
+    "load": "sciml.run.results",
     "open_dataset": "sciml.domain.opening",
     "open_recording": "sciml.record",
-    "open_run": "sciml.api",
+    "open_run": "sciml.run.results",
 }
 
 __all__ = [

@@ -63,7 +63,7 @@ def run(
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Run a study: solvers stream, the surrogate trains while they run."""
-    from sciml.api import execute
+    from sciml.run.online.study_run import execute
     from sciml.study.schema import load_study
 
     loaded = load_study(study, set_ or [])
@@ -147,9 +147,9 @@ def resume(
 
     A study that is not the one of the run is refused, key by key; --force takes on what may change.
     """
-    from sciml.api import resume as go_on
     from sciml.run.directory import RunDirectory
     from sciml.run.offline.training import is_offline, resume_offline
+    from sciml.run.online.study_run import resume as go_on
 
     shown = True if plain else None
     if is_offline(RunDirectory.open(run_dir)):
@@ -357,8 +357,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """How far a run is: simulations, frames, samples, training."""
-    from sciml.api import open_run
     from sciml.run.display import simulations, validation
+    from sciml.run.results import open_run
     from sciml.samples.warned import Finding
 
     state = open_run(run_dir).status

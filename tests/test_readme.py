@@ -12,12 +12,12 @@ import typer
 import xarray as xr
 
 import sciml
-from sciml.api import Run
 from sciml.cli import app
 from sciml.domain import Field, Grid
 from sciml.domain.inference import domain_of
 from sciml.errors import InputError
 from sciml.record import Recorder
+from sciml.run.results import Run
 from sciml.samples import Frame, Simulation, Task
 from sciml.share import find
 from sciml.solver.describe import describe

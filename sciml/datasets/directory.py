@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sciml.datasets.recipe import Recipe
+from sciml.ensemble.folders import JobFolders, read_json, write_json
 from sciml.errors import InputError
 from sciml.installation import version
-from sciml.run.directory import RunDirectory, read_json, write_json
 from sciml.solver.describe import Description
 from sciml.study.starts import Starts
 
@@ -42,9 +42,9 @@ class PartsDirectory:
         return cls(out.with_name(out.name + ".parts").resolve())
 
     @property
-    def run(self) -> RunDirectory:
+    def run(self) -> JobFolders:
         """Where jobs find their pids and logs."""
-        return RunDirectory(self.path)
+        return JobFolders(self.path)
 
     @property
     def identity(self) -> Path:

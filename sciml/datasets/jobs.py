@@ -9,8 +9,8 @@ from sciml.datasets.directory import PartsDirectory
 from sciml.datasets.part import PartJob
 from sciml.datasets.plan import PlannedRun
 from sciml.datasets.recipe import Recipe
+from sciml.ensemble.scheduler import check_scheduler
 from sciml.errors import InputError
-from sciml.run.feasibility import check_scheduler
 from sciml.solver.describe import Description
 from sciml.solver.mpirun import cores_here, executable
 

@@ -21,8 +21,8 @@ from sciml.ensemble.launcher import Failure, Launcher
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import Stopped, StopRequest
 from sciml.errors import InputError, ScimlError
+from sciml.report.paths import shown
 from sciml.report.progress import Progress, Row, left
-from sciml.run.about import shown
 from sciml.samples.warned import Warned, findings
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.starts import keep_starts

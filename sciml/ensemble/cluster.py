@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sciml.ensemble.addresses import listening_address
+from sciml.ensemble.folders import JobFolders
 from sciml.ensemble.slurm import WorkerJobs
-from sciml.run.directory import RunDirectory
 from sciml.study.schema import Study
 
 log = logging.getLogger("sciml.ensemble")
@@ -21,7 +21,7 @@ NOWHERE = "127.0.0.1:0"
 
 @contextmanager
 def opened(
-    study: Study, run: RunDirectory, lost: Callable[[], bool] = lambda: False
+    study: Study, run: JobFolders, lost: Callable[[], bool] = lambda: False
 ) -> Iterator[tuple[Any, WorkerJobs | None]]:
     """The cluster of a study while its run is led: what dask's client takes, and the worker jobs in
     Slurm's queue, if that is where they come from.

@@ -13,12 +13,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from sciml.ensemble.folders import JobFolders, read_json, write_json
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory, read_json, write_json
 from sciml.stream.endpoint import ENDPOINT, SERVER_KEY
 
 
-def identify(run: RunDirectory) -> str:
+def identify(run: JobFolders) -> str:
     """The UUID of a run, made for a new one; one that was copied gets one of its own, and with it no
     way to the processes of the run that it was copied from. Call as its leader.
 
@@ -40,7 +40,7 @@ def identify(run: RunDirectory) -> str:
     return _write(run)
 
 
-def name_of(run: RunDirectory) -> str:
+def name_of(run: JobFolders) -> str:
     """The UUID of a run, as its leader wrote it; empty where none did.
 
     Raises:
@@ -49,7 +49,7 @@ def name_of(run: RunDirectory) -> str:
     return _read(run).get("run", "")
 
 
-def _read(run: RunDirectory) -> dict[str, Any]:
+def _read(run: JobFolders) -> dict[str, Any]:
     if not run.identity.exists():
         return {}
     try:
@@ -61,7 +61,7 @@ def _read(run: RunDirectory) -> dict[str, Any]:
         ) from error
 
 
-def _write(run: RunDirectory) -> str:
+def _write(run: JobFolders) -> str:
     """Aside and renamed, which leaves a file its number."""
     name = str(uuid.uuid4())
     handle, aside = tempfile.mkstemp(dir=run.path, prefix=f".{run.identity.name}.")

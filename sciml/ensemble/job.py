@@ -21,7 +21,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sciml.ensemble.folders import JobFolders, read_json, write_json
 from sciml.ensemble.identity import name_of
+from sciml.ensemble.kept_program import program_changed
 from sciml.ensemble.leader import read_lease
 from sciml.ensemble.processes import (
     end_session,
@@ -31,8 +33,6 @@ from sciml.ensemble.processes import (
     start_time,
 )
 from sciml.errors import ScimlError
-from sciml.run.directory import RunDirectory, read_json, write_json
-from sciml.run.kept_files import program_changed
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
 
@@ -100,7 +100,7 @@ class Outcome:
 
 def run_job(job: Job) -> dict[str, Any]:
     """Run one attempt of a simulation to its end; runs in a dask worker."""
-    run = RunDirectory(Path(job.run))
+    run = JobFolders(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
     if _stopped(job):
         return asdict(Outcome(job.simulation, 0, -signal.SIGTERM, "", 0.0, cancelled=True))
@@ -164,19 +164,19 @@ def as_started(job: Job) -> tuple[list[str], dict[str, str]]:
     return words, {**around, **job.environment}
 
 
-def end_job(run: RunDirectory, simulation: int) -> None:
+def end_job(run: JobFolders, simulation: int) -> None:
     """End the job of a simulation, if one lives, and remove what it has left in shared memory."""
     _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
     _end_unrecorded(run, simulation)
 
 
-def skip_job(run: RunDirectory, simulation: int, leader: str = "") -> None:
+def skip_job(run: JobFolders, simulation: int, leader: str = "") -> None:
     """Let the job of a simulation not start, and end it if it lives."""
     _mark(run, leader, simulation).touch()
     end_job(run, simulation)
 
 
-def end_all_jobs(run: RunDirectory, leader: str = "") -> None:
+def end_all_jobs(run: JobFolders, leader: str = "") -> None:
     """Let no further job of a leader start, and end those that live."""
     _mark(run, leader).touch()
     for record in _records(run):
@@ -184,7 +184,7 @@ def end_all_jobs(run: RunDirectory, leader: str = "") -> None:
     _end_unrecorded(run)
 
 
-def end_own_jobs(run: RunDirectory, leader: str) -> None:
+def end_own_jobs(run: JobFolders, leader: str) -> None:
     """As :func:`end_all_jobs`, for a leader that has lost the run: what others have started stays."""
     _mark(run, leader).touch()
     for record in _records(run):
@@ -192,18 +192,18 @@ def end_own_jobs(run: RunDirectory, leader: str) -> None:
             _end_recorded(record)
 
 
-def attempt_under_way(run: RunDirectory, simulation: int) -> int | None:
+def attempt_under_way(run: JobFolders, simulation: int) -> int | None:
     """Number of the attempt of a simulation that runs, ``None`` if none does."""
     record = _read(run.pids / f"simulation-{simulation:05d}.json")
     return record.get("attempt") if record.get("session") is not None else None
 
 
-def finished_jobs(run: RunDirectory) -> list[int]:
+def finished_jobs(run: JobFolders) -> list[int]:
     """Simulations whose job has ended well: every frame of them is in the spool or beyond."""
     return [int(path.stem.split("-")[1]) for path in _records(run) if _read(path).get("code") == 0]
 
 
-def reap(run: RunDirectory) -> None:
+def reap(run: JobFolders) -> None:
     """End what a supervisor that was killed has left on this machine: the trainer, which first writes
     its checkpoint, and every solver job; what it had forbidden to start may start again. What it has
     left on other machines is refused by its attempt number when it comes back."""
@@ -225,7 +225,7 @@ def last_lines(log: Path, lines: int = STDERR_LINES) -> str:
         return last_words(file.read().decode(errors="replace"), lines)
 
 
-def _new_attempt(run: RunDirectory, simulation: int) -> tuple[int, Path]:
+def _new_attempt(run: JobFolders, simulation: int) -> tuple[int, Path]:
     """Number of the new attempt, and its log, which is this attempt's alone; the one before it is ended
     first, if its worker left it behind."""
     end_job(run, simulation)
@@ -244,7 +244,7 @@ def _new_attempt(run: RunDirectory, simulation: int) -> tuple[int, Path]:
             return attempt, log
 
 
-def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path:
+def _mark(run: JobFolders, leader: str, simulation: int | None = None) -> Path:
     """The file by which a leader says that none of its jobs may start, or none of a simulation."""
     which = "stop" if simulation is None else f"stop-{simulation:05d}"
     return run.pids / (f"{which}.{leader}" if leader else which)
@@ -252,7 +252,7 @@ def _mark(run: RunDirectory, leader: str, simulation: int | None = None) -> Path
 
 def _stopped(job: Job) -> bool:
     """Whether its leader does not want a job any more, or leads no more."""
-    run = RunDirectory(Path(job.run))
+    run = JobFolders(Path(job.run))
     lease = read_lease(run) if job.leader else {}
     if lease.get("token", job.leader) != job.leader or lease.get("released"):
         return True
@@ -280,12 +280,12 @@ def _read(record: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _records(run: RunDirectory) -> list[Path]:
+def _records(run: JobFolders) -> list[Path]:
     return sorted(run.pids.glob("simulation-*.json"))
 
 
 def _end_recorded(record: Path, grace: float = 3.0) -> None:
-    state, place = _read(record), {**here(), "run": name_of(RunDirectory(record.parent.parent))}
+    state, place = _read(record), {**here(), "run": name_of(JobFolders(record.parent.parent))}
     session = state.get("session")
     if not isinstance(session, int):
         return  # it has not started yet, or is over
@@ -299,7 +299,7 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
         end_session(session, grace)
 
 
-def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
+def _end_unrecorded(run: JobFolders, simulation: int | None = None) -> None:
     """End jobs whose worker was killed before it wrote them down, and remove the folders that a
     killed worker has left; of one simulation, or of the run."""
     prefix = scratch_prefix(run, simulation)
@@ -310,7 +310,7 @@ def _end_unrecorded(run: RunDirectory, simulation: int | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def scratch_prefix(run: RunDirectory, simulation: int | None = None) -> str:
+def scratch_prefix(run: JobFolders, simulation: int | None = None) -> str:
     """How the names of the folders of a run's jobs, or of one job, begin: what a kill left behind can
     be told from what others use."""
     # By the run and not by its path: in another container another run may have the same.

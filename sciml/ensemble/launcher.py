@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sciml.ensemble.folders import JobFolders
 from sciml.ensemble.job import (
     Job,
     Outcome,
@@ -21,7 +22,6 @@ from sciml.ensemble.job import (
     skip_job,
 )
 from sciml.errors import InputError, ScimlError, no_room
-from sciml.run.directory import RunDirectory
 from sciml.solver.last_words import reason
 
 #: Exit code of a program that cannot use what it was given: it would say the same again.
@@ -84,7 +84,7 @@ class Launcher:
     def __init__(
         self,
         cluster: Any,
-        run: RunDirectory,
+        run: JobFolders,
         jobs: Sequence[Job],
         *,
         at_once: int,

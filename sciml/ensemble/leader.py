@@ -25,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
+from sciml.ensemble.folders import JobFolders
 from sciml.ensemble.processes import here, start_time
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory
 from sciml.stream.file_lock import take_lock
 
 #: Seconds between beats.
@@ -58,7 +58,7 @@ class Leader:
 
     def __init__(
         self,
-        run: RunDirectory,
+        run: JobFolders,
         say: Callable[[str], None] = lambda line: None,
         *,
         beat: float = BEAT,
@@ -210,7 +210,7 @@ class Leader:
             self._lock = None
 
 
-def read_lease(run: RunDirectory) -> dict[str, Any]:
+def read_lease(run: JobFolders) -> dict[str, Any]:
     """Who leads a run, or did: ``host``, ``boot``, ``pid``, ``token``, ``beat``, ``released``; empty
     where nobody has, or what is there is no lease."""
     for _ in range(5):
@@ -227,7 +227,7 @@ def read_lease(run: RunDirectory) -> dict[str, Any]:
     return {}
 
 
-def is_led(run: RunDirectory) -> bool:
+def is_led(run: JobFolders) -> bool:
     """Whether somebody leads a run, as far as can be told from here: of another machine it cannot."""
     lease, place = read_lease(run), here()
     if not lease or lease.get("released"):

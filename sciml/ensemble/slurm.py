@@ -27,9 +27,9 @@ from typing import Any, final
 
 from sciml.ensemble.addresses import is_loopback, listening_address
 from sciml.ensemble.certificate import NEEDS
+from sciml.ensemble.folders import JobFolders, read_json
 from sciml.ensemble.job import last_lines
 from sciml.errors import InputError, ScimlError
-from sciml.run.directory import RunDirectory, read_json
 from sciml.study.schema import Study
 
 #: Seconds between looks at the workers, which cost nothing, and at the queue; the last, while a job is
@@ -89,7 +89,7 @@ class WorkerJobs:
     def __init__(
         self,
         study: Study,
-        run: RunDirectory,
+        run: JobFolders,
         scheduler: str,
         connected: Callable[[], Set[str]],
         lost: Callable[[], bool] = lambda: False,
@@ -283,7 +283,7 @@ def check_slurm(study: Study) -> None:
     listening_address(study.cluster.interface, study.stream.host)
 
 
-def job_script(study: Study, run: RunDirectory, scheduler: str, number: int) -> str:
+def job_script(study: Study, run: JobFolders, scheduler: str, number: int) -> str:
     """The script of a worker job."""
     cluster = study.cluster
     log = str(run.logs / _name(number)).replace("%", "%%") + ".%j.log"
@@ -313,12 +313,12 @@ def job_script(study: Study, run: RunDirectory, scheduler: str, number: int) -> 
     )
 
 
-def job_name(study: Study, run: RunDirectory) -> str:
+def job_name(study: Study, run: JobFolders) -> str:
     """What the jobs of a run are called, and found by: as the study, with a part of the run's UUID."""
     return f"{study.name}-{read_json(run.identity)['run'][:8]}"
 
 
-def cancel_left(study: Study, run: RunDirectory) -> None:
+def cancel_left(study: Study, run: JobFolders) -> None:
     """Cancel the worker jobs of a run in the queue, whichever of its supervisors asked for them."""
     if study.cluster.kind == "slurm":
         _call("scancel", f"--user={os.getuid()}", f"--name={job_name(study, run)}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from sciml.domain.wire import domain_from_wire, fields_from_wire
+from sciml.ensemble.folders import read_json
 from sciml.errors import ScimlError
 from sciml.report import card
-from sciml.run.directory import RunDirectory, read_json
+from sciml.report.paths import shown
+from sciml.run.directory import RunDirectory
 from sciml.samples import Task
 from sciml.samples.step import Step
 
@@ -32,14 +32,6 @@ def about(run: RunDirectory, status: Mapping[str, Any]) -> tuple[str, card.Rows]
         except (OSError, ValueError, KeyError, TypeError, ScimlError) as error:
             rows.append(("unreadable", f"{type(error).__name__}: {error}"))
     return f"Run {run.path.name}", [*rows, ("lies in", shown(run.path))]
-
-
-def shown(path: Path) -> str:
-    """A path as a person would type it."""
-    try:
-        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    except ValueError:
-        return str(path)
 
 
 def _state(run: RunDirectory, status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

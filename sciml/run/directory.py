@@ -1,54 +1,17 @@
-"""A run directory: where each thing of a run lies, and how it is written so that a kill tears none."""
+"""A run directory: where each thing of a run lies."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sciml.errors import InputError, ScimlError, no_room
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write aside and rename: a reader sees the old file or the new one, never half of one."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, content: Any) -> None:
-    write_text(path, json.dumps(content, indent=1))
-
-
-@contextmanager
-def without_room(log: logging.Logger | None = None) -> Iterator[None]:
-    """What a run can do without where the disk is full: a warning takes its place, if any."""
-    try:
-        yield
-    except (OSError, ScimlError) as error:
-        if not no_room(error):
-            raise
-        if log is not None:
-            log.warning("not written: %s", error)
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+from sciml.ensemble.folders import JobFolders
+from sciml.errors import InputError
+from sciml.solver.mpirun import copy_number
 
 
 @dataclass(frozen=True, slots=True)
-class RunDirectory:
+class RunDirectory(JobFolders):
     """Paths within a run.
 
     ::
@@ -76,8 +39,6 @@ class RunDirectory:
         summary.json        the figures of the run
         spool/  pids/  logs/
     """
-
-    path: Path
 
     @classmethod
     def create(cls, path: str | Path) -> RunDirectory:
@@ -147,16 +108,8 @@ class RunDirectory:
         return self.path / "solver.json"
 
     @property
-    def kept(self) -> Path:
-        return self.path / "files.json"
-
-    @property
     def files(self) -> Path:
         return self.path / "files"
-
-    @property
-    def identity(self) -> Path:
-        return self.path / "run.json"
 
     @property
     def endpoint(self) -> Path:
@@ -218,20 +171,22 @@ class RunDirectory:
     def spool(self) -> Path:
         return self.path / "spool"
 
-    @property
-    def pids(self) -> Path:
-        return self.path / "pids"
 
-    @property
-    def keys(self) -> Path:
-        """Only there while worker jobs of Slurm's run."""
-        return self.path / "cluster"
+def free_name(name: str) -> Path:
+    """``runs/<name>``, or the first of ``runs/<name>-2``, ``-3``, … that is not there.
 
-    @property
-    def supervisor(self) -> Path:
-        """Which process leads the run, or did: see :mod:`sciml.ensemble.leader`."""
-        return self.pids / "supervisor.json"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
+    Raises:
+        InputError: this is one of several copies that ``srun`` or ``mpirun`` started: each would do all
+            of it.
+    """
+    copy = copy_number()
+    if copy is not None and copy[0]:
+        raise InputError(
+            f"copy {copy[0] + 1} of {copy[1]} that srun or mpirun started, without an --out of its own: "
+            "the first goes on alone; start sciml once, it starts mpirun by itself"
+        )
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import xarray as xr
 
-from sciml.api import Run, load, open_run
 from sciml.domain.layout import layout_of
 from sciml.domain.opening import files_of
 from sciml.errors import InputError
 from sciml.record.foreign import HELD, LINEAGE, Part, naming, parts_of
 from sciml.record.index import INDEX, VIRTUAL
 from sciml.run.directory import RunDirectory
+from sciml.run.results import Run, load, open_run
 from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, roles_by_name, splits_of

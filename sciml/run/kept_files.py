@@ -17,16 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sciml.ensemble.folders import write_json
+from sciml.ensemble.kept_program import SCHEMA_VERSION, noted, program_changed, read_kept, sha256
 from sciml.errors import InputError
-from sciml.installation import version
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.own import is_own, mark
-from sciml.share import find, share_root
+from sciml.share import find
 from sciml.study.schema import Study
 
 log = logging.getLogger("sciml.run")
-
-SCHEMA_VERSION = 1
 
 
 def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
@@ -38,7 +37,7 @@ def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
     content = {
         "schema_version": SCHEMA_VERSION,
         "model": _copied(run, study.model.name),
-        "solver": None if program is None else _noted(program),
+        "solver": None if program is None else noted(program),
     }
     write_json(run.kept, {**content, "mark": mark(content)})
 
@@ -57,7 +56,7 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
         InputError: a copy that is not what it was; a run that somebody else made, or that was made on
             another machine, and whose files are not there as they were.
     """
-    content = _read(run)
+    content = read_kept(run)
     kept = content and content["model"]
     if not kept:
         return None
@@ -65,13 +64,13 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
     for name, wanted in files.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{run.kept}: '{name}' lies outside of the run")
-        if _sha256(run.files / name) != wanted:
+        if sha256(run.files / name) != wanted:
             raise InputError(
                 f"{run.files / name} is not what the run kept (by its SHA-256); name the file to run: "
                 f"sciml evaluate RUN --model {kept['name']}, or load(run, model='{kept['name']}')"
             )
     original = Path(kept["path"])
-    changed = [n for n, wanted in files.items() if _sha256(original.parent / n) != wanted]
+    changed = [n for n, wanted in files.items() if sha256(original.parent / n) != wanted]
     unmarked = {key: value for key, value in content.items() if key != "mark"}
     if changed and not (trusted or is_own(unmarked, content.get("mark"))):
         raise InputError(
@@ -90,7 +89,7 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
 
 def keeps_model(run: RunDirectory) -> bool:
     """Whether a run kept its model; those of before did not."""
-    content = _read(run)
+    content = read_kept(run)
     return bool(content and content["model"])
 
 
@@ -120,26 +119,9 @@ def require_program(run: RunDirectory, program: Path, *, force: bool = False) ->
         return
     if not force:
         raise InputError(f"{changed}: put it back, begin a new run, or go on with this by --force")
-    content = {k: v for k, v in _read(run).items() if k != "mark"} | {"solver": _noted(program)}
+    content = {k: v for k, v in read_kept(run).items() if k != "mark"} | {"solver": noted(program)}
     write_json(run.kept, {**content, "mark": mark(content)})
     log.warning("%s; the run goes on with it", changed)
-
-
-def program_changed(run: RunDirectory, program: Path) -> str | None:
-    """What is another about a solver program than when the run began; ``None``: nothing."""
-    content = _read(run)
-    kept = content and content["solver"]
-    if not kept or kept["sha256"] == _sha256(program):
-        return None
-    if kept["version"] is not None and kept["version"] != version():
-        return (
-            f"{program} is that of sciml {version()}, the run began with that of {kept['version']}, and "
-            "frames of two programs do not mix"
-        )
-    return (
-        f"{program} was changed since the run began (SHA-256 {_sha256(program)[:8]}…, was "
-        f"{kept['sha256'][:8]}…), and frames of two programs do not mix"
-    )
 
 
 def _copied(run: RunDirectory, name: str) -> dict[str, Any] | None:
@@ -155,51 +137,10 @@ def _copied(run: RunDirectory, name: str) -> dict[str, Any] | None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
         if file == path:
-            found["sha256"] = _sha256(copy)
+            found["sha256"] = sha256(copy)
         else:
-            found["beside"][str(inside)] = _sha256(copy)
+            found["beside"][str(inside)] = sha256(copy)
     return found
-
-
-def _noted(program: Path) -> dict[str, Any]:
-    ours = share_root() in program.resolve().parents
-    return {
-        "path": str(program),
-        "sha256": _sha256(program),
-        "version": version() if ours else None,
-    }
-
-
-def _read(run: RunDirectory) -> dict[str, Any] | None:
-    """What was kept; ``None`` of a run of before."""
-    if not run.kept.is_file():
-        return None
-    try:
-        content = read_json(run.kept)
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{run.kept}: schema_version {content['schema_version']}; this version reads "
-                f"{SCHEMA_VERSION}"
-            )
-        model, solver = content["model"], content["solver"]
-        if model is not None:
-            texts = [model[key] for key in ("name", "path", "sha256")]
-            texts += [text for entry in model["beside"].items() for text in entry]
-        else:
-            texts = []
-        texts += [] if solver is None else [solver["path"], solver["sha256"]]
-        if not all(isinstance(text, str) for text in texts) or (solver and "version" not in solver):
-            raise TypeError("an entry is no text")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{run.kept} cannot be read ({error}); put it back as it was") from error
-    return content
-
-
-def _sha256(path: Path) -> str:
-    """Of a file; nothing of one that is not there."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 @cache

@@ -8,14 +8,16 @@ it is given.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sciml.ensemble.folders import read_json, write_json, write_text
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory, read_json, write_json, write_text
+from sciml.run.directory import RunDirectory
 from sciml.run.trust import require_trust, signed
 from sciml.study.changes import Change, changes
 from sciml.study.complaint import complaint
@@ -167,3 +169,9 @@ def _write(run: RunDirectory, study: Study, entries: list[dict[str, Any]]) -> No
         write_text(run.study, text)
     content = {"schema_version": SCHEMA_VERSION, "studies": entries}
     write_json(run.lineage, {**content, "mark": signed(run, entries[-1]["study"])})
+
+
+def tell(changed: Sequence[Change]) -> None:
+    """What a resumed run does otherwise from now on."""
+    for change in changed:
+        print(f"changed: {change}", file=sys.stderr)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from sciml.domain.opening import open_file
-from sciml.run.directory import RunDirectory, write_json
+from sciml.ensemble.folders import write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import model_file
 from sciml.samples import Simulation

@@ -13,10 +13,11 @@ from sciml.domain import Domain
 from sciml.ensemble.identity import name_of
 from sciml.ensemble.job import Job
 from sciml.ensemble.rehearsal import TakesLong, disagreements, rehearse
+from sciml.ensemble.scheduler import check_scheduler
 from sciml.ensemble.slurm import check_slurm
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.run.directory import RunDirectory
-from sciml.run.feasibility import check_device, check_model, check_scheduler
+from sciml.run.feasibility import check_device, check_model
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
 from sciml.stream.dealer import RUN_VARIABLE

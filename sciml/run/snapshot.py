@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.ensemble.folders import read_json, write_json
+from sciml.run.directory import RunDirectory
 from sciml.stream.ledger import SAMPLES
 
 #: States of a run that nobody leads any more: after the second and third it can be resumed, and after

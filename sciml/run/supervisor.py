@@ -15,6 +15,7 @@ from collections.abc import Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
+from sciml.ensemble.folders import read_json, without_room, write_json
 from sciml.ensemble.identity import name_of
 from sciml.ensemble.job import Job, attempt_under_way, last_lines
 from sciml.ensemble.launcher import Launcher
@@ -23,7 +24,7 @@ from sciml.ensemble.processes import end_session, here, start_time
 from sciml.ensemble.slurm import WorkerJobs
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.report.progress import Progress
-from sciml.run.directory import RunDirectory, read_json, without_room, write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.display import rows
 from sciml.run.room import RoomWatch
 from sciml.run.snapshot import Snapshot, outcomes

@@ -12,8 +12,9 @@ import pwd
 import stat
 from typing import Any
 
+from sciml.ensemble.folders import read_json
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory, read_json
+from sciml.run.directory import RunDirectory
 from sciml.run.own import is_own, mark
 
 log = logging.getLogger("sciml.run")

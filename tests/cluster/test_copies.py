@@ -6,10 +6,10 @@ import sys
 import pytest
 from patience import PATIENCE
 
-from sciml import api
-from sciml.api import free_name
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory
+from sciml.run.directory import RunDirectory, free_name
+from sciml.run.online.study_run import _failure_told
+from sciml.run.results import Run
 from sciml.solver.mpirun import copy_number, cores_here, environment, refuse_ranks, under
 
 
@@ -73,7 +73,7 @@ def test_sciml_under_mpirun_is_refused_with_the_reason(tmp_path):
 
 def test_a_run_that_ends_before_it_has_begun_leaves_a_status_that_says_so(tmp_path):
     run = RunDirectory.create(tmp_path / "run")
-    with pytest.raises(InputError), api._failure_told(run):
+    with pytest.raises(InputError), _failure_told(run):
         raise InputError("the first worker job was refused")
-    status = api.Run(run).status
+    status = Run(run).status
     assert status["state"] == "failed" and status["reason"] == "the first worker job was refused"

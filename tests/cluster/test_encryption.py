@@ -11,8 +11,8 @@ from sciml.ensemble.addresses import listening_address
 from sciml.ensemble.certificate import make_certificate, security
 from sciml.ensemble.cluster import opened
 from sciml.ensemble.launcher import Launcher
+from sciml.ensemble.scheduler import check_scheduler
 from sciml.errors import InputError
-from sciml.run.feasibility import check_scheduler
 
 
 def mode(path):

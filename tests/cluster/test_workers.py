@@ -12,11 +12,11 @@ from patience import wait_until
 from sciml.ensemble import slurm
 from sciml.ensemble.addresses import is_loopback
 from sciml.ensemble.cluster import opened
+from sciml.ensemble.folders import read_json
 from sciml.ensemble.job import Job
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.processes import session_members
 from sciml.ensemble.worker import ALLOWANCE, MARGIN, Clock
-from sciml.run.directory import read_json
 
 
 @pytest.fixture(autouse=True)

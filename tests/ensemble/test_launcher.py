@@ -15,10 +15,11 @@ from patience import PATIENCE, wait_until
 from sockets import listening
 
 from sciml.ensemble.cluster import close_cluster, local_cluster
+from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.job import Job, end_all_jobs, end_job, last_lines, run_job, skip_job
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.processes import end_session, session_members, start_time
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.directory import RunDirectory
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ import threading
 import pytest
 from patience import PATIENCE, wait_until
 
-from sciml.api import Run
+from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
 from sciml.ensemble.job import end_job, end_own_jobs, finished_jobs, reap, scratch_prefix
 from sciml.ensemble.leader import Leader, read_lease
 from sciml.ensemble.processes import here, start_time
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.directory import RunDirectory
+from sciml.run.results import Run
 
 ELSEWHERE = {"host": "node17", "boot": "another-boot", "namespace": "pid:[1]"}
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE, wait_until
 
+from sciml.ensemble.folders import write_json
 from sciml.ensemble.processes import end_session, session_members, sessions_with, start_time
-from sciml.run.directory import RunDirectory, write_json
+from sciml.run.directory import RunDirectory
 
 STOPPED = 75
 

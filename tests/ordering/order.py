@@ -26,7 +26,8 @@ import stage
 import system
 from world import Process, World
 
-from sciml.run.directory import RunDirectory, read_json
+from sciml.ensemble.folders import read_json
+from sciml.run.directory import RunDirectory
 from sciml.run.snapshot import ENDED
 
 #: Virtual seconds in which things go wrong, and after which everything must have come to its end.

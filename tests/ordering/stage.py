@@ -23,15 +23,15 @@ import system
 from system import here
 from world import Host, Process, World
 
-from sciml import api
 from sciml.domain import Field, Grid
 from sciml.domain.block import Block
 from sciml.ensemble import cluster, job, launcher, leader, slurm
+from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.job import Job
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.run import directory, display, held_out, lineage, simulations, supervisor
-from sciml.run.directory import RunDirectory, read_json, write_json
-from sciml.run.online import intake, restart, trainer
+from sciml.run.directory import RunDirectory
+from sciml.run.online import intake, life, restart, study_run, trainer
 from sciml.run.snapshot import Snapshot
 from sciml.samples import Frame, Simulation
 from sciml.stream import (
@@ -109,7 +109,7 @@ PLAN = [Planned(0, "train"), Planned(1, "validation"), Planned(2, "train")]
 def resume(world: World, path: Path, told: dict[str, Any]) -> int:
     """``sciml resume``: exit codes and lines as the command gives them."""
     try:
-        _, code = api.resume(path, plain=True)
+        _, code = study_run.resume(path, plain=True)
     except KeyboardInterrupt:
         return 130
     except (ScimlError, OSError) as error:
@@ -311,13 +311,13 @@ def installed():
         (server, "guard", network.guard),
         (server, "Gate", network.Gate),
         (lineage, "load_study", lambda *_, **__: here().study),
-        (api, "with_copy", lambda run, study, **_: study),
-        (api, "require_own", lambda *_, **__: None),
-        (api, "require_program", lambda *_, **__: None),
-        (api, "adopt", lambda *_, **__: None),
-        (api, "figures", lambda *_: ""),
-        (api, "shortcomings", lambda *_: ()),
-        (api, "print", lambda *_, **__: None),
+        (study_run, "with_copy", lambda run, study, **_: study),
+        (study_run, "require_own", lambda *_, **__: None),
+        (study_run, "require_program", lambda *_, **__: None),
+        (study_run, "adopt", lambda *_, **__: None),
+        (study_run, "figures", lambda *_: ""),
+        (study_run, "shortcomings", lambda *_: ()),
+        (study_run, "print", lambda *_, **__: None),
         (cluster, "opened", opened),
         (slurm, "cancel_left", lambda *_: None),
         (simulations, "check", lambda *_, **__: Program),
@@ -327,8 +327,8 @@ def installed():
         (trainer, "keep_heap", lambda: None),
         (trainer, "resident_bytes", lambda: 0),
         (restart, "mend", _mended),
-        (trainer, "HeldOut", HeldOut),
-        (trainer, "Intake", Watched),
+        (life, "HeldOut", HeldOut),
+        (life, "Intake", Watched),
         (trainer, "end_with_parent", _end_with_parent),
         (training_section.Training, "objective", lambda self: SimpleNamespace(left_out=list)),
         (training_section.Training, "options", lambda self: None),

@@ -17,8 +17,8 @@ import msgpack
 from system import here
 
 import sciml
+from sciml.ensemble.folders import write_json
 from sciml.errors import ScimlError, no_room
-from sciml.run.directory import write_json
 
 PACKAGE = Path(sciml.__file__).parent
 #: Seconds of a gradient step.

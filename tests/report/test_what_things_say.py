@@ -7,10 +7,11 @@ import pytest
 import xarray as xr
 
 import sciml
-from sciml.api import Run
 from sciml.domain import Field, Grid
+from sciml.ensemble.folders import write_json
 from sciml.record import Recorder
-from sciml.run.directory import RunDirectory, write_json
+from sciml.run.directory import RunDirectory
+from sciml.run.results import Run
 from sciml.samples import Frame, Simulation, Task
 from sciml.surrogates import Surrogate
 

@@ -7,8 +7,9 @@ import torch
 from small_study import one_line, small_study
 
 from sciml.domain import Field, Grid
+from sciml.ensemble.scheduler import check_scheduler
 from sciml.errors import InputError
-from sciml.run.feasibility import check_model, check_scheduler
+from sciml.run.feasibility import check_model
 from sciml.run.simulations import check
 from sciml.solver.describe import describe
 from sciml.study import load_study

@@ -8,12 +8,13 @@ import pytest
 import yaml
 from small_study import one_line, sciml, small_study
 
+from sciml.ensemble.folders import write_json
 from sciml.ensemble.job import Outcome
 from sciml.ensemble.launcher import Launcher
 from sciml.errors import ScimlError
 from sciml.record import open_recording
 from sciml.run import supervisor
-from sciml.run.directory import RunDirectory, write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.supervisor import Supervisor
 
 #: A program in one piece: describes itself, then streams 8×8 fields. FAULTS says what goes wrong

@@ -6,8 +6,8 @@ import signal
 import pytest
 import yaml
 
-from sciml import api
 from sciml.cli import main
+from sciml.run.online import study_run
 
 
 @pytest.mark.slow
@@ -31,7 +31,7 @@ def test_a_signal_after_the_end_changes_nothing(tmp_path, monkeypatch, capsys):
         drawn.append(directory.path)
         return "figures"
 
-    monkeypatch.setattr(api, "left_behind", told)
+    monkeypatch.setattr(study_run, "left_behind", told)
     monkeypatch.setattr("sys.argv", ["sciml", "run", str(path), "--out", str(tmp_path / "run")])
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:

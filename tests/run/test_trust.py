@@ -7,11 +7,12 @@ import shutil
 import pytest
 from small_study import one_line, sciml, small_study
 
-from sciml.api import resume
+from sciml.ensemble.folders import read_json, write_json
 from sciml.errors import InputError
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.kept_files import keep
 from sciml.run.lineage import begin, require_own
+from sciml.run.online.study_run import resume
 from sciml.study.schema import Study
 
 NOBODY = 65534

@@ -8,14 +8,15 @@ import pytest
 import yaml
 from patience import PATIENCE, wait_until
 
-from sciml.api import resume
 from sciml.buffer import make
 from sciml.domain import Field
+from sciml.ensemble.folders import read_json, write_json
 from sciml.errors import DomainError, InputError, ScimlError, StreamError
-from sciml.run.directory import RunDirectory, read_json, write_json
+from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
 from sciml.run.online import training as learning
 from sciml.run.online.intake import Intake
+from sciml.run.online.study_run import resume
 from sciml.run.online.trainer import Trainer
 from sciml.samples import Task, Windower
 from sciml.stream.control import ControlClient

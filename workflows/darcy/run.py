@@ -192,8 +192,8 @@ def trained(path: Path, study, case: Case, data: Path) -> None:
         KeyboardInterrupt: stopped, with a checkpoint.
     """
     import sciml
-    from sciml.api import resume
     from sciml.run.offline.training import resume_offline
+    from sciml.run.online.study_run import resume
 
     online = case.mode == "online"
     if not (path / "study.yaml").exists():

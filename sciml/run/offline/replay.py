@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
@@ -13,6 +13,8 @@ from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
+from sciml.run.offline.plan import Replay
+from sciml.run.offline.status import Teller
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
 from sciml.samples import Sample
 from sciml.study.schema import Study
@@ -28,9 +30,6 @@ from sciml.training.objective import without_norm
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
 from sciml.training.source import Batches, Source
-
-if TYPE_CHECKING:
-    from sciml.run.offline.training import Replay, Teller
 
 
 class Replaying:

@@ -6,29 +6,31 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 from sciml.domain import Domain
 from sciml.domain.levels import written_out
+from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
 from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.record.in_time import CutInTime, cut_of
 from sciml.report.progress import Progress
-from sciml.run.directory import RunDirectory, read_json, without_room, write_json
-from sciml.run.display import rows
+from sciml.run.directory import RunDirectory, free_name
+from sciml.run.ending import figures, left_behind
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import keep, model_file
-from sciml.run.lineage import adopt, begin, propose
+from sciml.run.lineage import adopt, begin, propose, tell
+from sciml.run.offline.plan import Replay
+from sciml.run.offline.status import Teller
 from sciml.run.one_domain import require_one_domain
-from sciml.run.snapshot import Snapshot, complete
+from sciml.run.results import Run
+from sciml.run.snapshot import complete
 from sciml.samples.reach import Far, those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
@@ -53,29 +55,6 @@ FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
 SCHEMA_VERSION = 1
 #: Lines about data that are shown; folders may have thousands of files.
 REMARKS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What an offline run is trained on, and how.
-
-    Args:
-        data: absolute paths: of a recording, or of files, folders or patterns.
-        group: of the files, in which the variables are.
-        stream: replay once, in order of arrival, through the study's buffer; else epochs.
-        epochs: passes over the samples; ``None``: as many as the phases of the study take.
-    """
-
-    data: str | list[str]
-    stream: bool = False
-    epochs: int | None = None
-    group: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.stream and self.epochs is not None:
-            raise InputError("--epochs and --stream: a stream is replayed once; give one of them")
-        if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs}; expected 1 or more")
 
 
 def train_offline(
@@ -110,8 +89,6 @@ def train_offline(
     Raises:
         InputError: data or study that cannot work, before a directory is made.
     """
-    from sciml.api import free_name
-
     listed = [data] if isinstance(data, str | os.PathLike) else data
     if not isinstance(listed, Sequence) or not all(
         isinstance(d, str | os.PathLike) for d in listed
@@ -231,8 +208,6 @@ def resume_offline(
                 raise InputError(f"{run.path} has finished; nothing is left to resume")
         return run, FINISHED
     model_file(run)  # is looked at before anything is read or written
-    from sciml.api import tell
-
     loaded, changed = propose(run, study, overrides, force=force)
     noted = read_json(run.replay)
     replay = Replay(noted["from"], noted["stream"], noted["epochs"], noted.get("group"))
@@ -330,8 +305,7 @@ def _train(
     plain: bool | None,
     stop: threading.Event | None,
 ) -> tuple[RunDirectory, int]:
-    from sciml.api import Run, figures, left_behind
-    from sciml.run.about import shown
+    from sciml.report.paths import shown
     from sciml.run.offline.replay import Replaying  # torch from here on
     from sciml.surrogates.threads import threads
 
@@ -421,32 +395,6 @@ def _seams(trajectories: Trajectories, training: Sequence[int]) -> list[str]:
         )
         for number in spread(training, SIMULATIONS)
     )
-
-
-class Teller:
-    """Keeps ``status.json`` and the display up to date, a few times a second."""
-
-    EVERY = 0.25
-
-    def __init__(self, run: RunDirectory, display: Progress, total: int, study: Study) -> None:
-        self._run, self._display, self._total = run, display, total
-        self.progress: dict[str, Any] = {"step": 0, "steps": study.training.steps, "loss": None}
-        self.state: dict[str, Any] = {"offline": True}
-        self._last = 0.0
-
-    def say(self, line: str) -> None:
-        self._display.say(line)
-
-    def tell(self, state: str, *, force: bool = False) -> None:
-        if not force and time.monotonic() - self._last < self.EVERY:
-            return
-        self._last = time.monotonic()
-        counts = dict.fromkeys(Snapshot().simulations, 0)
-        counts |= {"total": self._total, "done": self._total}
-        snapshot = Snapshot(counts, {"state": state, **self.progress, **self.state})
-        with without_room():  # the next one, a moment later, may find some
-            write_json(self._run.status, snapshot.to_json())
-        self._display.update(rows(snapshot), force=force)
 
 
 def _of(roles: Mapping[int, str], role: str) -> tuple[int, ...]:

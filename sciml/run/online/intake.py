@@ -13,10 +13,10 @@ from sciml.domain.time_units import UNKNOWN
 from sciml.errors import InputError, ScimlError
 from sciml.run.held_out import HeldOut
 from sciml.run.one_domain import require_one_domain
-from sciml.run.online.restart import cut, sample_frames
 from sciml.run.online.screen import Screen
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.samples.step import Step
+from sciml.samples.windows import cut, sample_frames
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 
 if TYPE_CHECKING:

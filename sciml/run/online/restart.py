@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.run.online.repair import mend
-from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples import Frame, Sample, Task
+from sciml.samples.windows import cut, sample_frames
 
 if TYPE_CHECKING:
-    from sciml.run.online.trainer import Trainer
+    from sciml.run.online.life import Life
     from sciml.training.checkpoint import Checkpoint
-
-
-class Tally:
-    """A count that outlives a SIGKILL: eight bytes in a mapped file.
-
-    It tells the next life how many samples the last one had drawn, and so how many of its draws are
-    undone by going back to a checkpoint.
-
-    Args:
-        path: of the file, made if it is not there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if (
-            not path.exists() or path.stat().st_size != 8
-        ):  # a kill may have torn it: nothing is known
-            path.write_bytes(struct.pack("<q", 0))
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 8)
-
-    def set(self, count: int) -> None:
-        struct.pack_into("<q", self._map, 0, count)
-
-    def get(self) -> int:
-        return struct.unpack_from("<q", self._map, 0)[0]
-
-
-def sample_frames(task: Task, keys: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Keys of the frames behind samples, given by (simulation, origin)."""
-    return {
-        (simulation, step)
-        for simulation, origin in keys
-        for step in (*task.input_steps(origin), *task.target_steps(origin))
-    }
 
 
 def needed(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
@@ -70,8 +33,8 @@ def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
     )
 
 
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Put a fresh trainer where ``checkpoint`` was taken; its server has recovered that ledger.
+def restore(life: Life, checkpoint: Checkpoint) -> None:
+    """Put a fresh life where ``checkpoint`` was taken; its server has recovered that ledger.
 
     Frames that entered after the checkpoint come again from the spool; draws after it are undone
     together with the weights, and counted as rolled back. Frames that the spool has lost are
@@ -80,11 +43,11 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     Raises:
         ScimlError: they cannot be.
     """
-    state, server = checkpoint.state, trainer.server
+    state, server = checkpoint.state, life.server
     beside, buffered = state["extra"], state["source"]["buffer"]
-    task = trainer.study.task.build()
-    _mend(trainer, kept(task, state), _simulations(state))
-    if trainer.stop.is_set():
+    task = life.study.task.build()
+    _mend(life, kept(task, state), _simulations(state))
+    if life.stop.is_set():
         return
     keys = needed(task, state)
     frames = {frame.key: frame for frame in server.replay(sorted(keys))}
@@ -95,28 +58,28 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
         return cut(task, simulations[key[0]], key[1], frames)
 
     # The supervisor says anew when reception is over: there may be simulations to run again.
-    trainer.buffer.load_state_dict({**buffered, "closed": False}, sample)
+    life.buffer.load_state_dict({**buffered, "closed": False}, sample)
     put = buffered["counts"][0]
     waiting = [sample((n, origin)) for n, origin, ordinal in beside["on_the_way"] if ordinal >= put]
-    trainer.intake.restore(beside, waiting, put, simulations, frames)
-    if trainer.recorder is not None and not beside.get("recorder"):
+    life.intake.restore(beside, waiting, put, simulations, frames)
+    if life.recorder is not None and not beside.get("recorder"):
         for number in beside["ledger"]["open"]:
-            trainer.recorder.leave_out(int(number), "its recording began in the middle")
-    elif trainer.recorder is not None:
+            life.recorder.leave_out(int(number), "its recording began in the middle")
+    elif life.recorder is not None:
         noted = beside["recorder"]
-        trainer.recorder.load_state_dict(
+        life.recorder.load_state_dict(
             noted,
             {number: server.simulation(number) for number, *_ in noted["open"]},
             # One by one: together they may be much larger than what training holds.
             lambda key: next(iter(server.replay([key]))),
         )
-    trainer.first_step_at = beside["first_step"]
+    life.first_step_at = beside["first_step"]
     ledger = server.ledger
     ledger.set("entered", put)
     drawn = buffered["counts"][1]
-    ledger.count("rolled_back", max(0, trainer.tally.get() - drawn))
-    trainer.tally.set(drawn)
-    trainer.progress["step"] = checkpoint.step
+    ledger.count("rolled_back", max(0, life.tally.get() - drawn))
+    life.tally.set(drawn)
+    life.progress["step"] = checkpoint.step
 
 
 def _simulations(state: dict[str, Any]) -> set[int]:
@@ -127,9 +90,9 @@ def _simulations(state: dict[str, Any]) -> set[int]:
     return {number for number, *_ in entries}
 
 
-def _mend(trainer: Trainer, keys: set[tuple[int, int]], open_: set[int]) -> None:
+def _mend(life: Life, keys: set[tuple[int, int]], open_: set[int]) -> None:
     """Have lost frames, and simulations of which nothing is known any more, computed again."""
-    server = trainer.server
+    server = life.server
     sound: dict[int, Frame] = {}
     missing = set(keys)
     for frame in server.replay(sorted(keys)):  # one by one: they may be more than memory holds
@@ -141,28 +104,16 @@ def _mend(trainer: Trainer, keys: set[tuple[int, int]], open_: set[int]) -> None
     for number in sorted(damaged):
         steps = {step for n, step in missing if n == number}
         lost = f"{len(steps)} frames" if steps else "the description"
-        trainer.tell(
+        life.tell(
             f"the spool has lost {lost} of simulation {number} that the checkpoint needs; the "
             "program computes again what is missing"
         )
         mend(
             server,
-            trainer.study,
-            trainer.run,
+            life.study,
+            life.run,
             number,
             steps,
             sound.get(number),
-            trainer.stop,
+            life.stop,
         )
-
-
-def cut(
-    task: Task, simulation: Simulation, origin: int, frames: dict[tuple[int, int], Frame]
-) -> Sample:
-    """The window at ``origin`` from frames by key."""
-    return Sample(
-        simulation,
-        origin,
-        tuple(frames[(simulation.id, step)] for step in task.input_steps(origin)),
-        tuple(frames[(simulation.id, step)] for step in task.target_steps(origin)),
-    )

@@ -14,103 +14,31 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sciml.buffer import make as make_buffer
-from sciml.ensemble.identity import name_of
+from sciml.ensemble.folders import read_json, without_room, write_json
 from sciml.ensemble.processes import allow_files, end_with_parent
 from sciml.errors import ScimlError, no_room
 from sciml.heap import keep_heap
-from sciml.run.account import Account, announced
-from sciml.run.directory import RunDirectory, read_json, without_room, write_json
-from sciml.run.held_out import HeldOut
-from sciml.run.lineage import current
-from sciml.run.online.intake import Intake
-from sciml.run.online.restart import Tally
-from sciml.samples import Windower
-from sciml.samples.warned import findings
-from sciml.stream.server import Server
-from sciml.study.schema import Study
-
-if TYPE_CHECKING:
-    from sciml.record import Recorder
+from sciml.run.directory import RunDirectory
+from sciml.run.online.life import Life
 
 STATUS_EVERY = 0.25
-#: Simulations that gave too few frames of which each is named.
-NAMED = 10
 #: Exit codes: finished; bad input (one line on stderr); told to stop, or no room on the disk: resume.
 FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
 
 log = logging.getLogger("sciml.trainer")
 
 
-class Trainer:
-    """One life of the trainer of a run.
+class Trainer(Life):
+    """One life of the trainer of a run, from its start to its exit code.
 
     Args:
         run: the run directory, made by the supervisor.
     """
 
     def __init__(self, run: RunDirectory) -> None:
-        self.run = run
-        self.study: Study = current(run)
-        plan = read_json(run.simulations)
-        self.planned = len(plan)
-        self.stop = threading.Event()
-        self.state, self.reason = "starting", ""
-        stream, buffer = self.study.stream, self.study.buffer
-        self.server = Server(
-            run.path,
-            host=stream.host,
-            port=stream.port,
-            encryption=stream.encryption,
-            spool_limit=stream.spool_limit,
-            queue_limit=stream.queue_limit,
-            run=name_of(run),
-            planned={entry["id"] for entry in plan},
-            on_failure=self._on_failure,
-        )
-        self.buffer = make_buffer(
-            buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
-        )
-        program = read_json(run.solver)
-        self._announced = announced(self.study, program)
-        units = {entry["name"]: entry.get("units", "1") for entry in program["parameters"]}
-        self.heldout = HeldOut(run.validation, units)
-        self.recorder: Recorder | None = None
-        if self.study.record.enabled:
-            from sciml.record import Recorder  # h5py and xarray, which nothing else here needs yet
-
-            self.recorder = Recorder(
-                run.recording,
-                about={entry["id"]: entry for entry in plan},
-                units=units,
-                fields=self.study.record.fields,
-                # More than the spool can spare would stop the solvers for good.
-                keep=stream.spool_limit // 2,
-            )
-        self.intake = Intake(
-            self.server,
-            Windower(self.study.task.build()),
-            self.buffer,
-            self.heldout,
-            {entry["id"]: entry["role"] for entry in plan},
-            self.recorder,
-            self.stop,
-            self.tell,
-        )
-        self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
-        self.first_step_at: dict[str, Any] | None = None
-        self.checkpoint: Any = None
-        #: Why the last checkpoint could not be written; empty once one was.
-        self.checkpoint_problem = ""
-        self.tally = Tally(run.path / "drawn")
-        self.notices: list[str] = []
-        #: Whether training has had all its steps.
-        self.trained = False
-        self._short: set[int] = set()
-        self._warned_version = 0
-        self._warned: dict[str, Any] = {"warned": 0, "warnings": []}
+        super().__init__(run)
         self._done = threading.Event()
 
     def main(self) -> int:
@@ -182,10 +110,6 @@ class Trainer:
                 self.recorder.finish()
                 self.recorder = None
 
-    def _on_failure(self, error: Exception) -> None:
-        """Another thread died: the run ends in one line, with a checkpoint."""
-        self.intake.fail(ScimlError(f"the stream cannot go on: {type(error).__name__}: {error}"))
-
     def _find_checkpoint(self) -> None:
         """The state to go on from, if there is one; the server takes up the account in it."""
         if any(self.run.checkpoints.glob("step-*")):
@@ -208,52 +132,6 @@ class Trainer:
             self.state = "going back to the checkpoint"
             restore(self, self.checkpoint)
             log.info("resumed from %s", self.checkpoint.path.name)
-
-    def tell(self, line: str) -> None:
-        """Something that whoever watches the run should know."""
-        log.warning("%s", line)
-        self.notices.append(line)
-
-    def account(self, *, over: bool = False) -> Account:
-        """What came, against the plan.
-
-        Args:
-            over: nothing is under way any more: who ended well and did not close will not.
-        """
-        ledger, told = self.server.ledger, self.intake.launcher
-        closed = ledger.concluded()
-        ended = told.get("finished", ()) if over else ()
-        return Account(
-            self.intake.roles,
-            self._announced,
-            closed,
-            ledger.delivered(),
-            {n: ledger.received(n) for n in ended if n not in closed},
-            frozenset(self.intake.given_up),
-            frozenset(ledger.quarantined()),
-            over=self.trained,
-        )
-
-    def _name_short(self, account: Account) -> None:
-        """Say which simulations ended well with fewer frames than they should have given."""
-        for number in account.short.keys() - self._short:
-            self._short.add(number)
-            if len(self._short) <= NAMED:
-                self.tell(account.line(number))
-            elif len(self._short) == NAMED + 1:
-                self.tell("more simulations ended with too few frames; summary.json names them all")
-
-    def warned(self) -> dict[str, Any]:
-        """What programs warned of: how many of them, and the largest of each kind."""
-        version = self.server.ledger.warned_version
-        if version != self._warned_version:  # with many simulations it takes its time
-            found = self.server.ledger.warnings()
-            self._warned_version = version
-            self._warned = {
-                "warned": len(found),
-                "warnings": [f.to_json() for f in findings(found)],
-            }
-        return self._warned
 
     def _write_warnings(self) -> None:
         """By simulation, in the run directory."""

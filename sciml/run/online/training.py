@@ -26,8 +26,8 @@ from sciml.training.objective import without_norm
 from sciml.training.stream_source import StreamSource
 
 if TYPE_CHECKING:
+    from sciml.run.online.life import Life
     from sciml.run.online.screen import Screen
-    from sciml.run.online.trainer import Trainer
 
 log = logging.getLogger("sciml.trainer")
 
@@ -36,40 +36,40 @@ class Learning:
     """The training of one run.
 
     Args:
-        trainer: server, buffer and intake, running; the first simulation has opened.
+        life: server, buffer and intake, running; the first simulation has opened.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.run = trainer.run
-        study = self.study = trainer.study
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.run = life.run
+        study = self.study = life.study
         seed_everything(study)
         self.task = study.task.build()
         self.device = device_of(study.training.device, "training.device")
         self.history = History()
-        self.outcome = Outcome(study, self.run, trainer.heldout, trainer.progress)
-        if trainer.checkpoint is None:
-            self.surrogate = new_surrogate(study, self.run, trainer.intake.simulation)
+        self.outcome = Outcome(study, self.run, life.heldout, life.progress)
+        if life.checkpoint is None:
+            self.surrogate = new_surrogate(study, self.run, life.intake.simulation)
             self._attach_statistics()
             self.outcome.metrics.begin()
         else:
             # There may be no simulation any more to build it from.
             file = model_file(self.run, trusted=True) or study.model.name
-            self.surrogate = Surrogate.load(trainer.checkpoint.path, file)
-            self.outcome.load_state_dict(trainer.checkpoint.state["extra"]["outcome"])
+            self.surrogate = Surrogate.load(life.checkpoint.path, file)
+            self.outcome.load_state_dict(life.checkpoint.state["extra"]["outcome"])
         self.surrogate.to(self.device)
 
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
-        trainer, training = self.trainer, self.study.training
-        trainer.state = WATERMARK
+        life, training = self.life, self.study.training
+        life.state = WATERMARK
         source = _Accounted(
-            StreamSource(trainer.buffer, self.task, training.batch_size, self.surrogate.structures),
-            trainer.intake.screen,
+            StreamSource(life.buffer, self.task, training.batch_size, self.surrogate.structures),
+            life.intake.screen,
             self._begin,
             self._beside,
             self._attach_statistics,
-            trainer.intake.lock,
+            life.intake.lock,
         )
         hooks = Hooks(
             on_step=self._on_step,
@@ -78,13 +78,13 @@ class Learning:
             on_validation=self.outcome.on_validation,
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
-            checkpoint_wanted=lambda: trainer.server.wants_commit,
+            checkpoint_wanted=lambda: life.server.wants_commit,
             extra_state=lambda: source.beside,
             on_checkpoint=self._on_checkpoint,
             on_checkpoint_failed=self._on_checkpoint_failed,
             rescue=self._rescue,
-            renewed=trainer.intake.screen.shaken,
-            stop=trainer.stop,
+            renewed=life.intake.screen.shaken,
+            stop=life.stop,
         )
         objective = training.objective()
         self.history = train(
@@ -95,13 +95,13 @@ class Learning:
             options=training.options(),
             hooks=hooks,
             device=self.device,
-            resume=trainer.checkpoint,
+            resume=life.checkpoint,
         )
         self.history.left_out = objective.left_out()
         for line in without_norm(objective):
-            trainer.tell(line)
+            life.tell(line)
         self._require_sound()
-        if not trainer.progress["step"] and not trainer.stop.is_set():
+        if not life.progress["step"] and not life.stop.is_set():
             raise ScimlError(
                 "no simulation delivered a training sample: every one failed or is shorter than "
                 "the task's window; see logs/ in the run"
@@ -109,10 +109,10 @@ class Learning:
 
     def _require_sound(self) -> None:
         """Raises :class:`ScimlError` where all that was trained on has been left out since."""
-        intake = self.trainer.intake
+        intake = self.life.intake
         left_out = intake.screen.left_out
         trained = {n for n in intake.opened if intake.roles.get(n, "train") == "train"}
-        if left_out and trained <= left_out.keys() and not self.trainer.stop.is_set():
+        if left_out and trained <= left_out.keys() and not self.life.stop.is_set():
             first = min(left_out)
             raise ScimlError(
                 f"all {len(trained)} simulations that came for training were left out, and nothing is "
@@ -121,25 +121,25 @@ class Learning:
 
     def finish(self) -> None:
         """Roll out on the held-out simulations, write what the run is for."""
-        trainer = self.trainer
-        trainer.state = "validating"
-        account = trainer.account(over=True)
+        life = self.life
+        life.state = "validating"
+        account = life.account(over=True)
         self.outcome.write(
             self.surrogate,
             self.history,
-            first_step=trainer.first_step_at,
+            first_step=life.first_step_at,
             simulations=account.to_json(),
             frames={
                 "expected": account.expected,
-                **trainer.server.ledger.frames(),
+                **life.server.ledger.frames(),
                 "missing": account.missing,
             },
-            **trainer.warned(),
+            **life.warned(),
         )
 
     def _attach_statistics(self) -> None:
         """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
-        intake, found = self.trainer.intake, self.trainer.checkpoint
+        intake, found = self.life.intake, self.life.checkpoint
         before = found.state["extra"].get("screen") if found else None
         shares = Shares(
             Statistics(self.surrogate, self.study.seed), before["shares"] if before else None
@@ -149,31 +149,31 @@ class Learning:
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
-        trainer = self.trainer
+        life = self.life
         # Rollouts from a single frame must know how far apart frames are, and in what unit.
-        self.surrogate.dt = trainer.intake.dt
-        trainer.state = "training"
-        if trainer.first_step_at is not None:
+        self.surrogate.dt = life.intake.dt
+        life.state = "training"
+        if life.first_step_at is not None:
             return  # resumed
-        trainer.first_step_at = {
-            "simulations_started": len(trainer.intake.opened),
-            "simulations_planned": trainer.planned,
+        life.first_step_at = {
+            "simulations_started": len(life.intake.opened),
+            "simulations_planned": life.planned,
         }
-        log.info("first gradient step: %s", trainer.first_step_at)
+        log.info("first gradient step: %s", life.first_step_at)
 
     def _rescue(self, batches: Sequence[Batch]) -> bool:
         """What to do about a loss that is not finite."""
-        with self.trainer.intake.lock:
-            return self.trainer.intake.screen.rescue(n for b in batches for n, _ in b.keys)
+        with self.life.intake.lock:
+            return self.life.intake.screen.rescue(n for b in batches for n, _ in b.keys)
 
     def _on_step(self, step: Step, history: History) -> None:
-        self.trainer.tally.set(self.trainer.buffer.stats()["drawn"])
+        self.life.tally.set(self.life.buffer.stats()["drawn"])
         self.outcome.on_step(step, history)
 
     def _beside(self) -> dict[str, Any]:
         return {
-            **self.trainer.intake.state_dict(),
-            "first_step": self.trainer.first_step_at,
+            **self.life.intake.state_dict(),
+            "first_step": self.life.first_step_at,
             "outcome": self.outcome.state_dict(),
         }
 
@@ -182,27 +182,27 @@ class Learning:
 
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
-        self.trainer.checkpoint_problem = ""
-        self.trainer.server.commit(kept(self.task, state), state["extra"]["ledger"])
+        self.life.checkpoint_problem = ""
+        self.life.server.commit(kept(self.task, state), state["extra"]["ledger"])
 
     def _on_checkpoint_failed(self, error: CheckpointError) -> None:
         """The one before it still stands: train on, and try again."""
-        self.trainer.checkpoint_problem = str(error)
+        self.life.checkpoint_problem = str(error)
         log.warning("%s", error)
 
     def await_heldout(self) -> None:
         """Training may end before the last held-out simulation has come in; waits for it, or to be told
         to stop."""
-        trainer = self.trainer
-        wanted = {n for n, role in trainer.intake.roles.items() if role == "validation"}
+        life = self.life
+        wanted = {n for n, role in life.intake.roles.items() if role == "validation"}
         deadline = time.monotonic() + self.study.validation.patience
-        trainer.state = "waiting for the held-out simulations"
+        life.state = "waiting for the held-out simulations"
         # The intake must not wait for a buffer that nobody reads any more.
-        trainer.intake.discard_training()
-        while time.monotonic() < deadline and not trainer.stop.is_set():
-            there = {s.id for s, _ in trainer.heldout.trajectories()}
-            missing = wanted - there - trainer.intake.given_up - set(trainer.intake.quarantined)
-            if not missing or trainer.intake.over.is_set():
+        life.intake.discard_training()
+        while time.monotonic() < deadline and not life.stop.is_set():
+            there = {s.id for s, _ in life.heldout.trajectories()}
+            missing = wanted - there - life.intake.given_up - set(life.intake.quarantined)
+            if not missing or life.intake.over.is_set():
                 return
             time.sleep(0.05)
 

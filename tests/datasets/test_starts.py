@@ -200,12 +200,12 @@ def test_a_dataset_starts_from_files(tmp_path):
 @pytest.mark.slow
 def test_parts_of_other_states_are_refused(tmp_path, monkeypatch):
     path, out = recipe(tmp_path), tmp_path / "f.nc"
-    from sciml.datasets import generating
+    from sciml.datasets import make
 
     def stopped(*_, **__):
         raise RuntimeError("pulled the plug")
 
-    monkeypatch.setattr(generating, "merge", stopped)
+    monkeypatch.setattr(make, "merge", stopped)
     with pytest.raises(RuntimeError, match="plug"):
         package.generate(path, out, at_once=1)
     monkeypatch.undo()

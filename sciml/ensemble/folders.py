@@ -1,0 +1,80 @@
+"""What jobs and their leader need of a directory, and how it is written so that a kill tears nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import ScimlError, no_room
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write aside and rename: a reader sees the old file or the new one, never half of one."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
+
+
+@contextmanager
+def without_room(log: logging.Logger | None = None) -> Iterator[None]:
+    """What a run can do without where the disk is full: a warning takes its place, if any."""
+    try:
+        yield
+    except (OSError, ScimlError) as error:
+        if not no_room(error):
+            raise
+        if log is not None:
+            log.warning("not written: %s", error)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolders:
+    """Paths in the directory of whoever starts many jobs: a run, a dataset in the making."""
+
+    path: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def kept(self) -> Path:
+        return self.path / "files.json"
+
+    @property
+    def pids(self) -> Path:
+        return self.path / "pids"
+
+    @property
+    def keys(self) -> Path:
+        """Only there while worker jobs of Slurm's run."""
+        return self.path / "cluster"
+
+    @property
+    def supervisor(self) -> Path:
+        """Which process leads the run, or did: see :mod:`sciml.ensemble.leader`."""
+        return self.pids / "supervisor.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"

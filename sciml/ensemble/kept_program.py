@@ -1,0 +1,72 @@
+"""The solver program that a run began with: its checksum, and whether it is another now."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sciml.ensemble.folders import JobFolders, read_json
+from sciml.errors import InputError
+from sciml.installation import version
+from sciml.share import share_root
+
+SCHEMA_VERSION = 1
+
+
+def program_changed(run: JobFolders, program: Path) -> str | None:
+    """What is another about a solver program than when the run began; ``None``: nothing."""
+    content = read_kept(run)
+    kept = content and content["solver"]
+    if not kept or kept["sha256"] == sha256(program):
+        return None
+    if kept["version"] is not None and kept["version"] != version():
+        return (
+            f"{program} is that of sciml {version()}, the run began with that of {kept['version']}, and "
+            "frames of two programs do not mix"
+        )
+    return (
+        f"{program} was changed since the run began (SHA-256 {sha256(program)[:8]}…, was "
+        f"{kept['sha256'][:8]}…), and frames of two programs do not mix"
+    )
+
+
+def noted(program: Path) -> dict[str, Any]:
+    ours = share_root() in program.resolve().parents
+    return {
+        "path": str(program),
+        "sha256": sha256(program),
+        "version": version() if ours else None,
+    }
+
+
+def read_kept(run: JobFolders) -> dict[str, Any] | None:
+    """What was kept; ``None`` of a run of before."""
+    if not run.kept.is_file():
+        return None
+    try:
+        content = read_json(run.kept)
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{run.kept}: schema_version {content['schema_version']}; this version reads "
+                f"{SCHEMA_VERSION}"
+            )
+        model, solver = content["model"], content["solver"]
+        if model is not None:
+            texts = [model[key] for key in ("name", "path", "sha256")]
+            texts += [text for entry in model["beside"].items() for text in entry]
+        else:
+            texts = []
+        texts += [] if solver is None else [solver["path"], solver["sha256"]]
+        if not all(isinstance(text, str) for text in texts) or (solver and "version" not in solver):
+            raise TypeError("an entry is no text")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{run.kept} cannot be read ({error}); put it back as it was") from error
+    return content
+
+
+def sha256(path: Path) -> str:
+    """Of a file; nothing of one that is not there."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

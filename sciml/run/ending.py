@@ -1,0 +1,72 @@
+"""What a person is told at the end of a run: its figures, and what it did not do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from sciml.report.paths import shown
+from sciml.run.directory import RunDirectory
+from sciml.study.schema import Study
+from sciml.training.figures import lines, remarks
+
+log = logging.getLogger("sciml.run")
+
+
+def left_behind(directory: RunDirectory) -> str:
+    """Draw the figures of a run that has finished; what lies where, in a line."""
+    from sciml.report.figures import leave
+
+    drawn = leave(directory.path, log)
+    what = (
+        "surrogate, metrics, predictions and figures"
+        if drawn
+        else "surrogate, metrics and predictions"
+    )
+    return f"{what}: {shown(directory.path)}"
+
+
+def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:
+    """What a run that finished did not do of what the study asked for."""
+    lines = []
+    if given_up:
+        lines.append(
+            f"{given_up} simulations were given up: what is learned lacks their part of the design"
+        )
+    if missing := summary["frames"]["missing"]:
+        short = list(summary["simulations"]["short"])
+        some = ", ".join(short[:5]) + (", …" if len(short) > 5 else "")
+        lines.append(
+            f"{missing} of {summary['frames']['expected']} frames never came: {len(short)} simulations "
+            f"ended well with fewer than they should have sent ({some}); see logs/ in the run"
+        )
+    planned = study.training.steps
+    if planned and summary["steps"] < planned:
+        lines.append(
+            f"the stream fed {summary['steps']} of {planned} steps; raise buffer.draws or "
+            "parameters.simulations, or lower training.phases"
+        )
+    return lines
+
+
+def lacking(summary: dict[str, Any]) -> list[int]:
+    """Planned simulations that have no outcome in a summary; runs of before did not say."""
+    return (summary.get("simulations") or {}).get("lacking", [])
+
+
+def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> str:
+    """The result of a run in a few lines, with what is wrong with it by its figures."""
+    found = [f"trained {summary['steps']} steps"]
+    if summary.get("loss") is not None:
+        found[0] += f", last loss {summary['loss']:.2e}"
+    unseen = f"on {summary.get('validation_simulations')} unseen simulations"
+    found += lines(summary, unseen)
+    first = summary.get("first_step") or {}
+    if first:
+        found.append(
+            f"first gradient step when {first['simulations_started']} of "
+            f"{first['simulations_planned']} simulations had started"
+        )
+    found += [f"warning: {line}" for line in remarks(summary, metrics)]
+    return "\n".join(found)

@@ -1,0 +1,192 @@
+"""A study led from its file to its results, or from where it was left."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sciml.ensemble.folders import read_json, write_json
+from sciml.ensemble.identity import identify
+from sciml.ensemble.leader import Leader
+from sciml.ensemble.stop import StopRequest
+from sciml.errors import InputError
+from sciml.report.paths import shown
+from sciml.run.directory import RunDirectory, free_name
+from sciml.run.ending import figures, lacking, left_behind, shortcomings
+from sciml.run.kept_files import keep, require_program, with_copy
+from sciml.run.lineage import adopt, begin, current, propose, require_own, tell
+from sciml.run.results import Run
+from sciml.run.snapshot import Snapshot, complete
+from sciml.share import find
+from sciml.solver.mpirun import SEGMENT, SHARED, has_shared_memory, refuse_ranks
+from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.schema import Study
+from sciml.study.starts import keep_starts
+
+if TYPE_CHECKING:
+    from sciml.solver.describe import Description
+    from sciml.study.starts import Starts
+
+
+def execute(
+    study: Study, out: str | Path | None = None, *, plain: bool | None = None
+) -> tuple[RunDirectory, int]:
+    """Run a study; returns its directory and the exit code of `sciml run`."""
+    from sciml.run.simulations import check, starts_of
+
+    refuse_ranks()
+    description = check(study)
+    starts = starts_of(study, description)
+    planned = plan(study, 0 if starts is None else len(starts))
+    directory = RunDirectory.create(free_name(study.name) if out is None else out)
+    try:
+        with Leader(directory) as leader:
+            identify(directory)
+            if starts is not None:
+                keep_starts(starts, {p.start for p in planned}, directory.initial)
+            write_plan(directory, planned, starts)
+            write_json(directory.solver, description.schema)
+            keep(directory, study, description.path)
+            # Last: where study.yaml lies, there is a run that can be resumed.
+            begin(directory, study)
+            code = supervise(study, description, planned, directory, leader, plain=plain)
+    finally:
+        if not directory.study.exists():  # told to end before there was anything to go on with
+            shutil.rmtree(directory.path, ignore_errors=True)
+    return directory, code
+
+
+def resume(
+    path: str | Path,
+    study: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    trust: bool = False,
+    plain: bool | None = None,
+) -> tuple[RunDirectory, int]:
+    """Go on with a run that was interrupted or killed; returns its directory and the exit code.
+
+    What is left of its processes is ended first. Simulations that have ended well are not run again,
+    frames that the spool holds are not sent again, and training goes on from the last checkpoint.
+
+    Args:
+        path: run directory.
+        study, overrides, force: another study to go on with; see
+            :func:`sciml.run.lineage.propose`.
+        trust: run what the folder names, though somebody else made it, or could have written to it.
+        plain: lines in place of the live display.
+
+    Raises:
+        InputError: no run, one that has finished, one that is running, another study, or a folder of
+            somebody else's.
+    """
+    from sciml.ensemble.job import reap
+    from sciml.ensemble.slurm import cancel_left
+    from sciml.run.simulations import check, kept_plan
+
+    refuse_ranks()
+    directory = RunDirectory.open(path)
+    if not trust:
+        require_own(directory)
+    with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
+        identify(directory)
+        cancel_left(current(directory), directory)
+        if directory.summary.exists() and not lacking(read_json(directory.summary)):
+            reap(directory)
+            if not complete(directory):
+                raise InputError(
+                    f"{path} has finished; nothing to resume (see sciml evaluate {path})"
+                )
+            print(figures(read_json(directory.summary), Run(directory).metrics))
+            return directory, 0
+        loaded, changed = propose(directory, study, overrides, force=force)
+        # Before the program is asked what it is: that runs it.
+        require_program(directory, find(loaded.solver.program), force=force)
+        description = check(with_copy(directory, loaded, trusted=trust), directory)
+        reap(directory)
+        directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
+        adopt(directory, loaded, changed)
+        tell(changed)
+        planned = kept_plan(loaded, directory)
+        code = supervise(loaded, description, planned, directory, leader, plain=plain)
+    return directory, code
+
+
+def supervise(
+    study: Study,
+    description: Description,
+    planned: Sequence[PlannedSimulation],
+    directory: RunDirectory,
+    leader: Leader,
+    *,
+    plain: bool | None,
+) -> int:
+    """Run what has not been run of a study in its directory; returns the exit code."""
+    from sciml.ensemble.cluster import opened
+    from sciml.ensemble.job import finished_jobs
+    from sciml.report.progress import Progress
+    from sciml.run.simulations import jobs
+    from sciml.run.supervisor import Supervisor
+
+    finished = finished_jobs(directory)
+    with ExitStack() as over:
+        with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
+            with (
+                _failure_told(directory),
+                opened(study, directory, leader.lost.is_set) as (cluster, queue),
+            ):
+                ranks = study.solver.ranks
+                if study.cluster.kind == "local" and ranks > 1 and not has_shared_memory(ranks):
+                    display.say(
+                        f"warning: {SHARED} has no room for {ranks} ranks, {SEGMENT >> 20} MB each: "
+                        f"they talk by files in {tempfile.gettempdir()}; a container gets more by "
+                        "--shm-size"
+                    )
+                work = jobs(study, description, planned, directory)
+                training = {p.id for p in planned if p.role == "train"}
+                supervisor = Supervisor(
+                    study, directory, leader, work, training, cluster, display, finished, queue
+                )
+                code = supervisor.run()
+                # What a batch system says from here on changes nothing of how the run has ended.
+                over.enter_context(StopRequest())
+            for line in supervisor.warnings:
+                display.say(f"warning: {line}")
+            if code == 0:
+                summary = read_json(directory.summary)
+                for line in shortcomings(study, summary, supervisor.given_up):
+                    display.say(f"warning: {line}")
+        if code == 0:
+            print(figures(summary, Run(directory).metrics))
+            print(left_behind(directory))
+    return code
+
+
+@contextmanager
+def _failure_told(directory: RunDirectory) -> Iterator[None]:
+    """The status of a run that ends before it has begun says why."""
+    try:
+        yield
+    except Exception as error:
+        if not directory.status.exists():
+            state = {"state": "failed", "reason": str(error) or type(error).__name__}
+            write_json(directory.status, Snapshot(trainer=state).to_json())
+        raise
+
+
+def write_plan(
+    directory: RunDirectory, planned: Sequence[PlannedSimulation], starts: Starts | None = None
+) -> None:
+    entries = []
+    for p in planned:
+        entry = {"id": p.id, "role": p.role, "parameters": dict(p.parameters), "seed": p.seed}
+        if starts is not None and p.start is not None:
+            entry["initial"] = str(starts.states[p.start])
+        entries.append(entry)
+    write_json(directory.simulations, entries)
