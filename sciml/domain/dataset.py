@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from sciml.domain.field import Field
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
 from sciml.domain.names import SAMPLE, TIME
+from sciml.domain.netcdf import plain
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError, nearest
 
@@ -82,7 +82,7 @@ def to_dataset(
         data[name] = (dims, array, notes_of(domain, field))
     for name, value in parameters.items():
         coords[name] = _parameter(name, value, samples)
-    return xr.Dataset(data, coords, {"Conventions": CONVENTIONS, **_plain(attrs or {})})
+    return xr.Dataset(data, coords, {"Conventions": CONVENTIONS, **plain(attrs or {})})
 
 
 def _samples(
@@ -147,28 +147,3 @@ def _refuse_repeats(*groups: list[str]) -> None:
                 "share one dataset, rename one"
             )
         seen.add(name)
-
-
-def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as netCDF holds them: numbers, strings and flat lists; JSON for the rest."""
-    plain: dict[str, Any] = {}
-    for name, value in attrs.items():
-        if value is None:
-            continue
-        if isinstance(value, bool | np.bool_):
-            plain[name] = int(value)
-        elif isinstance(value, str | int | float | np.number | np.ndarray):
-            plain[name] = value
-        elif _flat(value):
-            plain[name] = list(value)
-        else:
-            plain[name] = json.dumps(value, default=str)
-    return plain
-
-
-def _flat(value: Any) -> bool:
-    """Whether a sequence holds numbers alone, or strings alone."""
-    if not isinstance(value, list | tuple) or not value:
-        return False
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-    return numbers or all(isinstance(v, str) for v in value)

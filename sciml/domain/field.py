@@ -168,7 +168,8 @@ class Field:
         shape = domain.shape_of(self.on)
         if shape is None:
             raise DomainError(
-                f"field '{self.name}' is on '{self.on}'; a {domain.kind} has no values there"
+                f"field '{self.name}' is on '{self.on}', where a domain of kind '{domain.kind}' has no "
+                "values"
             )
         return shape + self.trailing
 

@@ -21,6 +21,8 @@ from sciml.domain.particles import Particles
 from sciml.errors import DomainError
 
 Domain = Grid | Mesh | Particles | Graph
+#: What a domain can be.
+KINDS = tuple(kind.kind for kind in (Grid, Mesh, Particles, Graph))
 
 DTYPES = ("<f4", "<f8", "<i4", "<i8", "|u1")
 

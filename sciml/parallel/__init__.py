@@ -17,6 +17,7 @@ from sciml.parallel.nine_point import NinePoint
 from sciml.parallel.random_field import PiecewiseField, SmoothField
 from sciml.parallel.reduce import Sum
 from sciml.parallel.row_elimination import RowElimination
+from sciml.parallel.rows import Rows
 from sciml.parallel.stencil import free_points, shifted
 from sciml.parallel.transport import Transport, face_means, face_points
 
@@ -37,6 +38,7 @@ __all__ = [
     "NinePoint",
     "PiecewiseField",
     "RowElimination",
+    "Rows",
     "SmoothField",
     "SquaredExponential",
     "Sum",

@@ -14,7 +14,7 @@ from sciml.errors import DomainError
 
 
 class Gather:
-    """Brings a distributed field to rank 0, or to all ranks.
+    """Brings a distributed field to rank 0, or to all ranks; axes behind those of the block go along.
 
     Args:
         comm: an mpi4py communicator.
@@ -28,9 +28,9 @@ class Gather:
     def __init__(self, comm: Any, block: Block, shape: Sequence[int]) -> None:
         self._comm = comm
         self._shape = tuple(shape)
-        self.blocks: tuple[Block, ...] = tuple(
-            Block(*pair) for pair in comm.allgather((block.offset, block.shape))
-        )
+        mine = (block.offset, block.shape)
+        pairs = [mine] if comm.size == 1 else comm.allgather(mine)
+        self.blocks: tuple[Block, ...] = tuple(Block(*pair) for pair in pairs)
         if not tiles(self.blocks, self._shape):
             raise DomainError(f"the blocks of {comm.size} ranks do not tile a field {self._shape}")
         self._sizes = [b.size for b in self.blocks]
@@ -44,8 +44,8 @@ class Gather:
         if comm.rank:
             comm.Gatherv(mine, None)
             return None
-        flat = np.empty(prod(self._shape), mine.dtype)
-        comm.Gatherv(mine, (flat, self._sizes))
+        flat, counts = self._room(mine)
+        comm.Gatherv(mine, (flat, counts))
         return self._put_together(flat)
 
     def everywhere(self, array: np.ndarray) -> np.ndarray:
@@ -53,15 +53,22 @@ class Gather:
         mine = np.ascontiguousarray(array)
         if self._comm.size == 1:
             return mine.copy() if mine is array else mine
-        flat = np.empty(prod(self._shape), mine.dtype)
-        self._comm.Allgatherv(mine, (flat, self._sizes))
+        flat, counts = self._room(mine)
+        self._comm.Allgatherv(mine, (flat, counts))
         return self._put_together(flat)
+
+    def _room(self, mine: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        """Where the blocks of all ranks go, one after the other, and how many numbers each has."""
+        trailing = mine.shape[len(self._shape) :]
+        flat = np.empty((prod(self._shape), *trailing), mine.dtype)
+        return flat, [size * prod(trailing) for size in self._sizes]
 
     def _put_together(self, flat: np.ndarray) -> np.ndarray:
         """Blocks one after the other → the global array."""
-        whole = np.empty(self._shape, flat.dtype)
+        whole = np.empty((*self._shape, *flat.shape[1:]), flat.dtype)
         start = 0
         for block, size in zip(self.blocks, self._sizes, strict=True):
-            whole[block.slices] = flat[start : start + size].reshape(block.shape)
+            values = flat[start : start + size]
+            whole[block.slices] = values.reshape(*block.shape, *flat.shape[1:])
             start += size
         return whole

@@ -14,6 +14,7 @@ from typing import Any
 
 from sciml.domain import Field
 from sciml.domain.names import require_names
+from sciml.domain.wire import KINDS
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.share import find
 from sciml.solver.declare import EVERY, STEPS, TYPES, Option, Parameter, require_flags
@@ -38,6 +39,7 @@ class Description:
         steady: whether frames are samples of their own, not a march in time.
         deterministic: whether a re-run on as many ranks gives the same bits.
         schema: all of it as the program printed it.
+        domain: kind of it: ``grid``, ``mesh``, ``particles``, ``graph``; ``""`` where it does not say.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Description:
     steady: bool
     deterministic: bool
     schema: Mapping[str, Any]
+    domain: str = ""
 
     @cached_property
     def flags(self) -> dict[str, Parameter | Option]:
@@ -172,10 +175,13 @@ def _read(program: Path, text: str) -> Description:
     for key in ("name", "equation", "summary"):
         if not isinstance(body.get(key, ""), str):
             raise InputError(f"{about}: {key}: {body[key]!r:.60}; expected text")
+    domain = body.get("domain", "")
+    if domain not in ("", *KINDS):
+        raise InputError(f"{about}: domain: {domain!r:.60}; expected one of {', '.join(KINDS)}")
     try:
         require_flags((*parameters, *options))
         require_names(
-            [f.name for f in fields], [f.name for f in static], [p.name for p in parameters]
+            *([one.name for one in some] for some in (fields, static, parameters)), kind=domain
         )
     except ScimlError as error:
         raise InputError(f"{about}: {error}") from error
@@ -192,6 +198,7 @@ def _read(program: Path, text: str) -> Description:
         steady=bool(body.get("steady", False)),
         deterministic=bool(body.get("deterministic", False)),
         schema=body,
+        domain=domain,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sciml.domain import Block, Domain, Field
 from sciml.domain.names import require_names
-from sciml.domain.wire import fields_to_wire
+from sciml.domain.wire import KINDS, fields_to_wire
 from sciml.errors import InputError
 from sciml.samples.warned import Warned, Warnings
 from sciml.solver.declare import EVERY, UNIVERSAL, Option, Parameter, require_flags
@@ -36,6 +36,7 @@ class Program(ABC):
     Attributes:
         name: of the program, in files and error messages.
         equation: in Unicode.
+        kind: of the domain: ``"grid"``, ``"mesh"``, ``"particles"`` or ``"graph"``.
         fields: what :meth:`state` gives, in order.
         parameters: physical numbers, flags of the command line.
         options: settings of the run, flags too; ``seed``, ``steps``, ``out``, ``every`` and ``log``
@@ -56,6 +57,7 @@ class Program(ABC):
 
     name: ClassVar[str]
     equation: ClassVar[str]
+    kind: ClassVar[str] = "grid"
     fields: ClassVar[tuple[Field, ...]]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
@@ -80,11 +82,13 @@ class Program(ABC):
 
     @abstractmethod
     def domain(self) -> Domain:
-        """Where the fields live, all ranks together."""
+        """Where the fields live, all ranks together; another one for other values if it must be."""
 
     @abstractmethod
     def start(self, comm: Any) -> Block:
         """Allocate and set the initial state; returns the block that this rank holds.
+
+        Grids are cut by :class:`sciml.parallel.Decomposition`, all else by :class:`sciml.parallel.Rows`.
 
         Args:
             comm: an mpi4py communicator.
@@ -92,7 +96,8 @@ class Program(ABC):
 
     @abstractmethod
     def state(self) -> Mapping[str, np.ndarray]:
-        """This rank's block of every field, ``block.shape``; views will do, sinks copy."""
+        """This rank's block of every field on points, ``block.shape`` and the components. Fields on
+        cells or edges and global ones are whole, on every rank. Views will do, sinks copy."""
 
     @abstractmethod
     def step(self, n: int) -> float:
@@ -133,14 +138,18 @@ def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:
     """All that the program can be asked for.
 
     Raises:
-        InputError: it is not whole, or a name is there twice.
+        InputError: it is not whole, it lives on an unknown kind of domain, or a name is there twice.
         DomainError: a name that no dataset can have: :func:`sciml.domain.names.require_names`.
     """
     _require_whole(program)
     flags = (*program.parameters, *options_of(program))
     require_flags(flags)
     fields, static = ([f.name for f in some] for some in (program.fields, program.static))
-    require_names(fields, static, [p.name for p in program.parameters])
+    if program.kind not in KINDS:
+        raise InputError(
+            f"class {program.__name__}: kind = {program.kind!r}; expected one of {', '.join(KINDS)}"
+        )
+    require_names(fields, static, [p.name for p in program.parameters], program.kind)
     return flags
 
 
@@ -161,6 +170,7 @@ def schema(program: type[Program]) -> dict[str, Any]:
         "name": program.name,
         "equation": program.equation,
         "summary": (program.__doc__ or "").strip().partition("\n")[0],
+        "domain": program.kind,
         "fields": [_field(field) for field in program.fields],
         "static": [_field(field) for field in program.static],
         "parameters": [

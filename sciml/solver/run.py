@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sciml.domain import Block, Domain, Field
+from sciml.domain import Block, Domain
 from sciml.errors import DivergedError, InputError, ScimlError, StreamError
 from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
@@ -57,6 +57,7 @@ def main(program: type[Program], arguments: Sequence[str] | None = None) -> None
         given = parse(program, words)
         run = program(given)
         domain = run.domain()
+        _check_kind(program, domain)
         _check_destination(program, given, domain, comm)
     except ScimlError as error:
         if comm.rank == 0:
@@ -95,7 +96,7 @@ def _simulate(
     log = rank_logger(program.name, comm, given.log)
     block = run.start(comm)
     state = run.state()
-    _check_state((*program.fields, *program.static), state, block, program.name)
+    _check_state(program, state, domain, block)
     if given.out:
         sinks.append(FileSink(program, given, domain, block, comm, state))
     if stream.wanted():
@@ -127,23 +128,33 @@ def _simulate(
     log.info("done: %.3g s a step", busy / max(given.steps, 1))
 
 
+def _check_kind(program: type[Program], domain: Domain) -> None:
+    if domain.kind != program.kind:
+        raise InputError(
+            f'domain() is of kind "{domain.kind}", and the class states kind = "{program.kind}"; state '
+            f'kind = "{domain.kind}"'
+        )
+
+
 def _check_state(
-    fields: Sequence[Field], state: Mapping[str, Any], block: Block, program: str
+    program: type[Program], state: Mapping[str, Any], domain: Domain, block: Block
 ) -> None:
     """That a program gives what it declares.
 
     Raises:
-        InputError: a field that is missing, or not the shape of the block.
+        InputError: a field that is missing, or of another shape.
+        DomainError: a field that is where the domain has no values.
     """
-    for field in fields:
+    for field in (*program.fields, *program.static):
         if field.name not in state:
-            raise InputError(f"{program}: state() lacks the declared field '{field.name}'")
-        shape = np.shape(state[field.name])
-        expected = (block.shape if field.on == "point" else ()) + field.trailing
+            raise InputError(f"{program.name}: state() lacks the declared field '{field.name}'")
+        shape, expected = np.shape(state[field.name]), field.shape(domain)
+        what = f"whole: it is on '{field.on}'"
+        if field.on == "point":
+            expected, what = block.shape + field.trailing, "that of the block that start() gave"
         if shape != expected:
             raise InputError(
-                f"{program}: field '{field.name}' has shape {shape}; expected {expected}, that of "
-                "the block that start() gave"
+                f"{program.name}: field '{field.name}' has shape {shape}; expected {expected}, {what}"
             )
 
 
@@ -158,11 +169,13 @@ def _gathered(warnings: Warnings, comm: Any) -> list[Warned]:
 def _diverged(run: Program, block: Block, n: int, given: SimpleNamespace, comm: Any) -> str:
     """Where the state stopped being finite, in words."""
     remedy = f"lower --dt (now {given.dt:g})" if hasattr(given, "dt") else "refine the grid"
+    on = {field.name: field.on for field in (*run.fields, *run.static)}
     for name, values in run.state().items():
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             # A global value has no index, a vector one more than the block.
-            place = tuple(int(i + o) for i, o in zip(bad[0], block.offset, strict=False))
+            offset = block.offset if on.get(name) == "point" else (0,) * bad.shape[1]
+            place = tuple(int(i + o) for i, o in zip(bad[0], offset, strict=False))
             value = float(values[tuple(bad[0])])
             return (
                 f"rank {comm.rank} of {comm.size}: {name} is {value} at index {place} after step "

@@ -61,16 +61,21 @@ class StreamSink:
             domain=domain,
             fields=program.fields,
             parameters={p.name: getattr(given, p.name) for p in program.parameters},
-            static={f.name: comm.bcast(gather(state[f.name])) for f in program.static},
+            static={
+                f.name: gather.everywhere(state[f.name]) if f.on == "point" else state[f.name]
+                for f in program.static
+            },
+            static_fields=program.static,
             deterministic=program.deterministic,
             time_units="1" if program.steady else program.time_units,
         )
         self._client.warnings = warnings
+        self._names = [field.name for field in program.fields]
         self.every = self._client.every
 
     def take(self, step: int, time: float, state: Mapping[str, np.ndarray]) -> None:
         """Send one state; ``step`` counts those sent. Waits while the trainer is behind."""
-        self._client.send(step * self.every, time, **state)
+        self._client.send(step * self.every, time, **{name: state[name] for name in self._names})
 
     def close(self, warned: Sequence[Warned] = ()) -> None:
         """Wait until the trainer has all of it; each rank tells its own warnings."""

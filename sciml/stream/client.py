@@ -416,6 +416,7 @@ def connect(
     fields: Iterable[Field | str] = (),
     parameters: Mapping[str, float] | None = None,
     static: Mapping[str, np.ndarray] | None = None,
+    static_fields: Iterable[Field] = (),
     deterministic: bool = True,
     timeout: float = 60.0,
     patience: float = 600.0,
@@ -435,8 +436,8 @@ def connect(
         rank, ranks: of how many; rank 0 must connect for the others to be answered.
         endpoint: endpoint file or run directory; default ``SCIML_ENDPOINT``.
         attempt: default ``SCIML_ATTEMPT``, else 1.
-        domain, fields, parameters, static, deterministic: see :class:`~sciml.samples.Simulation`;
-            a field may be given by its name.
+        domain, fields, parameters, static, static_fields, deterministic: see
+            :class:`~sciml.samples.Simulation`; a field may be given by its name.
         timeout: seconds to wait for the first answer.
         patience: seconds without any sign of the trainer before giving up later on; it may be away
             for so long, and come back.
@@ -468,6 +469,7 @@ def connect(
             static or {},
             deterministic,
             time_units,
+            static_fields=tuple(static_fields),
         )
     attempt = _number("SCIML_ATTEMPT", 1) if attempt is None else attempt
     policy = SendPolicy.of_environment() if thin else SendPolicy()

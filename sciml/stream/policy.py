@@ -148,7 +148,11 @@ class SendPolicy:
             InputError: as :meth:`choose` and :meth:`domain`.
         """
         keep = (slice(None, None, self.coarsen),) * len(whole.domain.point_shape)
-        static = {name: np.asarray(array)[keep] for name, array in whole.static.items()}
+        on = {field.name: field.on for field in whole.static_fields}
+        static = {
+            name: np.asarray(array)[keep if on[name] == "point" else ()]
+            for name, array in whole.static.items()
+        }
         if self.dtype is not None:
             static = {
                 n: a.astype(self.dtype) if a.dtype.kind == "f" else a for n, a in static.items()

@@ -100,7 +100,7 @@ def test_field_shapes():
     assert Field("flux", on="edge").shape(two) == (5,)
     assert Field("stress", on="cell", components=6).shape(two) == (2, 6)
     assert Field("flow", on="edge").shape(Graph(3, [[0, 1], [1, 2]])) == (2,)
-    with pytest.raises(DomainError, match="'q' is on 'cell'; a grid has no values there"):
+    with pytest.raises(DomainError, match="'q' is on 'cell', where a domain of kind 'grid' has"):
         Field("q", on="cell").shape(grid)
 
 

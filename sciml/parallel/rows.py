@@ -1,0 +1,48 @@
+"""The points of a mesh, a graph or a set of particles, shared out to the ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Block, Domain
+from sciml.errors import InputError
+from sciml.parallel.decomposition import span
+from sciml.parallel.gather import Gather
+
+
+class Rows:
+    """A run of points for each rank, in order of their numbers, as many as on the others or one more.
+
+    For programs in which **every rank holds the whole state** and computes the rows that are its own:
+    the forces on its particles, the entries of a matrix product at its nodes. Each row is added up by
+    one rank, in one order, so fields are bitwise the same on any number of ranks. It pays where a row is
+    much work against a number that all must be told.
+
+    Args:
+        comm: an mpi4py communicator.
+        domain: one without axes.
+
+    Attributes:
+        block: of this rank.
+        own: its rows, as an index.
+
+    Raises:
+        InputError: more ranks than points.
+    """
+
+    def __init__(self, comm: Any, domain: Domain) -> None:
+        n = domain.size
+        if comm.size > n:
+            raise InputError(
+                f"{comm.size} ranks for {n} points ({domain.kind}); use {n} ranks or fewer"
+            )
+        first, last = span(n, comm.size, comm.rank)
+        self.block = Block((first,), (last - first,))
+        self.own = slice(first, last)
+        self._gather = Gather(comm, self.block, (n,))
+
+    def whole(self, mine: np.ndarray) -> np.ndarray:
+        """Values at all points from those of each rank, ``(own points, …)``; every rank calls it."""
+        return self._gather.everywhere(mine)
