@@ -117,6 +117,11 @@ CASES |= {
         "--shape 9 22 --steps 5 --every 2 --k 0.5 --substeps 8",
     ),
     "lorenz": ("lorenz", "--shape 7 --steps 300 --every 50 --spinup 5"),
+    "n-body": ("n_body", "--steps 300 --every 100 --seed 4"),
+    "n-body-gravity": (
+        "n_body",
+        "--law gravity --bodies 23 --softening 0.1 --scheme symplectic-euler --steps 60 --every 20",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.
@@ -125,7 +130,7 @@ TOLERANCE = 1e-12
 #: Of programs that solve linear systems: their residual, times the condition that is left of them.
 TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
 
-#: Of programs in which no number depends on how the grid is cut.
+#: Of programs in which no number depends on how the points are shared out.
 TOLERANCES |= dict.fromkeys(
-    ("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"), 0.0
+    ("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz", "n_body"), 0.0
 )

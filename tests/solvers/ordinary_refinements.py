@@ -1,7 +1,7 @@
 """How the orders of ordinary equations, and of their kin, are measured; see ``refinements.py``."""
 
 from programs import load
-from refinements import Refinement, steps_of
+from refinements import Refinement, in_time, steps_of
 from spectral_refinements import finer
 
 
@@ -41,4 +41,8 @@ REFINEMENTS = (
         )
         for scheme in load("lorenz").order_time
     ),
-)
+    *in_time(
+        "n_body", "n_body", ("leapfrog", "symplectic-euler"), 1.0, 16,
+        law="gravity", bodies=6, softening=0.5,
+    ),
+)  # fmt: skip

@@ -66,9 +66,9 @@ def test_same_fields(runs, case, ranks):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_shows_something(runs, case):
-    """Fields vary in space, and at least one of them in time."""
+    """Fields vary, and at least one of them in time."""
     one = runs[case, 1]
-    assert all(np.ptp(field.values) > 0.0 for field in one.data_vars.values())
+    assert all(np.ptp(one[field.name].values) > 0.0 for field in load(CASES[case][0]).fields)
     moved = [
         np.abs(field[-1] - field[0]).max() > 1e-3 * np.abs(field).max()
         for field in one.data_vars.values()
@@ -80,7 +80,9 @@ def test_a_case_shows_something(runs, case):
 @pytest.mark.parametrize("case", CASES)
 def test_time_is_in_seconds_where_fields_and_parameters_are(runs, case):
     one = runs[case, 1]
-    rest = [v.attrs["units"].split() for n, v in one.variables.items() if n not in one.dims]
+    rest = [
+        v.attrs.get("units", "1").split() for n, v in one.variables.items() if n not in one.dims
+    ]
     seconds = any(re.fullmatch(r"s(-?\d)?", word) for words in rest for word in words)
     steady = load(CASES[case][0]).steady
     assert one.time.attrs["units"] == ("s" if seconds and not steady else "1")

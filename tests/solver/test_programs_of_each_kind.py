@@ -1,0 +1,150 @@
+"""Programs on meshes, particles and graphs: what they say, write, stream; on one rank and on two."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from patience import PATIENCE
+from programs import copies, started
+
+from sciml.domain.dataset import domain_of, fields_of
+from sciml.errors import InputError
+from sciml.share import find
+from sciml.solver.describe import describe
+from sciml.solver.mpirun import environment
+from sciml.solver.simulate import simulate
+from sciml.study.rehearsal import disagreements, rehearse
+
+#: A program a kind, its flags, dimensions of its fields and static fields.
+KINDS = {
+    "particles": (
+        "n_body",
+        {"seed": 3, "steps": 6},
+        {
+            "positions": ("time", "particle", "space"),
+            "velocities": ("time", "particle", "space"),
+            "forces": ("time", "particle", "space"),
+            "energy": ("time",),
+            "charge": ("particle",),
+            "mass": ("particle",),
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def one(request):
+    """Kind, program, flags, dimensions, and what the program writes on one rank."""
+    name, flags, dims = KINDS[request.param]
+    return request.param, name, flags, dims, simulate(f"solvers/{name}.py", **flags)
+
+
+def test_the_file_is_an_ordinary_one(one):
+    kind, name, flags, dims, ds = one
+    run = started(name, **flags)
+    assert {field: ds[field].dims for field in dims} == dims
+    assert domain_of(ds) == run.domain() and run.domain().kind == kind
+    on = {f.name: (f.on, f.components, f.units) for f in (*run.fields, *run.static)}
+    assert {f.name: (f.on, f.components, f.units) for f in fields_of(ds, list(dims))} == on
+    for n in range(1 + flags["steps"]):
+        time = run.step(n - 1) if n else 0.0
+        assert ds.time.values[n] == time
+        for field, values in copies(run).items():
+            np.testing.assert_array_equal(
+                ds[field].values[n] if field in fields(run) else ds[field], values
+            )
+    assert ds.attrs["program"] == run.name and ds.attrs["seed"] == flags.get("seed", 0)
+    for parameter in run.parameters:
+        assert ds[parameter.name].attrs["units"] == parameter.units
+
+
+def fields(run):
+    return [field.name for field in run.fields]
+
+
+def test_two_ranks_write_and_stream_the_same(one):
+    kind, name, flags, _, ds = one
+    xr.testing.assert_identical(simulate(f"solvers/{name}.py", ranks=2, **flags), ds)
+    program = describe(f"solvers/{name}.py")
+    assert program.domain == kind
+    for ranks in (1, 2):
+        frames = []
+        came = rehearse(program, flags, ranks=ranks, look=frames.append)
+        came.require()
+        assert came.whole and came.simulation.domain == domain_of(ds)
+        assert disagreements(program, came.simulation, flags) == ([], [])
+        assert came.simulation.static_fields == program.static
+        for static in program.static:
+            np.testing.assert_array_equal(came.simulation.static[static.name], ds[static.name])
+        assert len(frames) == flags["steps"] + 1
+        for n, frame in enumerate(sorted(frames, key=lambda frame: frame.step)):
+            for field in program.fields:
+                np.testing.assert_array_equal(frame.fields[field.name], ds[field.name][n])
+
+
+WRONG = """
+import numpy as np
+from sciml.domain import Block, Field, Particles
+from sciml.solver import Program, main
+
+class Wrong(Program):
+    name, equation = "wrong", "du/dt = 0"
+    kind = "particles"
+    fields = (Field("u"), Field("e", on="global"))
+    order_space, order_time = None, {}
+
+    def __init__(self, given):
+        self.particles = Particles([0, 0, 0])
+
+    def domain(self):
+        return self.particles
+
+    def start(self, comm):
+        return Block((0,), (3,))
+
+    def state(self):
+        return {"u": np.zeros(3), "e": np.zeros(())}
+
+    def step(self, n):
+        return n + 1.0
+
+if __name__ == "__main__":
+    main(Wrong)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('kind = "particles"', "", 'is of kind "particles", and the class states kind = "grid"'),
+        ('kind = "particles"', 'kind = "tree"', "kind = 'tree'; expected one of grid, mesh"),
+        ('on="global"', 'on="cell"', "is on 'cell', where a domain of kind 'particles' has no values"),
+        ("np.zeros(())", "np.zeros(3)", "'e' has shape (3,); expected (), whole: it is on 'global'"),
+        ('"u": np.zeros(3)', '"u": np.zeros(2)', "expected (3,), that of the block that start() gave"),
+        ('Field("u")', 'Field("species")', "field 'species': that is the name of part of a particles"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_its_kind_is_one_line(tmp_path, old, new, line):
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG.replace(old, new))
+    done = subprocess.run(
+        [sys.executable, str(path), "--out", str(tmp_path / "f.nc")],
+        capture_output=True, text=True, env=environment(), timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 2 and line in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "f.nc").exists()
+
+
+def test_a_kind_that_is_none_is_refused_where_it_is_described(tmp_path):
+    text = find("solvers/n_body.py").read_text().replace('kind = "particles"', 'kind = "swarm"')
+    (tmp_path / "swarm.py").write_text(text)
+    with pytest.raises(InputError, match="kind = 'swarm'; expected one of grid, mesh, particles"):
+        describe(tmp_path / "swarm.py")
+    said = {"schema_version": 1, "name": "a", "fields": [{"name": "u"}], "domain": "swarm"}
+    text = json.dumps({**said, "parameters": [], "options": []})
+    (tmp_path / "said.py").write_text(f"print({text!r})")
+    with pytest.raises(InputError, match="domain: 'swarm'; expected one of grid, mesh"):
+        describe(tmp_path / "said.py")
