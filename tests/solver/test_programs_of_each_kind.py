@@ -11,12 +11,12 @@ from patience import PATIENCE
 from programs import copies, started
 
 from sciml.domain.dataset import domain_of, fields_of
+from sciml.ensemble.rehearsal import disagreements, rehearse
 from sciml.errors import InputError
 from sciml.share import find
 from sciml.solver.describe import describe
 from sciml.solver.mpirun import environment
 from sciml.solver.simulate import simulate
-from sciml.study.rehearsal import disagreements, rehearse
 
 #: A program a kind, its flags, dimensions of its fields and static fields.
 KINDS = {
