@@ -55,26 +55,6 @@ class Journal:
                 self._blocks.setdefault((header.simulation, header.step), []).append(order)
         return orders
 
-    def add_frame(self, frame: Frame) -> None:
-        """Journal a frame as one block a field."""
-        blocks = []
-        for name, values in frame.fields.items():
-            shape = values.shape
-            header = Header(
-                frame.simulation,
-                frame.attempt,
-                frame.step,
-                frame.time,
-                name,
-                values.dtype.str,
-                shape,
-                (0,) * len(shape),
-                shape,
-                0,
-            )
-            blocks.append((header, 0, np.ascontiguousarray(values)))
-        self.add_blocks(blocks)
-
     def note(self, kind: str, simulation: int, **entries: Any) -> None:
         order = self.spool.append({"kind": kind, "simulation": simulation, **entries})
         with self._lock:

@@ -18,10 +18,10 @@ import zmq
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
-from sciml.stream.description import simulation_from_wire, simulation_to_wire
+from sciml.stream.description import simulation_from_wire
 from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, bind, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
-from sciml.stream.journal import SIMULATION, Journal
+from sciml.stream.journal import Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.lobby import Lobby
 from sciml.stream.recovery import Recovery
@@ -230,18 +230,6 @@ class Server:
             self._simulations[number] = simulation_from_wire(wire)
         return self._simulations[number]
 
-    def store(self, frame: Frame) -> None:
-        """Put back into the spool a frame that entered before and was lost since."""
-        self._journal.add_frame(frame)
-
-    def adopt(self, simulation: Simulation) -> None:
-        """Put the description of a simulation, lost like its frames, back into the spool."""
-        number, wire = simulation.id, simulation_to_wire(simulation)
-        if self.simulation(number) is None:
-            self._simulations[number] = simulation
-            if self.ledger.finished(number):  # the others say it when they are run again
-                self._journal.note(SIMULATION, number, description=wire)
-
     def settled(self) -> list[tuple[int, int]]:
         """Ranges of simulations of which nothing more is to come."""
         found = self.ledger.concluded()
@@ -253,6 +241,12 @@ class Server:
         """It will not be run again: what has arrived is all there is, and it is closed."""
         with self._lock:
             self._registry.abandon(simulation)
+        self._wake()
+
+    def quarantine(self, simulation: int, reason: str) -> None:
+        """Nothing of it comes in any more; the others go on."""
+        with self._lock:
+            self._registry.quarantine(simulation, reason)
         self._wake()
 
     def set_status(self, status: dict[str, Any]) -> None:

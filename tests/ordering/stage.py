@@ -326,7 +326,7 @@ def installed():
         (display, "Display", Display),
         (trainer, "keep_heap", lambda: None),
         (trainer, "resident_bytes", lambda: 0),
-        (restart, "mend", _mended),
+        (restart, "_without", _lost),
         (life, "HeldOut", HeldOut),
         (life, "Intake", Watched),
         (trainer, "end_with_parent", _end_with_parent),
@@ -419,8 +419,8 @@ def new_run(folder: Path) -> RunDirectory:
     return run
 
 
-def _mended(server: Any, study: Any, run: Any, number: int, steps: Any, *_: Any) -> None:
-    here().wrong(f"the spool lacks frames {sorted(steps)} of simulation {number} of the checkpoint")
+def _lost(life: Any, task: Any, losses: Any, state: Any) -> None:
+    here().wrong(f"the spool lacks {sorted(losses.frames)} and {sorted(losses.simulations)}")
     raise ScimlError("frames are lost")
 
 

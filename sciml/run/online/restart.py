@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sciml.run.online.repair import mend
-from sciml.samples import Frame, Sample, Task
+from sciml.run.online.losses import REASON, Losses
+from sciml.samples import Sample, Task
 from sciml.samples.windows import cut, sample_frames
 
 if TYPE_CHECKING:
@@ -37,18 +37,13 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     """Put a fresh life where ``checkpoint`` was taken; its server has recovered that ledger.
 
     Frames that entered after the checkpoint come again from the spool; draws after it are undone
-    together with the weights, and counted as rolled back. Frames that the spool has lost are
-    computed again.
-
-    Raises:
-        ScimlError: they cannot be.
+    together with the weights, and counted as rolled back. What the spool has lost is left out.
     """
-    state, server = checkpoint.state, life.server
+    state, server, task = checkpoint.state, life.server, life.study.task.build()
+    losses = Losses.of(server, kept(task, state), _simulations(state))
+    if losses:
+        state = _without(life, task, losses, state)
     beside, buffered = state["extra"], state["source"]["buffer"]
-    task = life.study.task.build()
-    _mend(life, kept(task, state), _simulations(state))
-    if life.stop.is_set():
-        return
     keys = needed(task, state)
     frames = {frame.key: frame for frame in server.replay(sorted(keys))}
     simulations = {number: server.simulation(number) for number in _simulations(state)}
@@ -82,38 +77,22 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     life.progress["step"] = checkpoint.step
 
 
+def _without(life: Life, task: Task, losses: Losses, state: dict[str, Any]) -> dict[str, Any]:
+    """The state without what is lost; says so, and takes leave of simulations that cannot be whole."""
+    pruned, heldout = losses.without(task, state)
+    removed = len(state["source"]["buffer"]["entries"]) - len(pruned["source"]["buffer"]["entries"])
+    life.tell(losses.line(removed))
+    for number in heldout:
+        life.server.quarantine(number, REASON)
+    if life.recorder is not None:
+        for number in losses.unrecorded(state):
+            life.recorder.leave_out(number, REASON)
+    return pruned
+
+
 def _simulations(state: dict[str, Any]) -> set[int]:
     """Simulations that a checkpoint's ``state`` holds open: their descriptions are needed."""
     beside = state["extra"]
     recorded = (beside.get("recorder") or {"open": ()})["open"]
     entries = (*beside["windower"]["open"], *beside["heldout"]["open"], *recorded)
     return {number for number, *_ in entries}
-
-
-def _mend(life: Life, keys: set[tuple[int, int]], open_: set[int]) -> None:
-    """Have lost frames, and simulations of which nothing is known any more, computed again."""
-    server = life.server
-    sound: dict[int, Frame] = {}
-    missing = set(keys)
-    for frame in server.replay(sorted(keys)):  # one by one: they may be more than memory holds
-        sound.setdefault(frame.simulation, frame)
-        missing.discard(frame.key)
-    damaged = {number for number, _ in missing}
-    known = open_ | {number for number, _ in keys}
-    damaged |= {number for number in known if server.simulation(number) is None}
-    for number in sorted(damaged):
-        steps = {step for n, step in missing if n == number}
-        lost = f"{len(steps)} frames" if steps else "the description"
-        life.tell(
-            f"the spool has lost {lost} of simulation {number} that the checkpoint needs; the "
-            "program computes again what is missing"
-        )
-        mend(
-            server,
-            life.study,
-            life.run,
-            number,
-            steps,
-            sound.get(number),
-            life.stop,
-        )

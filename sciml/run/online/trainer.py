@@ -121,7 +121,7 @@ class Trainer(Life):
         damaged = self.server.status()["spool_damaged"]
         if damaged:
             self.tell(
-                f"{damaged} records of the spool were damaged and dropped; what is needed of them "
+                f"{damaged} records of the spool were damaged and dropped; what solvers still hold "
                 "comes again"
             )
 
