@@ -13,6 +13,11 @@ from typing import Any
 from sciml.equations.array import namespace
 
 
+def residual(u: Any, u_t: Any, laplacian: Any, diffusivity: float, rate: float) -> Any:
+    """∂u/∂t − D ∇²u − r (u − u³), zero for a solution; arguments broadcast."""
+    return u_t - diffusivity * laplacian - rate * (u - u * u * u)
+
+
 def uniform(start: Any, time: float, rate: float) -> Any:
     """u(t) where it is the same everywhere: u₀ / √(u₀² + (1 − u₀²) e^{−2rt})."""
     return start / (start**2 + (1.0 - start**2) * namespace(time).exp(-2.0 * rate * time)) ** 0.5

@@ -13,6 +13,11 @@ from typing import Any
 from sciml.equations.array import namespace
 
 
+def residual(u: Any, u_t: Any, u_x: Any, u_xxx: Any) -> Any:
+    """∂u/∂t + 6 u ∂u/∂x + ∂³u/∂x³, zero for a solution; arguments broadcast."""
+    return u_t + 6.0 * u * u_x + u_xxx
+
+
 def soliton(x: Any, time: Any, speed: float, start: float = 0.0) -> Any:
     """u = (c/2) sech²(√c/2 (x − ct − x₀)), on the whole line.
 

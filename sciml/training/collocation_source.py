@@ -24,26 +24,31 @@ class CollocationSource:
         n: points a draw.
         seed: of the draws.
         draws: number of draws; ``None``: without end.
+        every: draws with the same points; 0: the same always.
     """
 
-    def __init__(self, sampler: Sampler, n: int, seed: int = 0, draws: int | None = None) -> None:
+    def __init__(
+        self, sampler: Sampler, n: int, seed: int = 0, draws: int | None = None, every: int = 1
+    ) -> None:
         self.sampler = sampler
-        self.n = n
+        self.batch_size = n
         self.seed = seed
         self.draws = draws
+        self.every = every
         self._drawn = 0
 
     def next_batch(self) -> Batch | None:
         if self.draws is not None and self._drawn >= self.draws:
             return None
-        points = self.sampler(np.random.default_rng((self.seed, self._drawn)), self.n)
+        number = self._drawn // self.every if self.every else 0
+        points = self.sampler(np.random.default_rng((self.seed, number)), self.batch_size)
         self._drawn += 1
         dtype = torch.get_default_dtype()
         inputs = {
             name: torch.as_tensor(np.asarray(values), dtype=dtype).requires_grad_()
             for name, values in points.items()
         }
-        return Batch(inputs=inputs, size=self.n, kind="points")
+        return Batch(inputs=inputs, size=self.batch_size, kind="points")
 
     def state_dict(self) -> dict[str, Any]:
         return {"drawn": self._drawn}

@@ -51,6 +51,14 @@ class DatasetSource:
         self._order = Epochs(len(samples), batch_size, epochs, seed, shuffle)
 
     @property
+    def batch_size(self) -> int:
+        return self._order.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._order.batch_size = min(size, self._order.count)
+
+    @property
     def epoch_steps(self) -> int:
         """Batches in one epoch."""
         return self._order.steps

@@ -70,6 +70,11 @@ class Average:
         """Make the average the weights of ``model``."""
         set_weights(model, self._weights)
 
+    def follow(self, model: nn.Module) -> None:
+        """Be in the dtypes that the weights of ``model`` have from now on."""
+        dtypes = {name: p.dtype for name, p in model.named_parameters()}
+        self._weights = {name: w.to(dtypes[name]) for name, w in self._weights.items()}
+
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """``model`` has the average for a while, and its own weights, bit for bit, afterwards."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sciml.errors import InputError
 from sciml.heap import keep_heap
 from sciml.surrogates.weights import require_savable
 from sciml.training.accumulation import Draws
@@ -55,6 +56,8 @@ class _Run:
     saved: int = -1
     failed: int | None = None
     keep_batches: bool = False
+    #: Of the source, for phases that do not say theirs.
+    batch_size: Any = None
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model as it is validated and saved."""
@@ -114,11 +117,16 @@ def train(
     )
     # A frozen phase goes on with the batches it has, so a checkpoint must hold them.
     run.keep_batches = any(phase.frozen for phase in plan)
+    run.batch_size = getattr(source, "batch_size", None)
+    if resume is not None:
+        _take_dtype(run, plan[: resume.state["phase"] + 1])
     state = None if resume is None else _restore(run, resume)
     if run.average is None and options.ema is not None:
         run.average = Average(model, options.ema)
     while run.phase < len(plan):
         phase = plan[run.phase]
+        _take_dtype(run, plan[: run.phase + 1])
+        _take_batch_size(run, phase)
         if not _run_phase(run, phase, state):
             break
         state = None
@@ -181,6 +189,37 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
         if _due(run):
             _checkpoint(run)
     return True
+
+
+def _take_dtype(run: _Run, phases: Sequence[Phase]) -> None:
+    """Be in the dtype of the last of some phases that says one."""
+    said = [phase.dtype for phase in phases if phase.dtype is not None]
+    if not said:
+        return
+    if said[-1] == "float64" and run.device.type == "mps":
+        raise InputError("phase: dtype float64, which mps does not have; take the device cpu")
+    run.model.to(getattr(torch, said[-1]))
+    run.batches = [moved(batch, run.model, run.device) for batch in run.batches]
+    if run.average is not None:
+        run.average.follow(run.model)
+
+
+def _take_batch_size(run: _Run, phase: Phase) -> None:
+    size = run.batch_size if phase.batch_size is None else phase.batch_size
+    if size is None:
+        return
+    source = run.draws.source
+    if run.batch_size is None:
+        raise InputError(f"phase: batch_size={size}, of a source whose batches are made elsewhere")
+    if isinstance(size, Mapping) and not isinstance(run.batch_size, Mapping):
+        raise InputError(
+            f"phase: batch_size={dict(size)} by source, of a single one; give a number"
+        )
+    if isinstance(run.batch_size, Mapping):  # of sources that are not named, as they were made
+        size = run.batch_size | (
+            dict(size) if isinstance(size, Mapping) else dict.fromkeys(run.batch_size, size)
+        )
+    source.batch_size = size
 
 
 def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

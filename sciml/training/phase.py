@@ -30,6 +30,9 @@ class Phase:
         until: the phase ends early when the weighted loss falls below this.
         warmup: steps over which lr rises linearly from 0.
         weights: factor of each named loss; 1 where there is none.
+        batch_size: samples a step, of a mix by the name of the source; ``None``: as the source was made.
+        dtype: of weights and losses, ``float32`` or ``float64``; ``None``: as they are. Moments of the
+            optimizer begin anew with each phase in any case.
         weight_decay: of the optimizer; decoupled with ``adamw``.
         clip: largest norm of the gradient.
         final: last lr as a part of the peak.
@@ -53,6 +56,8 @@ class Phase:
     until: float | None = None
     warmup: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
+    batch_size: int | Mapping[str, int] | None = None
+    dtype: str | None = None
     weight_decay: float = 0.0
     clip: float | None = None
     final: float = 0.0
@@ -74,6 +79,14 @@ class Phase:
             raise InputError(
                 f"unknown schedule '{self.schedule}'; {nearest(self.schedule, SCHEDULES)}"
             )
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise InputError(f"unknown dtype '{self.dtype}'; {nearest(str(self.dtype), DTYPES)}")
+        sizes = self.batch_size
+        for size in (
+            sizes.values() if isinstance(sizes, Mapping) else () if sizes is None else (sizes,)
+        ):
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise InputError(f"phase: batch_size={sizes!r}; expected whole numbers, 1 or more")
         if self.steps is not None and self.epochs is not None:
             raise InputError(f"phase: steps={self.steps} and epochs={self.epochs}; give one")
         for name in ("steps", "epochs", "lr", "every", "iterations", "clip"):
@@ -214,6 +227,9 @@ SCHEDULES: dict[str, Callable[[Phase, int, int | None], float]] = {
     "exponential": lambda s, step, steps: max(s.final, 1e-3) ** (step / steps),
     "onecycle": _onecycle,
 }
+
+#: Precisions of a phase. Not bfloat16, in which weights stand still: see ``autocast``.
+DTYPES = ("float32", "float64")
 
 #: Schedules that are stretched over the whole phase.
 ENDING = ("cosine", "exponential", "onecycle")

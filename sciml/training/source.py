@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 
 Batches = Batch | dict[str, Batch]
@@ -12,7 +13,10 @@ Batches = Batch | dict[str, Batch]
 
 @runtime_checkable
 class Source(Protocol):
-    """Gives batches until there are no more, and can say where it stands."""
+    """Gives batches until there are no more, and can say where it stands.
+
+    One whose batches may have another size from some step on has an attribute ``batch_size``.
+    """
 
     def next_batch(self) -> Batches | None:
         """The next batch; ``None`` when there are no more. May wait."""
@@ -28,7 +32,8 @@ class Source(Protocol):
 class Mix:
     """A batch of each of several sources at every step, for an objective that sums over them.
 
-    Ends when the first of its sources ends.
+    Ends when the first of its sources ends. They are asked in their order: those that wait, or may end,
+    come first, so that nothing is drawn of the others in vain.
 
     Args:
         sources: by name; the objective finds its batches under the same names.
@@ -36,6 +41,22 @@ class Mix:
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.sources = dict(sources)
+
+    @property
+    def batch_size(self) -> dict[str, int]:
+        """By source; a number sets that of all."""
+        sizes = {n: getattr(source, "batch_size", None) for n, source in self.sources.items()}
+        return {name: size for name, size in sizes.items() if size is not None}
+
+    @batch_size.setter
+    def batch_size(self, sizes: int | Mapping[str, int]) -> None:
+        known = self.batch_size
+        for name, size in (
+            sizes if isinstance(sizes, Mapping) else dict.fromkeys(known, sizes)
+        ).items():
+            if name not in known:
+                raise InputError(f"batch_size: no source '{name}'; {nearest(name, known)}")
+            self.sources[name].batch_size = size
 
     @property
     def epoch_steps(self) -> int | None:

@@ -1,0 +1,220 @@
+"""How far a surrogate is from an equation, at points in space, time and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sciml.equations.equation import LAPLACIAN, Equation, options_of
+from sciml.equations.named import equation as named
+from sciml.errors import InputError, nearest
+from sciml.surrogates.batch import Batch, dtype_for
+from sciml.surrogates.normalizer import TIME
+from sciml.surrogates.setting import Setting
+
+Columns = dict[str, Tensor]
+
+
+class EquationResidual:
+    """Mean squares of r(u) inside a box, of u − u₀ at the first time, of u − u_wall on its sides.
+
+    Without units: u and r are divided by the deviation of the field, r besides by the lengths of its
+    first derivative (∂u/∂t: the deviation of time; ∂²u/∂x²: the side, squared).
+
+    Args:
+        equation: or its name, one of :data:`sciml.equations.named.EQUATIONS`.
+        parameters: constants of the equation that are not parameters of the task.
+        solution: an exact solution, by name, or ``{"name": …, option: value}``: what holds at the first
+            time and on the sides. ``None``: only the equation is asked for.
+
+    Shapes: batches of :class:`~sciml.training.collocation_source.CollocationSource`, inputs
+    ``{"interior": (n, d), "initial": (m, d), "boundary": (k, d)}``: columns are the axes of the grid,
+    time where the task has it, parameters of the task.
+
+    Gives ``{"equation": …, "initial": …, "boundary": …}``.
+
+    Raises:
+        InputError: an unknown equation or solution; constants that nobody gives; in use: a model that
+            cannot be asked at points.
+    """
+
+    def __init__(
+        self,
+        equation: str | Equation,
+        parameters: Mapping[str, float] | None = None,
+        solution: str | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.equation = named(equation) if isinstance(equation, str) else equation
+        self.parameters = dict(parameters or {})
+        told = {"name": solution} if isinstance(solution, str) else dict(solution or {})
+        self.solution = self.equation.solution(told.pop("name")) if told else None
+        self.options = told
+        constants = self.equation.constants
+        for name in self.parameters:
+            if name not in constants:
+                raise InputError(
+                    f"equation '{self.equation.name}': no constant '{name}'; {nearest(name, constants)}"
+                )
+        if self.solution is not None:
+            known = options_of(self.solution, constants)
+            for name in told:
+                if name not in known:
+                    raise InputError(f"solution: no option '{name}'; {nearest(name, known)}")
+
+    def losses(self, setting: Setting) -> tuple[str, ...]:
+        """Names of what it may give."""
+        return ("equation", "initial", "boundary")[: 1 if self.solution is None else 3]
+
+    def require(self, setting: Setting) -> None:
+        """That a task asks for what the equation is about.
+
+        Raises:
+            InputError: fields that are not among its targets, inputs, constants that nobody gives.
+        """
+        task, name = setting.task, self.equation.name
+        for wanted in self.equation.fields:
+            if wanted not in task.targets:
+                raise InputError(
+                    f"equation '{name}' is about '{wanted}', which is no target; "
+                    f"expected it among task.targets, {list(task.targets)}"
+                )
+        if task.history or task.static or task.forcing:
+            raise InputError(
+                f"equation '{name}' at points: a task with fields as inputs; expected history: 0, "
+                "with parameters and time alone"
+            )
+        if not task.time and any("t" in by for _, by in self.equation.derivatives.values()):
+            raise InputError(f"equation '{name}' varies in time; set task.time: true")
+        for constant in self.equation.constants:
+            if constant not in (*self.parameters, *task.parameters):
+                raise InputError(
+                    f"equation '{name}' needs '{constant}'; give it as parameters: {{{constant}: …}}, "
+                    "or as one of task.parameters"
+                )
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        losses = {}
+        for group, points in batch.inputs.items():
+            columns = _columns(model, points)
+            outputs = asked(model, columns)
+            if group == "interior":
+                found = self._residuals(model, columns, outputs)
+            elif self.solution is None:
+                continue
+            else:
+                found = {group: self._off(model, group, columns, outputs)}
+            losses |= {name: r.square().mean() for name, r in found.items()}
+        return losses
+
+    def _residuals(self, model: nn.Module, columns: Columns, outputs: Columns) -> Columns:
+        equation, derive = self.equation, Derivatives(columns, outputs)
+        given: dict[str, Any] = self._constants(columns)
+        derivatives = equation.derivatives
+        for name, (of, by) in derivatives.items():
+            given[name] = derive(of, by)
+        first = next(iter(derivatives.values()), (equation.fields[0], ""))
+        if equation.has_laplacian:
+            axes = model.domain.dims
+            given[LAPLACIAN] = sum(derive(equation.fields[0], 2 * axis) for axis in axes)
+            first = first if first[1] else (equation.fields[0], 2 * axes[-1])
+        wanted = {name: outputs[name] for name in equation.fields}
+        needed = equation.arguments
+        found = equation.residual(**{n: v for n, v in (wanted | given).items() if n in needed})
+        found = dict(found) if isinstance(found, Mapping) else {"equation": found}
+        scale = _deviation(model, first[0]) / prod(_length(model, axis) for axis in first[1])
+        return {name: residual / scale for name, residual in found.items()}
+
+    def _off(self, model: nn.Module, group: str, columns: Columns, outputs: Columns) -> Tensor:
+        """u minus what it is to be, in deviations of each field."""
+        special = self.solution.start if group == "initial" else self.solution.wall
+        sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
+        known = {name: c.detach() for name, c in columns.items()}
+        with torch.no_grad():
+            wanted = (special or self.solution.value)(
+                known, known.get("t", 0.0), sides, **self._constants(known), **self.options
+            )
+        off = [(outputs[n] - wanted[n]) / _deviation(model, n) for n in self.equation.fields]
+        return torch.cat(off)
+
+    def _constants(self, columns: Columns) -> dict[str, Any]:
+        names = self.equation.constants
+        return {n: columns[n] if n in columns else self.parameters[n] for n in names}
+
+
+class Derivatives:
+    """∂ᵏu/∂x… at points, each computed once.
+
+    Args:
+        columns: coordinates by name, each a leaf that requires gradients.
+        outputs: fields at them; of each point by itself.
+    """
+
+    def __init__(self, columns: Columns, outputs: Columns) -> None:
+        self._columns = {name: c for name, c in columns.items() if len(name) == 1}
+        self._found: dict[tuple[str, str], Tensor] = {(n, ""): u for n, u in outputs.items()}
+
+    def __call__(self, field: str, by: str) -> Tensor:
+        """Of a field by a word of coordinates: ``xx`` is ∂²/∂x²."""
+        if (field, by) not in self._found:
+            u = self(field, by[:-1])
+            # All of them at once: the way back through the network is the same.
+            gradients = torch.autograd.grad(
+                u.sum(), [*self._columns.values()], create_graph=True, materialize_grads=True
+            )
+            for axis, gradient in zip(self._columns, gradients, strict=True):
+                self._found.setdefault((field, by[:-1] + axis), gradient)
+        return self._found[field, by]
+
+
+def asked(model: nn.Module, columns: Columns) -> Columns:
+    """Targets of a surrogate at points, ``(n,)`` each.
+
+    Args:
+        model: a surrogate on a grid, whose task has no inputs.
+        columns: as of :func:`_columns`.
+    """
+    grid, task = model.domain, model.task
+    places = [
+        (columns[axis] - low) / (high - low)
+        for axis, (low, high) in zip(grid.dims, grid.extent, strict=True)
+    ]
+    dtype = dtype_for(model) or torch.get_default_dtype()
+    at = torch.stack(places, dim=-1).to(dtype)[:, None]
+    n, none = len(at), at.new_zeros(len(at), 0)
+    given = [columns[name] for name in task.parameters]
+    outputs = model(
+        Batch(
+            inputs={},
+            parameters=torch.stack(given, dim=1) if given else none,
+            time=columns["t"][:, None] if task.time else none.new_zeros(n, 1),
+            geometry={
+                "at": at,
+                "periodic": torch.tensor([b == "periodic" for b in grid.boundary]),
+            },
+            size=n,
+        )
+    )
+    return {name: out[:, 0, 0] for name, out in outputs.items()}
+
+
+def _columns(model: nn.Module, points: Tensor) -> Columns:
+    """Coordinates by name, each a leaf, so that one can be differentiated by without the others."""
+    task = model.task
+    names = [*model.domain.dims, *(["t"] if task.time else []), *task.parameters]
+    parts = points.detach().unbind(1)
+    return {n: c.clone().requires_grad_() for n, c in zip(names, parts, strict=True)}
+
+
+def _deviation(model: nn.Module, name: str) -> Any:
+    return 1.0 if model.normalizer is None else model.normalizer.numbers(name)[1]
+
+
+def _length(model: nn.Module, axis: str) -> Any:
+    if axis == "t":
+        return 1.0 if model.normalizer is None else model.normalizer.numbers(TIME, "time")[1]
+    low, high = model.domain.extent[model.domain.dims.index(axis)]
+    return high - low
