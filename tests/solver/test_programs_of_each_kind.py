@@ -32,6 +32,11 @@ KINDS = {
             "mass": ("particle",),
         },
     ),
+    "graph": (
+        "network_diffusion",
+        {"seed": 3, "nodes": 30, "radius": 0.4, "steps": 5},
+        {"u": ("time", "node"), "conductance": ("edge",), "position": ("node", "space")},
+    ),
 }
 
 

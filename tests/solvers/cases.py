@@ -122,6 +122,10 @@ CASES |= {
         "n_body",
         "--law gravity --bodies 23 --softening 0.1 --scheme symplectic-euler --steps 60 --every 20",
     ),
+    "network-diffusion": (
+        "network_diffusion",
+        "--nodes 57 --radius 0.3 --steps 60 --every 20 --seed 3",
+    ),
 }
 
 #: Relative difference of the fields, in the norm over all of them, from those of one rank.
@@ -132,5 +136,9 @@ TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
 
 #: Of programs in which no number depends on how the points are shared out.
 TOLERANCES |= dict.fromkeys(
-    ("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz", "n_body"), 0.0
+    (
+        *("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"),
+        *("n_body", "network_diffusion"),
+    ),
+    0.0,
 )

@@ -1,8 +1,16 @@
 """How the orders of ordinary equations, and of their kin, are measured; see ``refinements.py``."""
 
+import numpy as np
 from programs import load
 from refinements import Refinement, in_time, steps_of
 from spectral_refinements import finer
+
+
+def spread_out(program, t):
+    """exp(−L t) u(0) of network_diffusion, by the eigenvectors of L."""
+    matrix = program.mine.toarray()
+    rates, modes = np.linalg.eigh(matrix)
+    return {"u": modes @ (np.exp(-rates * t) * (modes.T @ program.initial()))}
 
 
 def substeps(name, counts, **flags):
@@ -44,5 +52,16 @@ REFINEMENTS = (
     *in_time(
         "n_body", "n_body", ("leapfrog", "symplectic-euler"), 1.0, 16,
         law="gravity", bodies=6, softening=0.5,
+    ),
+    *(
+        Refinement(
+            f"network_diffusion/{scheme}",
+            "network_diffusion",
+            {"scheme": scheme, "nodes": 40, "radius": 0.3, "width": 0.1},
+            steps_of(0.4, 24, 48, 96),
+            spread_out,
+            scheme=scheme,
+        )
+        for scheme in load("network_diffusion").order_time
     ),
 )  # fmt: skip
