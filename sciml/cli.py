@@ -295,9 +295,12 @@ def describe(
         print(json.dumps(description.schema, indent=1))
         return
     print(f"{description.name}: {description.summary}\n\n  {description.equation}\n")
-    print("fields")
+    print(f"fields on a domain of kind {description.domain}" if description.domain else "fields")
     for f in (*description.fields, *description.static):
-        print(f"  {f.name:<14} {f.units:<10} {f.long_name}")
+        where = "" if f.on == "point" else f", on {f.on}"
+        many = f", {f.components} components" if f.components else ""
+        still = ", static" if f in description.static else ""
+        print(f"  {f.name:<14} {f.units:<10} {f.long_name}{many}{where}{still}")
     print("parameters")
     for p in description.parameters:
         span = f"[{p.low:g}, {p.high:g}]"

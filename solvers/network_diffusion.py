@@ -19,8 +19,8 @@ class NetworkDiffusion(Program):
 
     du_i/dt = Σ_j w_ij (u_j − u_i). Nodes lie anywhere in the unit square, each seed has a graph of its
     own; those closer than ``radius`` are joined, each to π radius² of the nodes. w is log-normal.
-    Fields: u (node); static: conductance (edge), position (node, 2). Each rank computes du/dt at a run of
-    the nodes, and all ranks hold u.
+    Fields: u (node); static: conductance (edge), position (node, 2). Each rank computes du/dt at a run
+    of the nodes, and all ranks hold u.
 
     Steps are limited to R / (2 max_i Σ_j w_ij), with R = 2.79 for rk4, 2 for heun and euler. A network
     in several pieces evens out in each by itself, and is warned of.

@@ -118,6 +118,9 @@ def disagreements(
         Lines of what makes its data useless: names, values of parameters; and lines of the rest.
     """
     graver, lesser = [], []
+    kind = simulation.domain.kind
+    if description.domain not in ("", kind):
+        graver.append(f"domain: --describe says {description.domain}, connect() gives {kind}")
     said = {f.name: f for f in description.fields if fields is None or f.name in fields}
     sent = {f.name: f for f in simulation.fields}
     if list(said) != list(sent):
@@ -129,9 +132,16 @@ def disagreements(
                 lesser.append(
                     f"field '{name}': {what} {one!r} in --describe, {other!r} in connect()"
                 )
-    described = [f.name for f in description.static]
+    described = {f.name: f for f in description.static}
     if missing := [name for name in described if name not in simulation.static]:
         graver.append(f"static fields: --describe names {_list(missing)}, connect() does not")
+    for other in simulation.static_fields:
+        one = described.get(other.name, other)
+        if (one.on, one.components) != (other.on, other.components):
+            lesser.append(
+                f"static field '{one.name}': on {one.on}, {one.components} components in --describe, on "
+                f"{other.on}, {other.components} in connect(): say so by static_fields=[Field(...)]"
+            )
     for parameter in description.parameters:
         wanted = float(given.get(parameter.name, parameter.default))
         if parameter.name not in simulation.parameters:

@@ -26,7 +26,7 @@ def draw(frames: list[Frame], domain: Domain, title: str, path: Path) -> str | N
         return 'none: pip install "sciml-surrogates[plot]"'
     names = [name for name, array in frames[0].fields.items() if array.shape == domain.point_shape]
     if not isinstance(domain, Grid) or not names:
-        return f"none: only fields on grids are drawn, this is a {domain.kind}"
+        return f"none: only fields on grids are drawn, its kind is {domain.kind}"
     names, line = names[:MOST], domain.ndim == 1
     columns = 1 if line else 3
     figure = Figure(figsize=(2.6 * columns + 1.5, 2.2 * len(names)), layout="constrained")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.domain import Domain, Grid
+from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.ensemble.rehearsal import Rehearsal, disagreements, rehearse
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame
@@ -166,18 +166,15 @@ def _say_run(found: Rehearsal, seen: Seen, given: Mapping[str, Any], report: Rep
     domain, rows = simulation.domain, report.rows
     rows.append(("domain", _domain(domain)))
     for f in simulation.fields:
-        array = found.first.fields[f.name]
-        kind = "" if f.on == "point" else f", on {f.on}"
-        rows.append(
-            (
-                f"field {f.name}",
-                f"[{f.units}] {array.dtype}{kind}, {seen.low[f.name]:.4g} to {seen.high[f.name]:.4g}",
-            )
-        )
+        low, high = seen.low[f.name], seen.high[f.name]
+        rows.append((f"field {f.name}", _field(f, found.first.fields[f.name], low, high)))
         if found.frames > 1 and seen.low[f.name] == seen.high[f.name]:
             report.notes.append(
                 f"field '{f.name}' is {seen.low[f.name]:g} everywhere, at all times"
             )
+    for f in simulation.static_fields:
+        array = simulation.static[f.name]
+        rows.append((f"static {f.name}", _field(f, array, array.min(), array.max())))
     values = ", ".join(f"{name}={value:g}" for name, value in simulation.parameters.items())
     rows.append(("parameters", values or "none"))
     rows.append(("frames", f"{found.frames}, {_times(found, report)}"))
@@ -241,6 +238,11 @@ def _compare(
     if silent is not None and silent.frames:
         graver, _ = disagreements(description, silent.simulation, off)
         report.wrong += [line for line in graver if line not in report.wrong]
+        one, other = found.simulation.domain, silent.simulation.domain
+        if one != other:
+            report.notes.append(
+                f"the domain depends on the parameters: {_domain(other)}, where they are a little off"
+            )
         _say_rate(found, silent, ranks, report)
     if ranks > 1:
         alone = _run(report, given, 1, timeout, frames=1)
@@ -285,6 +287,12 @@ def _say_ranks(found: Rehearsal, alone: Rehearsal, ranks: int, report: Report) -
         )
 
 
+def _field(f: Field, array: np.ndarray, low: float, high: float) -> str:
+    where = "" if f.on == "point" else f", on {f.on}"
+    many = f" of {f.components} components" if f.components else ""
+    return f"[{f.units}] {array.dtype}{many}{where}, {low:.4g} to {high:.4g}"
+
+
 def _domain(domain: Domain) -> str:
     if isinstance(domain, Grid):
         axes = (
@@ -294,4 +302,12 @@ def _domain(domain: Domain) -> str:
             )
         )
         return f"grid: {'; '.join(axes)}"
-    return f"{domain.kind} of {domain.size} points"
+    match domain:
+        case Mesh():
+            groups = ", ".join(f"{name} {len(nodes)}" for name, nodes in domain.groups.items())
+            cells = f"mesh: {domain.size} nodes, {len(domain.cells)} cells ({domain.cell_type})"
+            return f"{cells}; nodes of {groups}" if groups else cells
+        case Particles():
+            return f"particles: {domain.size}, of {len(np.unique(domain.species))} species"
+        case Graph():
+            return f"graph: {domain.nodes} nodes, {domain.edges.shape[1]} edges"

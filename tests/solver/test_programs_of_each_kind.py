@@ -10,9 +10,12 @@ import xarray as xr
 from patience import PATIENCE
 from programs import copies, started
 
+from sciml.domain import Field, Particles
 from sciml.domain.dataset import domain_of, fields_of
 from sciml.ensemble.rehearsal import disagreements, rehearse
 from sciml.errors import InputError
+from sciml.run.program_check import check_program
+from sciml.samples import Simulation
 from sciml.share import find
 from sciml.solver.describe import describe
 from sciml.solver.mpirun import environment
@@ -75,19 +78,38 @@ def test_two_ranks_write_and_stream_the_same(one):
     xr.testing.assert_identical(simulate(f"solvers/{name}.py", ranks=2, **flags), ds)
     program = describe(f"solvers/{name}.py")
     assert program.domain == kind
-    for ranks in (1, 2):
-        frames = []
-        came = rehearse(program, flags, ranks=ranks, look=frames.append)
-        came.require()
-        assert came.whole and came.simulation.domain == domain_of(ds)
-        assert disagreements(program, came.simulation, flags) == ([], [])
-        assert came.simulation.static_fields == program.static
-        for static in program.static:
-            np.testing.assert_array_equal(came.simulation.static[static.name], ds[static.name])
-        assert len(frames) == flags["steps"] + 1
-        for n, frame in enumerate(sorted(frames, key=lambda frame: frame.step)):
-            for field in program.fields:
-                np.testing.assert_array_equal(frame.fields[field.name], ds[field.name][n])
+    frames = []
+    came = rehearse(program, flags, ranks=2, look=frames.append)
+    came.require()
+    assert came.whole and came.simulation.domain == domain_of(ds)
+    assert came.simulation.static_fields == program.static
+    for static in program.static:
+        np.testing.assert_array_equal(came.simulation.static[static.name], ds[static.name])
+    assert len(frames) == flags["steps"] + 1
+    for n, frame in enumerate(sorted(frames, key=lambda frame: frame.step)):
+        for field in program.fields:
+            np.testing.assert_array_equal(frame.fields[field.name], ds[field.name][n])
+
+
+def test_the_check_finds_nothing_wrong(one):
+    kind, name, flags, *_ = one
+    report = check_program(f"solvers/{name}.py", flags)
+    assert report.wrong == []
+    rows = dict(report.rows)
+    assert rows["domain"].startswith(f"{kind}: ") and rows["same again"] == "yes, bit for bit"
+    assert {f"static {f.name}" for f in report.description.static} <= {*rows}
+
+
+def test_what_the_check_says_of_kinds_and_places():
+    """A program that says one thing and sends another."""
+    said = describe("solvers/network_diffusion.py")
+    domain, fields = Particles([0, 0]), (Field("u"),)
+    still = {"conductance": np.ones(2), "position": np.ones((2, 2))}
+    given = {p.name: p.default for p in said.parameters}
+    graver, lesser = disagreements(said, Simulation(0, domain, fields, given, still), {})
+    assert graver == ["domain: --describe says graph, connect() gives particles"]
+    assert any("static field 'conductance': on edge, 0 components" in line for line in lesser)
+    assert any("static field 'position': on point, 2 components" in line for line in lesser)
 
 
 WRONG = """
