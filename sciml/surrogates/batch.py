@@ -18,6 +18,9 @@ from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
 from sciml.surrogates.structure import Structure, structures_of
 
+#: Entries of the geometry that say of which sample a point, a cell, an edge is.
+OWNERS = {"point": "owner", "cell": "cell_owner", "edge": "edge_owner"}
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
@@ -58,6 +61,7 @@ class Batch:
             ``edge_owner`` and, of a mesh, ``sides (E, 2)``, their nodes.
         structure: what the model wants derived from domains and frames, by the keyword with which it
             gets it; see :mod:`sciml.surrogates.structure`.
+        on: where the rows of fields are that do not lie on points: ``"cell"``, ``"edge"``, ``"global"``.
         size: number of samples B.
         keys: ``Sample.key`` of each.
         kind: kind of domain; ``"points"`` for collocation points, which have no samples behind them.
@@ -73,9 +77,16 @@ class Batch:
     weights: dict[str, Tensor] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
     structure: dict[str, Tensor] = field(default_factory=dict)
+    on: dict[str, str] = field(default_factory=dict)
     size: int = 0
     keys: tuple[tuple[int, int], ...] = ()
     kind: str = "grid"
+
+    def rows(self, name: str, values: Tensor) -> Tensor | None:
+        """The sample of each row of a field; ``None`` where a sample is one row: on grids, and of
+        numbers a frame."""
+        owner = self.geometry.get(OWNERS.get(self.on.get(name, "point"), ""))
+        return None if owner is None or len(owner) != len(values) else owner.to(values.device)
 
     def to(
         self,
@@ -307,6 +318,7 @@ def _points(
             "ptr": torch.from_numpy(ptr),
             "owner": torch.from_numpy(owner),
         },
+        on={n: on[n].on for n in (*task.moving, *task.static) if n in on and on[n].on != "point"},
         **_common(samples, task),
     )
 

@@ -157,10 +157,10 @@ class Findings:
             if out.isfinite().all() and self._within(name, out):
                 continue
             array = out.float().cpu().numpy()
-            owner = batch.geometry.get("owner")
-            apart = owner is None or len(array) == len(windows)
+            rows = batch.rows(name, out)
+            owner = None if rows is None else rows.cpu().numpy()
             for place, window in enumerate(windows):
-                one = array[place] if apart else array[owner.cpu().numpy() == place].swapaxes(0, 1)
+                one = array[place] if owner is None else array[owner == place].swapaxes(0, 1)
                 times = [frame.time for frame in window.targets]
                 self.gave(window.simulation.id, name, one, lambda k, times=times: f"{times[k]:g}")
 

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.potential import Potential
+from sciml.surrogates.references import References
+from sciml.surrogates.setting import Setting
 from sciml.surrogates.units import Units
 
 #: A quantity whose deviation is below this part of its mean is constant: its dtype resolves no more.
@@ -47,11 +51,16 @@ class Normalizer(nn.Module):
     particles are scaled by their root mean square and not shifted, since a shift would break
     equivariance.
 
+    An energy of particles is scaled as the forces are that are its gradient, by their root mean square
+    (or, without forces, by its own spread a particle), once a sum over particles of a number a species
+    is taken off: see :class:`~sciml.surrogates.references.References`.
+
     Statistics move until :meth:`fix`. From each sample the last input frame and the first target
     frame are read; windows overlap, so nothing is missed that matters.
 
     Args:
         task: names the quantities.
+        potential: energy and forces among them.
 
     Raises:
         InputError: a name that the task does not have.
@@ -63,9 +72,11 @@ class Normalizer(nn.Module):
     resolution: Tensor
     fixed: Tensor
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, potential: Potential | None = None) -> None:
         super().__init__()
         self.task = task
+        self.potential = potential
+        self.references = None if potential is None else References(potential.energy)
         fields = dict.fromkeys((*task.inputs, *task.targets, *task.static, *task.forcing))
         self.keys = (
             *((("field", n)) for n in fields),
@@ -85,6 +96,11 @@ class Normalizer(nn.Module):
         self.register_buffer("squares", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("resolution", torch.full((n,), CONSTANT_FLOAT64, dtype=torch.float64))
         self.register_buffer("fixed", torch.zeros((), dtype=torch.bool))
+
+    @classmethod
+    def of(cls, setting: Setting) -> Normalizer:
+        """The one for a task on the domains of its kind."""
+        return cls(setting.task, Potential.of(setting))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalizer:
         """Moves with the model, and stays in float64: squares of large fields are beyond float16, and
@@ -115,9 +131,17 @@ class Normalizer(nn.Module):
             return []
         # Gathered in numpy: torch costs microseconds a call, which a feeder thread would pay thousands
         # of times.
+        samples = list(samples)
         found = [self._measured(sample) for sample in samples]
         self.moments = reduce(merge, found, self.moments)
+        if self.references is not None:
+            self.references.update(samples)
         return found
+
+    def forget(self, simulation: int) -> None:
+        """Take no energies of a simulation; its moments are for whoever holds them apart."""
+        if self.references is not None:
+            self.references.forget(simulation)
 
     @property
     def moments(self) -> np.ndarray:
@@ -147,7 +171,22 @@ class Normalizer(nn.Module):
 
     def fix(self) -> None:
         """Stop measuring: from here on the model sees one and the same scaling."""
+        if self.references is not None and not self.fixed:
+            self.references.fix()
         self.fixed.fill_(True)
+
+    def close(self, simulation: int) -> None:
+        """A simulation is not taken out any more."""
+        if self.references is not None:
+            self.references.close(simulation)
+
+    def offset(self, name: str, batch: Batch) -> Tensor | None:
+        """What is taken off a field of each sample before it is scaled, ``(B, 1)``, where that is no one
+        number: the reference of its energy."""
+        if self.references is None or name != self.references.energy:
+            return None
+        geometry = batch.geometry
+        return self.references.of(geometry["species"], geometry["owner"], batch.size)
 
     def normalize(self, name: str, values: Tensor, kind: str = "field") -> Tensor:
         """(x − μ) / σ; ``kind`` is ``field``, ``parameter``, ``increment`` or ``time``."""
@@ -201,6 +240,10 @@ class Normalizer(nn.Module):
         return mean[row], std[row]
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        if self.references is not None and f"{prefix}references.energies" not in state:
+            self.references = self.potential = (
+                None  # of before: its energies have a mean and a deviation
+            )
         if f"{prefix}mean" in state:
             # Of a version that gave σ = 1 to all that is constant: said by the sign, so that a surrogate
             # predicts what it did.
@@ -224,7 +267,13 @@ class Normalizer(nn.Module):
         constant = std <= self.resolution.abs() * mean.abs()
         own = torch.where(constant, torch.where(mean == 0, one, mean.abs()), std)
         instead = torch.where(self.resolution < 0, one, own[self._field_row])
-        return mean, torch.where(constant, instead, std)
+        scale = torch.where(constant, instead, std)
+        if self.references is not None:
+            row = self._row["field", self.references.energy]
+            forces = self.potential.forces
+            mean, unit = mean.clone(), self.references.spread
+            mean[row], scale[row] = 0.0, scale[self._row["field", forces]] if forces else unit
+        return mean, scale
 
     def _numbers(self) -> list[tuple[float, float]] | None:
         """(μ, σ) of each row, read from the buffers again only where these have changed: as tensors
@@ -233,6 +282,7 @@ class Normalizer(nn.Module):
         ``None`` where no numbers can be read: in a program being traced, on the meta device.
         """
         buffers = [self._buffers[name] for name in MEASURED]
+        buffers += [] if self.references is None else [self.references.spread]
         if torch.compiler.is_compiling() or buffers[0].is_meta:
             return None
         if any(b.is_inference() for b in buffers):

@@ -23,6 +23,7 @@ from sciml.surrogates.bounds import Bounds
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
+from sciml.surrogates.potential import Potential
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import Structure, moved
@@ -79,6 +80,8 @@ class PhysicalModel(nn.Module):
         #: What the model and its symmetries were made for; stays where ``domain`` is set to None.
         self.setting = setting
         self.domain = domain = setting.scope
+        #: Energy and forces, where particles have them: what a model does not give is derived.
+        self.potential = Potential.of(setting)
         self.increment = increment
         self.fields = tuple(fields)
         self.step = Step.of(dt)
@@ -112,6 +115,15 @@ class PhysicalModel(nn.Module):
     @dt.setter
     def dt(self, given: Step | float | None) -> None:
         self.step = Step.of(given)
+
+    def widen(self, domain: Domain) -> None:
+        """Take a domain that is trained on into the scope; one that is not checked stays so.
+
+        Raises:
+            DomainError: of another kind, dimension or unit.
+        """
+        if isinstance(self.domain, Scope):
+            self.domain = self.domain.joined(Scope.of(domain))
 
     def require_savable(self) -> None:
         """Refuse, before anything is trained, what could not be saved afterwards.
@@ -198,15 +210,26 @@ class PhysicalModel(nn.Module):
             units=units,
         )
         # Forces are a gradient, also where nobody trains.
-        wanted = torch.is_grad_enabled()
-        with torch.set_grad_enabled(wanted or traits_of(self.model).differentiates):
+        wanted, forces = torch.is_grad_enabled(), self._forces
+        with torch.set_grad_enabled(wanted or bool(forces) or traits_of(self.model).differentiates):
+            if forces:
+                window = replace(window, raw=_watched(window.raw, self.potential.positions))
             outputs = call(self.model, self.setting, window)
-        if not wanted:
-            outputs = {n: out.detach() for n, out in outputs.items()}
-        return {
-            n: self._physical(n, out.to(dtypes[n]), raw, units is None)
-            for n, out in outputs.items()
-        }
+            found = {
+                n: self._physical(n, out.to(dtypes[n]), batch, units is None)
+                for n, out in outputs.items()
+            }
+            if forces and forces not in found:
+                energy, x = found[self.potential.energy], window.raw[self.potential.positions]
+                pull = self.potential.forces_of(energy, x, again=wanted)
+                found[forces] = pull.squeeze(1).to(dtypes[forces])
+        return found if wanted else {n: out.detach() for n, out in found.items()}
+
+    @property
+    def _forces(self) -> str:
+        """The target that is the gradient of another, where the model does not say that it gives it."""
+        derives = self.potential is not None and not traits_of(self.model).differentiates
+        return self.potential.forces if derives else ""
 
     def _filled(
         self, fields: Mapping[str, Tensor], masks: Mapping[str, Tensor], first: int = 2
@@ -273,16 +296,16 @@ class PhysicalModel(nn.Module):
         """Of the numbers that scale the model's output ``name``."""
         return "increment" if self.increment and name in self.task.inputs else "field"
 
-    def _physical(
-        self, name: str, output: Tensor, raw: dict[str, Tensor], scaled: bool = True
-    ) -> Tensor:
+    def _physical(self, name: str, output: Tensor, batch: Batch, scaled: bool = True) -> Tensor:
         if self.setting.field(name).categories:
             return output  # one number a kind, of which the largest is meant
         if scaled and self.normalizer is not None:
             output = self.normalizer.denormalize(name, output, self._kind(name))
+            if (offset := self.normalizer.offset(name, batch)) is not None:
+                output = output + offset[:, 0].to(output.dtype)
         if self._kind(name) != "increment":
             return output
-        last = raw[name][:, -1]
+        last = batch.inputs[name][:, -1]
         if self.task.bundle > 1:
             # As fast a change throughout: its numbers are those of one lead.
             last = last.unsqueeze(1)
@@ -295,6 +318,12 @@ class PhysicalModel(nn.Module):
                 "torch.nn.Conv2d(..., padding='same')"
             )
         return last + output
+
+
+def _watched(fields: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Fields of which one is differentiated by."""
+    x = fields[name]
+    return {**fields, name: x if x.requires_grad else x.detach().requires_grad_()}
 
 
 def _as_it_is(name: str, values: Tensor) -> Tensor:

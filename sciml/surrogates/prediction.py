@@ -257,14 +257,17 @@ def _evaluate(
                 with torch.no_grad():
                     outputs = surrogate(batch)
                 for name, out in outputs.items():
-                    array = out.cpu().numpy()
+                    # Of kinds the likeliest.
+                    kinds = surrogate.setting.field(name).categories
+                    array = (out.argmax(2) if kinds else out).cpu().numpy()
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
                     apart = "owner" not in batch.geometry or name in overall
                     pieces = array if apart else _per_sample(array, len(chunk))
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
-                        found[name] = np.full(shape, np.nan, dtype=array.dtype)
+                        nothing = -1 if kinds else np.nan
+                        found[name] = np.full(shape, nothing, dtype=array.dtype)
                     for (row, window), piece in zip(chunk, pieces, strict=True):
                         found[name][sample, row] = piece
                         findings.gave(sample, name, piece, partial(clock.words, window))
@@ -277,7 +280,7 @@ def _evaluate(
         )
     for name, mask in surrogate.masks.items():
         if name in found and query is None:
-            found[name][..., ~mask] = np.nan
+            found[name][..., ~mask] = np.nan if found[name].dtype.kind == "f" else -1
     return found
 
 

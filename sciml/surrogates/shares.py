@@ -67,6 +67,7 @@ class Shares:
     def close(self, simulation: int) -> None:
         """It has ended well: its share is one with those of all others."""
         share = self._shares.pop(simulation, None)
+        self._normalizer.close(simulation)
         if share is not None:
             self._whole = _joined(self._whole, share)
 
@@ -78,6 +79,7 @@ class Shares:
     def remove(self, simulation: int, *, trained: bool = False) -> None:
         """Take its share out; ``trained``: it is trained on all the same, and its bounds stay."""
         self.statistics.forget(simulation)
+        self._normalizer.forget(simulation)
         share = self._shares.pop(simulation, None)
         if share is None:
             return

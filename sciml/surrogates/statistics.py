@@ -35,6 +35,7 @@ class Statistics:
         self._rng = np.random.default_rng(seed)
         self._seen = 0
         self._kept: list[Sample] = []
+        self._widened: set[int] = set()
 
     def update(self, samples: Iterable[Sample]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Take samples into account; once fixed, for the bounds of what is trained on alone. One thread
@@ -43,6 +44,10 @@ class Statistics:
         Returns bounds and moments of each; see :meth:`Bounds.update`, :meth:`Normalizer.update`.
         """
         samples = list(samples)
+        for number, domain in {s.key[0]: s.simulation.domain for s in samples}.items():
+            if number not in self._widened:
+                self._widened.add(number)
+                self.surrogate.widen(domain)
         found = self.surrogate.bounds.update(samples), self.surrogate.normalizer.update(samples)
         if not self._open:
             return found

@@ -122,7 +122,7 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
         surrogate = kind(
             model,
             card.task,
-            Normalizer(card.task) if card.normalizer else None,
+            Normalizer.of(Setting(card.task, scope, card.fields_)) if card.normalizer else None,
             scope,
             increment=card.increment,
             fields=card.fields_,

@@ -123,7 +123,7 @@ class Surrogate(PhysicalModel):
         kwargs.setdefault("options", registry.resolved(name, options, model))
         if own_model.is_file(name):
             kwargs.setdefault("source", own_model.source_of(name))
-        kwargs.setdefault("normalizer", Normalizer(task))
+        kwargs.setdefault("normalizer", Normalizer.of(setting))
         return cls(model, task, domain=domain, config=config, **kwargs)
 
     def symmetrized(

@@ -8,7 +8,7 @@ from typing import Any
 #: Ending of the figures of a model that is not averaged over symmetries.
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
-LISTS = ("fields", "findings", "split")
+LISTS = ("fields", "findings", "split", "units")
 #: What each figure is, for whoever reads a table of them; :class:`~sciml.training.Validation` has the
 #: equations.
 MEANINGS = {
@@ -22,6 +22,13 @@ MEANINGS = {
     "vrmse_rollout": "VRMSE, mean over the steps of the rollout",
     "vrmse_rollout_last": "VRMSE at its last step",
     "vrmse_persistence_last": "VRMSE there of the frame that it started from",
+    "accuracy": "part of the kinds that are met",
+    "accuracy_rollout": "the same over the steps of the rollout",
+    "cross_entropy": "mean of −ln p of the kind that is there",
+    "mae_per_particle": "mean absolute error of the energy, over the number of particles",
+    "rmse_per_particle": "root mean square of the same",
+    "mae": "mean absolute error of a component of the forces",
+    "rmse": "root mean square of the same",
     "norm_left": "norm of the true fields at the end of the rollout, over that at its start",
     "rollout_steps": "steps of the rollout",
     "snapshots": "that were compared one step ahead",
@@ -43,6 +50,7 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
     parts = [
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
+        *_others(found),
     ]
     told = []
     if any(parts):
@@ -114,6 +122,7 @@ def short(found: Mapping[str, Any]) -> str:
     parts = [
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
+        *_others(found),
         _pair("rollout VRMSE", found.get("vrmse_rollout")),
         _pair("relative L2", found.get("rollout")),
     ]
@@ -149,6 +158,18 @@ def _pair(name: str, value: float | None, persistence: float | None = None) -> s
         return ""
     compared = "" if persistence is None else f" (persistence {persistence:.2e})"
     return f"{name} {value:.2e}{compared}"
+
+
+def _others(found: Mapping[str, Any]) -> list[str]:
+    """Of kinds, and of energies and forces in their units."""
+    met, units = found.get("accuracy"), found.get("units") or {}
+    told = [] if met is None else [f"accuracy {met:.1%}"]
+    for key, what in (("mae_per_particle", "energy"), ("mae", "forces")):
+        if found.get(key) is not None:
+            unit = units.get(key, "1")
+            behind = ("" if unit == "1" else f" {unit}") + " a particle" * (what == "energy")
+            told.append(f"MAE of {what} {found[key]:.2e}{behind}")
+    return told
 
 
 def _joined(parts: list[str]) -> str:

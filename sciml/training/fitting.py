@@ -43,6 +43,8 @@ from sciml.samples.windower import windows_of
 from sciml.surrogates import own_model, registry
 from sciml.surrogates.calling import require_fields
 from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.scope import joined
+from sciml.surrogates.setting import Setting
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.threads import threads_for, values_of
@@ -54,7 +56,8 @@ from sciml.training.figures import remarks
 from sciml.training.fit_directory import FitDirectory, described
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import Supervised, require_targets, without_norm
+from sciml.training.objective import Supervised, without_norm
+from sciml.training.objectives import objective_of
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.reporting import Reporting
@@ -90,7 +93,7 @@ def fit(
     batch_size: int = 16,
     epochs: int | None = None,
     phases: Any = None,
-    loss: str = "relative_l2",
+    loss: str | None = None,
     field_weights: Mapping[str, float] | None = None,
     weighting: str | None = None,
     points: int | None = None,
@@ -142,7 +145,8 @@ def fit(
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, of fields in their own deviations:
-            units do not matter.
+            units do not matter. ``None``: what the kind of domain brings along, ``relative_l2``; of
+            kinds their cross entropy; of energies of particles those, and forces, their gradient.
         field_weights: of targets in the loss, ``{"u": 2.0}``; 1 for the others.
         weighting: of points in loss and validation: ``"latitude"``, cos φ, the area of their cells on
             the globe. ``None``: all alike.
@@ -236,8 +240,9 @@ def fit(
     data = Foreign(parts, task)
     task, meant = task.of_fields(data.channels), data.channels
     field_weights = written_out(field_weights, meant)
-    objective = Supervised(loss, points=points, field_weights=field_weights, weighting=weighting)
-    require_targets(objective.field_weights, task.targets)
+    said = {"loss": loss, "points": points, "weighting": weighting, "field_weights": field_weights}
+    said = {key: value for key, value in said.items() if value is not None}
+    Supervised(**said).require(Setting(task))
     for remark in data.remarks:
         log.info("%s", remark)
     for doubt in data.doubts:
@@ -263,11 +268,14 @@ def fit(
     torch.manual_seed(seed)
     if increment is None:
         increment = task.continues and points is None
-    surrogate = _surrogate(model, task, training[0], data.first, increment)
+    surrogate = _surrogate(model, task, training, data.first, increment)
+    objective = objective_of(None, surrogate.setting, **said)
     statistics = Statistics(surrogate, seed)
     statistics.update(s for s in samples if s.key[0] not in far)
     statistics.fix()
     statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
+    for number in {s.key[0] for s in samples}:
+        surrogate.normalizer.close(number)
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
@@ -309,14 +317,16 @@ def fit(
         if folder is None:
             surrogate.history = run(hooks=hooks)
         else:
-            settings = {"loss": loss, "points": points, "field_weights": field_weights}
+            settings = {"loss": getattr(objective, "name", type(objective).__name__)}
+            settings |= {"points": points, "field_weights": field_weights}
             settings |= {"batch_size": batch_size, "seed": seed}
             about = described(
                 surrogate, training, held_out, phases=phases, options=options, **settings
             )
             surrogate.history = folder.train(run, hooks, about)
             folder.leave(surrogate, held_out, rollout, weighting)
-    surrogate.history.left_out = objective.left_out()
+    if hasattr(objective, "left_out"):
+        surrogate.history.left_out = objective.left_out()
     checks = surrogate.history.validations
     for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks)):
         log.warning("%s", line)
@@ -475,11 +485,12 @@ def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
 def _surrogate(
     model: str | Mapping[str, Any] | nn.Module,
     task: Task,
-    trajectory: Trajectory,
+    trajectories: Sequence[Trajectory],
     ds: xr.Dataset,
     increment: bool,
 ) -> Surrogate:
-    simulation, _ = trajectory
+    simulation, _ = trajectories[0]
+    scope = joined(one.domain for one, _ in trajectories)
     layout = layout_of(ds, task.targets)
     rest = {
         "increment": increment,
@@ -488,5 +499,6 @@ def _surrogate(
         "dt": Times.of(ds, layout).step,
     }
     if isinstance(model, nn.Module):
-        return Surrogate(model, task, Normalizer(task), simulation.domain, **rest)
-    return Surrogate.build(model, task, simulation.domain, **rest)
+        normalizer = Normalizer.of(Setting(task, scope, rest["fields"]))
+        return Surrogate(model, task, normalizer, scope, **rest)
+    return Surrogate.build(model, task, scope, **rest)

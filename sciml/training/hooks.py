@@ -25,7 +25,7 @@ class Hooks:
         validate_last: in the place of :attr:`validate` when all steps are done.
         on_validation: called with what :attr:`validate` gave, and ``step``.
         metric: entry of the validation that says which checkpoint is the best; where it is not there,
-            ``one_step``.
+            ``one_step``, of kinds ``cross_entropy``.
         checkpoints: where to; ``None``: nowhere.
         checkpoint_every: steps between checkpoints, and one at the end; 0: only at the end.
         checkpoint_wanted: asked after every step whether one is due for another reason.

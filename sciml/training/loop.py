@@ -30,6 +30,9 @@ from sciml.training.plain import random_state, set_random_state
 from sciml.training.source import Batches, Source
 from sciml.training.step import Problem, TrainingError, advance
 
+#: Which checkpoint is the best, where the metric that was named is not there.
+INSTEAD = ("one_step", "cross_entropy")
+
 
 @dataclass(slots=True)
 class _Run:
@@ -285,7 +288,7 @@ def _validate(run: _Run, last: bool = False) -> None:
         found = dict((whole or hooks.validate)(run.model))
     run.model.train()
     run.checked = run.step
-    run.metric = found.get(hooks.metric, found.get("one_step"))
+    run.metric = next((found[k] for k in (hooks.metric, *INSTEAD) if k in found), None)
     record = {"step": run.step, **found}
     run.history.validations.append(record)
     if hooks.on_validation is not None:

@@ -35,6 +35,7 @@ class Comparison:
         error: (û − u) / σ.
         target: (u − μ) / σ, without gradient; ``None`` for a loss that does not look at it.
         batch: where the points of a sample are.
+        name: of the target, by which the batch knows where its rows are.
         deviation: that of the field in units of σ: 1, with increments more; ``None``: not known, the
             model has no normalizer, and σ = 1, μ = 0.
         weights: of points, broadcast against ``error``; see :func:`norms`.
@@ -45,13 +46,19 @@ class Comparison:
     batch: Batch
     deviation: float | Tensor | None = None
     weights: Tensor | None = None
+    name: str = ""
+
+    @property
+    def rows(self) -> Tensor | None:
+        """The sample of each row of ``error``, where samples lie one after the other."""
+        return self.batch.rows(self.name, self.error)
 
 
 #: The loss; and of how many targets (samples times steps) it is the mean, where some are left out.
 Value = tuple[Tensor, Tensor | None]
 Loss = Callable[[Comparison], Value]
-#: Of values at points, a number for each sample and step: ``(B, U)``.
-Norm = Callable[[Tensor, Batch, Tensor | None], Tensor]
+#: Of values at the points of a comparison, a number for each sample and step: ``(B, U)``.
+Norm = Callable[[Tensor, Comparison], Tensor]
 
 
 def mse(seen: Comparison) -> Value:
@@ -133,7 +140,26 @@ def h1_spectral(seen: Comparison) -> Value:
     return _relative(_spectral_norms, seen)
 
 
-def norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+def entropies(output: Tensor, target: Tensor) -> Tensor:
+    """−ln p of the kind that is there, p = softmax of the output over its kinds.
+
+    Shapes: output ``(B, U, kinds, *space)`` or ``(N, U, kinds)``; target, and what comes out, without
+    that axis.
+
+    Raises:
+        InputError: a target that is none of the kinds.
+    """
+    kinds = output.shape[2]
+    index = target.long()
+    if ((index < 0) | (index >= kinds)).any():
+        raise InputError(
+            f"a target of kind {int(index.min())} to {int(index.max())}; expected 0 to {kinds - 1}"
+        )
+    chances = torch.log_softmax(output, dim=2)
+    return -chances.gather(2, index.unsqueeze(2)).squeeze(2)
+
+
+def norms(values: Tensor, seen: Comparison) -> Tensor:
     """√Σ w v² over the points of each sample at each time: ``(B, U)``.
 
     This and :func:`points`, the mean in :func:`mse`, the derivatives in :func:`h1` and the mean in
@@ -141,8 +167,8 @@ def norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor
     ``Batch.weights`` and from nowhere else: a tensor by target, broadcast against ``(B, U, *space)`` or
     ``(N, U[, space])``. Zero leaves a point out; values there have to be finite all the same.
     """
-    owner = batch.geometry.get("owner")
-    if owner is None or len(values) != len(owner):
+    rows, weights = seen.rows, seen.weights
+    if rows is None:
         if values.ndim <= 2:
             return values.abs() if weights is None else values.abs() * weights.sqrt()
         if weights is not None:
@@ -150,31 +176,31 @@ def norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor
         return torch.linalg.vector_norm(values.flatten(2), dim=2)
     squares = values.square() if weights is None else values.square() * weights
     squares = squares.flatten(2).sum(2) if values.ndim > 2 else squares
-    return _root(squares.new_zeros(batch.size, squares.shape[1]).index_add(0, owner, squares))
+    return _root(squares.new_zeros(seen.batch.size, squares.shape[1]).index_add(0, rows, squares))
 
 
-def points(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor | float:
+def points(seen: Comparison) -> Tensor | float:
     """Σ w over the numbers of each sample at each time: N, or what broadcasts with ``(B, U)``."""
-    if weights is not None:
-        return norms(torch.ones_like(values), batch, weights).square()
-    owner = batch.geometry.get("owner")
-    if owner is None or len(values) != len(owner):
+    values = seen.error
+    if seen.weights is not None:
+        return norms(torch.ones_like(values), seen).square()
+    if seen.rows is None:
         return float(prod(values.shape[2:]))
-    return torch.diff(batch.geometry["ptr"])[:, None] * float(prod(values.shape[2:]))
+    counts = torch.bincount(seen.rows, minlength=seen.batch.size)
+    return counts[:, None] * float(prod(values.shape[2:]))
 
 
 def _relative(norm: Norm, seen: Comparison) -> Value:
     """Mean of norm(û − u) / norm(u − μ) over the targets that have a norm."""
-    batch, weights = seen.batch, seen.weights
-    error, flat = norm(seen.error, batch, weights), None
+    error, flat = norm(seen.error, seen), None
     with torch.no_grad():
-        size = plain = norm(seen.target, batch, weights)
+        size = plain = norm(seen.target, seen)
         if norm is not norms:
-            plain = norms(seen.target, batch, weights)
+            plain = norms(seen.target, seen)
         if seen.deviation is None:
             kept = plain > 0
         else:
-            usual = seen.deviation * _square_root(points(seen.target, batch, weights))
+            usual = seen.deviation * _square_root(points(seen))
             kept = plain > NOTHING * usual
             faint, least = plain < FAINT * usual, FAINT * usual
             if norm is not norms:
@@ -189,15 +215,15 @@ def _relative(norm: Norm, seen: Comparison) -> Value:
     total = (error * share).sum()
     if flat is not None:
         # It has no derivatives with which those of the error could be compared.
-        total = total + (norms(seen.error, batch, weights) * bare).sum()
+        total = total + (norms(seen.error, seen) * bare).sum()
     return total, count
 
 
-def _h1_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+def _h1_norms(values: Tensor, seen: Comparison) -> Tensor:
     """‖v‖_H1 of each sample at each time, ``(B, U)``, up to the volume of a grid cell. A difference has
     the lesser weight of its two points."""
-    spacing, periodic = batch.geometry["spacing"], batch.geometry["periodic"]
-    weights = None if weights is None else weights.expand_as(values)
+    spacing, periodic = (seen.batch.geometry[name] for name in ("spacing", "periodic"))
+    weights = None if seen.weights is None else seen.weights.expand_as(values)
     squares = values.square() if weights is None else values.square() * weights
     total = squares.flatten(2).sum(2)
     for axis in range(2, values.ndim):
@@ -211,7 +237,7 @@ def _h1_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Te
     return _root(total)
 
 
-def _spectral_norms(values: Tensor, batch: Batch, weights: Tensor | None = None) -> Tensor:
+def _spectral_norms(values: Tensor, seen: Comparison) -> Tensor:
     """‖w v̂‖ of each sample at each time, ``(B, U)``."""
     weight = _sobolev(values.shape[2:], values)
     waves = weight * torch.fft.rfftn(values, dim=tuple(range(2, values.ndim)), norm="ortho")

@@ -1,4 +1,7 @@
-"""How far predictions are from the truth, a snapshot at a time: relative L2 and VRMSE of each field."""
+"""How far predictions are from the truth: of fields a snapshot at a time, of kinds and energies in all.
+
+Which of them a target is judged by is a matter of its role: see :mod:`sciml.surrogates.kits`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sciml.surrogates.batch import Batch
-from sciml.training.losses import NOTHING
+from sciml.training.losses import NOTHING, entropies
 
 #: Relative rounding of what is not float64: a field that varies by less is constant.
 ROUNDING = {torch.float64: 1e-13}
@@ -39,7 +42,7 @@ class Measured:
 
 
 def measure(
-    output: Tensor, target: Tensor, batch: Batch, weights: Tensor | None = None
+    output: Tensor, target: Tensor, batch: Batch, weights: Tensor | None = None, name: str = ""
 ) -> Measured:
     """Compare predictions with the truth; in float64, in which squares of 1e±25 are numbers.
 
@@ -47,16 +50,18 @@ def measure(
 
     Args:
         weights: of points, as in :func:`sciml.training.losses.norms`.
+        name: of the field, by which the batch knows where its rows are.
     """
     truth = _double(target)
     error = _double(output) - truth
     weights = None if weights is None else _double(weights)
-    mean = _mean(truth, batch, weights)
-    single = _owner(truth, batch) is None and truth[0, 0].numel() == 1
+    over = _Rows(batch.rows(name, truth), batch.size)
+    mean = over.mean(truth, weights)
+    single = over.rows is None and truth[0, 0].numel() == 1
     return Measured(
-        error=_mean_square(error, batch, weights),
-        size=_mean_square(truth, batch, weights),
-        variance=_mean_square(truth - _at_points(mean, truth, batch), batch, weights),
+        error=over.mean_square(error, weights),
+        size=over.mean_square(truth, weights),
+        variance=over.mean_square(truth - over.at_points(mean, truth), weights),
         mean=_numbers(mean.flatten(1).mean(1, keepdim=True) if mean.ndim > 2 else mean),
         rounding=ROUNDING.get(target.dtype, USUAL_ROUNDING),
         alone=single,
@@ -85,6 +90,27 @@ class Tally:
 
     def add(self, part: Measured) -> None:
         self.parts.append(part)
+
+    def take(self, name: str, output: Tensor, batch: Batch) -> None:
+        """Compare an output with the target of that name."""
+        self.add(measure(output, batch.targets[name], batch, batch.weights.get(name), name))
+
+    def one_step(self) -> dict[str, float | None]:
+        """Figures one step ahead, and how many snapshots are not in them."""
+        found = {"one_step": self.relative_l2(), "vrmse": self.vrmse()}
+        for key in ("without_norm", "without_variance"):
+            if count := getattr(self, key):
+                found |= {key: count, "snapshots": self.snapshots}
+        return found
+
+    def rolled_out(self) -> dict[str, float | None]:
+        """Figures of a rollout."""
+        return {
+            "rollout": self.relative_l2(),
+            "rollout_last": self.relative_l2(-1),
+            "vrmse_rollout": self.vrmse(),
+            "vrmse_rollout_last": self.vrmse(-1),
+        }
 
     def relative_l2(self, step: int | None = None) -> float | None:
         """Mean over snapshots, or over those of one step; ``None`` where all are left out."""
@@ -143,40 +169,116 @@ class Tally:
         return float(np.sqrt(error[kept] / squares[kept]).mean())
 
 
+@dataclass(slots=True)
+class Absolute:
+    """Mean |û − u| and √ mean (û − u)², over all components of all points, in the units of the field."""
+
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    keys = ("mae", "rmse")
+
+    def take(self, name: str, output: Tensor, batch: Batch) -> None:
+        """Compare an output with the target of that name."""
+        error = self._error(_double(output) - _double(batch.targets[name]), batch)
+        weights = batch.weights.get(name)
+        one = torch.ones_like(error) if weights is None else _double(weights).expand_as(error)
+        parts = one, one * error.abs(), one * error.square()
+        self.sums += np.array([float(part.sum()) for part in parts])
+
+    def one_step(self) -> dict[str, float | None]:
+        """Both figures, one step ahead."""
+        count, absolute, squares = self.sums
+        found = (absolute / count, (squares / count) ** 0.5) if count else (None, None)
+        return dict(zip(self.keys, map(float, found) if count else found, strict=True))
+
+    def rolled_out(self) -> dict[str, float | None]:
+        """None of a rollout."""
+        return {}
+
+    def _error(self, error: Tensor, batch: Batch) -> Tensor:
+        return error
+
+
+@dataclass(slots=True)
+class PerParticle(Absolute):
+    """The same of (û − u) / n, n the number of particles of each sample: of energies."""
+
+    keys = ("mae_per_particle", "rmse_per_particle")
+
+    def _error(self, error: Tensor, batch: Batch) -> Tensor:
+        return error / torch.diff(batch.geometry["ptr"]).to(error)[:, None]
+
+
+@dataclass(slots=True)
+class Kinds:
+    """Of fields of kinds: the part that is met by the most likely one, and the mean of −ln p."""
+
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+    def take(self, name: str, output: Tensor, batch: Batch) -> None:
+        """Compare an output, a number a kind in axis 2, with the target of that name."""
+        target, weights = batch.targets[name], batch.weights.get(name)
+        met = (output.argmax(2) == target).double()
+        one = torch.ones_like(met) if weights is None else weights.to(met).expand_as(met)
+        surprise = entropies(output, target).double()
+        self.sums += np.array([float(p.sum()) for p in (one, one * met, one * surprise)])
+
+    def one_step(self) -> dict[str, float | None]:
+        """Both figures, one step ahead."""
+        count, met, surprise = self.sums
+        if not count:
+            return {}
+        return {"accuracy": float(met / count), "cross_entropy": float(surprise / count)}
+
+    def rolled_out(self) -> dict[str, float | None]:
+        """The part at all steps of a rollout."""
+        return {"accuracy_rollout": self.one_step().get("accuracy")}
+
+
+Metric = Tally | Absolute | Kinds
+
+#: By the name that a kit has for it.
+METRICS: dict[str, type[Metric]] = {
+    "fields": Tally,
+    "kinds": Kinds,
+    "absolute": Absolute,
+    "a_particle": PerParticle,
+}
+
+
 def mean_of(values: Sequence[float | None]) -> float | None:
     """Of those that are there."""
     there = [v for v in values if v is not None]
     return float(np.mean(there)) if there else None
 
 
-def _mean(values: Tensor, batch: Batch, weights: Tensor | None) -> Tensor:
-    """Over the points of each sample at each time: ``(B, U)``, of vectors ``(B, U, space)``."""
-    owner = _owner(values, batch)
-    if owner is None and values.ndim == 2:
-        return values
-    one = torch.ones_like(values) if weights is None else weights.expand_as(values)
-    if owner is None:
-        return (values * one).flatten(2).sum(2) / one.flatten(2).sum(2)
-    total = values.new_zeros(batch.size, *values.shape[1:])
-    return total.index_add(0, owner, values * one) / total.index_add(0, owner, one)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The sample of each row, of values that lie one sample after the other; how many there are."""
 
+    rows: Tensor | None
+    size: int
 
-def _mean_square(values: Tensor, batch: Batch, weights: Tensor | None) -> np.ndarray:
-    """``(B, U)``; of vectors the sum over their components."""
-    found = _mean(values.square(), batch, weights)
-    return _numbers(found.sum(2) if found.ndim > 2 else found)
+    def mean(self, values: Tensor, weights: Tensor | None) -> Tensor:
+        """Over the points of each sample at each time: ``(B, U)``, of vectors ``(B, U, space)``."""
+        if self.rows is None and values.ndim == 2:
+            return values
+        one = torch.ones_like(values) if weights is None else weights.expand_as(values)
+        if self.rows is None:
+            return (values * one).flatten(2).sum(2) / one.flatten(2).sum(2)
+        total = values.new_zeros(self.size, *values.shape[1:])
+        sums = total.index_add(0, self.rows, values * one)
+        return sums / total.index_add(0, self.rows, one)
 
+    def mean_square(self, values: Tensor, weights: Tensor | None) -> np.ndarray:
+        """``(B, U)``; of vectors the sum over their components."""
+        found = self.mean(values.square(), weights)
+        return _numbers(found.sum(2) if found.ndim > 2 else found)
 
-def _at_points(mean: Tensor, like: Tensor, batch: Batch) -> Tensor:
-    """The mean of a sample at each of its points."""
-    owner = _owner(like, batch)
-    return mean.reshape(*mean.shape, *(1,) * (like.ndim - 2)) if owner is None else mean[owner]
-
-
-def _owner(values: Tensor, batch: Batch) -> Tensor | None:
-    """The sample of each point, of values that lie one sample after the other."""
-    owner = batch.geometry.get("owner")
-    return None if owner is None or len(values) != len(owner) else owner.to(values.device)
+    def at_points(self, mean: Tensor, like: Tensor) -> Tensor:
+        """The mean of a sample at each of its points."""
+        if self.rows is None:
+            return mean.reshape(*mean.shape, *(1,) * (like.ndim - 2))
+        return mean[self.rows]
 
 
 def _double(values: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""What a training step makes small: named losses of a model on a batch."""
+"""What a training step makes small: named losses of a model on a batch.
+
+Supervised learning of fields, and sums of objectives; others have files of their own, and all go by
+name in :mod:`sciml.training.objectives`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch, dtype_for
+from sciml.surrogates.setting import Setting
 from sciml.training import losses
+from sciml.training.classification import cross_entropy, kinds_of
 from sciml.training.points import at_random_points
 from sciml.training.weighting import require_known, weighed
 
@@ -24,6 +30,8 @@ Function = Callable[[Tensor, Tensor, Batch], Tensor]
 
 class Supervised:
     """The mean over targets of a loss between ``model(batch)`` and ``batch.targets``.
+
+    Targets of kinds have a cross entropy, a loss of its own name, instead.
 
     Of a surrogate with a normalizer in deviations of each field, so that units, and offsets, do not
     matter: a field of 1e-5 learns as one of 1e5 does. The difference û − u is taken first, in the
@@ -39,7 +47,7 @@ class Supervised:
             Σ w·loss / Σ w.
         weighting: of points, ``"latitude"``; see :mod:`sciml.training.weighting`. ``None``: all alike.
 
-    Gives ``{name of the loss: value}``.
+    Gives ``{name of the loss: value}``, and ``cross_entropy`` where there are kinds.
 
     Raises:
         InputError: ``h1`` or ``h1_spectral`` at points, which have no neighbors; weights that are
@@ -80,7 +88,10 @@ class Supervised:
         outputs = model(batch)
         require_targets(self.field_weights, batch.targets)
         values, weights = [], []
+        kinds = kinds_of(model, batch.targets)
         for name, target in batch.targets.items():
+            if name in kinds:
+                continue
             output = outputs[name]
             if output.shape != target.shape:  # torch would stretch one over the other
                 raise InputError(
@@ -92,7 +103,17 @@ class Supervised:
             )
             values.append(self._value(name, seen))
             weights.append(self.field_weights.get(name, 1.0))
-        return {self.name: _mean(values, weights)}
+        found = {self.name: _mean(values, weights)} if values else {}
+        return {**found, **cross_entropy(outputs, batch, kinds, self.field_weights)}
+
+    def losses(self, setting: Setting) -> tuple[str, ...]:
+        """Names of what it gives."""
+        kinds = [bool(setting.field(name).categories) for name in setting.task.targets]
+        return (self.name,) * (not all(kinds)) + ("cross_entropy",) * any(kinds)
+
+    def require(self, setting: Setting) -> None:
+        """Raises :class:`InputError` for weights of what is no target."""
+        require_targets(self.field_weights, setting.task.targets)
 
     def _value(self, name: str, seen: losses.Comparison) -> Tensor:
         if self._own:
@@ -115,8 +136,13 @@ class Supervised:
         return {name: (left, count) for name, (left, count) in counts.items() if left}
 
 
-def without_norm(objective: Supervised) -> list[str]:
+def without_norm(objective: Objective) -> list[str]:
     """Lines on what a relative loss left out, for whoever reads the end of a training."""
+    parts = objective.objectives.values() if isinstance(objective, Sum) else [objective]
+    return [line for part in parts if hasattr(part, "left_out") for line in _left_out(part)]
+
+
+def _left_out(objective: Supervised) -> list[str]:
     return [
         f"{objective.name}: {left} of the {count} targets of '{name}' that were asked for "
         f"({left / count:.1%}) do not differ from its mean and were left out; 'mse' takes them in"
@@ -140,15 +166,19 @@ def compared(
     normalizer, weights = getattr(model, "normalizer", None), batch.weights.get(name)
     error = output - target
     if normalizer is None:
-        return losses.Comparison(error, target, batch, None, weights)
+        return losses.Comparison(error, target, batch, None, weights, name)
     mean, deviation = normalizer.numbers(name)
     unit = deviation
     if getattr(model, "increment", False) and name in model.task.inputs:
         _, unit = normalizer.numbers(name, "increment")
+    offset = normalizer.offset(name, batch)
     # Scaled before anything is squared: 1e25 squared is infinite in float32, 1e-25 nothing.
     error = _lowered(error.div_(unit), model)
-    target = _lowered((target - mean).div_(unit), model) if whole else None
-    return losses.Comparison(error, target, batch, deviation / unit, weights)
+    if whole:
+        target = _lowered((target - (mean if offset is None else offset)).div_(unit), model)
+    else:
+        target = None
+    return losses.Comparison(error, target, batch, deviation / unit, weights, name)
 
 
 def field_weights_of(given: Mapping[str, float] | None) -> dict[str, float]:
@@ -177,93 +207,81 @@ def require_targets(weights: Mapping[str, float], targets: Collection[str]) -> N
         raise InputError("field_weights: all are 0; expected one target with more, to learn at all")
 
 
-class Residual:
-    """Mean squares of the residuals that ``function(model, batch)`` gives by name.
+class Sum:
+    """All losses of several objectives, each on the batch of its source.
 
     Args:
-        function: ``function(model, batch) -> {"equation": r, "boundary": r, …}``; inputs of
-            the batch require gradients.
-    """
-
-    def __init__(self, function: Callable[[nn.Module, Batch], Mapping[str, Tensor]]) -> None:
-        self.function = function
-
-    def __call__(self, model: nn.Module, batch: Batch) -> Losses:
-        # Grid batches too can be asked for a residual; only collocation points come prepared.
-        for values in batch.inputs.values():
-            if not values.requires_grad:
-                values.requires_grad_()
-        residuals = self.function(model, batch)
-        return {name: residual.square().mean() for name, residual in residuals.items()}
-
-
-class EnergyForces:
-    """MSE of energies an atom, and of forces F = −∂E/∂x by automatic differentiation.
-
-    The model gives energies alone; forces that are their gradient conserve energy.
-
-    Args:
-        energy, forces: names of the targets.
-        positions: name of the input.
-
-    Gives ``{"energy": …, "forces": …}``: weight them in the phase.
+        objectives: by name; the losses are called ``name.loss``.
+        sources: of objectives, the name of the source of their batches; of the others, their own name.
     """
 
     def __init__(
-        self, energy: str = "energy", forces: str = "forces", positions: str = "positions"
+        self, objectives: Mapping[str, Objective], sources: Mapping[str, str] | None = None
     ) -> None:
-        self.energy = energy
-        self.forces = forces
-        self.positions = positions
-
-    def __call__(self, model: nn.Module, batch: Batch) -> Losses:
-        positions = batch.inputs[self.positions]
-        positions.requires_grad_()
-        energy = model(batch)[self.energy]
-        [gradient] = torch.autograd.grad(
-            energy.sum(), positions, create_graph=torch.is_grad_enabled(), materialize_grads=True
-        )
-        atoms = torch.diff(batch.geometry["ptr"]).to(energy.dtype)[:, None]
-        return {
-            "energy": ((energy - batch.targets[self.energy]) / atoms).square().mean(),
-            "forces": (-gradient[:, -1:] - batch.targets[self.forces]).square().mean(),
-        }
-
-
-class Sum:
-    """All losses of several objectives, each on the batch of its name from a mixed source.
-
-    Args:
-        objectives: by the names of the sources; the losses are called ``source.loss``.
-    """
-
-    def __init__(self, objectives: Mapping[str, Objective]) -> None:
         self.objectives = dict(objectives)
+        self._sources = {name: (sources or {}).get(name, name) for name in self.objectives}
 
     def __call__(self, model: nn.Module, batches: Mapping[str, Batch]) -> Losses:
         total: Losses = {}
         for name, objective in self.objectives.items():
-            if name not in batches:
-                raise InputError(f"objective '{name}' has no source; {nearest(name, batches)}")
-            found = objective(model, batches[name])
+            source = self._sources[name]
+            if source not in batches:
+                raise InputError(f"objective '{name}' has no source; {nearest(source, batches)}")
+            found = objective(model, batches[source])
             total |= {f"{name}.{loss}": value for loss, value in found.items()}
         return total
 
+    def source_of(self, loss: str) -> str:
+        """The source whose batches a loss is taken on."""
+        name = loss.partition(".")[0]
+        return self._sources.get(name, name)
+
+    def losses(self, setting: Setting) -> tuple[str, ...]:
+        """Names of what it gives, where all objectives know theirs; else none."""
+        found = [(name, losses_of(one, setting)) for name, one in self.objectives.items()]
+        if not all(losses for _, losses in found):
+            return ()
+        return tuple(f"{name}.{loss}" for name, losses in found for loss in losses)
+
+    def require(self, setting: Setting) -> None:
+        """Raises :class:`InputError` where one of them cannot do with the fields of a task."""
+        for objective in self.objectives.values():
+            if hasattr(objective, "require"):
+                objective.require(setting)
+
+
+def losses_of(objective: Objective, setting: Setting) -> tuple[str, ...]:
+    """Names of the losses of an objective; none where it does not know them before it is called."""
+    return objective.losses(setting) if hasattr(objective, "losses") else ()
+
 
 def weighted(found: Losses, weights: Mapping[str, float]) -> Tensor:
-    """Σ w·loss; a loss without a weight counts once.
+    """Σ w·loss; a loss without a weight counts once. That of an objective of several is for all of its
+    losses, ``physics`` for ``physics.equation`` and ``physics.boundary``.
 
     Raises:
         InputError: a weight for a loss that does not exist.
     """
-    for name in weights:
-        if name not in found:
-            raise InputError(f"weight for unknown loss '{name}'; {nearest(name, found)}")
+    require_weights(weights, found)
     terms: Sequence[Tensor] = [
-        torch.as_tensor(weights[name] * value if name in weights else value)
+        torch.as_tensor(value if (w := _weight(name, weights)) is None else w * value)
         for name, value in found.items()
     ]
     return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+
+
+def require_weights(weights: Mapping[str, float], losses: Collection[str]) -> None:
+    """Raises :class:`InputError` for a weight of a loss, or an objective, that does not exist."""
+    known = dict.fromkeys(part for loss in losses for part in (loss.partition(".")[0], loss))
+    for name in weights:
+        if name not in known:
+            raise InputError(f"weight for unknown loss '{name}'; {nearest(name, list(known))}")
+
+
+def _weight(name: str, weights: Mapping[str, float]) -> float | None:
+    """Of a loss, with that of its objective."""
+    given = [weights[n] for n in dict.fromkeys((name, name.partition(".")[0])) if n in weights]
+    return math.prod(given) if given else None
 
 
 def _mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

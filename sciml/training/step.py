@@ -82,9 +82,10 @@ class Problem:
         return total, sums
 
     def _part(self, batch: Batches, loss: str) -> float:
-        """Of the samples of the step that a loss is over, those in a batch: of a mix, the samples of the
-        source that the loss is named after, see :class:`~sciml.training.objective.Sum`."""
-        source = loss.partition(".")[0]
+        """Of the samples of the step that a loss is over, those in a batch: of a mix, the samples of its
+        source, see :class:`~sciml.training.objective.Sum`."""
+        source_of = getattr(self.objective, "source_of", None)
+        source = loss.partition(".")[0] if source_of is None else source_of(loss)
 
         def size(one: Batches) -> int:
             mixed = isinstance(one, Mapping) and source in one

@@ -48,7 +48,8 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
             f"{', '.join(task.targets)}"
         )
     for target, found in outputs.items():
-        wanted = batch.targets[target].shape[2:]
+        kinds = len(surrogate.setting.field(target).categories)
+        wanted = (kinds,) * (kinds > 0) + batch.targets[target].shape[2:]
         if found.shape[2:] != wanted:
             raise InputError(
                 f"model {name} gives '{target}' in the shape {tuple(found.shape[2:])}; expected "

@@ -15,8 +15,10 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import longest_stretch
 from sciml.surrogates.batch import Batch, collate, suited
 from sciml.surrogates.findings import Findings
+from sciml.surrogates.kits import kit_of
+from sciml.surrogates.setting import Setting
 from sciml.training.figures import PLAIN
-from sciml.training.metrics import Tally, mean_of, measure
+from sciml.training.metrics import METRICS, Metric, Tally, mean_of
 from sciml.training.weighting import weighed
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
@@ -26,6 +28,8 @@ FIGURES = (
     "one_step", "persistence", "vrmse", "vrmse_persistence",
     "rollout", "rollout_last", "persistence_last",
     "vrmse_rollout", "vrmse_rollout_last", "vrmse_persistence_last", "norm_left",
+    "accuracy", "cross_entropy", "accuracy_rollout",
+    "mae_per_particle", "rmse_per_particle", "mae", "rmse",
 )  # fmt: skip
 #: Of which there is a second one, of the model as it is, where a surrogate is averaged over symmetries.
 AVERAGED = (
@@ -50,6 +54,10 @@ class Validation:
       ``persistence_last`` and ``vrmse_persistence_last`` for the frame that the rollout started from;
     * ``norm_left``: mean of ‖u(end of rollout)‖ / ‖u(0)‖, which says whether anything was left to
       predict; without fields that begin at zero.
+
+    Fields of kinds have an ``accuracy`` and a ``cross_entropy`` instead; energies of particles
+    ``mae_per_particle`` and ``rmse_per_particle`` besides, and their forces ``mae`` and ``rmse``, of
+    each component, in their own units: see :mod:`sciml.surrogates.kits`.
 
     Which snapshots are left out of a mean, and why no figure depends on units:
     :class:`~sciml.training.metrics.Tally`. Of a field, ``without_norm`` (relative L2) and
@@ -119,7 +127,7 @@ class Validation:
         said = findings.words()
         if averaged is not None:
             said = [*said, *_worse(means, averaged.symmetries.symmetries)]
-        extra = {"weighting": self.weighting, "findings": said}
+        extra = {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
         return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 
     def _fields(
@@ -143,24 +151,21 @@ class Validation:
                 f"validation: no window of the task fits into "
                 f"{max(len(frames) for _, frames in self.trajectories)} frames; hold out longer ones"
             )
-        errors, stays = _tallies(task.targets), _tallies(continued)
+        errors, stays = _metrics(surrogate), {name: Tally() for name in continued}
         for begin in range(0, len(windows), self.batch_size):
             chunk = windows[begin : begin + self.batch_size]
             batch = self._batch(chunk, task, surrogate, device)
             outputs = surrogate(batch)
             findings.looked(chunk, batch, outputs)
-            _add(errors, outputs, batch)
-            _add(stays, {n: batch.inputs[n][:, -1:] for n in continued}, batch)
+            _take(errors, outputs, batch)
+            for name, tally in stays.items():
+                tally.take(name, batch.inputs[name][:, -1:], batch)
         fields: dict[str, dict[str, Any]] = {}
-        for name, tally in errors.items():
-            fields[name] = _there(one_step=tally.relative_l2(), vrmse=tally.vrmse())
+        for name, metrics in errors.items():
+            fields[name] = _there(*(metric.one_step() for metric in metrics))
             if name in stays:
-                fields[name] |= _there(
-                    persistence=stays[name].relative_l2(), vrmse_persistence=stays[name].vrmse()
-                )
-            for key in ("without_norm", "without_variance"):
-                if count := getattr(tally, key):
-                    fields[name] |= {key: count, "snapshots": tally.snapshots}
+                still = {"persistence": stays[name].relative_l2()}
+                fields[name] |= _there(still, {"vrmse_persistence": stays[name].vrmse()})
         return fields
 
     def _batch(
@@ -181,32 +186,29 @@ class Validation:
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=steps)
         starts = [_windows(t, task)[0] for t in self.trajectories]
-        errors, stays, begun = (
-            _tallies(names) for names in (task.targets, task.inputs, task.inputs)
-        )
+        errors = _metrics(surrogate)
+        stays, begun = ({name: Tally() for name in task.inputs} for _ in range(2))
         for begin in range(0, len(starts), self.batch_size):
             chunk = starts[begin : begin + self.batch_size]
             batch = self._batch(chunk, task, surrogate, device)
             outputs = surrogate(batch)
             findings.looked(chunk, batch, outputs)
-            _add(errors, outputs, batch)
+            _take(errors, outputs, batch)
             last = replace(batch, targets={n: t[:, -1:] for n, t in batch.targets.items()})
-            _add(stays, {n: batch.inputs[n][:, -1:] for n in task.inputs}, last)
-            first = {n: batch.inputs[n][:, :1] for n in task.inputs}
-            _add(begun, first, replace(batch, targets=first))
+            first = replace(batch, targets={n: batch.inputs[n][:, :1] for n in task.inputs})
+            for name in task.inputs:
+                stays[name].take(name, batch.inputs[name][:, -1:], last)
+                begun[name].take(name, batch.inputs[name][:, :1], first)
         fields: dict[str, dict[str, Any]] = {}
-        for name, tally in errors.items():
-            fields[name] = _there(
-                rollout=tally.relative_l2(),
-                rollout_last=tally.relative_l2(-1),
-                vrmse_rollout=tally.vrmse(),
-                vrmse_rollout_last=tally.vrmse(-1),
-            )
+        for name, metrics in errors.items():
+            fields[name] = _there(*(metric.rolled_out() for metric in metrics))
             if name in stays:
                 fields[name] |= _there(
-                    persistence_last=stays[name].relative_l2(),
-                    vrmse_persistence_last=stays[name].vrmse(),
-                    norm_left=stays[name].norm_over(begun[name]),
+                    {
+                        "persistence_last": stays[name].relative_l2(),
+                        "vrmse_persistence_last": stays[name].vrmse(),
+                        "norm_left": stays[name].norm_over(begun[name]),
+                    }
                 )
         return fields
 
@@ -249,15 +251,35 @@ def _worse(means: Mapping[str, Any], symmetries: Sequence[str]) -> list[str]:
     return []
 
 
-def _tallies(names: Sequence[str]) -> dict[str, Tally]:
-    return {name: Tally() for name in names}
+def _units(surrogate: nn.Module, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Of the figures that have some."""
+    setting = getattr(surrogate, "setting", None)
+    known = {} if setting is None else {n: setting.field(n).units for n in fields}
+    return {
+        key: known[name]
+        for name, found in fields.items()
+        for key in ("mae_per_particle", "mae")
+        if key in found and name in known
+    }
 
 
-def _add(tallies: Mapping[str, Tally], outputs: Mapping[str, Tensor], batch: Batch) -> None:
-    for name, tally in tallies.items():
-        weights = batch.weights.get(name)
-        tally.add(measure(outputs[name], batch.targets[name], batch, weights))
+def _metrics(surrogate: nn.Module) -> dict[str, list[Metric]]:
+    """What each target is judged by."""
+    setting = getattr(surrogate, "setting", None) or Setting(surrogate.task)
+    kit = kit_of(setting)
+    return {
+        name: [METRICS[metric]() for metric in kit.metrics[role]]
+        for name, role in kit.roles(setting).items()
+    }
 
 
-def _there(**figures: float | None) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if value is not None}
+def _take(
+    metrics: Mapping[str, Sequence[Metric]], outputs: Mapping[str, Tensor], batch: Batch
+) -> None:
+    for name, each in metrics.items():
+        for metric in each:
+            metric.take(name, outputs[name], batch)
+
+
+def _there(*figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for of in figures for name, value in of.items() if value is not None}

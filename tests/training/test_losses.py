@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,11 +94,19 @@ def test_norms_of_concatenated_points_are_per_sample():
     owner = torch.tensor([0, 0, 1, 1, 1])
     batch = Batch(inputs={}, geometry={"owner": owner}, size=2, kind="mesh")
     values = torch.tensor([3.0, 4.0, 1.0, 2.0, 2.0])[:, None]
-    assert norms(values, batch).squeeze(1).tolist() == [5.0, 3.0]
+
+    def found(values, batch=batch):
+        return norms(values, Comparison(values, None, batch, name="u"))
+
+    assert found(values).squeeze(1).tolist() == [5.0, 3.0]
     vectors = torch.ones(5, 1, 3)
-    torch.testing.assert_close(norms(vectors, batch)[:, 0], torch.tensor([6.0, 9.0]).sqrt())
+    torch.testing.assert_close(found(vectors)[:, 0], torch.tensor([6.0, 9.0]).sqrt())
     energies = torch.tensor([[-2.0], [3.0]])
-    assert norms(energies, batch).tolist() == [[2.0], [3.0]]
+    assert found(energies).tolist() == [[2.0], [3.0]]
+    # As many cells as there are points, and other samples of them.
+    cells = {"owner": owner, "cell_owner": torch.tensor([0, 1, 1, 1, 1])}
+    batch = replace(batch, geometry=cells, on={"u": "cell"})
+    assert found(values, batch).squeeze(1).tolist() == [3.0, 5.0]
 
 
 @pytest.mark.parametrize("periodic", [True, False])

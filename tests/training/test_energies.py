@@ -1,0 +1,243 @@
+"""Energies of particles and their forces: references, scaling, losses, figures, predictions."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sciml
+from sciml.domain import Field, Particles
+from sciml.domain.dataset import to_dataset
+from sciml.errors import InputError
+from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, collate
+from sciml.surrogates.kits import kit_of
+from sciml.surrogates.potential import Potential
+from sciml.training import DatasetSource, EnergyForces, Phase, Supervised, Validation, train
+from sciml.training.figures import lines
+from sciml.training.objectives import objective_of
+
+TASK = Task(("x",), ("E", "F"), lead=0)
+FIELDS = (
+    Field("x", "Å", components=3),
+    Field("E", "eV", on="global"),
+    Field("F", "eV/Å", components=3),
+)
+#: Energies of single atoms, by atomic number: those of total energies.
+ALONE = {1: -13.6, 6: -1029.0, 8: -2041.0}
+
+
+class Pairs(nn.Module):
+    """E = Σ over pairs of s_i s_j f(r); gives no forces."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+
+    def forward(self, x, *, species, ptr, owner, **_):
+        i, j = torch.nonzero(owner[:, None] == owner[None]).unbind(1)
+        i, j = i[i < j], j[i < j]
+        r = (x[i] - x[j]).norm(dim=1, keepdim=True)
+        weight = (species[i].sqrt() * species[j].sqrt())[:, None]
+        energy = x.new_zeros(len(ptr) - 1).index_add(0, owner[i], (weight * self.pair(r))[:, 0])
+        return {"E": energy}
+
+
+def molecules(count, seed=0, frames=2, scale=1.0):
+    """Springs of rest length 1 between all atoms of molecules of several compositions."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        species = rng.choice([1, 6, 8], rng.integers(3, 6))
+        simulation = Simulation(number, Particles(species, units="Å"), FIELDS)
+        shown = []
+        for step in range(frames):
+            x = rng.standard_normal((len(species), 3))
+            gap = x[:, None] - x[None]
+            r = np.linalg.norm(gap, axis=-1) + np.eye(len(x))
+            weight = np.sqrt(species[:, None] * species[None]) * (1 - np.eye(len(x)))
+            energy = 0.25 * (weight * (r - 1) ** 2).sum() + sum(ALONE[s] for s in species)
+            forces = -(weight * (r - 1) / r)[..., None] * gap
+            fields = {"x": x, "E": np.array(scale * energy), "F": scale * forces.sum(1)}
+            shown.append(Frame(number, step, float(step), fields))
+        found.append((simulation, shown))
+    return found
+
+
+def windows(trajectories):
+    return [Sample(s, f.step, (f,), (f,)) for s, frames in trajectories for f in frames]
+
+
+def surrogate_of(samples, model=None):
+    scope = samples[0].simulation.domain
+    made = Surrogate(
+        model or Pairs(), TASK, Normalizer.of(Setting(TASK, scope, FIELDS)), scope, fields=FIELDS
+    )
+    statistics = Statistics(made)
+    statistics.update(samples)
+    statistics.fix()
+    return made
+
+
+def test_energy_forces_and_positions_are_known_by_what_they_are():
+    setting = Setting(TASK, Particles([1, 6]), FIELDS)
+    assert Potential.of(setting) == Potential("E", "x", "F")
+    assert kit_of(setting).roles(setting) == {"E": "energy", "F": "forces"}
+    assert isinstance(objective_of(None, setting), EnergyForces)
+    assert isinstance(objective_of(None, setting, loss="mse"), Supervised)
+    moving = Setting(Task(("x",), ("x",)), Particles([1, 6]), FIELDS)
+    assert isinstance(objective_of(None, moving), Supervised)
+    with pytest.raises(
+        InputError, match="unknown objective 'energy_force'; did you mean 'energy_f"
+    ):
+        objective_of("energy_force", setting)
+    with pytest.raises(InputError, match="no target 'energi'; known: E, F"):
+        objective_of({"kind": "energy_forces", "energy": "energi"}, setting)
+    with pytest.raises(InputError, match="'energy_forces' has no option 'force'"):
+        objective_of({"kind": "energy_forces", "force": "F"}, setting)
+
+
+def test_references_are_least_squares_and_forces_scale_what_is_left():
+    samples = windows(molecules(60))
+    made = surrogate_of(samples)
+    references = made.normalizer.references
+    counts = np.array([[(s.simulation.domain.species == k).sum() for k in ALONE] for s in samples])
+    energies = np.array([s.targets[0].fields["E"] for s in samples])
+    wanted = np.linalg.lstsq(counts.astype(float), energies, rcond=None)[0]
+    assert references.species.tolist() == list(ALONE)
+    np.testing.assert_allclose(references.energies, wanted, rtol=1e-9)
+    forces = np.concatenate([s.targets[0].fields["F"].ravel() for s in samples])
+    unit = made.normalizer.numbers("E")
+    assert unit == pytest.approx((0.0, np.sqrt((forces**2).mean())), rel=1e-9)
+    left = energies - counts @ wanted
+    size = counts.sum(axis=1)
+    assert float(references.spread) == pytest.approx(np.sqrt((left**2 / size**2).mean()), rel=1e-9)
+    # The scope is that of all of them, whatever the first one is.
+    assert made.domain.species == (1, 6, 8) and made.domain.least < made.domain.most
+
+
+def test_a_tenth_of_a_millielectronvolt_of_4209_survives_into_the_loss():
+    """One molecule, whose energies differ by less than float32 resolves; through the statistics of a
+    stream, one sample at a time."""
+    rng = np.random.default_rng(0)
+    domain, samples = Particles([6, 8, 1]), []
+    small = 1e-4 * rng.standard_normal(50)
+    for step, energy in enumerate(-4209.0 + small):
+        fields = {"x": rng.standard_normal((3, 3)), "E": np.array(energy), "F": np.zeros((3, 3))}
+        fields["F"] = 1e-4 * rng.standard_normal((3, 3))
+        frame = Frame(0, step, 0.0, fields)
+        samples.append(Sample(Simulation(0, domain, FIELDS), step, (frame,), (frame,)))
+
+    class Nothing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x, *, ptr, **_):
+            return {"E": self.w * x.new_ones(len(ptr) - 1)}
+
+    made = Surrogate(
+        Nothing(), TASK, Normalizer.of(Setting(TASK, domain, FIELDS)), domain, fields=FIELDS
+    )
+    statistics = Statistics(made)
+    for sample in samples:
+        statistics.update([sample])
+    statistics.fix()
+    batch = DatasetSource(samples, TASK, 50, shuffle=False).next_batch()
+    assert batch.targets["E"].dtype == torch.float64
+    [loss, forces] = EnergyForces()(made, batch).values()
+    unit = made.normalizer.std("F")
+    expected = np.mean(((small - small.mean()) / 3) ** 2) / float(unit) ** 2
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+    assert forces.item() == pytest.approx(1.0, rel=1e-5)
+    found = Supervised("mse")(made, batch)["mse"]
+    assert found.item() == pytest.approx((expected * 9 + 1.0) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_what_is_learned_does_not_depend_on_units(scale):
+    def losses(scale):
+        torch.manual_seed(0)
+        samples = windows(molecules(20, scale=scale))
+        made = surrogate_of(samples)
+        source = DatasetSource(samples, TASK, 10)
+        return train(made, source, EnergyForces(), Phase(lr=1e-2, steps=4)).losses
+
+    assert losses(scale) == pytest.approx(losses(1.0), rel=1e-3)
+
+
+def test_forces_are_derived_wherever_a_surrogate_is_asked():
+    samples = windows(molecules(8))
+    made = surrogate_of(samples).eval()
+    batch = collate(samples, TASK)
+    x = batch.inputs["x"].clone().requires_grad_()
+    with torch.no_grad():
+        out = made(batch)
+    assert not out["F"].requires_grad and out["E"].dtype == torch.float64
+    batch.inputs["x"] = x
+    [gradient] = torch.autograd.grad(made(batch)["E"].sum(), x)
+    torch.testing.assert_close(out["F"].double(), -gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_learning_through_validation_and_prediction(tmp_path):
+    """``fit`` on molecules of several sizes is for files; here the parts of it, and what is saved."""
+    samples = windows(molecules(40))
+    made = surrogate_of(samples)
+    check = Validation(molecules(6, seed=1))
+    before = check(made)
+    train(made, DatasetSource(samples, TASK, 20), EnergyForces(), Phase(lr=2e-2, steps=60))
+    found = check(made)
+    assert found["fields"]["F"]["mae"] < 0.5 * before["fields"]["F"]["mae"]
+    assert found["mae_per_particle"] < before["mae_per_particle"]
+    assert found["units"] == {"mae_per_particle": "eV", "mae": "eV/Å"}
+    assert "MAE of energy" in lines(found)[0] and "eV a particle" in lines(found)[0]
+    made.save(tmp_path / "saved")
+    again = Surrogate.load(tmp_path / "saved", Pairs())
+    assert (
+        again.normalizer.references.energies.tolist()
+        == made.normalizer.references.energies.tolist()
+    )
+    batch = collate(samples[:3], TASK)
+    assert torch.equal(again(batch)["E"], made.eval()(batch)["E"])
+
+
+def test_a_file_of_one_molecule_goes_through_fit_and_predict():
+    [(simulation, frames)] = molecules(1, frames=12)
+    arrays = {f.name: np.stack([one.fields[f.name] for one in frames]) for f in FIELDS}
+    ds = to_dataset(simulation.domain, FIELDS, arrays, np.arange(12.0))
+    made = sciml.fit(Pairs(), ds, {"inputs": ["x"], "targets": ["E", "F"], "lead": 0}, epochs=2)
+    assert set(made.history.steps[-1].losses) == {"energy", "forces"}
+    found = made.predict(ds)
+    assert found.E.dtype == np.float64 and found.E.dims == ("time",)
+    assert found.F.shape == ds.F.shape and np.isfinite(found.F).all()
+    assert abs(found.E.mean() - ds.E.mean()) < 50 < abs(ds.E.mean())
+
+
+def test_species_that_were_not_there_are_one_line():
+    made = surrogate_of(windows(molecules(10)))
+    other = Simulation(0, Particles([1, 7]), FIELDS)
+    frame = Frame(0, 0, 0.0, {"x": np.ones((2, 3)), "E": np.array(0.0), "F": np.zeros((2, 3))})
+    with pytest.raises(InputError, match=r"species 7 of particles .* trained on 1, 6, 8"):
+        made(collate([Sample(other, 0, (frame,), (frame,))], TASK))
+
+
+def test_a_simulation_that_turned_out_bad_is_taken_out_of_the_references():
+    from sciml.surrogates.shares import Shares
+
+    good, bad = molecules(20), molecules(1, seed=3)
+    bad = [(Simulation(99, bad[0][0].domain, FIELDS), bad[0][1])]
+    bad = [Sample(bad[0][0], f.step, (f,), (f,)) for f in bad[0][1]]
+    for sample in bad:
+        sample.targets[0].fields["E"][...] = 1e12
+    wanted = surrogate_of(windows(good)).normalizer.references.energies
+    made = Surrogate(
+        Pairs(), TASK, Normalizer.of(Setting(TASK, good[0][0].domain, FIELDS)), fields=FIELDS
+    )
+    shares = Shares(Statistics(made))
+    shares.update(windows(good))
+    shares.update(bad)
+    for number in range(10):
+        shares.close(number)
+    shares.remove(99)
+    shares.fix([])
+    np.testing.assert_allclose(made.normalizer.references.energies, wanted, rtol=1e-9)
