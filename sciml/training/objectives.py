@@ -46,12 +46,12 @@ def objective_of(
 
 def _built(given: str | Mapping[str, Any], usual: Mapping[str, Any]) -> Objective:
     options = {"kind": given} if isinstance(given, str) else dict(given)
-    kind = options.pop("kind", None)
-    if kind not in OBJECTIVES:
-        what = f"unknown objective {kind!r}" if kind else "an objective without a kind"
-        raise InputError(f"{what}; {nearest(str(kind or ''), OBJECTIVES)}")
-    known = list(inspect.signature(OBJECTIVES[kind]).parameters)
+    name = options.pop("kind", None)
+    if name not in OBJECTIVES:
+        what = f"unknown objective {name!r}" if name else "an objective without a kind"
+        raise InputError(f"{what}; {nearest(str(name or ''), OBJECTIVES)}")
+    known = list(inspect.signature(OBJECTIVES[name]).parameters)
     for key in options:
         if key not in known:
-            raise InputError(f"objective '{kind}' has no option '{key}'; {nearest(key, known)}")
-    return OBJECTIVES[kind](**{**(usual if kind == "supervised" else {}), **options})
+            raise InputError(f"objective '{name}' has no option '{key}'; {nearest(key, known)}")
+    return OBJECTIVES[name](**{**(usual if name == "supervised" else {}), **options})
