@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from sciml.stream.assembler import Partial
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import OpenStream, Session
 
 #: Bytes under way that keep a connection busy; more would only fill the solver's memory.
 COMFORT = 16 << 20
@@ -35,7 +35,7 @@ class Credit:
         #: Sessions that are to be told something.
         self.touched: set[Session] = set()
 
-    def window(self, stream: Stream) -> int:
+    def window(self, stream: OpenStream) -> int:
         """Bytes that a rank of ``stream`` may have under way."""
         share = self._limit // max(1, self.active)
         step = 8 * len(stream.simulation.fields) * prod(stream.simulation.domain.point_shape)

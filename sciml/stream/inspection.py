@@ -11,7 +11,7 @@ from sciml.domain import Field
 from sciml.domain.wire import DTYPES
 from sciml.errors import StreamError, nearest
 from sciml.stream.message import Header, check_payload
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import OpenStream, Session
 
 
 class BadBlock(StreamError):
@@ -22,7 +22,7 @@ class BadBlock(StreamError):
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def inspect(header: Header, payload: Any, stream: Stream, session: Session) -> np.ndarray:
+def inspect(header: Header, payload: Any, stream: OpenStream, session: Session) -> np.ndarray:
     """The values of a block, as a view of its payload.
 
     Raises:
@@ -69,7 +69,7 @@ def _where(header: Header, session: Session) -> str:
     return f"field '{header.field}' at step {header.step} (rank {session.rank})"
 
 
-def _field(header: Header, stream: Stream) -> Field:
+def _field(header: Header, stream: OpenStream) -> Field:
     for field in stream.simulation.fields:
         if field.name == header.field:
             return field
@@ -77,7 +77,7 @@ def _field(header: Header, stream: Stream) -> Field:
     raise BadBlock(f"field '{header.field}' was not announced; {nearest(header.field, known)}")
 
 
-def _dtype(header: Header, stream: Stream, where: str) -> np.dtype:
+def _dtype(header: Header, stream: OpenStream, where: str) -> np.dtype:
     if header.dtype not in DTYPES:
         remedy = ""
         if header.dtype[:1] == ">" and "<" + header.dtype[1:] in DTYPES:
@@ -93,7 +93,7 @@ def _dtype(header: Header, stream: Stream, where: str) -> np.dtype:
 
 
 def _check_shape(
-    header: Header, field: Field, stream: Stream, session: Session, where: str
+    header: Header, field: Field, stream: OpenStream, session: Session, where: str
 ) -> None:
     whole = field.shape(stream.simulation.domain)
     if field.on == "point":

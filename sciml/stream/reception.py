@@ -17,7 +17,7 @@ from sciml.stream.inspection import BadBlock, inspect
 from sciml.stream.journal import OPENED, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.message import Header, Malformed
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import OpenStream, Session
 
 
 class Reception:
@@ -36,7 +36,7 @@ class Reception:
         self.bytes = 0
 
     def take(
-        self, stream: Stream, session: Session, headers: Sequence[Any], payloads: Sequence[Any]
+        self, stream: OpenStream, session: Session, headers: Sequence[Any], payloads: Sequence[Any]
     ) -> None:
         """All blocks of one message.
 
@@ -78,7 +78,7 @@ class Reception:
         if bad is not None:
             raise bad
 
-    def open(self, stream: Stream, *, continues: bool) -> None:
+    def open(self, stream: OpenStream, *, continues: bool) -> None:
         number = stream.simulation.id
         self._journal.note(OPENED, number, attempt=stream.attempt, continues=continues)
         stream.opened = True  # only now: what cannot be written down has not happened
@@ -89,7 +89,7 @@ class Reception:
             self._events.put(Deferred(partial(self._journal.frame, (number, step), names)))
         stream.early.clear()
 
-    def expect_overlap(self, stream: Stream, old: Simulation | None) -> None:
+    def expect_overlap(self, stream: OpenStream, old: Simulation | None) -> None:
         """Ask a re-run for one frame that is there already, if that may let windows continue.
 
         The last one before the first gap; where the very first frames are missing, lost from a damaged
@@ -104,7 +104,7 @@ class Reception:
 
     def _join(
         self,
-        stream: Stream,
+        stream: OpenStream,
         session: Session,
         header: Header,
         values: np.ndarray,
@@ -133,7 +133,7 @@ class Reception:
         whole.append((frame, parts))
 
     def _compare(
-        self, stream: Stream, session: Session, header: Header, values: np.ndarray
+        self, stream: OpenStream, session: Session, header: Header, values: np.ndarray
     ) -> None:
         """Blocks of the overlapping frame: do they agree, bit for bit, with what was delivered?"""
         probe = stream.probe
@@ -146,7 +146,7 @@ class Reception:
         self.open(stream, continues=self._agrees(stream, again))
         self._credit.settle(parts)
 
-    def _agrees(self, stream: Stream, again: Frame) -> bool:
+    def _agrees(self, stream: OpenStream, again: Frame) -> bool:
         try:
             before = self._journal.frame(again.key, [f.name for f in stream.simulation.fields])
         except KeyError:

@@ -16,7 +16,7 @@ from sciml.stream.events import Closed, Deferred, Opened, Quarantined
 from sciml.stream.intervals import Intervals
 from sciml.stream.journal import BLOCK, BYE, CLOSED, OPENED, QUARANTINED, RANK, SIMULATION
 from sciml.stream.registry import Registry
-from sciml.stream.session import Session, Stream
+from sciml.stream.session import OpenStream, Session
 from sciml.stream.spool import Record
 
 
@@ -62,7 +62,7 @@ class Recovery:
         old = self._registry.streams.get(number)
         if old is not None:
             self._journal.forget((number, step) for step in old.assembler.partials)
-        self._registry.streams[number] = Stream.begin(
+        self._registry.streams[number] = OpenStream.begin(
             simulation,
             header["attempt"],
             header["ranks"],
@@ -155,7 +155,7 @@ class Recovery:
     def _show(self, simulation: Simulation, attempt: int, continues: bool) -> None:
         self._events.put(Opened(simulation, attempt, continues))
 
-    def _stream(self, record: Record) -> Stream | None:
+    def _stream(self, record: Record) -> OpenStream | None:
         """The stream that a record belongs to; None if its description did not survive."""
         stream = self._registry.streams.get(record.header["simulation"])
         fits = stream is not None and stream.attempt == record.header["attempt"]

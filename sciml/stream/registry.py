@@ -17,7 +17,7 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.journal import BYE, CLOSED, QUARANTINED, RANK, SIMULATION, Journal
 from sciml.stream.ledger import Ledger
 from sciml.stream.reception import Reception
-from sciml.stream.session import Refusal, Session, Stream
+from sciml.stream.session import OpenStream, Refusal, Session
 from sciml.stream.slot_reader import Readers
 
 log = logging.getLogger("sciml.stream")
@@ -55,7 +55,7 @@ class Registry:
         self.credit = Credit(queue_limit, full)
         self.reception = Reception(journal, ledger, events, self.credit)
         self.readers = Readers(enabled=shared_memory)
-        self.streams: dict[int, Stream] = {}
+        self.streams: dict[int, OpenStream] = {}
         #: Simulations that need nothing more: closed in this life or found closed at its start.
         self.closed = Intervals()
         self.peers: dict[bytes, Session] = {}
@@ -304,7 +304,7 @@ class Registry:
 
     # -- parts of them --------------------------------------------------------------------------
 
-    def _begin(self, number: int, attempt: int, ranks: int, envelope: dict[str, Any]) -> Stream:
+    def _begin(self, number: int, attempt: int, ranks: int, envelope: dict[str, Any]) -> OpenStream:
         """A first or a newer attempt: what is incomplete of the older one is dropped."""
         description = envelope.get("description")
         if not isinstance(description, dict):
@@ -315,7 +315,7 @@ class Registry:
         self.ledger.rerun(number, attempt)
         old = self.streams.get(number)
         delivered = old.delivered if old else self.ledger.entered(number)
-        stream = Stream.begin(
+        stream = OpenStream.begin(
             simulation, attempt, ranks, digest(simulation), delivered, self.journal.values
         )
         self.journal.note(
@@ -334,7 +334,7 @@ class Registry:
         return stream
 
     def _session(
-        self, stream: Stream, rank: int, token: bytes, envelope: dict[str, Any]
+        self, stream: OpenStream, rank: int, token: bytes, envelope: dict[str, Any]
     ) -> Session:
         session = stream.sessions.get(rank)
         if session is not None:
@@ -395,7 +395,7 @@ class Registry:
         if reason is not None:
             raise Refusal(f"simulation {number} is quarantined: {reason}")
 
-    def _check_fence(self, stream: Stream | None, attempt: int) -> None:
+    def _check_fence(self, stream: OpenStream | None, attempt: int) -> None:
         if stream is not None and attempt < stream.attempt:
             raise Refusal(
                 f"fenced: attempt {attempt} of simulation {stream.simulation.id} came after "

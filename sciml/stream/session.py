@@ -58,7 +58,7 @@ class Session:
 
 
 @dataclass(eq=False, slots=True)
-class Stream:
+class OpenStream:
     """The newest attempt of one simulation.
 
     Args:
@@ -96,7 +96,7 @@ class Stream:
         digest: int,
         delivered: Intervals,
         read: Callable[[int], np.ndarray],
-    ) -> Stream:
+    ) -> OpenStream:
         assembler = Assembler(simulation.fields, ranks, read)
         return cls(simulation, attempt, ranks, digest, assembler, delivered)
 
