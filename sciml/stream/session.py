@@ -14,7 +14,7 @@ from sciml.stream.assembler import Assembler
 from sciml.stream.intervals import Intervals
 
 #: What all blocks of one field from one rank have in common: field, dtype, global shape, offset, shape.
-Layout = tuple[str, str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+BlockLayout = tuple[str, str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class Refusal(StreamError):
@@ -48,7 +48,7 @@ class Session:
     granted: int = 0
     done: bool = False
     #: Layouts of blocks that passed every check: one a field, since all others are refused.
-    layouts: dict[Layout, np.dtype] = field(default_factory=dict)
+    layouts: dict[BlockLayout, np.dtype] = field(default_factory=dict)
 
     def bind(self, peer: bytes, hello: int) -> None:
         """A connection said hello: the count of bytes begins anew."""
