@@ -11,7 +11,7 @@ import numpy as np
 from sciml.samples import Frame
 from sciml.stream.assembler import from_records
 from sciml.stream.message import Header
-from sciml.stream.spool import Record, Spool
+from sciml.stream.spool import Spool, SpoolRecord
 
 Key = tuple[int, int]
 
@@ -61,7 +61,7 @@ class Journal:
             self.written += 1
             self._notes.setdefault(simulation, []).append((kind, order))
 
-    def adopt(self, record: Record) -> None:
+    def adopt(self, record: SpoolRecord) -> None:
         """A record that a scan found."""
         header = record.header
         with self._lock:

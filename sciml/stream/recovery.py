@@ -17,7 +17,7 @@ from sciml.stream.intervals import Intervals
 from sciml.stream.journal import BLOCK, BYE, CLOSED, OPENED, QUARANTINED, RANK, SIMULATION
 from sciml.stream.registry import Registry
 from sciml.stream.session import OpenStream, Session
-from sciml.stream.spool import Record
+from sciml.stream.spool import SpoolRecord
 
 
 class Recovery:
@@ -45,7 +45,7 @@ class Recovery:
             QUARANTINED: self._quarantined,
         }
 
-    def play(self, records: Iterable[Record]) -> None:
+    def play(self, records: Iterable[SpoolRecord]) -> None:
         for record in records:
             self._journal.adopt(record)
             played = self._played.get(record.header["kind"])
@@ -55,7 +55,7 @@ class Recovery:
             if not stream.opened and stream.attempt > 1:
                 self._registry.reception.expect_overlap(stream, stream.simulation)
 
-    def _simulation(self, record: Record) -> None:
+    def _simulation(self, record: SpoolRecord) -> None:
         header = record.header
         number, simulation = header["simulation"], simulation_from_wire(header["description"])
         self._ledger.rerun(number, header["attempt"])
@@ -71,7 +71,7 @@ class Recovery:
             self._journal.values,
         )
 
-    def _rank(self, record: Record) -> None:
+    def _rank(self, record: SpoolRecord) -> None:
         header = record.header
         stream = self._stream(record)
         if stream is not None:
@@ -83,7 +83,7 @@ class Recovery:
             if stream.complete:
                 stream.check_tiling()
 
-    def _opened(self, record: Record) -> None:
+    def _opened(self, record: SpoolRecord) -> None:
         stream = self._stream(record)
         if stream is None:
             return
@@ -94,7 +94,7 @@ class Recovery:
             continues = stream.attempt == before or record.header["continues"]
             self._show(stream.simulation, stream.attempt, continues)
 
-    def _block(self, record: Record) -> None:
+    def _block(self, record: SpoolRecord) -> None:
         header, stream = record.header, self._stream(record)
         number, step = header["simulation"], header["step"]
         if stream is None:
@@ -121,7 +121,7 @@ class Recovery:
             names = [field.name for field in stream.simulation.fields]
             self._events.put(Deferred(partial(self._journal.frame, (number, step), names)))
 
-    def _bye(self, record: Record) -> None:
+    def _bye(self, record: SpoolRecord) -> None:
         header, stream = record.header, self._stream(record)
         if stream is not None and header["rank"] in stream.sessions:
             steps = Intervals((start, stop) for start, stop in header["steps"])
@@ -131,7 +131,7 @@ class Recovery:
             warned = parsed(header.get("warnings", []))
             self._ledger.warn(stream.simulation.id, stream.attempt, warned)
 
-    def _closed(self, record: Record) -> None:
+    def _closed(self, record: SpoolRecord) -> None:
         number = record.header["simulation"]
         stream = self._registry.streams.get(number)
         whole = stream is not None and not stream.produced.minus(stream.delivered)
@@ -144,7 +144,7 @@ class Recovery:
         self._ledger.close(number)
         self._events.put(Closed(number, bool(record.header.get("abandoned"))))
 
-    def _quarantined(self, record: Record) -> None:
+    def _quarantined(self, record: SpoolRecord) -> None:
         number, reason = record.header["simulation"], record.header["reason"]
         stream = self._registry.streams.pop(number, None)
         if stream is not None:
@@ -155,7 +155,7 @@ class Recovery:
     def _show(self, simulation: Simulation, attempt: int, continues: bool) -> None:
         self._events.put(Opened(simulation, attempt, continues))
 
-    def _stream(self, record: Record) -> OpenStream | None:
+    def _stream(self, record: SpoolRecord) -> OpenStream | None:
         """The stream that a record belongs to; None if its description did not survive."""
         stream = self._registry.streams.get(record.header["simulation"])
         fits = stream is not None and stream.attempt == record.header["attempt"]

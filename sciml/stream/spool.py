@@ -49,7 +49,7 @@ SPARSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SpoolRecord:
     """A record's place in the journal's order and its header; the payload stays on disk."""
 
     order: int
@@ -126,12 +126,12 @@ class Spool:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def scan(self) -> list[Record]:
+    def scan(self) -> list[SpoolRecord]:
         """All sound records in order; to be called once, before the first append.
 
         Damaged records are dropped and counted; what follows them is found again by its magic.
         """
-        records: dict[int, Record] = {}
+        records: dict[int, SpoolRecord] = {}
         for path in sorted(self.directory.glob("*.segment")):
             number = int(path.stem)
             self._number = max(self._number, number)
@@ -146,7 +146,7 @@ class Spool:
                         place = _Place(segment, offset, header, payload)
                         start = offset + _PREFIX.size
                         contents = msgpack.unpackb(view[start : start + header], raw=False)
-                        records[order] = Record(order, contents, payload)
+                        records[order] = SpoolRecord(order, contents, payload)
                         self._note(order, place)
                         segment.used = offset + place.size
             if segment.orders:
