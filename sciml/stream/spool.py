@@ -69,7 +69,7 @@ class _Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Location:
     segment: _Segment
     offset: int
     header: int
@@ -105,7 +105,7 @@ class Spool:
         #: Bytes of records on disk, dead ones too.
         self.bytes = 0
         self._lock = threading.RLock()
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, _Location] = {}
         self._segments: list[_Segment] = []
         self._spare: list[_Segment] = []
         self._active: _Segment | None = None
@@ -143,7 +143,7 @@ class Spool:
                     for order, offset, header, payload in self._walk(view, size, number):
                         if order in records:
                             continue  # killed between rewriting a segment and dropping the old one
-                        place = _Place(segment, offset, header, payload)
+                        place = _Location(segment, offset, header, payload)
                         start = offset + _PREFIX.size
                         contents = msgpack.unpackb(view[start : start + header], raw=False)
                         records[order] = SpoolRecord(order, contents, payload)
@@ -226,7 +226,7 @@ class Spool:
     def _write_all(self, records: Iterable[tuple[int, bytes, Any]]) -> None:
         """Write (order, header, payload); small neighbors share a system call."""
         parts: list[Any] = []
-        places: list[tuple[int, _Place]] = []
+        places: list[tuple[int, _Location]] = []
         size = 0  # of what waits
         for order, header, payload in records:
             body = memoryview(payload)
@@ -243,7 +243,7 @@ class Spool:
                 parts.append(_ZEROS[: start - size])
             else:
                 segment = self._room(_padded(length))
-            place = _Place(segment, segment.used + start, len(header), body.nbytes)
+            place = _Location(segment, segment.used + start, len(header), body.nbytes)
             checked = _CHECKED.pack(place.header, place.payload, order, segment.number)
             crc = checksum(payload, zlib.crc32(header, zlib.crc32(checked)))
             parts += (MAGIC + crc.to_bytes(4, "little") + checked, header)
@@ -255,7 +255,7 @@ class Spool:
         if places:
             self._put(parts, places, size)
 
-    def _put(self, parts: list[Any], places: list[tuple[int, _Place]], size: int) -> None:
+    def _put(self, parts: list[Any], places: list[tuple[int, _Location]], size: int) -> None:
         """Write ``parts`` behind what the active segment holds; then they are where ``places`` say."""
         segment = places[0][1].segment
         # A record larger than a write comes alone: prefix, header and first piece, then the others.
@@ -294,7 +294,7 @@ class Spool:
             self._active = active
         return active
 
-    def _note(self, order: int, place: _Place) -> None:
+    def _note(self, order: int, place: _Location) -> None:
         self._places[order] = place
         place.segment.orders.add(order)
         place.segment.alive += place.size
@@ -348,7 +348,7 @@ class Spool:
                 if place is not None and place.segment is segment:
                     self._move(order, place)
 
-    def _move(self, order: int, place: _Place) -> None:
+    def _move(self, order: int, place: _Location) -> None:
         body = np.empty(place.header + place.payload, np.uint8)
         os.preadv(place.segment.fd, [body], place.offset + _PREFIX.size)
         self._write_all([(order, bytes(body[: place.header]), body[place.header :])])
