@@ -19,7 +19,7 @@ SAMPLES = ("entered", "drawn", "evicted", "removed", "rolled_back")
 
 
 @dataclass(slots=True)
-class _Account:
+class _Steps:
     """A simulation that is not finished: which steps were produced, received, entered, and held back."""
 
     attempt: int = 0
@@ -49,7 +49,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._open: dict[int, _Account] = {}
+        self._open: dict[int, _Steps] = {}
         self._finished = Intervals()
         # Finished simulations by the number of frames that came of them.
         self._delivered: dict[int, Intervals] = {}
@@ -296,7 +296,7 @@ class Ledger:
             self._open.clear()
             for number, entry in state["open"].items():
                 entered = Intervals(tuple(pair) for pair in entry["entered"])
-                self._open[int(number)] = _Account(
+                self._open[int(number)] = _Steps(
                     entry["attempt"], False, entered.copy(), entered.copy(), entered
                 )
             self._finished = Intervals(tuple(pair) for pair in state["finished"])
@@ -316,10 +316,10 @@ class Ledger:
             self._samples = {**dict.fromkeys(SAMPLES, 0), **state["samples"]}
             self._last = None
 
-    def _account(self, simulation: int) -> _Account:
+    def _account(self, simulation: int) -> _Steps:
         account = self._open.get(simulation)
         if account is None:
-            account = self._open[simulation] = _Account()
+            account = self._open[simulation] = _Steps()
         return account
 
     def _known(self, name: str) -> str:
