@@ -21,7 +21,7 @@ class Stopped(ScimlError, RuntimeError):
 
 
 @dataclass(slots=True)
-class Entry:
+class HeldSample:
     """A held sample, how often it was drawn, and how many samples had come before it."""
 
     sample: Sample
@@ -94,7 +94,7 @@ class Buffer(ABC):
                 self._ready.notify_all()
             if self._stopped:
                 raise Stopped("the buffer was stopped")
-            self._add(Entry(sample, self._put))
+            self._add(HeldSample(sample, self._put))
             self._put += 1
 
     def get_batch(self, n: int) -> list[Sample]:
@@ -249,7 +249,7 @@ class Buffer(ABC):
                 f"capacity={self.capacity}; resume with a capacity at least as large"
             )
         entries = [
-            Entry(resolve((simulation, origin)), born, drawn)
+            HeldSample(resolve((simulation, origin)), born, drawn)
             for simulation, origin, born, drawn in state["entries"]
         ]
         version, words, gauss = state["random"]
@@ -270,7 +270,7 @@ class Buffer(ABC):
         while not (self._stopped or self._size() >= need or (self._closed and not self._waiting)):
             self._ready.wait()
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: HeldSample) -> None:
         number = entry.sample.key[0]
         if number in self._watched:
             self._watched[number] += 1
@@ -287,11 +287,11 @@ class Buffer(ABC):
         """Whether a sample can be added without losing one that was never drawn."""
 
     @abstractmethod
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: HeldSample) -> None:
         """Take an entry in; if full, one that was drawn leaves and is counted as evicted."""
 
     @abstractmethod
-    def _draw(self, n: int) -> list[Entry]:
+    def _draw(self, n: int) -> list[HeldSample]:
         """``n`` different entries, n ≤ size; those that leave are counted as evicted."""
 
     @abstractmethod
@@ -303,21 +303,21 @@ class Buffer(ABC):
         """Number of entries held that may not leave yet: not drawn, or not often enough."""
 
     @abstractmethod
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterable[HeldSample]:
         """All entries, in an order from which :meth:`_restore` gives the same draws."""
 
     @abstractmethod
-    def _restore(self, entries: list[Entry]) -> None:
+    def _restore(self, entries: list[HeldSample]) -> None:
         """Hold exactly these entries, in the order of :meth:`_entries`."""
 
 
-def swap_remove(entries: list[Entry], index: int) -> Entry:
+def swap_remove(entries: list[HeldSample], index: int) -> HeldSample:
     """Take an entry out of an unordered list in O(1): the last one moves into its place."""
     entries[index], entries[-1] = entries[-1], entries[index]
     return entries.pop()
 
 
-def take(entries: list[Entry], indices: Iterable[int]) -> list[Entry]:
+def take(entries: list[HeldSample], indices: Iterable[int]) -> list[HeldSample]:
     """Take out the entries at different indices, given in order of ascending index."""
     # From the back: the entry that moves into a gap is never one that is still to be taken.
     return [swap_remove(entries, index) for index in sorted(indices, reverse=True)][::-1]

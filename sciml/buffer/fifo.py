@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import final
 
-from sciml.buffer.core import Buffer, Entry
+from sciml.buffer.core import Buffer, HeldSample
 
 
 @final
@@ -21,15 +21,15 @@ class FIFO(Buffer):
 
     def __init__(self, capacity: int, watermark: int = 1, seed: int = 0) -> None:
         super().__init__(capacity, watermark, seed)
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[HeldSample] = deque()
 
     def _has_room(self) -> bool:
         return len(self._queue) < self.capacity
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: HeldSample) -> None:
         self._queue.append(entry)
 
-    def _draw(self, n: int) -> list[Entry]:
+    def _draw(self, n: int) -> list[HeldSample]:
         self._evicted += n
         return [self._queue.popleft() for _ in range(n)]
 
@@ -39,8 +39,8 @@ class FIFO(Buffer):
     def _unseen(self) -> int:
         return len(self._queue)
 
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterable[HeldSample]:
         return self._queue
 
-    def _restore(self, entries: list[Entry]) -> None:
+    def _restore(self, entries: list[HeldSample]) -> None:
         self._queue = deque(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
-from sciml.buffer.core import Buffer, Entry, swap_remove
+from sciml.buffer.core import Buffer, HeldSample, swap_remove
 
 
 @final
@@ -21,15 +21,15 @@ class FIRO(Buffer):
 
     def __init__(self, capacity: int, watermark: int = 1, seed: int = 0) -> None:
         super().__init__(capacity, watermark, seed)
-        self._held: list[Entry] = []
+        self._held: list[HeldSample] = []
 
     def _has_room(self) -> bool:
         return len(self._held) < self.capacity
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: HeldSample) -> None:
         self._held.append(entry)
 
-    def _draw(self, n: int) -> list[Entry]:
+    def _draw(self, n: int) -> list[HeldSample]:
         self._evicted += n
         return [swap_remove(self._held, self._random.randrange(len(self._held))) for _ in range(n)]
 
@@ -39,8 +39,8 @@ class FIRO(Buffer):
     def _unseen(self) -> int:
         return len(self._held)
 
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterable[HeldSample]:
         return self._held
 
-    def _restore(self, entries: list[Entry]) -> None:
+    def _restore(self, entries: list[HeldSample]) -> None:
         self._held = entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
-from sciml.buffer.core import Buffer, Entry, swap_remove, take
+from sciml.buffer.core import Buffer, HeldSample, swap_remove, take
 from sciml.errors import InputError
 
 
@@ -44,19 +44,19 @@ class Reservoir(Buffer):
         if draws < 1:
             raise InputError(f"buffer: draws={draws}; expected 1 or more")
         self.draws = draws
-        self._old: list[Entry] = []
-        self._new: list[Entry] = []
+        self._old: list[HeldSample] = []
+        self._new: list[HeldSample] = []
 
     def _has_room(self) -> bool:
         return len(self._new) < self.capacity
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: HeldSample) -> None:
         if self._size() == self.capacity:
             swap_remove(self._old, self._random.randrange(len(self._old)))
             self._evicted += 1
         self._new.append(entry)
 
-    def _draw(self, n: int) -> list[Entry]:
+    def _draw(self, n: int) -> list[HeldSample]:
         seen = len(self._old)
         indices = self._random.sample(range(self._size()), n)
         old = [i for i in indices if i < seen]
@@ -76,9 +76,9 @@ class Reservoir(Buffer):
     def _unseen(self) -> int:
         return len(self._new)
 
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterable[HeldSample]:
         return self._old + self._new
 
-    def _restore(self, entries: list[Entry]) -> None:
+    def _restore(self, entries: list[HeldSample]) -> None:
         self._old = [entry for entry in entries if entry.drawn >= self.draws]
         self._new = [entry for entry in entries if entry.drawn < self.draws]
