@@ -19,7 +19,7 @@ from sciml.ensemble.cluster import close_cluster, local_cluster
 from sciml.ensemble.job import reap
 from sciml.ensemble.launcher import Failure, Launcher
 from sciml.ensemble.leader import Leader
-from sciml.ensemble.stop import Stopped, StopRequest
+from sciml.ensemble.stop import StopRequest, StopRequested
 from sciml.errors import InputError, ScimlError
 from sciml.report.paths import shown
 from sciml.report.progress import Progress, Row, left
@@ -143,7 +143,7 @@ def execute(
             for found in findings(_warned(there, parts)):
                 total = sum(run.samples for run in there)
                 progress.say(f"warning: {found.line(total, 'samples')}")
-        except Stopped:
+        except StopRequested:
             progress.say(
                 f"interrupted; finished runs are in {shown(directory.path)}: the same command goes "
                 "on from them"

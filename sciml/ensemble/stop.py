@@ -10,7 +10,7 @@ INTERRUPTED, STOPPED = 130, 75
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """An orderly end was asked for."""
 
 
@@ -30,9 +30,9 @@ class StopRequest:
         return self._number is not None
 
     def check(self) -> None:
-        """Raise :class:`Stopped` if it was asked for."""
+        """Raise :class:`StopRequested` if it was asked for."""
         if self:
-            raise Stopped
+            raise StopRequested
 
     @property
     def code(self) -> int:
