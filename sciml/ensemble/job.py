@@ -85,7 +85,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """How a job ended: exit code (negative: the signal that ended it), its last stderr lines, and, of a
     part of a dataset, whether the program warned."""
 
@@ -103,11 +103,11 @@ def run_job(job: Job) -> dict[str, Any]:
     run = JobFolders(Path(job.run))
     record = run.pids / f"simulation-{job.simulation:05d}.json"
     if _stopped(job):
-        return asdict(Outcome(job.simulation, 0, -signal.SIGTERM, "", 0.0, cancelled=True))
+        return asdict(JobResult(job.simulation, 0, -signal.SIGTERM, "", 0.0, cancelled=True))
     attempt, log = _new_attempt(run, job.simulation)
     if job.program and (changed := program_changed(run, Path(job.program))):
         log.write_text(f"error: {changed}\n")
-        return asdict(Outcome(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
+        return asdict(JobResult(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
     # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
     prefix = scratch_prefix(run, job.simulation)
     scratch = tempfile.mkdtemp(prefix=prefix)
@@ -140,7 +140,7 @@ def run_job(job: Job) -> dict[str, Any]:
             raise WorkerLeaves
         _outlast(process.pid)
         stopped = _stopped(job)
-        outcome = Outcome(
+        outcome = JobResult(
             job.simulation,
             attempt,
             code,

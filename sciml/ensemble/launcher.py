@@ -13,7 +13,7 @@ from typing import Any
 from sciml.ensemble.folders import JobFolders
 from sciml.ensemble.job import (
     Job,
-    Outcome,
+    JobResult,
     WorkerLeaves,
     end_all_jobs,
     end_job,
@@ -75,7 +75,7 @@ class Launcher:
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
         leader: token of who leads the run.
-        work: what a worker does with a job; gives an :class:`Outcome` as a mapping.
+        work: what a worker does with a job; gives an :class:`JobResult` as a mapping.
         may_retry: asked before a simulation is started again (a quarantined one is not).
         arrived: whether anything of any simulation has come.
         full: asked when a job failed: whether the disk is, so that the job is not to blame.
@@ -115,7 +115,7 @@ class Launcher:
         self._retries = retries
         self._may_retry, self._arrived, self._full = may_retry, arrived, full
         #: Attempts that failed while nothing had come yet.
-        self._early: list[Outcome] = []
+        self._early: list[JobResult] = []
         self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
@@ -221,7 +221,7 @@ class Launcher:
         )
         self._running[job.simulation] = (job, future)
 
-    def _outcome(self, job: Job, future: Any) -> Outcome | None:
+    def _outcome(self, job: Job, future: Any) -> JobResult | None:
         """How a job ended; ``None`` if that has not come yet, or the job runs again for no fault of its
         own."""
         from distributed import KilledWorker
@@ -239,10 +239,10 @@ class Launcher:
         if no_room(error):
             raise error
         if error is not None:
-            return Outcome(job.simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
-        return Outcome(**found)
+            return JobResult(job.simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
+        return JobResult(**found)
 
-    def _ended(self, job: Job, outcome: Outcome) -> Failure | None:
+    def _ended(self, job: Job, outcome: JobResult) -> Failure | None:
         if outcome.code == 0:
             self.finished.append(job.simulation)
             if outcome.warned:

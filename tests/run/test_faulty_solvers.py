@@ -9,7 +9,7 @@ import yaml
 from small_study import one_line, sciml, small_study
 
 from sciml.ensemble.folders import write_json
-from sciml.ensemble.job import Outcome
+from sciml.ensemble.job import JobResult
 from sciml.ensemble.launcher import Launcher
 from sciml.errors import ScimlError
 from sciml.record import open_recording
@@ -269,7 +269,7 @@ def test_hope_ends_with_failures_that_are_alike(reasons, stops):
     one = object.__new__(Launcher)
     one.total, one._arrived = 10, lambda: None in reasons
     said = [reason for reason in reasons if reason]
-    one._early = [Outcome(n, 1, 1, f"reading\n{words}", 0.1) for n, words in enumerate(said)]
+    one._early = [JobResult(n, 1, 1, f"reading\n{words}", 0.1) for n, words in enumerate(said)]
     if not stops:
         one.require_hope()
         return

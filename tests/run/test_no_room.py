@@ -164,7 +164,7 @@ def test_a_checkpoint_of_a_model_too_large_for_the_disk_is_an_error_of_ours(tmp_
 
 
 def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(tmp_path):
-    from sciml.ensemble.job import Outcome
+    from sciml.ensemble.job import JobResult
     from sciml.ensemble.launcher import Launcher
 
     launcher = object.__new__(Launcher)
@@ -172,7 +172,7 @@ def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(tmp_path):
     launcher._full = lambda: True
     job = type("Job", (), {"simulation": 3})
     with pytest.raises(OSError, match="simulation 3 failed") as error:
-        launcher._ended(job, Outcome(3, 1, 1, "no space left", 0.1))
+        launcher._ended(job, JobResult(3, 1, 1, "no space left", 0.1))
     assert no_room(error.value) and launcher._failed_attempts == {}
 
 
