@@ -54,7 +54,7 @@ _KEPT = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
 
 
 @dataclass(slots=True)
-class _Job:
+class _WorkerJob:
     """A job in the queue: its number in the run, its id there, and how many simulations had ended when
     it was asked for."""
 
@@ -97,7 +97,7 @@ class WorkerJobs:
         self._study, self._run, self._scheduler = study, run, scheduler
         self._connected, self._lost = connected, lost
         self._name = job_name(study, run)
-        self._jobs: list[_Job] = []
+        self._jobs: list[_WorkerJob] = []
         self._news: list[str] = []
         #: Simulations that are left, and runs of them that have ended.
         self._left, self._ended = study.cluster.simulations_at_once, 0
@@ -187,7 +187,9 @@ class WorkerJobs:
                 self._jobs.remove(job)
                 self._account(job, now)
 
-    def _is_over(self, job: _Job, queue: dict[str, tuple[str, str]] | None, now: float) -> bool:
+    def _is_over(
+        self, job: _WorkerJob, queue: dict[str, tuple[str, str]] | None, now: float
+    ) -> bool:
         away = now - job.missing_since
         if queue is None:
             job.reason = "squeue does not answer"
@@ -200,7 +202,7 @@ class WorkerJobs:
             return job.seen and away > STUCK
         return job.state != "COMPLETING" or (job.seen and away > ENDS)
 
-    def _account(self, job: _Job, now: float) -> None:
+    def _account(self, job: _WorkerJob, now: float) -> None:
         """What it means that a job has ended."""
         self._cancel([job])  # one that only seems to have ended
         state = job.state if job.state not in (*_WAITS, *_RUNS, "COMPLETING", "") else "gone"
@@ -260,9 +262,9 @@ class WorkerJobs:
                 f"cluster: Slurm did not take a worker job: {' '.join(said.split())}; look at "
                 f"cluster.partition, walltime, memory and directives, and at {script}"
             )
-        self._jobs.append(_Job(number, found[0], self._ended))
+        self._jobs.append(_WorkerJob(number, found[0], self._ended))
 
-    def _cancel(self, jobs: list[_Job]) -> None:
+    def _cancel(self, jobs: list[_WorkerJob]) -> None:
         if jobs:
             _call("scancel", *(job.id for job in jobs))
 
