@@ -41,7 +41,7 @@ MARGIN = 20.0
 STAGGER = 0.1
 
 
-class Clock(WorkerPlugin):
+class SimulationClock(WorkerPlugin):
     """How long simulations take here.
 
     Args:
@@ -76,7 +76,7 @@ class Clock(WorkerPlugin):
 
 async def work(address: str, keys: Path, name: str, walltime: float) -> None:
     """Serve a scheduler until it is gone, the time is spent, or SIGTERM comes."""
-    clock = Clock(walltime)
+    clock = SimulationClock(walltime)
     term = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, term.set)
     with (

@@ -16,7 +16,7 @@ from sciml.ensemble.folders import read_json
 from sciml.ensemble.job import Job
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.processes import session_members
-from sciml.ensemble.worker import ALLOWANCE, MARGIN, Clock
+from sciml.ensemble.worker import ALLOWANCE, MARGIN, SimulationClock
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_a_worker_leaves_before_its_limit(monkeypatch):
     now = 0.0
     monkeypatch.setattr("sciml.ensemble.worker.time.monotonic", lambda: now)
     monkeypatch.setattr("sciml.ensemble.worker.random.uniform", lambda low, high: high)
-    clock = Clock(1000.0)
+    clock = SimulationClock(1000.0)
     limit = 1000.0 - MARGIN - 100.0  # spread over a tenth of the time
     now = limit - 1.0
     assert not clock.spent  # nothing has run here: whether it fits is not known
