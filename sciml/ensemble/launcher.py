@@ -28,6 +28,9 @@ from sciml.solver.last_words import reason
 BAD_INPUT = 2
 #: Attempts that fail alike before anything has come, after which no more is tried.
 ALIKE = 3
+#: Simulations given up alike before any came to its end, after which no more is tried. Fewer, and a
+#: design whose corner diverges ends a study that begins there; more only cost their tries.
+GIVEN_UP = 5
 #: Exit codes of jobs that somebody has killed, or the system for want of memory.
 ENDED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 #: What differs between words that are alike: numbers of ranks, lines, simulations.
@@ -273,17 +276,27 @@ class Launcher:
         """That not all simulations go the way of the first ones.
 
         Raises:
-            ScimlError: the first of them failed alike before anything of any came; with their words.
+            ScimlError: the first of them failed alike before anything of any came, or were given up
+                alike before any came to its end; with their words.
         """
         early = self._early
         simulations = {outcome.simulation for outcome in early}
-        if len(early) < ALIKE or len(simulations) < min(ALIKE, self.total):
-            return
-        alike = {(outcome.code, _FIGURES.sub("", reason(outcome.stderr))) for outcome in early}
-        if len(alike) > 1 or self._arrived():
-            return
-        words = " / ".join(line.strip() for line in early[0].stderr.splitlines()) or "no output"
-        raise ScimlError(
-            f"no simulation delivered a frame, and the first {len(simulations)} failed alike (exit code "
-            f"{early[0].code}): {words}; the others are not tried (`sciml check` runs one alone)"
-        )
+        enough = len(early) >= ALIKE and len(simulations) >= min(ALIKE, self.total)
+        if enough and _alike(early) and not self._arrived():
+            raise _hopeless("no simulation delivered a frame", early[0], len(simulations))
+        given_up = self.failures
+        if len(given_up) >= GIVEN_UP and not self.finished and _alike(given_up):
+            raise _hopeless("no simulation came to its end", given_up[0], len(given_up))
+
+
+def _alike(failed: Sequence[JobResult] | Sequence[Failure]) -> bool:
+    """Whether all ended with one code and, but for figures in them, the same words."""
+    return len({(one.code, _FIGURES.sub("", reason(one.stderr))) for one in failed}) == 1
+
+
+def _hopeless(why: str, first: JobResult | Failure, simulations: int) -> ScimlError:
+    words = " / ".join(line.strip() for line in first.stderr.splitlines()) or "no output"
+    return ScimlError(
+        f"{why}, and the first {simulations} failed alike (exit code {first.code}): {words}; the others "
+        "are not tried (`sciml check` runs one alone)"
+    )

@@ -20,6 +20,57 @@ FEW = 45
 
 
 @dataclass(frozen=True, slots=True)
+class Feeds:
+    """What the samples of a stream are enough for.
+
+    Args:
+        samples: that come, of all simulations for training.
+        watermark: of the buffer.
+        batch: samples of a step.
+        draws: how often each is drawn at least.
+        planned: steps of the training; ``None``: as many as there are.
+        repeats: whether samples may be drawn more often, which makes the steps more.
+    """
+
+    samples: int
+    watermark: int
+    batch: int
+    draws: int
+    planned: int | None
+    repeats: bool
+
+    @property
+    def steps(self) -> int:
+        """Steps that are sure to be fed."""
+        return self.samples * self.draws // self.batch
+
+    def lines(self) -> list[str]:
+        """In words, with what may surprise."""
+        least = "at least " if self.repeats else ""
+        if self.planned is None:
+            lines = [f"until the stream ends: {least}{self.steps} steps"]
+        elif self.steps >= self.planned:
+            lines = [f"{self.planned} steps"]
+        else:
+            lines = [
+                f"this stream feeds {least}{self.steps} of {self.planned} steps; raise buffer.draws or "
+                "parameters.simulations, or lower training.phases"
+            ]
+        seen = (self.planned or 0) * self.batch / max(self.samples, 1)
+        if self.repeats and seen > self.draws:
+            lines.append(
+                f"{self.samples} samples for {self.planned} steps of {self.batch}: each is drawn up to "
+                f"{seen:.1f} times while solvers are slower than the training"
+            )
+        if self.samples < self.watermark:
+            lines.append(
+                f"{self.samples} samples never reach buffer.watermark {self.watermark}: training begins "
+                "when the last simulation has ended; lower it, or run more simulations"
+            )
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """Cost of a study.
 
@@ -33,8 +84,7 @@ class Estimate:
         seconds: estimated time for all simulations, start-up included; ``None`` without ``frames``.
         memory: estimated peak of the trainer.
         rank_memory: estimated peak of one rank.
-        feeds: steps of the training that the samples are enough for, of how many (``None``: of as many
-            as there are), and whether repeated samples may make them more.
+        feeds: what the samples of the stream are enough for; ``None`` without ``frames``.
         starts: states of ``parameters.files`` that are used, and files that they come from.
     """
 
@@ -47,7 +97,7 @@ class Estimate:
     memory: int
     rank_memory: int
     ranks: int = 1
-    feeds: tuple[int, int | None, bool] | None = None
+    feeds: Feeds | None = None
     starts: tuple[int, int] | None = None
 
     def rows(self) -> list[tuple[str, str]]:
@@ -65,24 +115,11 @@ class Estimate:
             *([("initial states", "{} of {} files".format(*self.starts))] if self.starts else []),
             ("frames", frames),
             ("stream", f"{_size(self.frame_bytes)} a frame{stream}"),
-            *([("training", self._training)] if self.feeds else []),
+            *([("training", line) for line in self.feeds.lines()] if self.feeds else []),
             ("trainer memory", f"about {_size(self.memory)} at its peak"),
             ("rank memory", f"about {_size(self.rank_memory)} a rank"),
             ("simulation time", cost),
         ]
-
-    @property
-    def _training(self) -> str:
-        sure, planned, repeats = self.feeds
-        least = "at least " if repeats else ""
-        if planned is None:
-            return f"until the stream ends: {least}{sure} steps"
-        if sure >= planned:
-            return f"{planned} steps"
-        return (
-            f"this stream feeds {least}{sure} of {planned} steps; raise buffer.draws or "
-            "parameters.simulations, or lower training.phases"
-        )
 
 
 def estimate(study: Study, description: Description, plan: Sequence[PlannedSimulation]) -> Estimate:
@@ -132,16 +169,18 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
     )
 
 
-def _feeds(
-    study: Study, span: int, frames: int | None, simulations: int
-) -> tuple[int, int | None, bool] | None:
-    """Steps that the samples of a stream are enough for; see :class:`Estimate`."""
+def _feeds(study: Study, span: int, frames: int | None, simulations: int) -> Feeds | None:
     if frames is None:
         return None
     buffer, training = study.buffer, study.training
-    draws = max(frames - span + 1, 0) * simulations * buffer.draws
-    sure = draws // (training.batch_size * training.accumulate)
-    return sure, training.steps, buffer.kind == "reservoir"
+    return Feeds(
+        max(frames - span + 1, 0) * simulations,
+        buffer.watermark,
+        training.batch_size * training.accumulate,
+        buffer.draws,
+        training.steps,
+        buffer.kind == "reservoir",
+    )
 
 
 def _bytes(fields: Sequence[Field], points: int) -> int:

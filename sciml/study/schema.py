@@ -370,6 +370,21 @@ def anchor_files(tree: dict[str, Any], folder: Path) -> None:
         tree["parameters"] = {**section, "files": anchored(files, folder)}
 
 
+def anchor_programs(tree: dict[str, Any], folder: Path) -> None:
+    """Make the paths of program and model file absolute, in place, where they lie beside the study and
+    nowhere else."""
+    for section, key in (("solver", "program"), ("model", "name")):
+        entries = tree.get(section)
+        name = entries.get(key) if isinstance(entries, dict) else entries
+        if not isinstance(name, str) or not (folder / name).is_file():
+            continue
+        try:
+            find(name)
+        except InputError:
+            beside = str((folder / name).resolve())
+            tree[section] = {**entries, key: beside} if isinstance(entries, dict) else beside
+
+
 def load_study(
     path: str | os.PathLike[str], overrides: Sequence[str] = (), *, solver: bool = True
 ) -> Study:
@@ -404,6 +419,7 @@ def load_study(
         tree = {"solver": {"program": "none"}, "parameters": {"simulations": 1}, **tree}
     override(tree, overrides)
     anchor_files(tree, file.parent)
+    anchor_programs(tree, file.parent)
     try:
         return Study.model_validate(tree)
     except ValidationError as error:

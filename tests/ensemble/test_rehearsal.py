@@ -125,12 +125,15 @@ def test_a_study_on_a_program_that_ignores_its_flags_is_refused(other, tmp_path)
 def test_the_cost_of_a_foreign_program_without_out_is_told(tmp_path):
     path = tmp_path / "study.yaml"
     training = {"batch_size": 8, "phases": [{"schedule": "cosine", "steps": 2000}]}
-    path.write_text(yaml.safe_dump(ring_study(training=training)))
+    buffer = {"capacity": 400, "watermark": 200}
+    path.write_text(yaml.safe_dump(ring_study(training=training, buffer=buffer)))
     done = sciml("run", path, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "21 a simulation, 84 in all" in done.stdout and "800 B a frame" in done.stdout
     # 3 simulations of 20 windows, in batches of 8.
     assert "this stream feeds at least 7 of 2000 steps; raise buffer.draws" in done.stdout
+    assert "60 samples never reach buffer.watermark 200: training begins when" in done.stdout
+    assert "60 samples for 2000 steps of 8: each is drawn up to 266.7 times" in done.stdout
 
 
 def test_a_program_that_alone_knows_its_steps_is_measured_to_its_end(other, tmp_path):
@@ -143,7 +146,7 @@ def test_a_program_that_alone_knows_its_steps_is_measured_to_its_end(other, tmp_
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     loaded = load_study(tmp_path / "study.yaml")
     found = estimate(loaded, description, plan(loaded))
-    assert found.frames == 3 and found.frame_bytes == 32 and found.feeds == (1, 20, True)
+    assert found.frames == 3 and found.frame_bytes == 32 and found.feeds.steps == 1
     long = other("range(6)", "range(10**6)")
     assert estimate(loaded, long, plan(loaded)).frames is None
 

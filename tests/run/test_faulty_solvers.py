@@ -10,7 +10,7 @@ from small_study import one_line, sciml, small_study
 
 from sciml.ensemble.folders import write_json
 from sciml.ensemble.job import JobResult
-from sciml.ensemble.launcher import Launcher
+from sciml.ensemble.launcher import Failure, Launcher
 from sciml.errors import ScimlError
 from sciml.record import open_recording
 from sciml.run import supervisor
@@ -270,10 +270,26 @@ def test_hope_ends_with_failures_that_are_alike(reasons, stops):
     one.total, one._arrived = 10, lambda: None in reasons
     said = [reason for reason in reasons if reason]
     one._early = [JobResult(n, 1, 1, f"reading\n{words}", 0.1) for n, words in enumerate(said)]
+    one.failures, one.finished = [], []
     if not stops:
         one.require_hope()
         return
     with pytest.raises(ScimlError, match=r"first 3 failed alike .*reading / no licence"):
+        one.require_hope()
+
+
+@pytest.mark.parametrize(("given_up", "finished"), [(4, 0), (5, 0), (9, 1)])
+def test_hope_ends_with_simulations_that_are_given_up_alike(given_up, finished):
+    """Their frames came, and yet none of them came to its end."""
+    one = object.__new__(Launcher)
+    one.total, one._early, one.finished = 40, [], list(range(30, 30 + finished))
+    one.failures = [Failure(n, 3, 1, f"step {n}\nblew up at t = {n}") for n in range(given_up)]
+    if given_up < 5 or finished:
+        one.require_hope()
+        return
+    with pytest.raises(
+        ScimlError, match=r"no simulation came to its end, and the first 5 .*blew up"
+    ):
         one.require_hope()
 
 

@@ -302,3 +302,25 @@ def test_anchors_and_merges_work():
 def test_python_objects_are_not_built():
     with pytest.raises(InputError, match="no YAML"):
         parse("!!python/object/apply:os.getcwd []", "text")
+
+
+def test_program_and_model_are_found_beside_the_study(tmp_path, monkeypatch):
+    import yaml
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("flow.py", "net.py"):
+        (folder / name).write_text("")
+    study = {
+        "solver": {"program": "flow.py"},
+        "parameters": {"simulations": 2},
+        "task": {"inputs": ["u"]},
+        "model": "net.py",
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    monkeypatch.chdir(tmp_path)
+    found = load_study("mine/study.yaml")
+    assert found.solver.program == str(folder / "flow.py")
+    assert found.model.name == str(folder / "net.py")
+    (tmp_path / "flow.py").write_text("")  # the working directory comes first
+    assert load_study("mine/study.yaml").solver.program == "flow.py"
