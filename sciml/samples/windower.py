@@ -13,7 +13,7 @@ from sciml.samples.task import Task
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenWindows:
     """A simulation whose windows are not all cut yet."""
 
     simulation: Simulation
@@ -49,7 +49,7 @@ class Windower:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenWindows] = {}
         origin = 0
         steps = [*task.input_steps(origin), *task.target_steps(origin)]
         self._offsets = tuple(sorted(set(steps)))
@@ -73,7 +73,7 @@ class Windower:
                         f"task wants {what} '{name}', which simulation {simulation.id} does not "
                         f"have; {nearest(name, known)}"
                     )
-        self._open.setdefault(simulation.id, _Open(simulation))
+        self._open.setdefault(simulation.id, _OpenWindows(simulation))
 
     def push(self, frame: Frame) -> list[Sample]:
         """Add a frame; returns the samples that it completes, oldest first.
@@ -139,7 +139,7 @@ class Windower:
             resolve: gives the frame of a key ``(simulation, step)``.
         """
         self._open = {
-            number: _Open(
+            number: _OpenWindows(
                 simulations[number],
                 {step: resolve((number, step)) for step, _ in wanted},
                 dict(wanted),
@@ -149,16 +149,16 @@ class Windower:
             for number, floor, gone, wanted in state["open"]
         }
 
-    def _possible(self, state: _Open, origin: int) -> bool:
+    def _possible(self, state: _OpenWindows, origin: int) -> bool:
         """Whether a window can still be completed by frames that are held or to come."""
         if origin + self._offsets[0] < 0:
             return False
         return not any(state.is_gone(origin + offset) for offset in self._offsets)
 
-    def _complete(self, state: _Open, origin: int) -> bool:
+    def _complete(self, state: _OpenWindows, origin: int) -> bool:
         return all(origin + offset in state.frames for offset in self._offsets)
 
-    def _cut(self, state: _Open, origin: int) -> Sample:
+    def _cut(self, state: _OpenWindows, origin: int) -> Sample:
         for offset in self._offsets:
             state.wanted[origin + offset] -= 1
         return Sample(
