@@ -24,7 +24,7 @@ from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.masks import difference
-from sciml.samples.splits import TEST, TRAIN, VALIDATION, Splits, roles_by_name, splits_of
+from sciml.samples.splits import TEST, TRAIN, VALIDATION, DatasetSplit, roles_by_name, splits_of
 from sciml.samples.step import Step
 from sciml.samples.times import Times, in_order, require_times
 from sciml.samples.warned import Finding, carried, gathered
@@ -226,7 +226,7 @@ class Foreign(Trajectories):
                 splits = splits_of(ds, layout, names)
                 if splits is None and part.path in named:
                     role = named[part.path]
-                    splits = Splits.whole(role, ds, layout, f"names such as {part.name}")
+                    splits = DatasetSplit.whole(role, ds, layout, f"names such as {part.name}")
                 if splits is not None:
                     self.split = self.split or splits.source
                 size = sum(ds[n].nbytes for n in (*names, *own.static) if n in ds.variables)

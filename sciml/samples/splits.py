@@ -58,7 +58,7 @@ def role_of(value: Any) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Splits:
+class DatasetSplit:
     """The split that a dataset says.
 
     Args:
@@ -70,7 +70,9 @@ class Splits:
     source: str
 
     @classmethod
-    def whole(cls, role: str, ds: xr.Dataset, layout: Layout, source: str = "its name") -> Splits:
+    def whole(
+        cls, role: str, ds: xr.Dataset, layout: Layout, source: str = "its name"
+    ) -> DatasetSplit:
         """All of a dataset in one role."""
         return cls(_spread(role, ds, layout), source)
 
@@ -105,7 +107,7 @@ class Splits:
         return pieces
 
 
-def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> Splits | None:
+def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> DatasetSplit | None:
     """What a dataset says of its split; ``None`` if nothing.
 
     Args:
@@ -130,7 +132,7 @@ def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> Spl
     for name, strict in _candidates(ds.attrs):
         role = role_of(ds.attrs[name])
         if role is not None:
-            return Splits.whole(role, ds, layout, f"attribute '{name}'")
+            return DatasetSplit.whole(role, ds, layout, f"attribute '{name}'")
         if strict:
             raise _not_understood(
                 f"attribute '{name}'", [ds.attrs[name]], f"del ds.attrs['{name}']"
@@ -149,7 +151,7 @@ def _lie_along(array: xr.DataArray, layout: Layout) -> bool:
     return array.ndim > 0 and set(array.dims) <= {layout.sample, layout.time}
 
 
-def _of_words(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits | None:
+def _of_words(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> DatasetSplit | None:
     """Text along samples or time, whatever its name, that says ``train`` of some and another role of the
     rest, and nothing else."""
     for name, array in ds.variables.items():
@@ -160,7 +162,7 @@ def _of_words(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits |
     return None
 
 
-def _of_masks(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits | None:
+def _of_masks(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> DatasetSplit | None:
     """True and False along samples or time, called ``is_test``, ``train_mask``, …; one for each role, or
     for some. What none of them holds is for training, or, where one says what is, for testing."""
     masks: dict[str, str] = {}
@@ -182,12 +184,12 @@ def _of_masks(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> Splits |
             shape = [ds.sizes[axis] if axis in array.dims else 1 for axis in axes]
             named = np.where(array.values.reshape(shape), role, named)
     words = " and ".join(f"'{masks[role]}'" for role in ROLES if role in masks)
-    return Splits(_spread(named, ds, layout), words)
+    return DatasetSplit(_spread(named, ds, layout), words)
 
 
 def _of_variable(
     ds: xr.Dataset, name: str, array: xr.DataArray, layout: Layout, strict: bool
-) -> Splits | None:
+) -> DatasetSplit | None:
     source = f"{'coordinate' if name in ds.coords else 'variable'} '{name}'"
     axes = [dim for dim in (layout.sample, layout.time) if dim is not None]
     strange = [str(dim) for dim in array.dims if dim not in axes]
@@ -209,7 +211,7 @@ def _of_variable(
     dims = [str(dim) for dim in array.dims]
     shape = [ds.sizes[axis] if axis in dims else 1 for axis in axes]
     named = named.transpose([dims.index(axis) for axis in axes if axis in dims]).reshape(shape)
-    return Splits(_spread(named, ds, layout), source)
+    return DatasetSplit(_spread(named, ds, layout), source)
 
 
 def _decoded(array: xr.DataArray) -> np.ndarray:
