@@ -22,7 +22,7 @@ from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest, StopRequested
 from sciml.errors import InputError, ScimlError
 from sciml.report.paths import shown
-from sciml.report.progress import Progress, Row, left
+from sciml.report.progress import Progress, ProgressRow, left
 from sciml.samples.warned import Warned, findings
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.starts import keep_starts
@@ -131,7 +131,9 @@ def execute(
             _account(failures, there, directory, allow_missing)
 
             def tell(done: int) -> None:
-                progress.update([Row("written", f"{done}/{len(there)} runs", done, len(there))])
+                progress.update(
+                    [ProgressRow("written", f"{done}/{len(there)} runs", done, len(there))]
+                )
                 stop.check()
 
             progress.begin()
@@ -232,7 +234,7 @@ def _show(
         notes.append(f"{len(launcher.failures)} given up")
     if words := left(done - before, total - before, progress.elapsed):
         notes.append(words)
-    progress.update([Row("runs", ", ".join(notes), done, total)], force=force)
+    progress.update([ProgressRow("runs", ", ".join(notes), done, total)], force=force)
 
 
 def _warned(runs: Sequence[PlannedRun], parts: Sequence[Path]) -> dict[int, list[Warned]]:

@@ -22,7 +22,7 @@ KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProgressRow:
     """One thing that goes on.
 
     Args:
@@ -59,7 +59,7 @@ class Progress:
         self._how = _how(self._console, plain, quiet)
         self._live: Live | None = None
         self._handle: Any = None
-        self._rows: Sequence[Row] = ()
+        self._rows: Sequence[ProgressRow] = ()
         self._said: list[str] = []
         self._began, self._last = time.monotonic(), 0.0
 
@@ -108,7 +108,7 @@ class Progress:
             return False
         return time.monotonic() - self._last >= (AS_LINES if self._how == "lines" else IN_PLACE)
 
-    def update(self, rows: Sequence[Row], *, force: bool = False) -> None:
+    def update(self, rows: Sequence[ProgressRow], *, force: bool = False) -> None:
         """Show the rows, where it is time for that, or by force."""
         if self.quiet or not (force or self.due):
             return
@@ -140,13 +140,13 @@ class Progress:
         return f"{said}<div>{head}</div><table>{cells}</table>"
 
 
-def line_of(rows: Sequence[Row], elapsed: float) -> str:
+def line_of(rows: Sequence[ProgressRow], elapsed: float) -> str:
     """One line that stands for the whole table; meant for log files of batch jobs."""
     told = (f"{row.name} {row.text}".strip() for row in rows if row.text)
     return " | ".join([f"[{elapsed:6.1f} s]", *told])
 
 
-def table_of(title: str, rows: Sequence[Row], elapsed: float) -> Table:
+def table_of(title: str, rows: Sequence[ProgressRow], elapsed: float) -> Table:
     table = Table.grid(padding=(0, 2))
     table.title, table.title_justify = Text(f"{title}  {elapsed:.0f} s"), "left"
     table.title_style = "bold"
@@ -191,7 +191,7 @@ def _how(console: Console, plain: bool | None, quiet: bool) -> str:
     return "quiet" if quiet else "lines"
 
 
-def _bar_html(row: Row) -> str:
+def _bar_html(row: ProgressRow) -> str:
     if row.total is None:
         return ""
     return f"<progress value='{row.done or 0:g}' max='{max(row.total, 1):g}'></progress>"

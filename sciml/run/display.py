@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sciml.report.progress import Row
+from sciml.report.progress import ProgressRow
 from sciml.run.snapshot import Snapshot
 
 #: Counts of frames that are shown where there are some.
@@ -14,32 +14,34 @@ TROUBLE = ("lost", "missing", "dropped", "doubled")
 WATERMARK = "waiting for the watermark"
 
 
-def rows(snapshot: Snapshot) -> list[Row]:
+def rows(snapshot: Snapshot) -> list[ProgressRow]:
     """Simulations, frames, buffer, training, validation, and what limits the speed."""
     s, t = snapshot.simulations, snapshot.trainer
     frames, buffer = t.get("frames") or {}, t.get("buffer") or {}
     offline = t.get("offline", False)
     found = []
     if not offline:
-        found.append(Row("simulations", simulations(s, t.get("warned")), s["done"], s["total"]))
+        found.append(
+            ProgressRow("simulations", simulations(s, t.get("warned")), s["done"], s["total"])
+        )
         moved = (t.get("stream") or {}).get("bytes", 0) / 1e6
         expected = f"/{frames['expected']}" if frames.get("expected") else ""  # by the plan
         text = f"{frames.get('received', 0)}{expected} received"
         text += "".join(f", {n} {key}" for key in TROUBLE if (n := frames.get(key)))
-        found.append(Row("frames", f"{text}; {moved:.1f} MB"))
+        found.append(ProgressRow("frames", f"{text}; {moved:.1f} MB"))
     if buffer:
         size, most = buffer.get("size", 0), buffer.get("capacity", 0)
         text = f"{size}/{most} samples"
         if buffer.get("repeats"):
             text += f", each drawn {buffer['repeats']:.1f} times so far (repeats)"
-        found.append(Row("buffer", text, size, most))
+        found.append(ProgressRow("buffer", text, size, most))
     step, steps = t.get("step", 0), t.get("steps")
     text = f"{step}/{steps}" if steps else f"{step}"
     if t.get("loss") is not None:
         text += f", loss {t['loss']:.3e}"
-    found.append(Row("step", text, step, steps or None))
-    found.append(Row("validation", validation(t)))
-    return [*found, Row("", limit(snapshot))]
+    found.append(ProgressRow("step", text, step, steps or None))
+    found.append(ProgressRow("validation", validation(t)))
+    return [*found, ProgressRow("", limit(snapshot))]
 
 
 def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sciml.report.progress import Progress, Row, left
+from sciml.report.progress import Progress, ProgressRow, left
 from sciml.training.figures import lines, short
 from sciml.training.history import History, Step
 from sciml.training.phase import Phase
@@ -63,11 +63,11 @@ class Reporting:
         self._checked = f"{short(found)} (step {found['step']})"
         if self.progress is not None:
             rows = [row for row in self._seen if row.name != "validation"]
-            self.progress.update([*rows, Row("validation", self._checked)], force=True)
+            self.progress.update([*rows, ProgressRow("validation", self._checked)], force=True)
         told = map(str.strip, lines(found))
         log.info("step %d, validation: %s", found["step"], "; ".join(told))
 
-    def _rows(self, step: Step, history: History) -> list[Row]:
+    def _rows(self, step: Step, history: History) -> list[ProgressRow]:
         done, steps = step.step, self._steps
         epoch = f"epoch {(done - 1) // self._epoch_steps + 1}"
         if steps:
@@ -76,8 +76,8 @@ class Reporting:
             ahead = left(trained, trained + steps - done, history.wait + history.compute)
             epoch += f", {ahead}" if ahead else ""
         self._seen = [
-            Row("step", f"{done}{f'/{steps}' if steps else ''}, {epoch}", done, steps),
-            Row("loss", f"{step.loss:.3e}, lr {step.lr:.1e}"),
-            Row("validation", self._checked or "none yet"),
+            ProgressRow("step", f"{done}{f'/{steps}' if steps else ''}, {epoch}", done, steps),
+            ProgressRow("loss", f"{step.loss:.3e}, lr {step.lr:.1e}"),
+            ProgressRow("validation", self._checked or "none yet"),
         ]
         return self._seen

@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 import sciml
-from sciml.report.progress import Progress, Row, left, line_of
+from sciml.report.progress import Progress, ProgressRow, left, line_of
 from sciml.run.display import WATERMARK, limit, rows, simulations
 from sciml.run.snapshot import Snapshot
 
-ROWS = [Row("step", "3/10, <b> [red]", 3, 10), Row("validation", "")]
+ROWS = [ProgressRow("step", "3/10, <b> [red]", 3, 10), ProgressRow("validation", "")]
 
 
 class Terminal(io.StringIO):
@@ -57,7 +57,7 @@ def test_in_a_terminal_rows_are_written_over(monkeypatch):
     with Progress("a run", stream=stream) as progress:
         progress.update(ROWS, force=True)
         progress.say("warning: [x] happened")
-        progress.update([Row("step", "4/10", 4, 10)], force=True)
+        progress.update([ProgressRow("step", "4/10", 4, 10)], force=True)
     text = stream.getvalue()
     assert "\x1b[2K" in text and "3/10, <b> [red]" in text and "warning: [x] happened" in text
 
@@ -66,9 +66,9 @@ def test_in_a_log_lines_come_now_and_then():
     stream = io.StringIO()
     with Progress("a run", stream=stream) as progress:
         progress.update(ROWS)
-        progress.update([Row("step", "4/10", 4, 10)])  # a moment later
+        progress.update([ProgressRow("step", "4/10", 4, 10)])  # a moment later
         progress.say("warning")
-        progress.update([Row("step", "5/10", 5, 10)], force=True)
+        progress.update([ProgressRow("step", "5/10", 5, 10)], force=True)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "a run" and lines[1].endswith("s] | step 3/10, <b> [red]")
     assert lines[2] == "warning" and lines[3].endswith("step 5/10") and len(lines) == 4
