@@ -18,7 +18,7 @@ from sciml.domain import Block, Grid
 
 
 @dataclass(frozen=True)
-class Axis:
+class SeriesAxis:
     """Functions along one side of a box.
 
     Args:
@@ -53,13 +53,13 @@ class Axis:
         """κ of each mode."""
         return (2.0 if self.waves else 1.0) * pi / self.length * self.numbers
 
-    def with_modes(self, modes: int) -> Axis:
+    def with_modes(self, modes: int) -> SeriesAxis:
         """The same with another number of modes."""
         return replace(self, modes=modes)
 
 
 def evaluate(
-    amplitudes: np.ndarray, axes: Sequence[Axis], grid: Grid, block: Block | None = None
+    amplitudes: np.ndarray, axes: Sequence[SeriesAxis], grid: Grid, block: Block | None = None
 ) -> np.ndarray:
     """Σ_m a_m Π φ_m at the points of a block; bitwise the same whatever the block.
 
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def _between_walls(
-    values: np.ndarray, at: int, axis: Axis, intervals: int, points: range
+    values: np.ndarray, at: int, axis: SeriesAxis, intervals: int, points: range
 ) -> np.ndarray:
     """Cosines or sines along one axis, as waves on a box twice as long."""
     odd = axis.kind == "dirichlet"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sciml.domain import Block, Grid
 from sciml.errors import InputError
-from sciml.parallel.box_series import Axis, evaluate
+from sciml.parallel.box_series import SeriesAxis, evaluate
 from sciml.parallel.covariance import Covariance
 from sciml.parallel.random_field import whole_seed
 
@@ -77,7 +77,7 @@ class GaussianField:
         _check(ndim, modes, kinds, lengths, period)
         self._mean = float(mean)
         self._axes = tuple(
-            Axis(kind, modes, length, period if kind == "open" else 1)
+            SeriesAxis(kind, modes, length, period if kind == "open" else 1)
             for kind, length in zip(kinds, lengths, strict=True)
         )
         k2 = sum(np.ix_(*(axis.wave_numbers**2 for axis in self._axes)))
@@ -110,7 +110,7 @@ class GaussianField:
         return values
 
 
-def _draws(seed: int, axes: Sequence[Axis]) -> np.ndarray:
+def _draws(seed: int, axes: Sequence[SeriesAxis]) -> np.ndarray:
     """N(0, 1) for each mode. A shell holds those whose largest |m| is above half its number, a power
     of two, and at most that; it has a generator of its own."""
     modes = axes[0].modes
@@ -128,7 +128,7 @@ def _draws(seed: int, axes: Sequence[Axis]) -> np.ndarray:
     return whole[tuple(_within(a, modes) for a in outer)].copy()
 
 
-def _within(axis: Axis, modes: int) -> slice:
+def _within(axis: SeriesAxis, modes: int) -> slice:
     """Where the numbers of ``axis`` are at most ``modes`` in size."""
     inside = np.flatnonzero(np.abs(axis.numbers) <= modes)
     return slice(inside[0], inside[-1] + 1)

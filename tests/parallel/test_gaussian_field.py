@@ -15,7 +15,7 @@ from sciml.parallel import (
     SmoothField,
     SquaredExponential,
 )
-from sciml.parallel.box_series import Axis, evaluate
+from sciml.parallel.box_series import SeriesAxis, evaluate
 
 KINDS = ("periodic", "neumann", "dirichlet", "open")
 MIXED = [("periodic", "dirichlet"), ("neumann", "periodic", "open"), ("open", "neumann")]
@@ -40,7 +40,9 @@ def eigenfunctions(axis, s):
 @pytest.mark.parametrize("points", [2, 3, 8, 13, 40])
 @pytest.mark.parametrize("kinds", [*((kind,) for kind in KINDS), *MIXED])
 def test_series_are_summed_exactly_at_any_resolution(kinds, points, on):
-    axes = [Axis(kind, 9 - i, period=3 if kind == "open" else 1) for i, kind in enumerate(kinds)]
+    axes = [
+        SeriesAxis(kind, 9 - i, period=3 if kind == "open" else 1) for i, kind in enumerate(kinds)
+    ]
     shape = tuple(points + i for i in range(len(kinds)))
     amplitudes = np.random.default_rng(0).standard_normal([len(a.numbers) for a in axes])
     # cos θ − sin θ is the real part of (1 + i) exp(iθ).
@@ -80,7 +82,7 @@ def test_more_modes_add_detail_to_the_same_field(kind):
     few, many = sample(5), sample(19)
     assert np.abs(many - few).max() > 0.01 * np.ptp(few)
     # What was added is orthogonal to what was there.
-    axis = Axis(kind, 5, period=2 if kind == "open" else 1)
+    axis = SeriesAxis(kind, 5, period=2 if kind == "open" else 1)
     added = GaussianField(1, 2, LaplacianPower(1.0, 2.0, 2.0), modes=19, boundary=kind, period=2)
     keep = [np.abs(a.numbers) <= 5 for a in added._axes]
     expected = evaluate(added._amplitudes[np.ix_(*keep)], [axis, axis], grid((81, 81)))
@@ -110,7 +112,7 @@ def test_samples_have_the_covariance_of_the_series(covariance, kind):
         ]
     ).reshape(seeds, -1)
     period = 2 if kind == "open" else 1
-    axes = [Axis(kind, modes, side, period) for side in sides]
+    axes = [SeriesAxis(kind, modes, side, period) for side in sides]
     k2 = sum(np.ix_(*(axis.wave_numbers**2 for axis in axes)))
     eigenvalues = covariance(k2, 2) / (2.0 * period**2)
     phi = [eigenfunctions(a, np.linspace(0, 1, m)) for a, m in zip(axes, (n, 2), strict=True)]
