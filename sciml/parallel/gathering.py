@@ -10,7 +10,7 @@ import numpy as np
 from sciml.parallel.compact import Compact
 from sciml.parallel.gather import Gather
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import Level
+from sciml.parallel.levels import GridLevel
 
 #: Stands for a communicator of one rank.
 ALONE = SimpleNamespace(rank=0, size=1)
@@ -28,7 +28,7 @@ class Gathering:
         whole: the same level on one rank.
     """
 
-    def __init__(self, comm: Any, halo: Halo, whole: Level) -> None:
+    def __init__(self, comm: Any, halo: Halo, whole: GridLevel) -> None:
         self._halo = halo
         self._gather = Gather(comm, halo.block, whole.shape)
         self.coarse = Halo(ALONE, whole, corners=True)

@@ -18,7 +18,7 @@ PRECISION = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
-class Level:
+class GridLevel:
     """One grid of the hierarchy and who holds which part of it; a :class:`Halo` can be made of it.
 
     A coarse point I lies on the fine point 2 I along every axis that is coarsened, so whoever holds
@@ -44,7 +44,7 @@ class Level:
     width: int = WIDTH
 
     @classmethod
-    def finest(cls, cut: Decomposition) -> Level:
+    def finest(cls, cut: Decomposition) -> GridLevel:
         """The grid of the problem."""
         grid = cut.grid
         held = tuple((kind == "dirichlet",) * 2 for kind in grid.boundary)
@@ -89,7 +89,7 @@ class Level:
             2 if go and h < 2.0 * nearest else 1 for h, go in zip(self.spacing, can, strict=True)
         )
 
-    def coarser(self, factors: Sequence[int]) -> Level | None:
+    def coarser(self, factors: Sequence[int]) -> GridLevel | None:
         """The next grid; ``None`` if a block would be smaller than its halo."""
         shape = tuple(-(-n // f) for n, f in zip(self.shape, factors, strict=True))
         walls = tuple(
@@ -104,12 +104,12 @@ class Level:
             if any(b - a < WIDTH for a, b in zip(start, stop, strict=True)):
                 return None
             blocks.append(Block(tuple(start), tuple(np.subtract(stop, start))))
-        return Level(shape, self.periodic, walls, spacing, tuple(blocks), self.cut)
+        return GridLevel(shape, self.periodic, walls, spacing, tuple(blocks), self.cut)
 
-    def whole(self) -> Level:
+    def whole(self) -> GridLevel:
         """The same grid, all of it on every rank."""
         block = Block((0,) * len(self.shape), self.shape)
-        return Level(self.shape, self.periodic, self.walls, self.spacing, (block,), None)
+        return GridLevel(self.shape, self.periodic, self.walls, self.spacing, (block,), None)
 
     def held(self, axis: int) -> np.ndarray:
         """Whether the points of an axis are on a wall; shape ``(shape[axis],)``."""

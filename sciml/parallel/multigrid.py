@@ -13,7 +13,7 @@ from sciml.parallel.compact import Compact, Offset
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.gathering import ALONE, Gathering
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import PRECISION, WIDTH, Level
+from sciml.parallel.levels import PRECISION, WIDTH, GridLevel
 from sciml.parallel.stencil import free_points, shifted
 from sciml.parallel.transfer import Transfer
 
@@ -52,7 +52,7 @@ class Multigrid:
                 f"multigrid: a block of less than {WIDTH} points along an axis; use fewer ranks, or "
                 f"a decomposition of width {WIDTH}"
             )
-        level = Level.finest(cut)
+        level = GridLevel.finest(cut)
         self._held = [level.held(axis) for axis in range(len(level.shape))]
         self.inner = free_points(cut.grid, cut.block(comm.rank), WIDTH)
         self._periodic = level.periodic

@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.parallel.compact import Compact, Offset, forward, moved
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import PRECISION, Level
+from sciml.parallel.levels import PRECISION, GridLevel
 from sciml.parallel.stencil import Index
 
 
@@ -33,7 +33,7 @@ class Transfer:
     """
 
     def __init__(
-        self, comm: Any, fine: Level, coarse: Level, factors: Sequence[int], halo: Halo
+        self, comm: Any, fine: GridLevel, coarse: GridLevel, factors: Sequence[int], halo: Halo
     ) -> None:
         ndim = len(factors)
         self._factors, self._halo = tuple(factors), halo
