@@ -15,7 +15,7 @@ from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
 from sciml.run.lineage import current
 from sciml.run.online.intake import Intake
-from sciml.run.online.tally import Tally
+from sciml.run.online.tally import DrawCount
 from sciml.samples import Windower
 from sciml.samples.warned import findings
 from sciml.stream.server import Server
@@ -90,7 +90,7 @@ class Life:
         self.checkpoint: Any = None
         #: Why the last checkpoint could not be written; empty once one was.
         self.checkpoint_problem = ""
-        self.tally = Tally(run.path / "drawn")
+        self.tally = DrawCount(run.path / "drawn")
         self.notices: list[str] = []
         #: Whether training has had all its steps.
         self.trained = False

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 
-class Tally:
+class DrawCount:
     """A count that outlives a SIGKILL: eight bytes in a mapped file.
 
     It tells the next life how many samples the last one had drawn, and so how many of its draws are
