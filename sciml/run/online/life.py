@@ -14,8 +14,8 @@ from sciml.run.account import Account, announced
 from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
 from sciml.run.lineage import current
+from sciml.run.online.draw_count import DrawCount
 from sciml.run.online.intake import Intake
-from sciml.run.online.tally import DrawCount
 from sciml.samples import Windower
 from sciml.samples.warned import findings
 from sciml.stream.server import Server
