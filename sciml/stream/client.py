@@ -25,11 +25,11 @@ from sciml.samples.warned import Warned, Warnings
 from sciml.stream import message as m
 from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
+from sciml.stream.in_flight import InFlight
 from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Packer, Parcel
 from sciml.stream.policy import SendPolicy
 from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
-from sciml.stream.transit import Transit
 
 POLL = 0.25
 #: Seconds from one message about warnings to the next; what is newest goes with the goodbye in any case.
@@ -91,7 +91,7 @@ class Client:
         self._overlap: int | None = None
         self._ready = self._finished = self._left = self._closed = False
         own = 1.0 if block is None else block.size / simulation.domain.size
-        self._transit = Transit(max(ranks, ceil(1.0 / own)), self._forget)
+        self._in_flight = InFlight(max(ranks, ceil(1.0 / own)), self._forget)
         #: What this rank has warned of: told whole each time, so that it may be told twice.
         self.warnings = Warnings()
         self._warned, self._warned_at, self._last_step = 0, 0.0, 0
@@ -147,11 +147,11 @@ class Client:
             self._listen()
             return
         slots = self._room(arrays)
-        self._transit.add(self._packer.pack(step, float(time), arrays, slots))
-        if not self._transit.may_wait:
+        self._in_flight.add(self._packer.pack(step, float(time), arrays, slots))
+        if not self._in_flight.may_wait:
             self._listen()
             self._pump()
-            while self._transit.queued and not self._finished:
+            while self._in_flight.queued and not self._finished:
                 self._await()
                 self._pump()
 
@@ -205,7 +205,7 @@ class Client:
             said = 0.0
             while not (self._left or self._finished):
                 self._pump()
-                idle = self._ready and self._transit.empty
+                idle = self._ready and self._in_flight.empty
                 if idle and clock.monotonic() - said > 1.0:
                     warned = [w.to_json() for w in self.warnings.all()]
                     self._tell(m.BYE, steps=self._steps.ranges(), warnings=warned)
@@ -240,7 +240,7 @@ class Client:
     def _pump(self) -> None:
         """Send what is queued as far as credit goes."""
         self._tell_warnings()
-        while self._ready and (batch := self._transit.leave()):
+        while self._ready and (batch := self._in_flight.leave()):
             slots = self._slots
             # Slots that this life of the trainer cannot read are copied to the socket.
             refer = batch[0].span is not None and slots.accepted
@@ -267,7 +267,7 @@ class Client:
             return None
         size = slots.size(payloads)
         # What is sent becomes durable without anything more from here, so this ends.
-        while slots.accepted and slots.place(size) is None and not self._transit.empty:
+        while slots.accepted and slots.place(size) is None and not self._in_flight.empty:
             self._pump()
             self._await()
         return slots if slots.accepted else None
@@ -380,7 +380,7 @@ class Client:
         if kind == m.WELCOME:
             self._welcome(message)
         elif kind == m.ACK:
-            self._transit.acknowledge(message)
+            self._in_flight.acknowledge(message)
         elif kind == m.OFFER and self._slots is not None:
             self._slots.accepted = message.get("accepted") is True
             self._ready = True
@@ -396,11 +396,11 @@ class Client:
         self._warned = 0  # this life of the trainer may not know them
         if message.get("finished"):
             self._ready = self._finished = True
-            self._transit.clear()
+            self._in_flight.clear()
             return
         self._held = Intervals.from_wire(message.get("held"))
         self._overlap = message.get("overlap")
-        self._transit.welcome(self._held, message)
+        self._in_flight.welcome(self._held, message)
         self._ready = not self._offer_slots(message.get("node"))
 
 

@@ -38,13 +38,13 @@ from sciml.stream import (
     client,
     dealer,
     endpoint,
+    in_flight,
     lobby,
     reception,
     registry,
     server,
     session,
     spool,
-    transit,
 )
 from sciml.study import training_section
 from sciml.study.schema import Study
@@ -344,7 +344,7 @@ def installed():
         *((launcher, name, _marked(getattr(job, name))) for name in _MARKING),
         (registry.Registry, "_begin", _begun(registry.Registry._begin)),
         (reception.Reception, "take", _taken(reception.Reception.take)),
-        (transit.Transit, "acknowledge", _acknowledged(transit.Transit.acknowledge)),
+        (in_flight.InFlight, "acknowledge", _acknowledged(in_flight.InFlight.acknowledge)),
         (client.Client, "_welcome", _welcomed(client.Client._welcome)),
         (supervisor.Supervisor, "_write_status", _written(supervisor.Supervisor._write_status)),
     ]
@@ -570,7 +570,7 @@ def _taken(real: Any) -> Any:
 
 
 def _acknowledged(real: Any) -> Any:
-    def acknowledge(self: transit.Transit, message: dict[str, Any]) -> None:
+    def acknowledge(self: in_flight.InFlight, message: dict[str, Any]) -> None:
         before = {parcel.step for parcel in self._flight}
         real(self, message)
         after = {parcel.step for parcel in self._flight}
@@ -581,7 +581,7 @@ def _acknowledged(real: Any) -> Any:
 
 def _welcomed(real: Any) -> Any:
     def welcome(self: client.Client, message: dict[str, Any]) -> None:
-        durable = getattr(self._transit, "durable", set())
+        durable = getattr(self._in_flight, "durable", set())
         if not message.get("finished"):
             held = {s for start, stop in message["held"] for s in range(start, stop)}
             if lost := durable - held - {message["overlap"]}:

@@ -7,7 +7,7 @@ import pytest
 
 from sciml.errors import InputError, StreamError
 from sciml.run.directory import RunDirectory
-from sciml.run.online.restart import Tally
+from sciml.run.online.draw_count import DrawCount
 from sciml.run.simulations import _check_cores
 from sciml.stream.endpoint import Keys
 from sciml.study import load_study
@@ -90,7 +90,7 @@ def test_damaged_keys_are_one_line(tmp_path, content):
 def test_a_torn_count_of_draws_begins_anew(tmp_path, content):
     path = tmp_path / "drawn"
     path.write_bytes(content)
-    tally = Tally(path)
-    assert tally.get() == 0
-    tally.set(7)
-    assert Tally(path).get() == 7
+    count = DrawCount(path)
+    assert count.get() == 0
+    count.set(7)
+    assert DrawCount(path).get() == 7

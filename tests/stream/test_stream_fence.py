@@ -6,7 +6,7 @@ from patience import PATIENCE, wait_until
 
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
-from sciml.stream.transit import BATCH_PACE
+from sciml.stream.in_flight import BATCH_PACE
 
 
 def closed(event):

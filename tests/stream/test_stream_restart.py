@@ -12,8 +12,8 @@ from patience import PATIENCE, wait_until
 from sciml.errors import StreamError
 from sciml.stream import Arrived, Closed, Opened, connect
 from sciml.stream.endpoint import Endpoint
+from sciml.stream.in_flight import BATCH_PACE
 from sciml.stream.message import BLOCKS_LIMIT
-from sciml.stream.transit import BATCH_PACE
 
 TRAINER = Path(__file__).with_name("lineage_trainer.py")
 

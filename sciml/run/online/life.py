@@ -90,7 +90,7 @@ class Life:
         self.checkpoint: Any = None
         #: Why the last checkpoint could not be written; empty once one was.
         self.checkpoint_problem = ""
-        self.tally = DrawCount(run.path / "drawn")
+        self.draw_count = DrawCount(run.path / "drawn")
         self.notices: list[str] = []
         #: Whether training has had all its steps.
         self.trained = False

@@ -72,8 +72,8 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     ledger = server.ledger
     ledger.set("entered", put)
     drawn = buffered["counts"][1]
-    ledger.count("rolled_back", max(0, life.tally.get() - drawn))
-    life.tally.set(drawn)
+    ledger.count("rolled_back", max(0, life.draw_count.get() - drawn))
+    life.draw_count.set(drawn)
     life.progress["step"] = checkpoint.step
 
 

@@ -167,7 +167,7 @@ class Learning:
             return self.life.intake.screen.rescue(n for b in batches for n, _ in b.keys)
 
     def _on_step(self, step: Step, history: History) -> None:
-        self.life.tally.set(self.life.buffer.stats()["drawn"])
+        self.life.draw_count.set(self.life.buffer.stats()["drawn"])
         self.outcome.on_step(step, history)
 
     def _beside(self) -> dict[str, Any]:

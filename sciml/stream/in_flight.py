@@ -19,7 +19,7 @@ BATCH_PACE = 0.02
 BATCH_AGE = 0.05
 
 
-class Transit:
+class InFlight:
     """Parcels in order, and the credit by which they may leave.
 
     Args:
