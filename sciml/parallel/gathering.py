@@ -20,7 +20,7 @@ class Gathering:
     """Takes a level that is spread over the ranks to the same grid, whole on each of them.
 
     Small grids are cheaper to work on everywhere than to talk about. The methods are those of
-    :class:`Transfer`.
+    :class:`Interpolation`.
 
     Args:
         comm: an mpi4py communicator.

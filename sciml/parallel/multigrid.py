@@ -13,9 +13,9 @@ from sciml.parallel.compact import Compact, Offset
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.gathering import ALONE, Gathering
 from sciml.parallel.halo import Halo
+from sciml.parallel.interpolation import Interpolation
 from sciml.parallel.levels import PRECISION, WIDTH, GridLevel
 from sciml.parallel.stencil import free_points, shifted
-from sciml.parallel.transfer import Transfer
 
 #: Grids of at most so many points are worked on by every rank alone, and solved at once.
 REDUNDANT, DIRECT = 64 * 64, 100
@@ -56,7 +56,7 @@ class Multigrid:
         self._held = [level.held(axis) for axis in range(len(level.shape))]
         self.inner = free_points(cut.grid, cut.block(comm.rank), WIDTH)
         self._periodic = level.periodic
-        self._links: list[Transfer | Gathering] = []
+        self._links: list[Interpolation | Gathering] = []
         # Coefficients are worked out in double precision, cycles run in single.
         self._halo = halo = Halo(comm, level, corners=True)
         self._halos: list[Halo] = []
@@ -75,7 +75,7 @@ class Multigrid:
                 self._smoothers.append(None)
                 comm = ALONE
             else:
-                self._links.append(Transfer(comm, level, coarse, factors, halo))
+                self._links.append(Interpolation(comm, level, coarse, factors, halo))
                 self._smoothers.append(Chebyshev(comm, self._halos[-1], degree))
                 level = coarse
             halo = self._links[-1].coarse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sciml.parallel.kernels.compiling import compiled
+from sciml.parallel.kernels.jit import compiled
 
 #: Complex numbers that are combined at a time; what is added up stays in the first-level cache.
 _BLOCK = 512

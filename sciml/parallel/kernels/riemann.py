@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sciml.parallel.kernels.compiling import compiled
+from sciml.parallel.kernels.jit import compiled
 
 
 @compiled(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sciml.parallel.kernels.compiling import compiled, inlined
+from sciml.parallel.kernels.jit import compiled, inlined
 
 
 @inlined

@@ -14,7 +14,7 @@ from sciml.parallel.levels import PRECISION, GridLevel
 from sciml.parallel.stencil import Index
 
 
-class Transfer:
+class Interpolation:
     """Prolongation P, restriction Pᵀ and the coarse operator Pᵀ A P.
 
     A fine point on the line between two coarse ones takes its value from them so that A u = 0 there
