@@ -113,6 +113,26 @@ def fourier_solution(
     return total
 
 
+def manufactured_conductivity(x: Any, y: Any) -> Any:
+    """κ = (1 + x y) / 10, of :func:`manufactured_solution`."""
+    return 0.1 * (1.0 + x * y)
+
+
+def manufactured_solution(x: Any, y: Any, time: Any) -> Any:
+    """u = exp(−t) sin(3 x + 2 y), which solves ∂u/∂t = ∇·(κ ∇u) + q in the plane with the κ of
+    :func:`manufactured_conductivity` and the q of :func:`manufactured_heating`; arguments broadcast."""
+    angle = 3.0 * x + 2.0 * y
+    return namespace(angle).exp(-1.0 * time) * namespace(angle).sin(angle)
+
+
+def manufactured_heating(x: Any, y: Any, time: Any) -> Any:
+    """q = ∂u/∂t − ∇κ·∇u − κ ∇²u of :func:`manufactured_solution`."""
+    angle = 3.0 * x + 2.0 * y
+    slope = namespace(angle).exp(-1.0 * time) * namespace(angle).cos(angle)
+    u = manufactured_solution(x, y, time)
+    return (13.0 * manufactured_conductivity(x, y) - 1.0) * u - 0.1 * (3.0 * y + 2.0 * x) * slope
+
+
 def _decay(kappa: float, wavenumbers: Sequence[float], time: Any) -> Any:
     exponent = -decay_rate(kappa, wavenumbers) * time
     return namespace(exponent).exp(exponent)

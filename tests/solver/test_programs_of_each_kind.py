@@ -35,6 +35,11 @@ KINDS = {
             "mass": ("particle",),
         },
     ),
+    "mesh": (
+        "heat_mesh",
+        {"seed": 3, "spacing": 0.1, "steps": 5, "contrast": 1.0},
+        {"u": ("time", "node"), "conductivity": ("face",)},
+    ),
     "graph": (
         "network_diffusion",
         {"seed": 3, "nodes": 30, "radius": 0.4, "steps": 5},

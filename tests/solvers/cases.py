@@ -122,6 +122,10 @@ CASES |= {
         "n_body",
         "--law gravity --bodies 23 --softening 0.1 --scheme symplectic-euler --steps 60 --every 20",
     ),
+    "heat-mesh": (
+        "heat_mesh",
+        "--spacing 0.09 --contrast 1 --steps 8 --every 4 --hole_x 0.45 --seed 2",
+    ),
     "network-diffusion": (
         "network_diffusion",
         "--nodes 57 --radius 0.3 --steps 60 --every 20 --seed 3",
@@ -138,7 +142,7 @@ TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
 TOLERANCES |= dict.fromkeys(
     (
         *("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"),
-        *("n_body", "network_diffusion"),
+        *("heat_mesh", "n_body", "network_diffusion"),
     ),
     0.0,
 )
