@@ -11,6 +11,9 @@ TIME = "time"
 NODE = "node"
 PARTICLE = "particle"
 SPACE = "space"
+#: Field of particles whose cell changes: the lattice vectors of each frame, one after the other,
+#: ``Field("lattice", on="global", components=d * d)``; their domain has the first.
+LATTICE = "lattice"
 #: Coordinate of samples: ``train``, ``validation`` or ``test``.
 SPLIT = "split"
 

@@ -37,6 +37,10 @@ class Task:
         time: whether it sees the physical time of the target.
         forcing: names of fields, or numbers, that vary in time and are known ahead: for each target it
             sees them at that target's time, and never gives them. Needs lead ≥ 1 and history ≥ 1.
+        prescribed: of targets that are inputs, groups of points at which they are given and not
+            learned, ``{"u": ["inflow", "wall"]}``: see :mod:`sciml.samples.groups`. There no loss looks,
+            and outputs are what is given, also where they are fed back: the truth where it is known,
+            else what the last input has.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
             ``t_850``; ``"axis"``, an axis in space. ``None``: refused where it is in doubt.
 
@@ -55,6 +59,7 @@ class Task:
     forcing: tuple[str, ...] = ()
     levels: str | None = None
     bundle: int = 1
+    prescribed: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, plain: Task | Mapping[str, Any]) -> Task:
@@ -106,6 +111,7 @@ class Task:
             raise InputError("task: history ≥ 1 without inputs; name input fields or set history=0")
         self._require_forcing()
         self._require_bundle()
+        self._require_prescribed()
         if self.lead == 0 and (self.history > 1 or self.unroll > 1):
             raise InputError(
                 f"task: lead=0 needs history ≤ 1 and unroll=1, got history={self.history} and "
@@ -135,6 +141,26 @@ class Task:
                 f"task: bundle={self.bundle} with {why}; expected fields that go ahead by themselves: "
                 "bundle=1"
             )
+
+    def _require_prescribed(self) -> None:
+        given = self.prescribed
+        pairs = given.items() if isinstance(given, Mapping) else given
+        groups = {n: (g,) if isinstance(g, str) else tuple(g) for n, g in pairs}
+        for name, of in groups.items():
+            if name not in self.targets:
+                raise InputError(
+                    f"task: prescribed '{name}' is no target; {nearest(str(name), self.targets)}"
+                )
+            if not self.marches or name not in self.inputs:
+                raise InputError(
+                    f"task: prescribed '{name}' is no input of a time before; expected one, so that its "
+                    "values are known"
+                )
+            if not of or not all(isinstance(g, str) for g in of):
+                raise InputError(
+                    f"task: prescribed '{name}' at {list(of)}; expected names of groups, as ['wall']"
+                )
+        object.__setattr__(self, "prescribed", tuple(groups.items()))
 
     def _require_names(self, which: str) -> None:
         names = getattr(self, which)
@@ -168,7 +194,8 @@ class Task:
             )
             for which in ("inputs", "targets", "static", "forcing")
         }
-        return replace(self, **lists)
+        given = tuple((f, groups) for n, groups in self.prescribed for f in meant.get(n, (n,)))
+        return replace(self, **lists, prescribed=given)
 
     @property
     def moving(self) -> tuple[str, ...]:

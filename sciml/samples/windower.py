@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sciml.errors import InputError, nearest
 from sciml.samples.frame import Frame, Simulation
+from sciml.samples.groups import members
 from sciml.samples.sample import Sample
 from sciml.samples.task import Task
 
@@ -58,7 +59,8 @@ class Windower:
         """Announce a simulation; fields and parameters that the task names must be there.
 
         Raises:
-            InputError: the task names something that the simulation does not have.
+            InputError: the task names something, or a group of points, that the simulation does not
+                have.
         """
         names = {f.name for f in simulation.fields}
         wants = (
@@ -73,6 +75,9 @@ class Windower:
                         f"task wants {what} '{name}', which simulation {simulation.id} does not "
                         f"have; {nearest(name, known)}"
                     )
+        for _, groups in self.task.prescribed:
+            for group in groups:
+                members(simulation, group)
         self._open.setdefault(simulation.id, _OpenWindows(simulation))
 
     def push(self, frame: Frame) -> list[Sample]:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.domain.grid import area_of
+from sciml.domain.names import LATTICE
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
+from sciml.samples.groups import members
 from sciml.surrogates.structure import Structure, structures_of
 
 #: Entries of the geometry that say of which sample a point, a cell, an edge is.
@@ -50,6 +52,10 @@ class Batch:
         masks: where fields have values, bool, for those that do not have them everywhere: grid
             ``(1, 1, \\*space)``, others ``(N, 1)``. Elsewhere values are 0, mean nothing, and weigh
             nothing.
+        fixed: where targets are prescribed, bool, of those that are so somewhere: grid
+            ``(B, 1, \\*space)``, others ``(N, 1[, 1])``. Outputs there are what is given, and weigh
+            nothing.
+        given: values of these targets, as targets are; where none are known the last input stays.
         geometry: grid: ``spacing (B, d)`` and ``periodic (d,)``, with an axis of latitudes
             ``area (1, 1, \\*space)``, cos φ with mean 1 (1 along other axes); where outputs are wanted
             at points of their own, ``at (P, d)`` or ``(B, P, d)``, from 0 to 1 along each axis, and
@@ -76,6 +82,8 @@ class Batch:
     forcing: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
+    fixed: dict[str, Tensor] = field(default_factory=dict)
+    given: dict[str, Tensor] = field(default_factory=dict)
     structure: dict[str, Tensor] = field(default_factory=dict)
     on: dict[str, str] = field(default_factory=dict)
     size: int = 0
@@ -123,6 +131,8 @@ class Batch:
             "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
             "weights": {name: moved(t, False) for name, t in self.weights.items()},
             "masks": move(self.masks),
+            "fixed": move(self.fixed),
+            "given": move(self.given),
             "structure": {name: moved(t, False) for name, t in self.structure.items()},
             "parameters": None if self.parameters is None else moved(self.parameters),
             "time": None if self.time is None else moved(self.time),
@@ -139,6 +149,12 @@ class Batch:
             elif value is not own:
                 return False
         return True
+
+
+def lattice_of(values: Tensor) -> Tensor:
+    """Cells ``(B, d, d)`` of the last of frames of lattice vectors ``(B, H, d * d)``."""
+    side = round(values.shape[-1] ** 0.5)
+    return values[:, -1].unflatten(-1, (side, side))
 
 
 def dtype_for(model: nn.Module) -> torch.dtype | None:
@@ -191,7 +207,7 @@ def collate(samples: Sequence[Sample], task: Task, structures: Sequence[Structur
                 f"collate: a {sample.simulation.domain.kind} and a {first.kind} in one batch; "
                 "train on one kind of domain at a time"
             )
-    batch = _masked(_collate(first, samples, task), samples)
+    batch = _prescribed(_masked(_collate(first, samples, task), samples), samples, task)
     return replace(batch, structure=structures_of(samples, structures)) if structures else batch
 
 
@@ -214,6 +230,41 @@ def _masked(batch: Batch, samples: Sequence[Sample]) -> Batch:
         batch.static[name].masked_fill_(~masks[name].squeeze(1), 0.0)
     weights = {n: masks[n].to(torch.get_default_dtype()) for n in batch.targets if n in masks}
     return replace(batch, masks=masks, weights=weights)
+
+
+def _prescribed(batch: Batch, samples: Sequence[Sample], task: Task) -> Batch:
+    """The batch with what is given of its targets, and no weight of these points."""
+    if not task.prescribed:
+        return batch
+    fixed, given, weights = {}, {}, dict(batch.weights)
+    for name, groups in task.prescribed:
+        if batch.on.get(name, "point") != "point":
+            raise DomainError(
+                f"task: prescribed '{name}' is {batch.on[name]}; expected a field on points"
+            )
+        each = [np.any([members(s.simulation, g) for g in groups], axis=0) for s in samples]
+        values = batch.inputs[name]
+        if batch.kind == "grid":
+            mask = torch.from_numpy(np.stack(each))[:, None]
+        else:
+            mask = torch.from_numpy(np.concatenate(each))[:, None]
+            mask = mask.view(*mask.shape, *(1,) * (values.ndim - 2))
+        fixed[name] = mask
+        if name in batch.targets:
+            given[name] = batch.targets[name]
+        elif name in samples[0].targets[0].fields:
+            join = _stack if batch.kind == "grid" else _joined_by_name
+            given[name] = join(samples, name, _targets)
+        free = (~mask).to(torch.get_default_dtype())
+        if name in batch.targets:
+            weights[name] = free * weights[name] if name in weights else free
+    return replace(batch, fixed=fixed, given=given, weights=weights)
+
+
+def _joined_by_name(
+    samples: Sequence[Sample], name: str, frames: Callable[[Sample], tuple[Frame, ...]]
+) -> Tensor:
+    return _join(samples, Field(name), frames)
 
 
 @singledispatch
@@ -294,7 +345,10 @@ def _particles(domain: Particles, samples: Sequence[Sample], task: Task) -> Batc
                 f"{'without' if domain.cell is None else 'with'} and "
                 f"{'without' if d.cell is None else 'with'} a cell, in one batch; train on one of them"
             )
-    if domain.cell is not None:
+    if LATTICE in task.inputs:
+        cells = np.stack([s.inputs[-1].fields[LATTICE] for s in samples])
+        geometry["cell"] = lattice_of(_tensor(cells)[:, None])
+    elif domain.cell is not None:
         geometry["cell"] = _tensor(np.stack([d.cell for d in domains]))
     return _points(samples, task, _ptr(domains), geometry)
 

@@ -18,7 +18,8 @@ A model whose :class:`~sciml.surrogates.traits.Traits` say ``pointwise`` is aske
 history of the second, …, static fields, forcing at the time of the target (numbers as constant fields),
 parameters, time; a field of components has one each, one of categories a channel a kind, 1 where it is.
 Particles get their fields unscaled, one ``(N[, history][, components])`` tensor each, since a model's
-cutoff radius is a length; static fields are scaled. What the model wants derived (``traits.structures``)
+cutoff radius is a length; static fields are scaled. A cell that changes is the input ``lattice``: it
+comes as ``cell=``, and is none of the fields. What the model wants derived (``traits.structures``)
 comes as further keywords. Any model may also give a dict by field name.
 """
 
@@ -30,9 +31,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Simulation, Task
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import Batch, lattice_of
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
 from sciml.surrogates.units import Units
@@ -162,17 +164,20 @@ def _on_graph(model: nn.Module, task: Task, window: Window) -> Output:
 
 
 def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
-    fields = [window.raw[n] for n in task.inputs]
+    fields = [window.raw[n] for n in task.inputs if n != LATTICE]
     if task.history == 1:
         fields = [f.squeeze(1) for f in fields]
     geometry = window.batch.geometry
+    cell = geometry.get("cell")
+    if LATTICE in window.raw:
+        cell = lattice_of(window.raw[LATTICE])
     return model(
         *fields,
         species=geometry["species"],
         ptr=geometry["ptr"],
         owner=geometry["owner"],
         parameters=window.scalars,
-        cell=geometry.get("cell"),
+        cell=cell,
         periodic=geometry.get("periodic"),
         **{name: window.static[name] for name in task.static},
         **window.batch.structure,

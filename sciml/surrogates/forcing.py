@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class Forcing:
     """The forcing of a task by sample and time: what the dataset itself has, and what is given besides.
 
+    Targets that are prescribed somewhere may be given ahead as well; else they stay what they were.
+
     Args:
         surrogate: whose task it is; without forcing everything is there.
         ds: predicted from, with times that ascend; it may have forcing at times at which its inputs are
@@ -51,7 +53,12 @@ class Forcing:
         self._sources: list[_Source] = []
         #: Place of the last time at which there are inputs.
         self.last = len(clock) - 1
-        names = surrogate.task.forcing
+        names = self._names = surrogate.task.forcing
+        if given is not None:  # prescribed values at times ahead, too
+            there = [
+                n for n, _ in surrogate.task.prescribed if n in getattr(given, "variables", ())
+            ]
+            names = self._names = (*names, *there)
         if given is not None and not names:
             raise InputError(
                 "forcing is given, and the task of the surrogate has none; leave it away"
@@ -70,7 +77,7 @@ class Forcing:
                     f"forcing '{name}' is in no dataset, and the surrogate sees it at the times that it "
                     "predicts: forcing=ds_ahead, or in the dataset itself"
                 )
-        own = [n for n in names if n in ds.variables]
+        own = [n for n in surrogate.task.forcing if n in ds.variables]
         for name in own:
             if layout.time not in ds[name].dims:
                 raise InputError(
@@ -86,12 +93,12 @@ class Forcing:
 
     def there(self, origin: int, ahead: int) -> bool:
         """Whether all of it is known ``ahead`` frames after that at ``origin``, for every sample."""
-        return all(self._place(name, origin, ahead) is not None for name in self._task.forcing)
+        return all(self._place(name, origin, ahead) is not None for name in self._names)
 
     def at(self, sample: int, origin: int, ahead: int) -> dict[str, np.ndarray]:
         """Its arrays there."""
         found = {}
-        for name in self._task.forcing:
+        for name in self._names:
             source, place = self._place(name, origin, ahead)
             array = source.array(name, sample)[place]
             found[name] = (
@@ -109,7 +116,7 @@ class Forcing:
     def lack(self, origin: int, ahead: Sequence[int]) -> str:
         """What is missing, in words."""
         first = next((n for n in ahead if not self.there(origin, n)), ahead[-1])
-        missing = [n for n in self._task.forcing if self._place(n, origin, first) is None]
+        missing = [n for n in self._names if self._place(n, origin, first) is None]
         until = self._clock.labels([origin, origin], [first, ahead[-1]])
         return (
             f"forcing '{', '.join(missing)}' is not known at {_word(until[0])}; expected it at each of "

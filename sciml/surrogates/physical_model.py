@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Field
+from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
 from sciml.samples.masks import Mask
 from sciml.samples.step import Step
 from sciml.surrogates import registry
-from sciml.surrogates.batch import Batch, weights_dtype
+from sciml.surrogates.batch import Batch, lattice_of, weights_dtype
 from sciml.surrogates.bounds import Bounds
 from sciml.surrogates.calling import Window, call
 from sciml.surrogates.card import require_plain
@@ -159,7 +160,8 @@ class PhysicalModel(nn.Module):
             averaged = self.symmetrization is not None and not self.training
             given = self.symmetrization(step, seen) if averaged else step(seen)
             # A bundle has an axis of its frames already; no copy.
-            steps.append(given if bundle > 1 else {n: o.unsqueeze(1) for n, o in given.items()})
+            given = given if bundle > 1 else {n: o.unsqueeze(1) for n, o in given.items()}
+            steps.append(_overwritten(given, batch, raw, k))
             if k + bundle < wanted:
                 kept = self.task.history
                 raw = {
@@ -167,6 +169,9 @@ class PhysicalModel(nn.Module):
                     for n, f in raw.items()
                 }
                 raw = self._filled(raw, batch.masks)
+                if LATTICE in raw:
+                    geometry = {**batch.geometry, "cell": lattice_of(raw[LATTICE])}
+                    batch = replace(batch, geometry=geometry)
                 if batch.structure:
                     last = {n: f[:, -1] for n, f in raw.items()}
                     moves = moved(self.structures, batch.geometry, last)
@@ -318,6 +323,22 @@ class PhysicalModel(nn.Module):
                 "torch.nn.Conv2d(..., padding='same')"
             )
         return last + output
+
+
+def _overwritten(
+    outputs: dict[str, Tensor], batch: Batch, raw: Mapping[str, Tensor], k: int
+) -> dict[str, Tensor]:
+    """Outputs ``k`` and following with the values that are prescribed."""
+    found = dict(outputs)
+    for name, mask in batch.fixed.items():
+        out = found[name]
+        known = batch.given[name][:, k : k + out.shape[1]] if name in batch.given else None
+        if known is None:
+            known = raw[name][:, -1:]
+        elif known.shape[1] < out.shape[1]:  # a bundle goes on behind what is known
+            known = torch.cat([known, known[:, -1:].expand_as(out[:, known.shape[1] :])], dim=1)
+        found[name] = torch.where(mask, known.to(out.dtype), out)
+    return found
 
 
 def _watched(fields: dict[str, Tensor], name: str) -> dict[str, Tensor]:

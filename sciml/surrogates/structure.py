@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sciml.domain import Domain, Graph, Mesh, Particles
+from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Sample
 
@@ -272,7 +273,10 @@ def _frame(
             f"model: it looks for neighbours by the field '{structure.positions}', on "
             f"a {domain.kind} with the fields {', '.join(fields)}; expected particles and that field"
         )
-    return fields[structure.positions], domain.cell, domain.periodic
+    cell = domain.cell
+    if LATTICE in fields:
+        cell = np.asarray(fields[LATTICE], np.float64).reshape((len(domain.periodic),) * 2)
+    return fields[structure.positions], cell, domain.periodic
 
 
 def _joined(each: Sequence[Mapping[str, Part]], sizes: Sequence[int]) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def at_random_points(batch: Batch, points: int, generator: torch.Generator | Non
     geometry = {**batch.geometry, "at": torch.stack(columns, dim=-1)}
     if "area" in geometry:
         geometry["area"] = _at(geometry["area"].expand_as(first[:, :1]), index)
-    return replace(batch, targets=targets, weights=weights, geometry=geometry)
+    return replace(batch, targets=targets, weights=weights, geometry=geometry, fixed={}, given={})
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:

@@ -82,6 +82,7 @@ class Pushforward:
             inputs=inputs,
             targets={name: values[:, left] for name, values in batch.targets.items()},
             forcing={name: values[:, left] for name, values in batch.forcing.items()},
+            given={name: values[:, left] for name, values in batch.given.items()},
             time=batch.time[:, left],
         )
 

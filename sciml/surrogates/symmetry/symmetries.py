@@ -344,12 +344,15 @@ class Symmetries:
         if "area" in geometry:
             geometry["area"] = moved(geometry["area"], element, periodic, 2)
         names = (*batch.inputs, *batch.targets, *batch.static, *batch.forcing)
+        targets = self.fields(element, batch.targets, periodic, 2, asked)
         return replace(
             batch,
+            fixed=self._of_points(element, batch.fixed, names, periodic, False),
+            given={name: targets[name] for name in batch.given if name in targets},
             masks=self._of_points(element, batch.masks, names, periodic, False),
             weights=self._of_points(element, batch.weights, names, periodic, asked),
             inputs=self.fields(element, batch.inputs, periodic, 2),
-            targets=self.fields(element, batch.targets, periodic, 2, asked),
+            targets=targets,
             static=self.fields(element, batch.static, periodic, 1),
             forcing=self.fields(element, batch.forcing, periodic, 2),
             geometry=geometry,
