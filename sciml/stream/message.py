@@ -15,7 +15,7 @@ before it is compared with the bytes that came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -23,7 +23,6 @@ import msgpack
 
 from sciml.errors import StreamError
 from sciml.samples.warned import Warned, parsed
-from sciml.stream.objects import check
 
 #: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
 #: references to slots were parts of their own; before 3, nobody warned; before 4, nobody said of which
@@ -43,7 +42,10 @@ BLOCKS_LIMIT = 4096
 #: Largest envelope: a domain with its static fields.
 ENVELOPE_LIMIT = 256 << 20
 HEADER_LIMIT = 16 << 10
-#: Below so many bytes a message cannot become much, whatever it is: headers are spared the look.
+#: Objects in a message: an empty map is one byte on the wire and 64 in memory. A supervisor that names a
+#: hundred thousand simulations sends as many numbers; arrays of fields are one object each.
+OBJECTS_LIMIT = 1 << 18
+#: Bytes up to which a message cannot become much, whatever it is: headers are spared the count.
 SHORT = 4 << 10
 NAME_LIMIT = 256
 WHOLE_LIMIT = 1 << 53
@@ -71,10 +73,12 @@ def decode(data: Any, limit: int = ENVELOPE_LIMIT) -> dict[str, Any]:
     """
     if len(data) > limit:
         raise Malformed(f"a map of {len(data)} bytes; expected at most {limit}")
+    limits: dict[str, Any] = {}
+    if len(data) > SHORT:
+        limits = dict.fromkeys(("list_hook", "object_hook"), _counter())
+        limits |= dict.fromkeys(("max_array_len", "max_map_len"), OBJECTS_LIMIT)
     try:
-        if len(data) > SHORT:
-            check(data)
-        message = msgpack.unpackb(data, raw=False, ext_hook=_refuse_extension)
+        message = msgpack.unpackb(data, raw=False, ext_hook=_refuse_extension, **limits)
     except Malformed:
         raise
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
@@ -99,6 +103,20 @@ def decode_envelope(data: Any) -> dict[str, Any]:
     if not isinstance(message.get("kind"), str):
         raise Malformed("an envelope without a kind")
     return message
+
+
+def _counter() -> Callable[[Any], Any]:
+    """A hook of msgpack that refuses lists and maps once they hold more than :data:`OBJECTS_LIMIT`."""
+    left = OBJECTS_LIMIT
+
+    def count(held: Any) -> Any:
+        nonlocal left
+        left -= 1 + len(held)
+        if left < 0:
+            raise Malformed(f"more than {OBJECTS_LIMIT} objects")
+        return held
+
+    return count
 
 
 def _refuse_extension(code: int, data: bytes) -> None:
