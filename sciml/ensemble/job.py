@@ -37,7 +37,7 @@ from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
 
 STDERR_LINES = 8
-#: Exit code of a job that cannot run as it is: it is not tried again.
+#: Exit code of a program that cannot use what it was given: it is not tried again.
 BAD_INPUT = 2
 #: Seconds between looks of a running job whether its leader wants it to end.
 LOOK_EVERY = 1.0

@@ -12,6 +12,7 @@ from typing import Any
 
 from sciml.ensemble.folders import JobFolders
 from sciml.ensemble.job import (
+    BAD_INPUT,
     Job,
     JobResult,
     WorkerLeaves,
@@ -24,8 +25,6 @@ from sciml.ensemble.job import (
 from sciml.errors import InputError, ScimlError, no_room
 from sciml.solver.last_words import reason
 
-#: Exit code of a program that cannot use what it was given: it would say the same again.
-BAD_INPUT = 2
 #: Attempts that fail alike before anything has come, after which no more is tried.
 ALIKE = 3
 #: Simulations given up alike before any came to its end, after which no more is tried. Fewer, and a
@@ -132,10 +131,6 @@ class Launcher:
         self._skipped: set[int] = set()
 
     @property
-    def submitted(self) -> int:
-        return self.total - len(self._waiting)
-
-    @property
     def running(self) -> list[int]:
         return sorted(self._running)
 
@@ -232,9 +227,7 @@ class Launcher:
         try:
             error = future.exception(timeout=ANSWER)
             found = None if error is not None else future.result(timeout=ANSWER)
-        except (
-            TimeoutError
-        ):  # a scheduler elsewhere may be busy; this process is not to wait for it
+        except TimeoutError:  # a scheduler elsewhere may be busy; this process does not wait for it
             return None
         if isinstance(error, KilledWorker | WorkerLeaves):
             self._submit(job)

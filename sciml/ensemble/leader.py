@@ -22,7 +22,6 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, final
 
 from sciml.ensemble.folders import JobFolders
@@ -65,7 +64,8 @@ class Leader:
         lapse: float = LAPSE,
     ) -> None:
         self._run, self._say, self._beat, self._lapse = run, say, beat, lapse
-        self._token = uuid.uuid4().hex
+        #: Names this leadership: what its jobs were started by.
+        self.token = uuid.uuid4().hex
         self._lock: int | None = None
         self._done = threading.Event()
         self._beats = 0
@@ -73,14 +73,9 @@ class Leader:
         #: Set when another has taken over.
         self.lost = threading.Event()
 
-    @property
-    def token(self) -> str:
-        """Names this leadership: what its jobs were started by."""
-        return self._token
-
     def overtaken(self) -> bool:
         """Whether another has taken over by now, of which a leader that slept has not heard yet."""
-        if read_lease(self._run).get("token", self._token) != self._token:
+        if read_lease(self._run).get("token", self.token) != self.token:
             self.lost.set()
         return self.lost.is_set()
 
@@ -94,7 +89,7 @@ class Leader:
                 # Two may have found the lease lapsed at once: the one that wrote last leads.
                 time.sleep(2 * self._beat)
                 lease = read_lease(self._run)
-                if lease.get("token") != self._token:
+                if lease.get("token") != self.token:
                     raise InputError(self._refusal(lease))
         except BaseException:
             self._release_lock()
@@ -103,16 +98,11 @@ class Leader:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         if self._thread is not None:
             self._thread.join(timeout=self._beat)
-        if not self.lost.is_set() and read_lease(self._run).get("token") == self._token:
+        if not self.lost.is_set() and read_lease(self._run).get("token") == self.token:
             self._write(released=True)
         self._release_lock()
 
@@ -176,7 +166,7 @@ class Leader:
         while not self._done.wait(self._beat):
             try:
                 lease = read_lease(self._run)
-                if lease and lease.get("token") != self._token:
+                if lease and lease.get("token") != self.token:
                     self.lost.set()
                     return
                 self._write()
@@ -192,7 +182,7 @@ class Leader:
             **here(),
             "pid": os.getpid(),
             "began": start_time(os.getpid()),
-            "token": self._token,
+            "token": self.token,
             "beat": self._beats,
             "released": released,
         }

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any, final
 
 from sciml.ensemble.addresses import is_loopback, listening_address
@@ -117,12 +116,7 @@ class WorkerJobs:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join(timeout=2 * PATIENCE)
         self._cancel(self._jobs)

@@ -87,12 +87,6 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
     return _laid_out(run.files, tuple(sorted(files.items()))) / original.name
 
 
-def keeps_model(run: RunDirectory) -> bool:
-    """Whether a run kept its model; those of before did not."""
-    content = read_kept(run)
-    return bool(content and content["model"])
-
-
 def with_copy(run: RunDirectory, study: Study, *, trusted: bool = False) -> Study:
     """The study with the kept copy of its model instead of the name, for a run that is resumed.
 

@@ -11,7 +11,6 @@ import os
 import time as clock
 from collections.abc import Iterable, Mapping
 from math import ceil
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -224,12 +223,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:

@@ -119,13 +119,12 @@ class EventQueue:
             if self._items:
                 self._ready.notify()
 
-    def put(self, event: Event | Deferred, nbytes: int = 0) -> None:
+    def put(self, event: Event | Deferred) -> None:
         with self._lock:
             if isinstance(event, Control):
                 # Only the newest counts, and it must not overtake what came before it.
                 self._items = deque(i for i in self._items if not isinstance(i[0], Control))
-            self._items.append((event, nbytes))
-            self.bytes += nbytes
+            self._items.append((event, 0))
             self._ready.notify()
 
     def get(self, timeout: float | None = None) -> Event | None:

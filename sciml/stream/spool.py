@@ -33,11 +33,11 @@ import numpy as np
 from sciml.errors import InputError, no_room
 from sciml.stream.checksum import checksum
 from sciml.stream.file_lock import take_lock
+from sciml.stream.slots import ALIGNMENT, padded
 
 MAGIC = b"\x93sciml\x02\n"
 _CHECKED = struct.Struct("<IQQQ")
 _PREFIX = struct.Struct("<8sIIQQQ")
-ALIGNMENT = 64
 SEGMENT_SIZE = 64 << 20
 #: Larger writes make Linux take huge pages, which cost several times more when they are fresh.
 WRITE_SIZE = 1 << 20
@@ -77,11 +77,7 @@ class _Location:
 
     @property
     def size(self) -> int:
-        return _padded(_PREFIX.size + self.header + self.payload)
-
-
-def _padded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+        return padded(_PREFIX.size + self.header + self.payload)
 
 
 class Spool:
@@ -171,7 +167,7 @@ class Spool:
                 self.damaged += suspect
                 counted = suspect = False
                 yield order, offset, header, payload
-                offset = _padded(end)
+                offset = padded(end)
                 continue
             if mine:
                 self.damaged += not counted
@@ -231,7 +227,7 @@ class Spool:
         for order, header, payload in records:
             body = memoryview(payload)
             length = _PREFIX.size + len(header) + body.nbytes
-            start = _padded(size)
+            start = padded(size)
             if places and not (
                 start + length <= WRITE_SIZE
                 and segment.used + start + length <= segment.size
@@ -242,7 +238,7 @@ class Spool:
             if places:
                 parts.append(_ZEROS[: start - size])
             else:
-                segment = self._room(_padded(length))
+                segment = self._room(padded(length))
             place = _Location(segment, segment.used + start, len(header), body.nbytes)
             checked = _CHECKED.pack(place.header, place.payload, order, segment.number)
             crc = checksum(payload, zlib.crc32(header, zlib.crc32(checked)))
@@ -265,8 +261,8 @@ class Spool:
             written += os.pwritev(segment.fd, call, segment.used + written)
         if written != size:
             raise OSError(errno.ENOSPC, f"{written} of {size} bytes written", str(segment.path))
-        segment.used += _padded(size)
-        self.bytes += _padded(size)
+        segment.used += padded(size)
+        self.bytes += padded(size)
         for order, place in places:
             self._note(order, place)
 
