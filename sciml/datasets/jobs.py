@@ -9,7 +9,7 @@ from sciml.datasets.directory import PartsDirectory
 from sciml.datasets.part import PartJob
 from sciml.datasets.plan import PlannedRun
 from sciml.datasets.recipe import Recipe
-from sciml.ensemble.scheduler import check_scheduler
+from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
 from sciml.solver.describe import Description
 from sciml.solver.mpirun import cores_here, executable

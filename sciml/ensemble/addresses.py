@@ -1,9 +1,10 @@
-"""At which of a node's addresses dask is told to listen: never at all of them."""
+"""Where dask listens: at one address of a node, and at those of a scheduler that somebody else runs."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from sciml.errors import InputError
 
@@ -53,3 +54,54 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_scheduler(address: str, timeout: float = 5.0, *, encryption: bool = True) -> None:
+    """That something listens where a dask scheduler is said to be, and that only its own are let in.
+
+    Args:
+        address: ``tls://head:8786``; ``tcp://…`` or ``head:8786`` on this machine; others are left to
+            dask.
+        timeout: seconds.
+        encryption: whether one elsewhere has to speak TLS: what dask sends are pickles, and who can
+            write to it runs code here.
+
+    Raises:
+        InputError: no address, nothing listens there, no TLS, or none of dask's certificates here.
+    """
+    split = urlsplit(address if "://" in address else f"tcp://{address}")
+    if split.scheme not in ("tcp", "tls"):
+        return
+    try:
+        host, port = split.hostname, split.port
+    except ValueError:  # a port that is no number
+        host = port = None
+    if not host or not port:
+        raise InputError(f"scheduler '{address}'; expected an address such as tcp://head:8786")
+    if split.scheme == "tls":
+        _require_certificates(address)
+    elif encryption and not is_loopback(host):
+        raise InputError(
+            f"scheduler {address}: without TLS, whoever reaches it can run code as you, and here; "
+            "expected tls://…, the loopback (an ssh tunnel), or in a study cluster.encryption: false"
+        )
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except OSError as error:
+        raise InputError(
+            f"scheduler {address}: nothing answers there ({error}); start one with `dask scheduler`, or "
+            "name another"
+        ) from error
+
+
+def _require_certificates(address: str) -> None:
+    """Raises :class:`InputError` where dask's configuration has no certificates for a client."""
+    from distributed import Security
+
+    wanted = "distributed.comm.tls.ca-file, client.key and client.cert of dask's configuration"
+    try:
+        context = Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        raise InputError(f"scheduler {address}: {wanted} cannot be read ({error})") from error
+    if context is None:
+        raise InputError(f"scheduler {address}: no certificates; expected {wanted}")

@@ -10,21 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sciml.errors import ScimlError, no_room
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write aside and rename: a reader sees the old file or the new one, never half of one."""
+@contextmanager
+def written_aside(path: Path) -> Iterator[IO[str]]:
+    """A file to write, renamed to ``path`` once it is whole: a reader sees the old one or the new one,
+    never half of one."""
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
+            yield file
         os.replace(aside, path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, content: str) -> None:
+    with written_aside(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:

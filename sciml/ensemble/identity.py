@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import uuid
-from pathlib import Path
 from typing import Any
 
-from sciml.ensemble.folders import JobFolders, read_json, write_json
+from sciml.ensemble.folders import JobFolders, read_json, write_json, written_aside
 from sciml.errors import InputError
 from sciml.stream.endpoint import ENDPOINT, SERVER_KEY
 
@@ -62,14 +60,8 @@ def _read(run: JobFolders) -> dict[str, Any]:
 
 
 def _write(run: JobFolders) -> str:
-    """Aside and renamed, which leaves a file its number."""
+    """A file that is renamed keeps its number."""
     name = str(uuid.uuid4())
-    handle, aside = tempfile.mkstemp(dir=run.path, prefix=f".{run.identity.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump({"run": name, "inode": os.fstat(file.fileno()).st_ino}, file)
-        os.replace(aside, run.identity)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    with written_aside(run.identity) as file:
+        json.dump({"run": name, "inode": os.fstat(file.fileno()).st_ino}, file)
     return name

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sciml.domain import Domain
+from sciml.ensemble.addresses import check_scheduler
 from sciml.ensemble.identity import name_of
 from sciml.ensemble.job import Job
 from sciml.ensemble.rehearsal import TakesLong, disagreements, rehearse
-from sciml.ensemble.scheduler import check_scheduler
 from sciml.ensemble.slurm import check_slurm
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.run.directory import RunDirectory

@@ -166,12 +166,28 @@ class Windower:
     def _cut(self, state: _OpenWindows, origin: int) -> Sample:
         for offset in self._offsets:
             state.wanted[origin + offset] -= 1
-        return Sample(
-            state.simulation,
-            origin,
-            tuple(state.frames[s] for s in self.task.input_steps(origin)),
-            tuple(state.frames[s] for s in self.task.target_steps(origin)),
-        )
+        return window(self.task, state.simulation, origin, state.frames.__getitem__)
+
+
+def window(
+    task: Task, simulation: Simulation, origin: int, frame_at: Callable[[int], Frame]
+) -> Sample:
+    """The sample at ``origin``, of the frames at its steps."""
+    return Sample(
+        simulation,
+        origin,
+        tuple(map(frame_at, task.input_steps(origin))),
+        tuple(map(frame_at, task.target_steps(origin))),
+    )
+
+
+def sample_frames(task: Task, keys: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Keys of the frames behind samples, given by (simulation, origin)."""
+    return {
+        (simulation, step)
+        for simulation, origin in keys
+        for step in (*task.input_steps(origin), *task.target_steps(origin))
+    }
 
 
 def windows_of(simulation: Simulation, frames: Iterable[Frame], task: Task) -> Iterator[Sample]:

@@ -7,11 +7,10 @@ import stat
 import pytest
 from listening import listening
 
-from sciml.ensemble.addresses import listening_address
+from sciml.ensemble.addresses import check_scheduler, listening_address
 from sciml.ensemble.certificate import make_certificate, security
 from sciml.ensemble.cluster import opened
 from sciml.ensemble.launcher import Launcher
-from sciml.ensemble.scheduler import check_scheduler
 from sciml.errors import InputError
 
 

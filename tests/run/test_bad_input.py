@@ -7,7 +7,7 @@ import torch
 from small_study import one_line, small_study
 
 from sciml.domain import Field, Grid
-from sciml.ensemble.scheduler import check_scheduler
+from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
 from sciml.run.feasibility import check_model
 from sciml.run.simulations import check

@@ -16,7 +16,7 @@ from sciml.run.one_domain import require_one_domain
 from sciml.run.online.screen import Screen
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.samples.step import Step
-from sciml.samples.windows import cut, sample_frames
+from sciml.samples.windower import sample_frames, window
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 
 if TYPE_CHECKING:
@@ -326,8 +326,8 @@ class Intake(threading.Thread):
         """A sample that was in the buffer before."""
         task = self._windower.task
         keys = sample_frames(task, [(simulation.id, origin)])
-        frames = {frame.key: frame for frame in self._server.replay(sorted(keys))}
-        return cut(task, simulation, origin, frames)
+        frames = {frame.step: frame for frame in self._server.replay(sorted(keys))}
+        return window(task, simulation, origin, frames.__getitem__)
 
     def _measure_dt(self, frame: Frame) -> None:
         """Physical time between frames, once two of a simulation have come: one for all of them, where

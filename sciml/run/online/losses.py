@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sciml.samples import Task
-from sciml.samples.windows import sample_frames
+from sciml.samples.windower import sample_frames
 from sciml.stream.server import Server
 
 REASON = "frames of it were lost from a damaged spool"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.run.online.losses import REASON, Losses
 from sciml.samples import Sample, Task
-from sciml.samples.windows import cut, sample_frames
+from sciml.samples.windower import sample_frames, window
 
 if TYPE_CHECKING:
     from sciml.run.online.life import Life
@@ -50,7 +50,8 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     simulations |= {number: server.simulation(number) for number in {key[0] for key in keys}}
 
     def sample(key: tuple[int, int]) -> Sample:
-        return cut(task, simulations[key[0]], key[1], frames)
+        number, origin = key
+        return window(task, simulations[number], origin, lambda step: frames[number, step])
 
     # The supervisor says anew when reception is over: there may be simulations to run again.
     life.buffer.load_state_dict({**buffered, "closed": False}, sample)
