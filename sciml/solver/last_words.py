@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 #: Launchers put their own words between rules (Open MPI, MPICH), or say at the beginning of the line
 #: whose they are.
@@ -18,6 +19,9 @@ _STACK = re.compile(r"\[\S+:\d+\] (\*\*\*|\[ *\d+\]|Signal code|Failing at)")
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt|Exit)\b")
 
 _OURS = re.compile(r"^sciml\.errors\.\w+: ")
+#: A frame of a traceback, and files that are not the program's own.
+_FRAME = re.compile(r'\s+File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_INSTALLED = ("site-packages", "dist-packages", "/lib/python", "/sciml/", "<frozen")
 
 
 def last_words(said: str, lines: int = 5) -> str:
@@ -28,10 +32,21 @@ def last_words(said: str, lines: int = 5) -> str:
 
 
 def reason(said: str) -> str:
-    """The same in one line: what was raised, or the last line; how a launcher's words begin."""
+    """The same in one line: what was raised and where; the last line; how a launcher begins."""
     own, launchers = _apart(said)
-    raised = [_OURS.sub("", line) for line in own if _RAISED.match(line)]
-    return (raised or own or [_begin(launchers)])[-1]
+    raised = [place for place, line in enumerate(own) if _RAISED.match(line)]
+    if raised:
+        return _OURS.sub("", own[raised[-1]]) + _where(own[: raised[-1]])
+    return (own or [_begin(launchers)])[-1]
+
+
+def _where(traceback: list[str]) -> str:
+    """The last frame of a traceback that lies in a file of the program's own."""
+    frames = [match for line in traceback if (match := _FRAME.match(line))]
+    for frame in reversed(frames):
+        if not any(part in frame["file"] for part in _INSTALLED):
+            return f" ({Path(frame['file']).name}, line {frame['line']})"
+    return ""
 
 
 def _begin(launchers: list[str]) -> str:

@@ -51,7 +51,7 @@ srun: Terminating StepId=12.0
     ("said", "why"),
     [
         ("could not open deck.in\n" + ENDED, "could not open deck.in"),
-        (TRACEBACK + ENDED, "ValueError: relaxation time 0.4"),
+        (TRACEBACK + ENDED, "ValueError: relaxation time 0.4 (lbm.py, line 2)"),
         ("sciml.errors.InputError: no field 'w'\n" + ENDED, "no field 'w'"),
         ("heat: error: dt is too long\n" + SRUN, "heat: error: dt is too long"),
         ("out of eggs\n" + SRUN, "out of eggs"),
