@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from programs import ALONE
 
 from sciml.cli import app
 from sciml.domain import Field
 from sciml.ensemble.rehearsal import rehearse
 from sciml.solver import METHODS, Option, Parameter
 from sciml.solver.describe import describe
+from sciml.solver.flags import parse
 from sciml.study.schema import Study
 
 ROOT = Path(__file__).parents[1]
@@ -61,19 +63,44 @@ def test_keys_of_the_whole_are_those_that_are_read(tmp_path):
     assert describe(path).parameter("Re").high == 200
 
 
-@pytest.mark.parametrize(("name", "shape"), [("transport", (16,)), ("swift_hohenberg", (16, 16))])
-def test_programs_run_alike_on_two_ranks(tmp_path, name, shape):
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("transport", {"shape": (16,)}),
+        ("swift_hohenberg", {"shape": (16, 16)}),
+        ("drum", {"rings": 4}),
+    ],
+)
+def test_programs_run_alike_on_two_ranks(tmp_path, name, size):
     [code] = [code for tag, code in BLOCKS if tag == "python" and f"# {name}.py" in code]
     path = tmp_path / f"{name}.py"
     path.write_text(code)
     program = describe(path)
-    found = [rehearse(program, {"shape": shape, "steps": 5}, ranks=ranks) for ranks in (1, 2)]
+    found = [rehearse(program, {**size, "steps": 5}, ranks=ranks) for ranks in (1, 2)]
     for one in found:
         one.require()
         assert one.frames == 6 and one.whole
     first, last = (one.last.fields["u"] for one in found)
     np.testing.assert_array_equal(first, last)
     assert np.ptp(first) > 0 and not np.array_equal(first, found[0].first.fields["u"])
+
+
+def test_the_drum_keeps_its_energy(tmp_path):
+    """And each seed strikes a mesh of its own, with lumped mass that adds up to the area."""
+    [code] = [code for tag, code in BLOCKS if tag == "python" and "# drum.py" in code]
+    module = {"__name__": "drum"}
+    exec(compile(code, "drum.py", "exec"), module)
+    made = [module["Drum"](parse(module["Drum"], ["--seed", str(seed)])) for seed in (0, 1)]
+    assert made[0].domain() != made[1].domain()
+    drum = made[0]
+    drum.start(ALONE)
+    assert drum.mass.sum() == pytest.approx(drum.area.sum()) and drum.area.min() > 0
+    energies = []
+    for n in range(300):
+        energies.append(drum.state()["energy"])
+        drum.step(n)
+    assert np.ptp(energies) < 0.01 * energies[0]
+    assert not drum.v[drum.mesh.groups["rim"]].any() and np.abs(drum.v).max() > 0.01
 
 
 def test_the_study_of_the_page_is_one():
@@ -103,7 +130,8 @@ def test_the_runs_of_the_page_are_datasets(monkeypatch):
     [code] = [code for tag, code in BLOCKS if tag == "python" and "sciml.simulate" in code]
     names = {}
     exec(compile(code, "solvers.md", "exec"), names)
-    ds, again = names["ds"], names["again"]
+    ds, again, bodies = names["ds"], names["again"], names["bodies"]
+    assert bodies.positions.dims == ("time", "particle", "space") and bodies.sizes["time"] == 6
     assert ds.u.shape == (6, 32, 32) and ds.u.units == "K"
     np.testing.assert_array_equal(again.u.values[0], ds.u.values[-1])
 

@@ -48,7 +48,8 @@ def simulate(
             as its attribute ``warnings``.
 
     Returns:
-        Fields on ``(time, z, y, x)``, loaded; parameters and options as attributes.
+        Fields on ``(time, z, y, x)``, ``(time, node)`` or ``(time, particle, space)``, loaded;
+        parameters and options as attributes.
 
     Raises:
         InputError: no such program, an unknown or bad parameter, a state that does not fit, or what
