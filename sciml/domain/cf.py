@@ -76,16 +76,16 @@ def describe(domain: Domain, fields: Iterable[Field] = ()) -> dict[str, Variable
             found = _particles(domain)
         case Graph():
             found = _graph(domain)
-    if any(f.components and _component_dim(f) == SPACE for f in fields):
-        size = max(f.components for f in fields if _component_dim(f) == SPACE)
-        found[SPACE] = Variable((SPACE,), np.array(list("xyz")[:size]), {"long_name": "component"})
+    if any(f.components and _component_dim(domain, f) == SPACE for f in fields):
+        axes = np.array(list("xyz")[: _dimension(domain)])
+        found[SPACE] = Variable((SPACE,), axes, {"long_name": "component"})
     return found
 
 
 def dims_of(domain: Domain, what: Field) -> tuple[str, ...]:
     """Dimensions of one frame of a field in a file."""
     dims = {"point": domain.dims, "cell": (_element(domain),), "edge": (EDGE,)}.get(what.on, ())
-    return dims + ((_component_dim(what),) if what.components else ())
+    return dims + ((_component_dim(domain, what),) if what.components else ())
 
 
 def notes_of(domain: Domain, what: Field) -> dict[str, Any]:
@@ -104,9 +104,21 @@ def categories_of(attrs: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(names) if len(names) > 1 and np.array_equal(values, range(len(names))) else ()
 
 
-def _component_dim(what: Field) -> str:
-    """Vectors share their axis; a stress has one of its own."""
-    return SPACE if what.components <= 3 else f"{what.name}_component"
+def _component_dim(domain: Domain, what: Field) -> str:
+    """Vectors in the space of the domain share their axis; what has other components has its own."""
+    return SPACE if what.components == _dimension(domain) else f"{what.name}_component"
+
+
+def _dimension(domain: Domain) -> int:
+    """Of the space that a domain lies in, 0 where there is none."""
+    match domain:
+        case Grid():
+            return domain.ndim
+        case Mesh():
+            return domain.points.shape[1]
+        case Particles():
+            return len(domain.periodic)
+    return 0
 
 
 def _element(domain: Domain) -> str:

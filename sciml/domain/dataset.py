@@ -13,7 +13,7 @@ from sciml.domain.field import Field
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
 from sciml.domain.names import SAMPLE, TIME
-from sciml.domain.netcdf import plain
+from sciml.domain.netcdf import plain, refuse_repeats
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError, nearest
 
@@ -69,7 +69,7 @@ def to_dataset(
         coords[TIME] = (TIME, times, {"axis": "T", "long_name": "time", "units": time_units})
     if samples is not None:
         coords[SAMPLE] = (SAMPLE, np.arange(samples), {"long_name": "simulation"})
-    _refuse_repeats([*coords, *data], list(values), list(parameters), list(static))
+    refuse_repeats(coords, data, values, parameters, static)
     head = (() if samples is None else (SAMPLE,)) + (() if times is None else (TIME,))
     known = {field.name: field for field in fields}
     for name, array in values.items():
@@ -136,14 +136,3 @@ def _parameter(name: str, value: Any, samples: int | None) -> tuple[Any, ...]:
             + (f" or one value for each of {samples} samples" if samples is not None else "")
         )
     return dims, array, {"units": units, "long_name": name}
-
-
-def _refuse_repeats(*groups: list[str]) -> None:
-    seen: set[str] = set()
-    for name in (name for group in groups for name in group):
-        if name in seen:
-            raise DomainError(
-                f"name '{name}' is used twice; fields, static fields, parameters and coordinates "
-                "share one dataset, rename one"
-            )
-        seen.add(name)

@@ -7,7 +7,7 @@ Without xarray, which a solver rank does not load; what xarray holds is laid out
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sciml.domain.cf import CONVENTIONS, Variable, describe, dims_of, notes_of
 from sciml.domain.field import Field
 from sciml.domain.names import TIME
 from sciml.domain.wire import Domain
+from sciml.errors import DomainError
 
 #: Bytes of a chunk: a training sample is read alone, so a chunk should not hold much beside it.
 CHUNK = 1 << 18
@@ -57,22 +58,24 @@ def lay_out(
         An open :class:`h5netcdf.File`; the caller closes it.
 
     Raises:
-        DomainError: a field that has no place on the domain, more groups of nodes than a file marks.
+        DomainError: a field that has no place on the domain, more groups of nodes than a file marks, a
+            name used twice.
         OSError: it cannot be written.
     """
     import h5netcdf
 
     described = describe(domain, (*fields, *static))
     dims: dict[str, int | None] = {TIME: times}
+    beside = dict(beside or {})
+    refuse_repeats(described, beside, [TIME, *(f.name for f in (*fields, *static))])
     shapes = {f.name: (dims_of(domain, f), f.shape(domain)) for f in (*fields, *static)}
     for names, shape in (*((v.dims, v.values.shape) for v in described.values()), *shapes.values()):
         dims |= dict(zip(names, shape, strict=True))
     file = h5netcdf.File(path, "w")
     try:
         file.dimensions = dims
-        file.create_variable(TIME, (TIME,), "f8", chunks=None if times else (ROW,))
+        file.create_variable(TIME, (TIME,), "f8", chunks=(ROW,) if times is None else None)
         file.variables[TIME].attrs.update({"axis": "T", **plain(time)})
-        beside = dict(beside or {})
         for name, variable in (described | beside).items():
             _write(file, name, variable)
         # As xarray has it: what lies beside a field is a coordinate of it.
@@ -82,6 +85,7 @@ def lay_out(
         for field in (*fields, *static):
             where, shape = shapes[field.name]
             dtype, chunks = np.dtype(dtypes[field.name]), None
+            dtype = np.dtype("i1") if dtype.kind == "b" else dtype  # netCDF knows no yes and no
             if field in fields:
                 where, chunks = (TIME, *where), _chunks(shape, dtype.itemsize, times)
             # HDF5 reads zeros where nothing was written; NaN is told from data.
@@ -96,8 +100,21 @@ def lay_out(
             file.attrs["coordinates"] = " ".join(n for n in lies if n in alone)
     except BaseException:
         file.close()
+        path.unlink(missing_ok=True)
         raise
     return file
+
+
+def refuse_repeats(*groups: Iterable[str]) -> None:
+    """Raises :class:`DomainError` where two variables of one file would go by one name."""
+    seen: set[str] = set()
+    for name in (name for group in groups for name in group):
+        if name in seen:
+            raise DomainError(
+                f"name '{name}' is used twice; fields, static fields, parameters and coordinates "
+                "share one dataset, rename one"
+            )
+        seen.add(name)
 
 
 def _write(file: Any, name: str, variable: Variable) -> None:
@@ -115,8 +132,10 @@ def _write(file: Any, name: str, variable: Variable) -> None:
     made.attrs.update(plain(variable.attrs))
 
 
-def _chunks(shape: tuple[int, ...], itemsize: int, times: int | None) -> tuple[int, ...]:
+def _chunks(shape: tuple[int, ...], itemsize: int, times: int | None) -> tuple[int, ...] | None:
     """Whole frames in a chunk; parts of one along its slowest axis only where it is huge."""
+    if times is not None and 0 in shape:
+        return None
     frame = int(np.prod(shape, dtype=np.int64)) * itemsize
     if frame > LARGEST:
         return (1, max(1, shape[0] * LARGEST // frame), *shape[1:])

@@ -10,26 +10,21 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sciml.domain.dataset import to_dataset
+from sciml.domain.cf import Variable
 from sciml.domain.names import TIME
+from sciml.domain.netcdf import ROW, lay_out
 from sciml.errors import InputError
 from sciml.samples import Frame, Simulation
 from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
 
 ARRIVAL, SEGMENT = "arrival", "segment"
-#: Bytes of a chunk: a training sample is read alone, so a chunk should not hold much beside it.
-CHUNK = 1 << 18
-#: Largest part of a single frame in one chunk.
-LARGEST = 1 << 24
-#: Entries in a chunk of what has one value a frame.
-ROW = 1024
 
 
 class SimulationFile:
     """A netCDF4-compatible file with a dimension ``time`` that grows; written aside, then renamed.
 
     Frames go to disk through HDF5's chunk cache (1 MB a field), so memory does not grow with the
-    simulation. The layout is that of :func:`sciml.domain.dataset.to_dataset`.
+    simulation. The layout is that of :func:`sciml.domain.netcdf.lay_out`.
 
     Args:
         path: of the finished file; ``<path>.part`` until then.
@@ -41,7 +36,8 @@ class SimulationFile:
             where no frame came) and the stretch of frames that windows may join (``segment``).
 
     Raises:
-        InputError: a field that the frame lacks, a name used twice.
+        InputError: a name that recordings use for themselves.
+        DomainError: a name used twice.
         OSError: it cannot be written.
     """
 
@@ -62,28 +58,29 @@ class SimulationFile:
         self._rows: dict[int, tuple[float, int, int]] = {}
         arrays = {name: np.asarray(first.fields[name]) for name in self._names}
         self._dtypes = {name: array.dtype for name, array in arrays.items()}
-        units = units or {}
-        dataset = to_dataset(
+        time = {"long_name": TIME, "units": simulation.time_units}
+        if simulation.calendar:
+            time["calendar"] = simulation.calendar
+        units = dict.fromkeys(simulation.parameters, "1") | dict(units or {})
+        parameters = {
+            name: Variable((), np.asarray(value), {"units": units[name], "long_name": name})
+            for name, value in simulation.parameters.items()
+        }
+        static = {name: np.asarray(values) for name, values in simulation.static.items()}
+        file = lay_out(
+            self.aside,
             simulation.domain,
             simulation.fields,
-            {name: np.empty((0, *a.shape), a.dtype) for name, a in arrays.items()},
-            np.empty(0),
-            parameters={n: (v, units.get(n, "1")) for n, v in simulation.parameters.items()},
-            static=simulation.static,
-            static_fields=simulation.static_fields,
+            self._dtypes | {name: values.dtype for name, values in static.items()},
+            times=None,
+            time=time,
+            static=simulation.static_fields,
+            beside=parameters | (_places(simulation) if ordered else {}),
             attrs=attrs,
-            time_units=simulation.time_units,
         )
-        if simulation.calendar:
-            dataset[TIME].attrs["calendar"] = simulation.calendar
-        encoding: dict[str, dict[str, Any]] = {
-            name: {"chunksizes": _chunks(a.shape, a.dtype.itemsize)} for name, a in arrays.items()
-        }
-        encoding[TIME] = {"chunksizes": (ROW,)}
-        if ordered:
-            dataset = dataset.assign_coords(_places(dataset))
-            encoding |= {n: {"chunksizes": (ROW,)} for n in (ARRIVAL, SEGMENT)}
-        dataset.to_netcdf(self.aside, engine="h5netcdf", unlimited_dims=[TIME], encoding=encoding)
+        for name, values in static.items():
+            file.variables[name][...] = values.astype(file.variables[name].dtype)
+        file.close()
         self._file: h5py.File | None = h5py.File(self.aside, "r+")
         self._sets = {name: self._file[name] for name in self._names}
         self._capacity = 0
@@ -145,23 +142,17 @@ class SimulationFile:
         self._file, self._sets = None, {}
 
 
-def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Whole frames in a chunk; parts of one along its slowest axis only where it is huge."""
-    frame = int(np.prod(shape, dtype=np.int64)) * itemsize
-    if frame > LARGEST:
-        rows = max(1, shape[0] * LARGEST // frame)
-        return (1, rows, *shape[1:])
-    return (max(1, CHUNK // max(frame, 1)), *(max(n, 1) for n in shape))
-
-
-def _places(dataset: Any) -> dict[str, Any]:
-    taken = {ARRIVAL, SEGMENT} & {str(name) for name in dataset.variables}
-    if taken:
+def _places(simulation: Simulation) -> dict[str, Variable]:
+    """Where a frame stands in the order of arrival; empty yet."""
+    named = [field.name for field in (*simulation.fields, *simulation.static_fields)]
+    if taken := {ARRIVAL, SEGMENT} & {*named, *simulation.parameters}:
         raise InputError(
             f"a field or parameter is called '{min(taken)}', which a recording uses for itself; "
             "rename it"
         )
     return {
-        ARRIVAL: (TIME, np.empty(0, np.int64), {"long_name": "order of arrival"}),
-        SEGMENT: (TIME, np.empty(0, np.int32), {"long_name": "stretch that windows may join"}),
+        ARRIVAL: Variable((TIME,), np.empty(0, np.int64), {"long_name": "order of arrival"}),
+        SEGMENT: Variable(
+            (TIME,), np.empty(0, np.int32), {"long_name": "stretch that windows may join"}
+        ),
     }

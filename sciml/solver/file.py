@@ -65,7 +65,8 @@ class FileSink:
         for field in program.static:
             whole = self._whole(field, state)
             if self._file is not None:
-                self._file.variables[field.name][...] = whole
+                variable = self._file.variables[field.name]
+                variable[...] = np.asarray(whole, variable.dtype)
 
     def take(self, step: int, time: float, state: Mapping[str, np.ndarray]) -> None:
         """Write one state; ``step`` counts those written."""

@@ -43,7 +43,11 @@ KINDS = {
     "graph": (
         "network_diffusion",
         {"seed": 3, "nodes": 30, "radius": 0.4, "steps": 5},
-        {"u": ("time", "node"), "conductance": ("edge",), "position": ("node", "space")},
+        {
+            "u": ("time", "node"),
+            "conductance": ("edge",),
+            "position": ("node", "position_component"),
+        },
     ),
 }
 
