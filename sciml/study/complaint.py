@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,7 @@ def complaint(error: ValidationError, schema: type[BaseModel]) -> str:
     key that seems to be missing."""
     errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = errors[0]
-    path = ".".join(map(str, first["loc"]))
+    path = ".".join(map(str, _walked(first["loc"], schema)[0]))
     match first["type"]:
         case "extra_forbidden":
             line = _unknown(first["loc"], schema)
@@ -23,6 +23,13 @@ def complaint(error: ValidationError, schema: type[BaseModel]) -> str:
             line = f"key '{path}' is missing"
         case "value_error":
             line = _prefixed(path, str(first["ctx"]["error"]))
+        case "union_tag_invalid" | "union_tag_not_found":
+            kinds = [kind.strip(" '") for kind in first["ctx"].get("expected_tags", "").split(",")]
+            if first["type"] == "union_tag_not_found":
+                kinds = [str(kind) for kind in _kinds(_model(first["loc"], schema))]
+                line = f"{path}: no kind; expected one of {', '.join(kinds)}"
+            else:
+                line = f"{path}.kind: got {first['ctx']['tag']!r}; {nearest(first['ctx']['tag'], kinds)}"
         case "literal_error":
             names = [str(name) for name in _literal(first["loc"], schema)]
             line = f"{path}: got {first['input']!r}; {nearest(str(first['input']), names)}"
@@ -41,8 +48,8 @@ def _prefixed(path: str, message: str) -> str:
 
 def _unknown(loc: tuple[Any, ...], schema: type[BaseModel]) -> str:
     *parents, name = loc
-    path = ".".join(map(str, loc))
-    model = _model(tuple(parents), schema)
+    path, model = _walked(tuple(parents), schema)
+    path = ".".join(map(str, [*path, name]))
     elsewhere = [key for key in _keys(schema) if key.rpartition(".")[2] == name]
     if elsewhere:
         return f"unknown key '{path}'; did you mean '{elsewhere[0]}'?"
@@ -59,14 +66,40 @@ def _keys(schema: type[BaseModel], head: str = "") -> Iterator[str]:
 
 
 def _model(loc: tuple[Any, ...], schema: type[BaseModel]) -> Any:
-    """The section or the type that a location leads to, through lists and mappings."""
+    """The section or the type that a location leads to, through lists, mappings and kinds."""
+    return _walked(loc, schema)[1]
+
+
+def _walked(loc: tuple[Any, ...], schema: type[BaseModel]) -> tuple[list[Any], Any]:
+    """A location as it is written in a file, and what it leads to. pydantic says of which kind a section
+    is; the file has no key for that."""
+    path: list[Any] = []
     found: Any = schema
     for step in loc:
+        if (kinds := _kinds(found)) and step in kinds:
+            found = kinds[step]
+            continue
+        path.append(step)
         if isinstance(found, type) and issubclass(found, BaseModel):
-            found = _present(found.model_fields[str(step)].annotation)
+            field = found.model_fields.get(str(step))
+            found = None if field is None else _present(field.annotation)
         else:
-            found = get_args(found)[-1]
-    return found
+            found = (get_args(found) or (None,))[-1]
+    return path, found
+
+
+def _kinds(annotation: Any) -> dict[str, type[BaseModel]]:
+    """Sections that are told apart by their ``kind``, by that."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    sections = [
+        a
+        for a in get_args(annotation)
+        if isinstance(a, type) and issubclass(a, BaseModel) and "kind" in a.model_fields
+    ]
+    if len(sections) < 2:
+        return {}
+    return {kind: a for a in sections for kind in get_args(a.model_fields["kind"].annotation)}
 
 
 def _present(annotation: Any) -> Any:

@@ -191,13 +191,16 @@ class Validation(Section):
     """Held-out simulations: they never enter the buffer or the normalizer.
 
     ``rollout`` counts steps, ``null``: as long as the simulations are. ``patience`` is how many
-    seconds the end of training waits for the last of them.
+    seconds the end of training waits for the last of them. A study of points alone is held against
+    ``data``, or against the exact solution of its equation, at so many ``times``.
     """
 
     simulations: Count = 10
     every: Positive = 250
     rollout: Positive | None = None
     patience: Seconds = 600.0
+    data: Files = []
+    times: Annotated[Positive, Field(ge=2)] = 11
 
 
 class Record(Section):
@@ -304,8 +307,8 @@ class Study(Section):
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "study"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    solver: Solver
-    parameters: Parameters
+    solver: Solver | None = None
+    parameters: Parameters | None = None
     task: TaskSection
     model: Model = Model()
     buffer: Buffer = Field(default_factory=lambda: Buffer.model_validate({}))
@@ -323,6 +326,17 @@ class Study(Section):
                 f"training.batch_size: {self.training.batch_size} is above buffer.capacity "
                 f"{self.buffer.capacity}; lower one or raise the other"
             )
+        if self.training.fed is None:
+            self._require_no_stream()
+        elif self.validation.data:
+            raise ValueError(
+                "validation.data: simulations of the solvers, or of the data, are held out; it is for "
+                "studies of collocation points alone: remove it"
+            )
+        if self.solver is None:
+            return self
+        if self.parameters is None:
+            raise ValueError("key 'parameters' is missing")
         taken = {*self.parameters.ranges} & {*self.solver.options}
         if taken:
             raise ValueError(
@@ -337,6 +351,30 @@ class Study(Section):
         if "out" in self.solver.options:
             raise ValueError("solver.options.out: a study streams; remove it")
         return self
+
+    def _require_no_stream(self) -> None:
+        """That nothing is asked of solvers where points alone are trained on."""
+        points = f"training.sources: {', '.join(self.training.sources)} are points"
+        if self.solver is not None:
+            raise ValueError(
+                f"{points}, and nothing would be trained on what solver.program sends; remove the "
+                "section solver, or add a source of kind: stream"
+            )
+        if self.record.enabled:
+            raise ValueError(
+                f"record: {points}, and nothing comes that could be recorded; remove it"
+            )
+        for name, source in self.training.collocation.items():
+            if source.domain is None:
+                raise ValueError(
+                    f"training.sources.{name}.domain is missing: no solver and no data say where its "
+                    "points lie"
+                )
+
+    def require_solver(self) -> None:
+        """Raises :class:`InputError` where something is to stream, and nothing is there that would."""
+        if self.solver is None and self.training.fed is not None:
+            raise InputError("key 'solver' is missing")
 
     @property
     def increment(self) -> bool:
@@ -361,13 +399,15 @@ def refuse_two_starts(options: dict[str, Any], drawn: Any, files: list[str]) -> 
 
 
 def anchor_files(tree: dict[str, Any], folder: Path) -> None:
-    """Make the paths of ``parameters.files`` absolute, in place: they are relative to their file."""
+    """Make the paths of ``parameters.files`` and ``validation.data`` absolute, in place: they are
+    relative to their file."""
     from sciml.study.starts import anchored
 
-    section = tree.get("parameters")
-    files = _list(section.get("files")) if isinstance(section, dict) else None
-    if isinstance(files, list) and all(isinstance(name, str) for name in files):
-        tree["parameters"] = {**section, "files": anchored(files, folder)}
+    for name, key in (("parameters", "files"), ("validation", "data")):
+        section = tree.get(name)
+        files = _list(section.get(key)) if isinstance(section, dict) else None
+        if files and isinstance(files, list) and all(isinstance(file, str) for file in files):
+            tree[name] = {**section, key: anchored(files, folder)}
 
 
 def anchor_programs(tree: dict[str, Any], folder: Path) -> None:
@@ -393,7 +433,8 @@ def load_study(
     Args:
         path: looked up in the working directory, then in what ships with the package.
         overrides: ``"training.batch_size=8"``, values read as YAML.
-        solver: whether one is to run; else the sections ``solver`` and ``parameters`` may be left out.
+        solver: whether one is to run, if the study needs one; else the sections ``solver`` and
+            ``parameters`` may be left out.
 
     Raises:
         InputError: one line that names the key, what came and what was expected.
@@ -415,15 +456,18 @@ def load_study(
     tree = parse(text, file.name)
     if not isinstance(tree, dict):
         raise InputError(f"{file.name}: got {tree!r}; expected sections such as solver, task")
-    if not solver:
-        tree = {"solver": {"program": "none"}, "parameters": {"simulations": 1}, **tree}
     override(tree, overrides)
     anchor_files(tree, file.parent)
     anchor_programs(tree, file.parent)
     try:
-        return Study.model_validate(tree)
+        study = Study.model_validate(tree)
+        if solver:
+            study.require_solver()
+        return study
     except ValidationError as error:
         raise InputError(f"{file.name}: {complaint(error, Study)}") from error
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from error
 
 
 def dump_study(study: Study) -> str:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from sciml.errors import nearest
+from sciml.errors import InputError, nearest
 from sciml.study.section import Count, Positive, Section, short
+from sciml.study.sources_section import (
+    CollocationSection,
+    Name,
+    ObjectiveSection,
+    SourceSection,
+    require_pairs,
+)
 from sciml.study.symmetries_section import SymmetriesSection
 
 if TYPE_CHECKING:
-    from sciml.training.objective import Supervised
+    from sciml.surrogates.setting import Setting
+    from sciml.training.objective import Objective
     from sciml.training.options import Options
     from sciml.training.phase import Phase
 
+#: Name of the one source where objectives are named and sources are not.
+STREAM = "stream"
+#: Losses of targets that say of what kind something is, and of energies.
+OF_KINDS = ("cross_entropy", "energy", "forces")
 #: Keys of the section that are options of the loop.
 OPTIONS = {"ema", "augment", "pushforward", "noise", "autocast", "compile", "accumulate"}
 
@@ -26,6 +38,15 @@ def _device(name: str) -> str:
     return require_name(name, "")
 
 
+def _sizes(given: Any) -> int | dict[str, int] | None:
+    """A number, or one by source."""
+    sizes = given if isinstance(given, dict) else {} if given is None else {"": given}
+    whole = {n: int(s) if isinstance(s, float) and s.is_integer() else s for n, s in sizes.items()}
+    if any(type(size) is not int or size < 1 for size in whole.values()):
+        raise ValueError(f"got {given!r}; expected a whole number, 1 or more, or one by source")
+    return whole if isinstance(given, dict) else whole.get("")
+
+
 class PhaseSection(Section):
     """See :class:`sciml.training.phase.Phase`; without ``steps``, until the stream ends."""
 
@@ -33,6 +54,8 @@ class PhaseSection(Section):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "cosine", "step", "onecycle", "exponential"] = "constant"
     steps: Positive | None = None
+    batch_size: Annotated[int | dict[str, int] | None, PlainValidator(_sizes)] = None
+    dtype: Literal["float32", "float64"] | None = None
     until: float | None = None
     warmup: Count = 0
     weights: dict[str, float] = {}
@@ -84,6 +107,8 @@ class Training(Section):
     that can be asked at points."""
 
     batch_size: Positive = 16
+    sources: dict[Name, SourceSection] = {}
+    objectives: dict[Name, ObjectiveSection] = {}
     loss: Literal["relative_l2", "h1", "h1_spectral", "mse"] = "relative_l2"
     field_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     weighting: Literal["latitude"] | None = None
@@ -103,17 +128,98 @@ class Training(Section):
     checkpoint_every: Positive = 500
     keep_checkpoints: Positive = 2
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, data: Any) -> Any:
+        """Objectives without sources are all on the one that there is, and the other way round."""
+        if not isinstance(data, dict):
+            return data
+        sources, objectives = data.get("sources"), data.get("objectives")
+        if objectives and isinstance(objectives, dict) and not sources:
+            data = {**data, "sources": {STREAM: {"kind": STREAM}}}
+            named = {
+                n: {"source": STREAM, **o} if isinstance(o, dict) else o
+                for n, o in objectives.items()
+            }
+            data["objectives"] = named
+        return data
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Training:
+        if self.sources:
+            require_pairs(self.sources, self.objectives)
+        for number, phase in enumerate(self.phases):
+            self._require_known(number, phase)
+        return self
+
+    def _require_known(self, number: int, phase: PhaseSection) -> None:
+        """That weights are of losses, and sizes of sources."""
+        losses = {
+            f"{name}.{loss}"
+            for name, one in self.objectives.items()
+            for loss in one.losses(self.loss)
+        }
+        known = [*self.objectives, *sorted(losses)] if self.sources else [self.loss, *OF_KINDS]
+        for name in phase.weights:
+            if name not in known:
+                raise ValueError(
+                    f"training.phases.{number}.weights: no objective or loss '{name}'; "
+                    f"{nearest(name, known)}"
+                )
+        sizes = phase.batch_size if isinstance(phase.batch_size, dict) else {}
+        for name in sizes:
+            if name not in self.sources:
+                among = nearest(name, self.sources) if self.sources else "expected a number"
+                raise ValueError(
+                    f"training.phases.{number}.batch_size: no source '{name}'; {among}"
+                )
+
+    @property
+    def collocation(self) -> dict[str, CollocationSection]:
+        """Sources of points."""
+        return {n: s for n, s in self.sources.items() if isinstance(s, CollocationSection)}
+
+    @property
+    def fed(self) -> str | None:
+        """The source that solvers or data feed; ``""`` where sources are not named, ``None`` where there
+        are points alone."""
+        if not self.sources:
+            return ""
+        return next((n for n in self.sources if n not in self.collocation), None)
+
+    def size_of(self, source: str) -> int:
+        """Samples a step of a source."""
+        section = self.sources.get(source)
+        return (section and section.batch_size) or self.batch_size
+
     @property
     def steps(self) -> int | None:
         """Steps of all phases; ``None`` if the end of the stream decides."""
         steps = [phase.steps for phase in self.phases]
         return None if None in steps else sum(s for s in steps if s is not None)
 
-    def objective(self) -> Supervised:
-        """What a step makes small."""
-        from sciml.training.objective import Supervised
+    def objective(self, setting: Setting) -> Objective:
+        """What a step makes small.
 
-        return Supervised(self.loss, self.points, self.field_weights, self.weighting)
+        Raises:
+            InputError: fields that the task does not have.
+        """
+        from sciml.surrogates.kits import kit_of
+        from sciml.training.objective import Sum
+        from sciml.training.objectives import objective_of
+
+        usual = self.model_dump(include={"loss", "points", "field_weights", "weighting"})
+        if not self.sources:
+            kind = kit_of(setting).objective(setting)
+            return objective_of({"kind": kind}, setting, **usual)
+        built = {}
+        for name, section in self.objectives.items():
+            keys = section.model_dump(exclude={"source"}, exclude_none=True)
+            try:
+                built[name] = objective_of(keys, setting, **usual)
+            except InputError as error:
+                raise InputError(f"training.objectives.{name}: {error}") from error
+        return Sum(built, {name: one.source or name for name, one in self.objectives.items()})
 
     def options(self) -> Options:
         """What the loop is told."""
