@@ -113,12 +113,12 @@ def train(
         _, code = resume_offline(resume, study, overrides=set_ or [], force=force, plain=shown)
     elif force:
         raise InputError("--force goes with --resume RUN; expected one of them, or neither")
-    elif study is None or not data:
+    elif study is None:
         raise InputError("expected a study and --from DATA, or --resume RUN")
     else:
         _, code = train_offline(
             load_study(study, set_ or [], solver=False),
-            data[0] if len(data) == 1 else data,
+            data[0] if data and len(data) == 1 else data or None,
             out,
             stream=stream,
             epochs=epochs,

@@ -176,7 +176,7 @@ def _feeds(study: Study, span: int, frames: int | None, simulations: int) -> Fee
     return Feeds(
         max(frames - span + 1, 0) * simulations,
         buffer.watermark,
-        training.batch_size * training.accumulate,
+        training.size_of(training.fed) * training.accumulate,
         buffer.draws,
         training.steps,
         buffer.kind == "reservoir",

@@ -13,6 +13,8 @@ from sciml.study.schema import Study
 if TYPE_CHECKING:
     from torch import nn
 
+    from sciml.surrogates import Surrogate
+
 #: float32 numbers that a weight takes while it is trained: itself, its gradient, Adam's two moments.
 NUMBERS_A_WEIGHT = 4
 
@@ -59,6 +61,7 @@ def check_model(
             f"training.points: {study.training.points}, yet model '{name}' gives whole fields; expected "
             "one that can be asked at points, such as 'deeponet', or points: null"
         )
+    _check_sources(study, domain, surrogate)
     basis, watermark = traits_of(module).basis, study.buffer.watermark
     if online and basis >= watermark:
         raise InputError(
@@ -66,6 +69,20 @@ def check_model(
             f"first step; raise buffer.watermark above {basis}, or lower model.basis"
         )
     try_model(config, task, domain, fields, surrogate)
+
+
+def _check_sources(study: Study, domain: Domain, surrogate: Surrogate) -> None:
+    """That objectives have the fields that they are about, and a model that can be asked at points."""
+    from sciml.run.points import point_sources
+    from sciml.surrogates.traits import traits_of
+
+    study.training.objective(surrogate.setting)
+    for name in point_sources(study, domain):
+        if not traits_of(surrogate.model).pointwise:
+            raise InputError(
+                f"training.sources.{name}: model '{study.model.name}' gives whole fields; expected one "
+                "that can be asked at points, such as 'deeponet'"
+            )
 
 
 def _check_room(study: Study, module: nn.Module) -> None:

@@ -131,7 +131,9 @@ def _check_checkpoint(run: RunDirectory, old: Study, new: Study) -> int:
                 f"checkpoint of step {checkpoint.step} holds the state of {one.optimizer} in that "
                 "phase; leave it, and change a later phase"
             )
-    held = len((state["source"].get("buffer") or {}).get("entries", ()))
+    sources = [state["source"], *state["source"].values()]
+    buffers = [one["buffer"] for one in sources if isinstance(one, dict) and one.get("buffer")]
+    held = max((len(buffer.get("entries", ())) for buffer in buffers), default=0)
     if held > new.buffer.capacity:
         raise InputError(
             f"buffer.capacity: {old.buffer.capacity} → {new.buffer.capacity}, yet the checkpoint of "

@@ -321,9 +321,9 @@ class Study(Section):
     @model_validator(mode="after")
     def _agree(self) -> Study:
         self.training.require_targets(self.task.targets, self.task.unroll or self.task.bundle)
-        if self.training.batch_size > self.buffer.capacity:
+        if self.training.fed is not None and self.training.most_at_once > self.buffer.capacity:
             raise ValueError(
-                f"training.batch_size: {self.training.batch_size} is above buffer.capacity "
+                f"training.batch_size: {self.training.most_at_once} is above buffer.capacity "
                 f"{self.buffer.capacity}; lower one or raise the other"
             )
         if self.training.fed is None:
@@ -372,8 +372,16 @@ class Study(Section):
                 )
 
     def require_solver(self) -> None:
-        """Raises :class:`InputError` where something is to stream, and nothing is there that would."""
-        if self.solver is None and self.training.fed is not None:
+        """Raises :class:`InputError` where something has to stream, and nothing is there that would."""
+        fed = self.training.fed
+        if fed is None:
+            return
+        if fed and self.training.sources[fed].kind == "data":
+            raise InputError(
+                f"training.sources.{fed}: data, which sciml train STUDY --from DATA names; a running "
+                "solver feeds kind: stream"
+            )
+        if self.solver is None:
             raise InputError("key 'solver' is missing")
 
     @property

@@ -187,10 +187,17 @@ class Training(Section):
             return ""
         return next((n for n in self.sources if n not in self.collocation), None)
 
-    def size_of(self, source: str) -> int:
+    def size_of(self, source: str | None) -> int:
         """Samples a step of a source."""
-        section = self.sources.get(source)
+        section = self.sources.get(source or "")
         return (section and section.batch_size) or self.batch_size
+
+    @property
+    def most_at_once(self) -> int:
+        """The largest batch of what is fed."""
+        sizes = [phase.batch_size for phase in self.phases]
+        said = [size.get(self.fed or "") if isinstance(size, dict) else size for size in sizes]
+        return max([self.size_of(self.fed), *(size for size in said if size is not None)])
 
     @property
     def steps(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -45,6 +45,13 @@ class Bounds(nn.Module):
         found = [self._measured(sample) for sample in samples]
         self.both = reduce(joined, found, self.both)
         return found
+
+    def take(self, values: Mapping[tuple[str, str], np.ndarray]) -> None:
+        """Take numbers into account by what they are, of which there are no samples."""
+        found = self.nothing
+        for key in values.keys() & {*self.keys}:
+            found[:, self.keys.index(key)] = np.min(values[key]), np.max(values[key])
+        self.both = joined(self.both, found)
 
     @property
     def both(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -142,6 +142,13 @@ class Normalizer(nn.Module):
         """Take no energies of a simulation; its moments are for whoever holds them apart."""
         if self.references is not None:
             self.references.forget(simulation)
+
+    def take(self, values: Mapping[tuple[str, str], np.ndarray]) -> None:
+        """Take numbers into account by what they are, of which there are no samples."""
+        found = self.nothing
+        for key, numbers in values.items():
+            found[self._row[key], :3] = _measure(numbers, True)
+        self.moments = merge(self.moments, found)
 
     @property
     def moments(self) -> np.ndarray:

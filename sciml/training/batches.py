@@ -20,6 +20,11 @@ def each(batches: Batches, do: Callable[[Batch], Batch]) -> Batches:
     return do(batches)
 
 
+def parts_of(batches: Batches) -> list[Batch]:
+    """The batch, or each of a mix."""
+    return list(batches.values()) if isinstance(batches, Mapping) else [batches]
+
+
 def moved(batches: Batches, model: nn.Module, device: torch.device) -> Batches:
     """As the model takes them."""
     return each(batches, lambda batch: suited(batch, model, device))

@@ -37,9 +37,19 @@ class CollocationSource:
         self.every = every
         self._drawn = 0
 
+    def peek(self) -> Batch:
+        """The batch that comes next; it still does."""
+        drawn = self._drawn
+        batch = self._batch()
+        self._drawn = drawn
+        return batch
+
     def next_batch(self) -> Batch | None:
         if self.draws is not None and self._drawn >= self.draws:
             return None
+        return self._batch()
+
+    def _batch(self) -> Batch:
         number = self._drawn // self.every if self.every else 0
         points = self.sampler(np.random.default_rng((self.seed, number)), self.batch_size)
         self._drawn += 1

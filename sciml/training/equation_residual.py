@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from sciml.surrogates.normalizer import TIME
 from sciml.surrogates.setting import Setting
 
 Columns = dict[str, Tensor]
+#: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
+PERIODIC = 1e-3
 
 
 class EquationResidual:
@@ -53,6 +56,7 @@ class EquationResidual:
         told = {"name": solution} if isinstance(solution, str) else dict(solution or {})
         self.solution = self.equation.solution(told.pop("name")) if told else None
         self.options = told
+        self._looked_at = False
         constants = self.equation.constants
         for name in self.parameters:
             if name not in constants:
@@ -97,6 +101,9 @@ class EquationResidual:
                 )
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        if not self._looked_at:
+            require_periodic(model, batch)
+            self._looked_at = True
         losses = {}
         for group, points in batch.inputs.items():
             columns = _columns(model, points)
@@ -130,19 +137,41 @@ class EquationResidual:
 
     def _off(self, model: nn.Module, group: str, columns: Columns, outputs: Columns) -> Tensor:
         """u minus what it is to be, in deviations of each field."""
+        wanted = self.held(model, group, columns)
+        off = [(outputs[n] - wanted[n]) / _deviation(model, n) for n in self.equation.fields]
+        return torch.cat(off)
+
+    @torch.no_grad()
+    def held(self, model: nn.Module, group: str, columns: Columns) -> Mapping[str, Tensor]:
+        """What holds at the first time, or on the sides."""
         special = self.solution.start if group == "initial" else self.solution.wall
         sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         known = {name: c.detach() for name, c in columns.items()}
-        with torch.no_grad():
-            wanted = (special or self.solution.value)(
-                known, known.get("t", 0.0), sides, **self._constants(known), **self.options
-            )
-        off = [(outputs[n] - wanted[n]) / _deviation(model, n) for n in self.equation.fields]
-        return torch.cat(off)
+        return (special or self.solution.value)(
+            known, known.get("t", 0.0), sides, **self._constants(known), **self.options
+        )
 
     def _constants(self, columns: Columns) -> dict[str, Any]:
         names = self.equation.constants
         return {n: columns[n] if n in columns else self.parameters[n] for n in names}
+
+
+def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> None:
+    """Scaling and bounds of a surrogate that sees no data, from points: of time and parameters by where
+    these lie, of fields by what holds at the first time and on the sides, where that is known."""
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    for group, points in batch.inputs.items():
+        columns = _columns(surrogate, points.double())
+        if surrogate.task.time:
+            found.setdefault(("time", TIME), []).append(columns["t"])
+        for name in surrogate.task.parameters:
+            found.setdefault(("parameter", name), []).append(columns[name])
+        if group != "interior" and objective.solution is not None:
+            for name, values in objective.held(surrogate, group, columns).items():
+                found.setdefault(("field", name), []).append(values)
+    values = {key: torch.cat(parts).detach().cpu().numpy() for key, parts in found.items()}
+    surrogate.normalizer.take(values)
+    surrogate.bounds.take(values)
 
 
 class Derivatives:
@@ -199,6 +228,32 @@ def asked(model: nn.Module, columns: Columns) -> Columns:
         )
     )
     return {name: out[:, 0, 0] for name, out in outputs.items()}
+
+
+@torch.no_grad()
+def require_periodic(model: nn.Module, batch: Batch) -> None:
+    """That a model continues itself across the sides of axes that are periodic, where no points are.
+
+    Raises:
+        InputError: it does not.
+    """
+    grid = model.domain
+    points = next(iter(batch.inputs.values()))[:16]
+    for axis, (name, boundary) in enumerate(zip(grid.dims, grid.boundary, strict=True)):
+        if boundary != "periodic":
+            continue
+        ends = []
+        for side in grid.extent[axis]:
+            there = points.clone()
+            there[:, axis] = side
+            ends.append(torch.cat([*asked(model, _columns(model, there)).values()]))
+        low, high = ends
+        if (high - low).abs().max() > PERIODIC * low.abs().max().clamp(min=1.0):
+            raise InputError(
+                f"model {type(model.model).__name__} is not periodic along {name}, as the domain is; "
+                f"expected one that sees cos and sin of {name}, such as 'deeponet', or a side that is "
+                "not periodic"
+            )
 
 
 def _columns(model: nn.Module, points: Tensor) -> Columns:

@@ -136,6 +136,11 @@ class Supervised:
         return {name: (left, count) for name, (left, count) in counts.items() if left}
 
 
+def left_out(objective: Objective) -> dict[str, tuple[int, int]]:
+    """What a relative loss left out; see :meth:`Supervised.left_out`."""
+    return objective.left_out() if hasattr(objective, "left_out") else {}
+
+
 def without_norm(objective: Objective) -> list[str]:
     """Lines on what a relative loss left out, for whoever reads the end of a training."""
     parts = objective.objectives.values() if isinstance(objective, Sum) else [objective]
@@ -230,6 +235,15 @@ class Sum:
             found = objective(model, batches[source])
             total |= {f"{name}.{loss}": value for loss, value in found.items()}
         return total
+
+    def source(self, name: str) -> str:
+        """The source of an objective."""
+        return self._sources[name]
+
+    def left_out(self) -> dict[str, tuple[int, int]]:
+        """As that of :class:`Supervised`, of those that have it."""
+        parts = [one for one in self.objectives.values() if hasattr(one, "left_out")]
+        return {name: counts for part in parts for name, counts in part.left_out().items()}
 
     def source_of(self, loss: str) -> str:
         """The source whose batches a loss is taken on."""

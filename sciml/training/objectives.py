@@ -11,6 +11,7 @@ from sciml.surrogates.kits import kit_of
 from sciml.surrogates.setting import Setting
 from sciml.training.classification import Classification
 from sciml.training.energy_forces import EnergyForces
+from sciml.training.equation_residual import EquationResidual
 from sciml.training.objective import Objective, Supervised
 
 #: What ``kind`` names; keywords are the other keys.
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "supervised": Supervised,
     "energy_forces": EnergyForces,
     "classification": Classification,
+    "residual": EquationResidual,
 }
 
 

@@ -196,7 +196,9 @@ def _beside(
                 ahead = ahead.isel({layout.time: slice(-(true.sizes[layout.time] - start), None)})
                 front = true.isel({layout.time: slice(0, start)})
                 ahead = xr.concat([front, ahead], layout.time, join="override")
-            ahead = ahead.transpose(*true.dims)
+            # One prediction for all samples, where they differ in nothing that the surrogate sees.
+            ahead = ahead.expand_dims([d for d in true.dims if d not in ahead.dims])
+            ahead = ahead.broadcast_like(true, exclude=[layout.time]).transpose(*true.dims)
             if layout.time in true.coords:
                 ahead = ahead.assign_coords({layout.time: true[layout.time]})
             out[name] = ahead.assign_attrs({**true.attrs, "long_name": f"{long_name}, surrogate"})

@@ -12,13 +12,14 @@ class Replay:
     """What an offline run is trained on, and how.
 
     Args:
-        data: absolute paths: of a recording, or of files, folders or patterns.
+        data: absolute paths: of a recording, or of files, folders or patterns; ``None``: collocation
+            points alone.
         group: of the files, in which the variables are.
         stream: replay once, in order of arrival, through the study's buffer; else epochs.
         epochs: passes over the samples; ``None``: as many as the phases of the study take.
     """
 
-    data: str | list[str]
+    data: str | list[str] | None
     stream: bool = False
     epochs: int | None = None
     group: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from sciml.buffer import Buffer
 from sciml.buffer import make as make_buffer
+from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.run.directory import RunDirectory
@@ -16,7 +17,8 @@ from sciml.run.held_out import HeldOut
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.status import Teller
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
-from sciml.samples import Sample
+from sciml.run.points import mixed, scale_by_points
+from sciml.samples import Sample, Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
 from sciml.training.accumulation import epoch_steps
@@ -26,7 +28,7 @@ from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import without_norm
+from sciml.training.objective import left_out, without_norm
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
 from sciml.training.source import Batches, Source
@@ -38,10 +40,11 @@ class Replaying:
     Args:
         run, study: where, and what.
         trajectories: the data.
-        training: numbers of the simulations to train on.
+        training: numbers of the simulations to train on; none of collocation points alone.
         heldout: the others, complete.
         progress: shared with whoever shows it.
         far: simulations by which nothing is scaled.
+        grid: where the surrogate lives, if no simulation says so.
     """
 
     def __init__(
@@ -53,13 +56,18 @@ class Replaying:
         heldout: HeldOut,
         progress: dict[str, Any],
         far: Container[int] = (),
+        grid: Grid | None = None,
     ) -> None:
         self.run, self.study, self.trajectories = run, study, trajectories
         self.training = tuple(training)
         self.task = study.task.build()
         seed_everything(study)
-        self.surrogate = new_surrogate(study, run, trajectories.simulation(self.training[0]))
-        found = (trajectories.step(number) for number in self.training)
+        if grid is None:
+            first = trajectories.simulation(self.training[0])
+        else:
+            first = Simulation(0, grid, tuple(map(Field, self.task.targets)))
+        self.surrogate = new_surrogate(study, run, first)
+        found = (trajectories.step(number) for number in self.training or trajectories.ids)
         self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)
         self._far = far
@@ -76,25 +84,29 @@ class Replaying:
         resume = checkpoints.newest()
         phases = [phase.build() for phase in training.phases]
         teller.tell("measuring", force=True)
-        source: Source
+        fed: Source | None = None
         if replay.stream:
-            source = self._stream(phases)
-        else:
-            source = DatasetSource(
+            fed = self._stream(phases)
+        elif replay.data is not None:
+            fed = DatasetSource(
                 Windows(self.trajectories, self.training, self.task),
                 self.task,
-                training.batch_size,
+                training.size_of(training.fed),
                 epochs=replay.epochs or (None if training.steps else 1),
                 seed=self.study.seed,
                 structures=self.surrogate.structures,
             )
-            if replay.epochs is not None:
-                phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
             if resume is None:
                 # One pass ahead of the first step; a checkpoint holds what it found.
-                for sample in source.samples:
+                for sample in fed.samples:
                     self._measure([sample])
                 self.statistics.fix()
+        source = mixed(self.study, fed, self.surrogate.domain)
+        objective = training.objective(self.surrogate.setting)
+        if replay.data is None and resume is None:
+            scale_by_points(self.surrogate, objective, source.sources)
+        if replay.epochs is not None:
+            phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
         if resume is not None:
             self.outcome.load_state_dict(resume.state["extra"])
         else:
@@ -120,7 +132,6 @@ class Replaying:
             extra_state=self.outcome.state_dict,
             stop=stop,
         )
-        objective = training.objective()
         self.history = train(
             self.surrogate,
             source,
@@ -131,7 +142,7 @@ class Replaying:
             resume=resume,
             device=self.device,
         )
-        self.history.left_out = objective.left_out()
+        self.history.left_out = left_out(objective)
         for line in without_norm(objective):
             teller.say(f"warning: {line}")
 
@@ -154,7 +165,7 @@ class Replaying:
             self.training,
             self.task,
             self.buffer,
-            training.batch_size,
+            training.size_of(training.fed),
             # A phase on a frozen batch draws once.
             steps=None
             if training.steps is None
@@ -207,6 +218,14 @@ class Watermarked:
         self._source = source
         self._begin = begin
         self._begun = False
+
+    @property
+    def batch_size(self) -> int:
+        return self._source.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._source.batch_size = size
 
     def next_batch(self) -> Batches | None:
         batch = self._source.next_batch()

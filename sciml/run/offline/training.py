@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 
-from sciml.domain import Domain
+from sciml.domain import Domain, Grid
 from sciml.domain.levels import written_out
 from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
@@ -27,6 +27,7 @@ from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import keep, model_file
 from sciml.run.lineage import adopt, begin, propose, tell
 from sciml.run.offline.plan import Replay
+from sciml.run.offline.solutions import against, held_against
 from sciml.run.offline.status import Teller
 from sciml.run.one_domain import require_one_domain
 from sciml.run.results import Run
@@ -59,7 +60,7 @@ REMARKS = 5
 
 def train_offline(
     study: Study,
-    data: str | Path | Sequence[str | Path],
+    data: str | Path | Sequence[str | Path] | None,
     out: str | Path | None = None,
     *,
     stream: bool = False,
@@ -77,7 +78,8 @@ def train_offline(
 
     Args:
         study: task, model, buffer, training and validation; its solver is not started.
-        data: a recording, a run that recorded, a file of others, a folder of them, a pattern or a list.
+        data: a recording, a run that recorded, a file of others, a folder of them, a pattern or a list;
+            ``None``: the study learns from an equation alone.
         out: run directory to make; default ``runs/<name>``, numbered if that is taken.
         stream, epochs, group: see :class:`Replay`.
         plain: lines in place of the live display.
@@ -89,6 +91,8 @@ def train_offline(
     Raises:
         InputError: data or study that cannot work, before a directory is made.
     """
+    if study.training.fed is None or data is None:
+        return _train_on_points(study, data, out, plain=plain, stop=stop)
     listed = [data] if isinstance(data, str | os.PathLike) else data
     if not isinstance(listed, Sequence) or not all(
         isinstance(d, str | os.PathLike) for d in listed
@@ -113,6 +117,35 @@ def train_offline(
         identify(run)
         _begin(run, study, replay, trajectories, roles, cut)
         return _train(run, meant, replay, trajectories, roles, plain, stop)
+
+
+def _train_on_points(
+    study: Study,
+    data: object,
+    out: str | Path | None,
+    *,
+    plain: bool | None,
+    stop: threading.Event | None,
+) -> tuple[RunDirectory, int]:
+    """A study of collocation points alone."""
+    if study.training.fed is not None:
+        raise InputError("expected a study and --from DATA, or --resume RUN")
+    if data is not None:
+        raise InputError(
+            f"training.sources: {', '.join(study.training.sources)} are points, and nothing would be "
+            "trained on the data; add a source of kind: data, or name them as validation.data and take "
+            "sciml run STUDY"
+        )
+    check_device(study)
+    check_model(study, None)
+    trajectories, grid = held_against(study)
+    check_model(study, grid)
+    run = RunDirectory.create(free_name(study.name) if out is None else out)
+    with Leader(run):
+        identify(run)
+        replay, roles = Replay(None), dict.fromkeys(trajectories.ids, VALIDATION)
+        _begin(run, study, replay, trajectories, roles, None)
+        return _train(run, study, replay, trajectories, roles, plain, stop, grid)
 
 
 def _begin(
@@ -211,11 +244,15 @@ def resume_offline(
     loaded, changed = propose(run, study, overrides, force=force)
     noted = read_json(run.replay)
     replay = Replay(noted["from"], noted["stream"], noted["epochs"], noted.get("group"))
-    trajectories = open_trajectories(replay.data, loaded.task.build(), replay.group)
+    grid = None
+    if replay.data is None:
+        trajectories, grid = held_against(loaded)
+    else:
+        trajectories = open_trajectories(replay.data, loaded.task.build(), replay.group)
     if trajectories.identity != noted["identity"]:
+        what = replay.data or loaded.validation.data or "the exact solution"
         raise InputError(
-            f"{replay.data} is not what {run.path} was begun with; put the data back, or start "
-            "anew with sciml train"
+            f"{what} is not what {run.path} was begun with; put the data back, or start anew"
         )
     if (cut := noted.get("cut")) is not None:
         trajectories = CutInTime(trajectories, trajectories.ids[0], cut)
@@ -226,7 +263,7 @@ def resume_offline(
         plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
         roles = {number: plan[number] for number in trajectories.ids}
         meant = _written_out(loaded, trajectories)
-        return _train(run, meant, replay, trajectories, roles, plain, stop)
+        return _train(run, meant, replay, trajectories, roles, plain, stop, grid)
 
 
 def is_offline(run: RunDirectory) -> bool:
@@ -304,6 +341,7 @@ def _train(
     roles: dict[int, str],
     plain: bool | None,
     stop: threading.Event | None,
+    grid: Grid | None = None,
 ) -> tuple[RunDirectory, int]:
     from sciml.report.paths import shown
     from sciml.run.offline.replay import Replaying  # torch from here on
@@ -315,9 +353,12 @@ def _train(
         _signals(stop) as by,
         threads(study.training.threads),
     ):
-        display.say(held_out(trajectories, roles, study))
-        if VALIDATION not in roles.values() and study.validation.simulations:
-            display.say(f"warning: {TOO_SHORT}")
+        if grid is not None:
+            display.say(against(study, trajectories))
+        else:
+            display.say(held_out(trajectories, roles, study))
+            if VALIDATION not in roles.values() and study.validation.simulations:
+                display.say(f"warning: {TOO_SHORT}")
         if isinstance(trajectories, Foreign) and (alike := _alike(trajectories, roles)):
             display.say(f"warning: {alike}")
         carried = trajectories.warnings
@@ -350,7 +391,9 @@ def _train(
             heldout.close(number)
         training = [n for n in _of(roles, "train") if n not in far or far[n].trainable]
         try:
-            replaying = Replaying(run, study, trajectories, training, heldout, teller.progress, far)
+            replaying = Replaying(
+                run, study, trajectories, training, heldout, teller.progress, far, grid
+            )
             replaying.train(replay, stop, teller)
         except BaseException as error:
             teller.state["reason"] = str(error) or type(error).__name__
@@ -359,7 +402,9 @@ def _train(
         if stop.is_set() and not replaying.complete:
             teller.tell("stopped", force=True)
             display.say(f"stopped; a checkpoint is in {shown(run.path)}: resume with")
-            display.say(f"  sciml train --resume {shown(run.path)}")
+            display.say(
+                f"  sciml {'train --resume' if grid is None else 'resume'} {shown(run.path)}"
+            )
             return run, INTERRUPTED if signal.SIGINT in by else STOPPED
         teller.tell("validating", force=True)
         replaying.finish(warnings=[found.to_json() for found in carried])

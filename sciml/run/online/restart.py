@@ -33,13 +33,21 @@ def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
     )
 
 
+def of_stream(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's ``state`` with that of the stream alone as its source: a mix has others besides."""
+    source = state["source"]
+    if "buffer" in source:
+        return state
+    return {**state, "source": next(one for one in source.values() if "buffer" in one)}
+
+
 def restore(life: Life, checkpoint: Checkpoint) -> None:
     """Put a fresh life where ``checkpoint`` was taken; its server has recovered that ledger.
 
     Frames that entered after the checkpoint come again from the spool; draws after it are undone
     together with the weights, and counted as rolled back. What the spool has lost is left out.
     """
-    state, server, task = checkpoint.state, life.server, life.study.task.build()
+    state, server, task = of_stream(checkpoint.state), life.server, life.study.task.build()
     losses = Losses.of(server, kept(task, state), _simulations(state))
     if losses:
         state = _without(life, task, losses, state)

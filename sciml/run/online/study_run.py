@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 def execute(
     study: Study, out: str | Path | None = None, *, plain: bool | None = None
 ) -> tuple[RunDirectory, int]:
-    """Run a study; returns its directory and the exit code of `sciml run`."""
+    """Run a study; returns its directory and the exit code of `sciml run`. One that learns from an
+    equation alone starts no solver."""
     from sciml.run.simulations import check, starts_of
 
     refuse_ranks()
+    if study.training.fed is None:
+        from sciml.run.offline.training import train_offline
+
+        return train_offline(study, None, out, plain=plain)
+    study.require_solver()
     description = check(study)
     starts = starts_of(study, description)
     planned = plan(study, 0 if starts is None else len(starts))

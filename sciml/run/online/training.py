@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 from sciml.errors import ScimlError
 from sciml.run.display import WATERMARK
 from sciml.run.kept_files import model_file
-from sciml.run.online.restart import kept
+from sciml.run.online.restart import kept, of_stream
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
+from sciml.run.points import mixed
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares
+from sciml.training.batches import parts_of
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import without_norm
+from sciml.training.objective import left_out, without_norm
+from sciml.training.source import Batches
 from sciml.training.stream_source import StreamSource
 
 if TYPE_CHECKING:
@@ -63,8 +66,13 @@ class Learning:
         """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
         life, training = self.life, self.study.training
         life.state = WATERMARK
-        source = _Accounted(
-            StreamSource(life.buffer, self.task, training.batch_size, self.surrogate.structures),
+        stream = _Accounted(
+            StreamSource(
+                life.buffer,
+                self.task,
+                training.size_of(training.fed),
+                self.surrogate.structures,
+            ),
             life.intake.screen,
             self._begin,
             self._beside,
@@ -79,17 +87,17 @@ class Learning:
             checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
             checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: life.server.wants_commit,
-            extra_state=lambda: source.beside,
+            extra_state=lambda: stream.beside,
             on_checkpoint=self._on_checkpoint,
             on_checkpoint_failed=self._on_checkpoint_failed,
             rescue=self._rescue,
             renewed=life.intake.screen.shaken,
             stop=life.stop,
         )
-        objective = training.objective()
+        objective = training.objective(self.surrogate.setting)
         self.history = train(
             self.surrogate,
-            source,
+            mixed(self.study, stream, self.surrogate.domain),
             objective,
             [phase.build() for phase in training.phases],
             options=training.options(),
@@ -97,7 +105,7 @@ class Learning:
             device=self.device,
             resume=life.checkpoint,
         )
-        self.history.left_out = objective.left_out()
+        self.history.left_out = left_out(objective)
         for line in without_norm(objective):
             life.tell(line)
         self._require_sound()
@@ -161,10 +169,11 @@ class Learning:
         }
         log.info("first gradient step: %s", life.first_step_at)
 
-    def _rescue(self, batches: Sequence[Batch]) -> bool:
+    def _rescue(self, batches: Sequence[Batches]) -> bool:
         """What to do about a loss that is not finite."""
         with self.life.intake.lock:
-            return self.life.intake.screen.rescue(n for b in batches for n, _ in b.keys)
+            parts = [part for batch in batches for part in parts_of(batch)]
+            return self.life.intake.screen.rescue(n for b in parts for n, _ in b.keys)
 
     def _on_step(self, step: Step, history: History) -> None:
         self.life.draw_count.set(self.life.buffer.stats()["drawn"])
@@ -183,7 +192,7 @@ class Learning:
         Taken from the checkpoint's own lists: the live buffer has moved on since.
         """
         self.life.checkpoint_problem = ""
-        self.life.server.commit(kept(self.task, state), state["extra"]["ledger"])
+        self.life.server.commit(kept(self.task, of_stream(state)), state["extra"]["ledger"])
 
     def _on_checkpoint_failed(self, error: CheckpointError) -> None:
         """The one before it still stands: train on, and try again."""
@@ -238,6 +247,14 @@ class _Accounted:
         self._lock = lock
         self._begun = False
         self.beside: dict[str, Any] = {}
+
+    @property
+    def batch_size(self) -> int:
+        return self._source.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._source.batch_size = size
 
     def next_batch(self) -> Batch | None:
         while not self._begun or self._outdated():
