@@ -412,6 +412,13 @@ def _describe_model(name: str, as_json: bool) -> None:
 
 
 def _dry_run(study) -> None:
+    if study.training.fed is None:
+        from sciml.run.offline.cost import cost
+
+        print(f"{study.name}: no solver and no data")
+        for name, value in cost(study):
+            print(f"{name:>16}  {value}")
+        return
     from sciml.run.dryrun import estimate
     from sciml.run.simulations import check, starts_of
     from sciml.study.designs import plan

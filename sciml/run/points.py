@@ -75,8 +75,6 @@ def point_sources(study: Study, domain: Domain) -> dict[str, CollocationSource]:
             raise InputError(
                 f"{where}: points of a box, and fields on a {domain.kind}; expected a grid"
             )
-        if section.domain is not None and study.training.fed is not None:
-            raise InputError(f"{where}.domain: solver or data say where its points lie; remove it")
         if (section.time is None) == study.task.time:
             lack = "is missing: task.time is true" if study.task.time else "yet task.time is false"
             raise InputError(f"{where}.time {lack}")

@@ -326,8 +326,13 @@ class Study(Section):
                 f"training.batch_size: {self.training.most_at_once} is above buffer.capacity "
                 f"{self.buffer.capacity}; lower one or raise the other"
             )
+        points = self.training.collocation
         if self.training.fed is None:
             self._require_no_stream()
+        elif own := [name for name, source in points.items() if source.domain is not None]:
+            raise ValueError(
+                f"training.sources.{own[0]}.domain: solver or data say where its points lie; remove it"
+            )
         elif self.validation.data:
             raise ValueError(
                 "validation.data: simulations of the solvers, or of the data, are held out; it is for "

@@ -127,8 +127,16 @@ def against(study: Study, held: Trajectories) -> str:
     points = ", ".join(study.training.sources)
     if not held.ids:
         return f"trained on points alone ({points}); nothing to validate on: give validation.data"
-    what = "exact solutions" if isinstance(held, Solutions) else "simulations of validation.data"
-    return f"trained on points alone ({points}), validated on {len(held.ids)} {what}"
+    return f"trained on points alone ({points}), validated on {spelled(held)}"
+
+
+def spelled(held: Trajectories) -> str:
+    """What a study of collocation points alone is held against."""
+    if not held.ids:
+        return "nothing"
+    many = "s" * (len(held.ids) > 1)
+    what = f"exact solution{many}" if isinstance(held, Solutions) else f"simulation{many} of files"
+    return f"{len(held.ids)} {what}"
 
 
 def _held(study: Study) -> tuple[Solution, dict[str, object], dict[str, object]] | None:
