@@ -63,11 +63,12 @@ class OnParticles(nn.Module):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 6))
 
-    def forward(self, positions, velocities, *, species, ptr, owner, parameters, cell, periodic):
+    def forward(self, positions, velocities, *, species, ptr, owner, parameters, **rest):
         count = (ptr[1:] - ptr[:-1])[:, None]
         center = torch.zeros(len(count), 3).index_add(0, owner, positions) / count
-        given = [positions - center[owner], velocities, species[:, None].to(positions), parameters[owner]]
-        x, v = self.net(torch.cat(given, 1)).split(3, dim=1)
+        kinds = torch.stack([species.to(positions), parameters[owner, 0]], 1)
+        given = torch.cat([positions - center[owner], velocities, kinds], 1)
+        x, v = self.net(given).split(3, dim=1)
         return {"positions": positions + 0.1 * x, "velocities": velocities + 0.1 * v}
 
 
@@ -104,6 +105,28 @@ def study(folder, kind, **changes):
         "record": True,
     }
     return made | changes
+
+
+def solved(kind, number=0, rate=0.5, seed=0, frames=FRAMES):
+    """What a program sends: the simulation, and its frames."""
+    import numpy as np
+
+    from sciml.domain import Field
+    from sciml.samples import Frame, Simulation
+
+    rng = np.random.default_rng(seed)
+    domain, static = {"mesh": _mesh, "graph": _graph, "particles": _particles}[kind](rng)
+    simulation = Simulation(
+        number,
+        domain,
+        tuple(Field(**f) for f in FIELDS[kind]),
+        {"rate": rate},
+        static,
+        time_units="s",
+        static_fields=tuple(Field(**f) for f in STATIC[kind]),
+    )
+    march = (_move if kind == "particles" else _spread)(domain, rate, rng)
+    return simulation, [Frame(number, n, 0.1 * n, next(march)) for n in range(frames)]
 
 
 def _mesh(rng):
@@ -180,9 +203,6 @@ def _main(kind):
     import argparse
     import json
 
-    import numpy as np
-
-    from sciml.domain import Field
     from sciml.stream.client import connect
 
     parser = argparse.ArgumentParser()
@@ -195,6 +215,7 @@ def _main(kind):
         about = {
             "schema_version": 1,
             "name": kind,
+            "domain": kind,
             "deterministic": True,
             "fields": FIELDS[kind],
             "static": STATIC[kind],
@@ -203,21 +224,18 @@ def _main(kind):
         }
         print(json.dumps(about))
         return
-    rng = np.random.default_rng(given.seed)
-    domain, static = {"mesh": _mesh, "graph": _graph, "particles": _particles}[kind](rng)
-    march = (_move if kind == "particles" else _spread)(domain, given.rate, rng)
-    fields = [Field(**f) for f in FIELDS[kind]]
+    simulation, frames = solved(kind, 0, given.rate, given.seed, given.steps + 1)
     client = connect(
-        domain=domain,
-        fields=fields,
-        parameters={"rate": given.rate},
-        static=static,
-        static_fields=[Field(**f) for f in STATIC[kind]],
-        time_units="s",
+        domain=simulation.domain,
+        fields=simulation.fields,
+        parameters=simulation.parameters,
+        static=simulation.static,
+        static_fields=simulation.static_fields,
+        time_units=simulation.time_units,
     )
     with client:
-        for step, values in zip(range(given.steps + 1), march, strict=False):
-            client.send(step, 0.1 * step, **values)
+        for frame in frames:
+            client.send(frame.step, frame.time, **frame.fields)
 
 
 if __name__ == "__main__":

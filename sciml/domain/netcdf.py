@@ -139,7 +139,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int, times: int | None) -> tuple[i
     frame = int(np.prod(shape, dtype=np.int64)) * itemsize
     if frame > LARGEST:
         return (1, max(1, shape[0] * LARGEST // frame), *shape[1:])
-    together = max(1, CHUNK // max(frame, 1))
+    together = min(max(1, CHUNK // max(frame, 1)), ROW)
     return (min(together, times or together), *(max(n, 1) for n in shape))
 
 

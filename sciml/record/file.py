@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import h5py
 import numpy as np
 
 from sciml.domain.cf import Variable
-from sciml.domain.names import TIME
+from sciml.domain.names import TIME, require_names
 from sciml.domain.netcdf import ROW, lay_out
 from sciml.errors import InputError
+from sciml.record.index import ATTRIBUTE as INDEXED
+from sciml.record.index import Entry, checksum
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
+from sciml.samples.warned import ATTRIBUTE, Warned, of_attribute, to_attribute
 
 ARRIVAL, SEGMENT = "arrival", "segment"
 
@@ -31,13 +35,16 @@ class SimulationFile:
         simulation: domain, fields, parameters and static fields.
         first: a frame, which gives the dtypes; it is not written.
         units: of the parameters.
-        attrs: of the dataset.
-        ordered: also keep, for every frame, its place in the order of arrival (``arrival``, −1
-            where no frame came) and the stretch of frames that windows may join (``segment``).
+        about: what the study knows of it: ``role``, ``seed``, ….
+
+    Attributes:
+        entry: its line of an index, as far as it is known before the file is whole; the file bears it.
+
+    Every frame has its place in the order of arrival there (``arrival``, −1 where no frame came) and the
+    stretch of frames that windows may join (``segment``).
 
     Raises:
-        InputError: a name that recordings use for themselves.
-        DomainError: a name used twice.
+        DomainError: a name used twice, or one that a recording uses itself.
         OSError: it cannot be written.
     """
 
@@ -48,39 +55,57 @@ class SimulationFile:
         first: Frame,
         *,
         units: Mapping[str, str] | None = None,
-        attrs: Mapping[str, Any] | None = None,
-        ordered: bool = False,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
+        about = dict(about or {})
         self.path, self.aside = path, path.with_name(path.name + ".part")
         self._names = [field.name for field in simulation.fields]
-        self._ordered = ordered
         # Time, arrival and segment by place: a few bytes a frame, written at the end.
         self._rows: dict[int, tuple[float, int, int]] = {}
-        arrays = {name: np.asarray(first.fields[name]) for name in self._names}
-        self._dtypes = {name: array.dtype for name, array in arrays.items()}
-        time = {"long_name": TIME, "units": simulation.time_units}
-        if simulation.calendar:
-            time["calendar"] = simulation.calendar
-        units = dict.fromkeys(simulation.parameters, "1") | dict(units or {})
-        parameters = {
-            name: Variable((), np.asarray(value), {"units": units[name], "long_name": name})
+        self._dtypes = {name: np.asarray(first.fields[name]).dtype for name in self._names}
+        static = {name: np.asarray(array) for name, array in simulation.static.items()}
+        require_names(self._names, static, simulation.parameters, simulation.domain.kind)
+        self.entry = Entry.of(
+            simulation,
+            path.name,
+            {name: dtype.str for name, dtype in self._dtypes.items()},
+            units or {},
+            about,
+        )
+        beside = {
+            name: Variable(
+                (), np.float64(value), {"units": self.entry.units[name], "long_name": name}
+            )
             for name, value in simulation.parameters.items()
         }
-        static = {name: np.asarray(values) for name, values in simulation.static.items()}
+        beside |= {
+            ARRIVAL: Variable((TIME,), np.empty(0, np.int64), {"long_name": "order of arrival"}),
+            SEGMENT: Variable(
+                (TIME,), np.empty(0, np.int32), {"long_name": "stretch that windows may join"}
+            ),
+        }
         file = lay_out(
             self.aside,
             simulation.domain,
             simulation.fields,
-            self._dtypes | {name: values.dtype for name, values in static.items()},
+            self._dtypes | {name: array.dtype for name, array in static.items()},
             times=None,
-            time=time,
+            time={
+                "long_name": "time",
+                "units": simulation.time_units,
+                "calendar": simulation.calendar or None,
+            },
             static=simulation.static_fields,
-            beside=parameters | (_places(simulation) if ordered else {}),
-            attrs=attrs,
+            beside=beside,
+            attrs={
+                "simulation": simulation.id,
+                **{n: v for n, v in about.items() if n in ("role", "seed", "initial")},
+                INDEXED: self.entry.to_json(),
+            },
         )
-        for name, values in static.items():
-            file.variables[name][...] = values.astype(file.variables[name].dtype)
-        file.close()
+        with file:
+            for name, array in static.items():
+                file.variables[name][...] = array.astype(file.variables[name].dtype)
         self._file: h5py.File | None = h5py.File(self.aside, "r+")
         self._sets = {name: self._file[name] for name in self._names}
         self._capacity = 0
@@ -112,11 +137,10 @@ class SimulationFile:
         columns = np.array([self._rows[place] for place in places], np.float64).reshape(-1, 3).T
         # A coordinate without holes, which indexing by time needs; the fields keep theirs.
         self._write_row(TIME, np.interp(np.arange(length), places, columns[0]))
-        if self._ordered:
-            for name, column, empty in ((ARRIVAL, columns[1], -1), (SEGMENT, columns[2], 0)):
-                row = np.full(length, empty)
-                row[places] = column
-                self._write_row(name, row)
+        for name, column, empty in ((ARRIVAL, columns[1], -1), (SEGMENT, columns[2], 0)):
+            row = np.full(length, empty)
+            row[places] = column
+            self._write_row(name, row)
         if warned:
             self._file.attrs[ATTRIBUTE] = to_attribute(warned)
         self._close()
@@ -142,17 +166,28 @@ class SimulationFile:
         self._file, self._sets = None, {}
 
 
-def _places(simulation: Simulation) -> dict[str, Variable]:
-    """Where a frame stands in the order of arrival; empty yet."""
-    named = [field.name for field in (*simulation.fields, *simulation.static_fields)]
-    if taken := {ARRIVAL, SEGMENT} & {*named, *simulation.parameters}:
-        raise InputError(
-            f"a field or parameter is called '{min(taken)}', which a recording uses for itself; "
-            "rename it"
-        )
-    return {
-        ARRIVAL: Variable((TIME,), np.empty(0, np.int64), {"long_name": "order of arrival"}),
-        SEGMENT: Variable(
-            (TIME,), np.empty(0, np.int32), {"long_name": "stretch that windows may join"}
-        ),
+def entry_of(path: Path) -> Entry:
+    """The line of an index for a file that is whole, from the file itself.
+
+    Raises:
+        InputError: it is none of a recording.
+    """
+    with h5py.File(path, "r") as file:
+        if INDEXED not in file.attrs:
+            raise InputError(f"{path} is no file of a recording; expected the attribute {INDEXED}")
+        entry = Entry(**json.loads(file.attrs[INDEXED]))
+        warned = of_attribute(file.attrs.get(ATTRIBUTE, ""))
+        arrivals = file[ARRIVAL][:]
+    there = {
+        "frames": int((arrivals >= 0).sum()),
+        "steps": len(arrivals),
+        "last": int(arrivals.max(initial=-1)),
     }
+    return measured(path.parent, replace(entry, **there).with_warnings(warned))
+
+
+def measured(folder: Path, entry: Entry) -> Entry:
+    """The line with size, time and checksum of its file."""
+    path = folder / entry.file
+    status = path.stat()
+    return replace(entry, bytes=status.st_size, mtime=status.st_mtime_ns, crc=checksum(path))

@@ -7,13 +7,14 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sciml.domain import Domain
-from sciml.domain.wire import domain_to_wire
+from sciml.domain.wire import domain_to_wire, fields_to_wire
 from sciml.errors import InputError, ScimlError
+from sciml.samples import Simulation
 from sciml.samples.warned import ATTRIBUTE as WARNINGS
 from sciml.samples.warned import Warned, parsed
 
@@ -80,6 +81,37 @@ class Entry:
     def warned(self) -> list[Warned]:
         """What the program of the simulation warned of."""
         return parsed(list(self.about.get(WARNINGS, ())))
+
+    @classmethod
+    def of(
+        cls,
+        simulation: Simulation,
+        file: str,
+        dtypes: Mapping[str, str],
+        units: Mapping[str, str],
+        about: Mapping[str, Any],
+    ) -> Entry:
+        """What is known of a simulation before its file is whole."""
+        return cls(
+            simulation.id,
+            file,
+            {n: float(v) for n, v in simulation.parameters.items()},
+            {n: units.get(n, "1") for n in simulation.parameters},
+            fields_to_wire(simulation.fields),
+            list(simulation.static),
+            dtypes,
+            domain_digest(simulation.domain),
+            list(simulation.domain.point_shape),
+            simulation.deterministic,
+            fields_to_wire(simulation.static_fields),
+            {n: v for n, v in about.items() if n not in ("id", "parameters")},
+        )
+
+    def with_warnings(self, warned: Sequence[Warned]) -> Entry:
+        """The same with what the program warned of."""
+        if not warned:
+            return self
+        return replace(self, about={**self.about, WARNINGS: [w.to_json() for w in warned]})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

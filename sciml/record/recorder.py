@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sciml.domain.wire import fields_to_wire
 from sciml.errors import InputError, nearest
 from sciml.record import index
-from sciml.record.file import ARRIVAL, SimulationFile
-from sciml.record.index import ATTRIBUTE, Entry, RecordingError
+from sciml.record.file import SimulationFile, entry_of, measured
+from sciml.record.index import Entry, RecordingError
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import ATTRIBUTE as WARNINGS
-from sciml.samples.warned import Warned, of_attribute
+from sciml.samples.warned import Warned
 
 log = logging.getLogger("sciml.record")
 
@@ -38,7 +33,6 @@ class _Open:
     # By step: place in the order of arrival, segment, attempt.
     steps: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     segment: int = 0
-    dtypes: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
 
 
@@ -127,7 +121,7 @@ class Recorder:
                 return
             with _told(self.folder):
                 state.file.close(warned)
-                entry = _with_warnings(self._entry(state), warned)
+                entry = self._entry(state).with_warnings(warned)
                 index.append(self.folder, entry)
             self._whole[simulation] = entry
 
@@ -253,89 +247,32 @@ class Recorder:
         return replace(simulation, fields=tuple(known[name] for name in self._fields))
 
     def _create(self, state: _Open, first: Frame) -> SimulationFile:
-        simulation = state.simulation
-        names = [f.name for f in simulation.fields]
-        state.dtypes = {n: np.asarray(first.fields[n]).dtype.str for n in names}
-        about = self._about.get(simulation.id, {})
-        return SimulationFile(
-            self.folder / _file_name(simulation.id),
-            simulation,
-            first,
-            units=self._units,
-            attrs={
-                "simulation": simulation.id,
-                **{n: v for n, v in about.items() if n in ("role", "seed", "initial")},
-                ATTRIBUTE: json.dumps(asdict(self._described(state))),
-            },
-            ordered=True,
-        )
-
-    def _described(self, state: _Open) -> Entry:
-        """What is known before the file is whole."""
-        simulation = state.simulation
-        about = self._about.get(simulation.id, {})
-        return Entry(
-            simulation.id,
-            _file_name(simulation.id),
-            {n: float(v) for n, v in simulation.parameters.items()},
-            {n: self._units.get(n, "1") for n in simulation.parameters},
-            fields_to_wire(simulation.fields),
-            list(simulation.static),
-            state.dtypes,
-            index.domain_digest(simulation.domain),
-            list(simulation.domain.point_shape),
-            simulation.deterministic,
-            fields_to_wire(simulation.static_fields),
-            {n: v for n, v in about.items() if n not in ("id", "parameters")},
-        )
+        number = state.simulation.id
+        path, about = self.folder / _file_name(number), self._about.get(number, {})
+        return SimulationFile(path, state.simulation, first, units=self._units, about=about)
 
     def _entry(self, state: _Open) -> Entry:
         entry = replace(
-            self._described(state),
+            state.file.entry,
             attempts=sorted({attempt for _, _, attempt in state.steps.values()}),
             frames=len(state.steps),
             steps=max(state.steps) + 1,
             last=max(arrival for arrival, _, _ in state.steps.values()),
         )
-        return _measured(self.folder, entry)
+        return measured(self.folder, entry)
 
     def _adopt(self) -> None:
         """Files that were whole when a kill came before their line in the index."""
-        import h5py
-
         listed = {entry.file for entry in self._whole.values()}
         for path in sorted(self.folder.glob("simulation-*.nc")):
-            if path.name in listed:
-                continue
-            with h5py.File(path, "r") as file:
-                entry = Entry(**json.loads(file.attrs[ATTRIBUTE]))
-                warned = of_attribute(file.attrs.get(WARNINGS, ""))
-                arrivals = file[ARRIVAL][:]
-            entry = replace(
-                entry,
-                frames=int((arrivals >= 0).sum()),
-                steps=len(arrivals),
-                last=int(arrivals.max()),
-            )
-            entry = _with_warnings(_measured(self.folder, entry), warned)
-            index.append(self.folder, entry)
-            self._whole[entry.simulation] = entry
+            if path.name not in listed:
+                entry = entry_of(path)
+                index.append(self.folder, entry)
+                self._whole[entry.simulation] = entry
 
 
 def _file_name(simulation: int) -> str:
     return f"simulation-{simulation:05d}.nc"
-
-
-def _with_warnings(entry: Entry, warned: Sequence[Warned]) -> Entry:
-    if not warned:
-        return entry
-    return replace(entry, about={**entry.about, WARNINGS: [w.to_json() for w in warned]})
-
-
-def _measured(folder: Path, entry: Entry) -> Entry:
-    path = folder / entry.file
-    status = path.stat()
-    return replace(entry, bytes=status.st_size, mtime=status.st_mtime_ns, crc=index.checksum(path))
 
 
 @contextmanager

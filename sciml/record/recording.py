@@ -110,7 +110,7 @@ class Recording(Trajectories):
             rows += [
                 ("fields", card.fields(known)),
                 ("frames", " to ".join(str(n) for n in dict.fromkeys((frames[0], frames[-1])))),
-                ("grid", several + place),
+                ("domain", several + place),
                 ("dt", "" if step is None else str(step)),
                 ("parameters", card.ranges(spans, self.units)),
                 ("bytes", f"{sum(entry.bytes for entry in entries) / 1e6:.1f} MB"),

@@ -51,7 +51,7 @@ def place(domain: Any) -> str:
     if domain is None:
         return ""
     if not isinstance(domain, Grid):
-        many = domain.kind if domain.kind.endswith("s") else f"{domain.kind}s"
+        many = {"mesh": "meshes", "graph": "graphs"}.get(domain.kind, domain.kind)
         least, most = getattr(domain, "least", 0), getattr(domain, "most", 0)
         if most and least != most:
             return f"{many} of {least} to {most} points"

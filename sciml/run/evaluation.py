@@ -15,7 +15,8 @@ from sciml.domain.layout import layout_of
 from sciml.domain.opening import files_of
 from sciml.errors import InputError
 from sciml.record.foreign import HELD, LINEAGE, Part, naming, parts_of
-from sciml.record.index import INDEX, VIRTUAL
+from sciml.record.index import INDEX
+from sciml.record.recording import Recording, open_recording
 from sciml.run.directory import RunDirectory
 from sciml.run.results import Run, load, open_run
 from sciml.samples import Task
@@ -118,10 +119,21 @@ def _parts(data: Any, group: str | None) -> list[Part]:
         if (path / LINEAGE).is_file():
             found += heldout_files(path)  # its predictions are no truth
         elif (path / INDEX).is_file():
-            found += sorted(p for p in path.glob("*.nc") if p.name != VIRTUAL)  # it is all of them
+            found += _set_apart(open_recording(path))
         else:
             found += files_of(path)
     return parts_of(found, group) if found else []
+
+
+def _set_apart(recording: Recording) -> list[Path]:
+    """Files of what no training has seen, where the roles of a recording say so; else all of them."""
+    roles = {recording.roles.get(number) for number in recording.ids}
+    wanted = next((role for role in (TEST, VALIDATION) if role in roles), None)
+    return [
+        recording.folder / entry.file
+        for entry in recording.simulations
+        if wanted is None or entry.role == wanted
+    ]
 
 
 def _measured(
@@ -151,7 +163,7 @@ def _measured(
             ours, words = _set_aside(ds, task, names, on_demand=part.path is not None)
             if part.path in named:
                 words = f"what is for {_WORDS[wanted]}, by the names of the files"
-            if part.path is not None and (part.path.parents[1] / LINEAGE).is_file():
+            if part.path is not None and _is_held_out(part.path):
                 words = "the held-out simulations of the run"
             said[words] = None
             warned += carried(ds, [simulation.id for simulation, _ in ours])
@@ -186,5 +198,10 @@ def _set_aside(
     return pieces, f"what is for {_WORDS[wanted]}, by {splits.source}"
 
 
+def _is_held_out(path: Path) -> bool:
+    run = RunDirectory(path.parents[1])
+    return path.parent == run.validation and (run.path / LINEAGE).is_file()
+
+
 def heldout_files(run_dir: Path) -> list[Path]:
-    return sorted((run_dir / "validation").glob("*.nc"))
+    return sorted(RunDirectory(run_dir).validation.glob("*.nc"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sciml.samples import Frame, Simulation
+from sciml.samples.splits import VALIDATION
 from sciml.samples.warned import Warned
 
 
@@ -24,7 +24,7 @@ class HeldOut:
 
     def __init__(self, folder: Path, units: Mapping[str, str] | None = None) -> None:
         self._folder = folder
-        self._units = dict(units or {})
+        self.units = dict(units or {})
         self._lock = threading.Lock()
         self._open: dict[int, tuple[Simulation, dict[int, Frame]]] = {}
         self._complete: dict[int, tuple[Simulation, list[Frame]]] = {}
@@ -95,29 +95,20 @@ class HeldOut:
         return self._folder / f"simulation-{number:05d}.nc"
 
     def _read(self, number: int) -> tuple[Simulation, list[Frame]]:
-        import xarray as xr
+        from sciml.record.file import entry_of
+        from sciml.record.recording import Recording
 
-        from sciml.domain.layout import layout_of
-        from sciml.samples.dataset import simulations_of
-
-        # Times stay the numbers that they were.
-        with xr.open_dataset(self._path(number), decode_times=False) as ds:
-            names = [name for name in self._units if name in ds.coords]
-            space = layout_of(ds).space
-            static = [str(name) for name, array in ds.data_vars.items() if array.dims == space]
-            [(simulation, frames)] = simulations_of(ds.load(), names, static=static)
-        return replace(simulation, id=number), [replace(f, simulation=number) for f in frames]
+        recording = Recording(self._folder, {number: entry_of(self._path(number))})
+        try:
+            return recording.simulation(number), list(recording.frames(number))
+        finally:
+            recording.close()
 
     def _write(self, simulation: Simulation, frames: list[Frame], warned: Sequence[Warned]) -> None:
         from sciml.record.file import SimulationFile
 
-        file = SimulationFile(
-            self._path(simulation.id),
-            simulation,
-            frames[0],
-            units=self._units,
-            attrs={"simulation": simulation.id},
-        )
+        path, about = self._path(simulation.id), {"role": VALIDATION}
+        file = SimulationFile(path, simulation, frames[0], units=self.units, about=about)
         for place, frame in enumerate(frames):
-            file.add(place, frame)
+            file.add(place, frame, arrival=place)
         file.close(warned)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml.domain import Domain, Field, Graph, Grid, Mesh
+from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import windows_of
@@ -95,6 +95,7 @@ def suits(name: str) -> dict[str, str]:
     }
     domains |= {
         "mesh": Mesh(corners, np.array(cells)),
+        "particles": Particles(np.ones(8)),
         "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
     }
     task, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
@@ -113,9 +114,10 @@ def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]
     """A window of zeros, and parameters that are 1."""
     known = {field.name: field for field in fields}
     moving = [known.get(name, Field(name)) for name in task.moving]
-    static = {name: np.zeros(domain.point_shape, np.float32) for name in task.static}
+    still = [known.get(name, Field(name)) for name in task.static]
+    static = {field.name: np.zeros(field.shape(domain), np.float32) for field in still}
     given = dict.fromkeys(task.parameters, 1.0)
-    simulation = Simulation(0, domain, tuple(moving), given, static)
+    simulation = Simulation(0, domain, tuple(moving), given, static, static_fields=tuple(still))
     values = {field.name: np.zeros(field.shape(domain), np.float32) for field in moving}
     frames = (Frame(0, step, float(step), values) for step in range(task.span))
     return list(windows_of(simulation, frames, task))

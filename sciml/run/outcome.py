@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from sciml.domain.opening import open_file
+from sciml.domain import Grid
 from sciml.ensemble.folders import write_json
+from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import model_file
 from sciml.samples import Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
+from sciml.surrogates.scope import Scope
 from sciml.training.history import History, Step
 from sciml.training.metrics_file import MetricsFile
 from sciml.training.validation import Validation
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 log = logging.getLogger("sciml.run")
 
@@ -41,12 +40,20 @@ def seed_everything(study: Study) -> None:
     np.random.seed(study.seed)
 
 
-def new_surrogate(study: Study, run: RunDirectory, simulation: Simulation) -> Surrogate:
-    """The model of the study on the domain of its first simulation, from the run's copy of its file."""
+def new_surrogate(
+    study: Study, run: RunDirectory, simulation: Simulation, scope: Grid | Scope | None = None
+) -> Surrogate:
+    """The model of the study, from the run's copy of its file.
+
+    Args:
+        study, run: what runs, and where.
+        simulation: the first for training.
+        scope: of the domains of all; by default of that one.
+    """
     return Surrogate.build(
         study.model.surrogate,
         study.task.build(),
-        simulation.domain,
+        simulation.domain if scope is None else scope,
         file=model_file(run, trusted=True),
         increment=study.increment,
         fields=(*simulation.fields, *simulation.static_fields),
@@ -129,14 +136,30 @@ class Outcome:
             rollout = self._rollout_steps(trajectories)
             weighting = self.study.training.weighting
             found = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
+            unseen = self._unseen(surrogate, trajectories)
+            if unseen or "findings" in found:
+                found["findings"] = [*unseen, *found.get("findings", ())]
             summary |= found
-            from sciml.training.predictions import write_predictions
+            from sciml.training.predictions import dataset_of, write_predictions
 
+            units = self.heldout.units
+            truths = ((one.id, dataset_of(one, frames, units)) for one, frames in trajectories)
             write_predictions(
-                surrogate, self._truths(), self.run.predictions, steps=rollout, weighting=weighting
+                surrogate, truths, self.run.predictions, steps=rollout, weighting=weighting
             )
             self.on_validation({"step": self.progress["step"], **found})
         write_json(self.run.summary, summary)
+
+    def _unseen(self, surrogate: Surrogate, trajectories: Sequence[Any]) -> list[str]:
+        """A line for each held-out simulation with cells or species that no other had."""
+        lines = []
+        for simulation, _ in trajectories:
+            try:
+                if isinstance(surrogate.domain, Scope):
+                    surrogate.domain.require(simulation.domain)
+            except InputError as error:
+                lines.append(f"simulation {simulation.id}: {error}")
+        return lines
 
     def state_dict(self) -> dict[str, Any]:
         """Figures of the steps so far, for whoever goes on from a checkpoint."""
@@ -149,12 +172,6 @@ class Outcome:
         self._before = self._spent = dict(state["spent"])
         done = state["progress"]
         self.metrics.load_state_dict(state.get("metrics", {}), done["step"], done["loss"])
-
-    def _truths(self) -> Iterator[tuple[int, xr.Dataset]]:
-        """Number and frames of each held-out simulation, as they lie in the run."""
-        for path in sorted(self.run.validation.glob("*.nc")):
-            with open_file(path, decode=False) as ds:
-                yield int(path.stem.rpartition("-")[2]), ds.load()
 
     def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
         longest = max(len(frames) for _, frames in trajectories)

@@ -80,6 +80,7 @@ class Card(CardOfBefore):
         checksum: SHA-256 of the file of weights.
         task, domain, fields_, normalizer, increment, dt, step, anywhere, symmetrize: see
             :class:`~sciml.surrogates.surrogate.Surrogate`.
+        seen: all domains of the training, where these are more than the model was built for.
         masks: by field that has one, its shape and its bits, zlib in base64.
         digests: of each other key that has a value; ``null`` is as if the key were not there.
     """
@@ -93,6 +94,7 @@ class Card(CardOfBefore):
     weights: int
     checksum: str
     anywhere: bool
+    seen: dict[str, Any] | None = None
     step: Step | None = None
     masks: dict[str, dict[str, Any]] | None = None
     digests: dict[str, str]

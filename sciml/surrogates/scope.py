@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -111,6 +112,20 @@ class Scope:
 
 def _both(one: tuple[Any, ...], two: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted({*one, *two}))
+
+
+@contextmanager
+def widened(surrogate: Any, domain: Domain) -> Iterator[None]:
+    """Within, a surrogate takes a domain with cells or species that it has not seen."""
+    seen = getattr(surrogate, "domain", None)
+    if not isinstance(seen, Scope) or seen.kind != domain.kind:
+        yield
+        return
+    surrogate.domain = seen.joined(Scope.of(domain))
+    try:
+        yield
+    finally:
+        surrogate.domain = seen
 
 
 def scope_of(domain: Domain | Scope | None) -> Grid | Scope | None:

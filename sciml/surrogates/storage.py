@@ -64,7 +64,7 @@ def save(surrogate: PhysicalModel, directory: str | Path) -> None:
 
 def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
     model, averaged = weights.unwrapped(surrogate.model), surrogate.symmetrization
-    domain = surrogate.setting.scope if surrogate.domain is None else surrogate.domain
+    built, seen = surrogate.setting.scope, surrogate.domain
     held = dict(model.named_parameters())
     return {
         **circumstances(),
@@ -76,7 +76,8 @@ def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
         "weights": sum(p.numel() for p in held.values()),
         "checksum": checksum(file),
         "task": asdict(surrogate.task),
-        "domain": None if domain is None else scope_to_wire(domain),
+        "domain": None if built is None else scope_to_wire(built),
+        "seen": None if seen is None or seen == built else scope_to_wire(seen),
         "anywhere": surrogate.domain is None,
         "fields": fields_to_wire(surrogate.fields),
         "normalizer": surrogate.normalizer is not None,
@@ -101,7 +102,7 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
             f"{directory}: model is the class {model.__name__}; expected an instance: "
             f"{model.__name__}(...)"
         )
-    scope = _scope(directory / CARD, card)
+    scope = _scope(directory / CARD, card.domain)
     state = _state(directory / WEIGHTS, card)
     built = not isinstance(model, nn.Module)
     config, options, source = card.model, getattr(card, "options", None), None
@@ -137,6 +138,8 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
         raise InputError(f"{directory / CARD}: {error}") from error
     if card.anywhere:
         surrogate.domain = None
+    elif (seen := getattr(card, "seen", None)) is not None:
+        surrogate.domain = _scope(directory / CARD, seen)
     _fill(surrogate, directory / WEIGHTS, state, card)
     if built and not isinstance(card, Card):
         log.warning(
@@ -202,9 +205,9 @@ def _compare_source(
         )
 
 
-def _scope(path: Path, card: CardOfBefore) -> Grid | Scope | None:
+def _scope(path: Path, said: dict[str, Any] | None) -> Grid | Scope | None:
     try:
-        return None if card.domain is None else scope_from_wire(_text_to_bytes(card.domain))
+        return None if said is None else scope_from_wire(_text_to_bytes(said))
     except (ScimlError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: key 'domain': {error}; save the surrogate again") from error
 

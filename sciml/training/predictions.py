@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from sciml.domain.layout import Layout, layout_of
 from sciml.domain.names import SAMPLE, TIME, TRUTH
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.times import Times
+from sciml.surrogates.scope import widened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +74,7 @@ def write_predictions(
 def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
     """Predictions beside the truth; ``None`` where no window of the task fits into it."""
     task = surrogate.task
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), widened(surrogate, domain_of(truth)):
         warnings.simplefilter("ignore", UserWarning)  # a validation has said it, in its findings
         found = (_rolled_out if task.autoregressive else _at_each_time)(surrogate, truth, steps)
     if found is None:
@@ -83,8 +84,10 @@ def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset
     return found.assign_attrs({ABOUT: json.dumps(about)})
 
 
-def dataset_of(simulation: Simulation, frames: Sequence[Frame]) -> xr.Dataset:
-    """A simulation as its file would open, ``(time, …)``."""
+def dataset_of(
+    simulation: Simulation, frames: Sequence[Frame], units: Mapping[str, str] | None = None
+) -> xr.Dataset:
+    """A simulation as its file would open, ``(time, …)``; ``units`` are those of its parameters."""
     import xarray as xr
 
     from sciml.domain.dataset import to_dataset
@@ -94,9 +97,10 @@ def dataset_of(simulation: Simulation, frames: Sequence[Frame]) -> xr.Dataset:
         simulation.fields,
         {f.name: np.stack([one.fields[f.name] for one in frames]) for f in simulation.fields},
         np.array([frame.time for frame in frames]),
-        parameters=simulation.parameters,
+        parameters={n: (v, (units or {}).get(n, "1")) for n, v in simulation.parameters.items()},
         static=simulation.static,
         static_fields=simulation.static_fields,
+        attrs={"simulation": simulation.id},
         time_units=simulation.time_units,
     )
     if simulation.calendar:

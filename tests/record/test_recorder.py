@@ -15,7 +15,7 @@ from resident import resident
 
 from sciml.domain import Field, Grid, Particles
 from sciml.domain.dataset import domain_of
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.record import Recorder, RecordingError, open_recording
 from sciml.samples import Frame, Simulation
 
@@ -131,7 +131,7 @@ def test_names_that_a_recording_needs_are_refused(tmp_path):
     recorder = Recorder(tmp_path / "r")
     sim = Simulation(0, GRID, FIELDS, {"arrival": 1.0})
     recorder.open(sim)
-    with pytest.raises(InputError, match="'arrival', which a recording uses"):
+    with pytest.raises(DomainError, match="'arrival': that is the name of a note in recordings"):
         recorder.push(frame(sim, 0))
 
 

@@ -21,6 +21,7 @@ from sciml.run.points import mixed, scale_by_points
 from sciml.samples import Sample, Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
+from sciml.surrogates.scope import joined
 from sciml.training.accumulation import epoch_steps
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
@@ -64,9 +65,11 @@ class Replaying:
         seed_everything(study)
         if grid is None:
             first = trajectories.simulation(self.training[0])
+            scope = joined(trajectories.simulation(number).domain for number in self.training)
         else:
             first = Simulation(0, grid, tuple(map(Field, self.task.targets)))
-        self.surrogate = new_surrogate(study, run, first)
+            scope = grid
+        self.surrogate = new_surrogate(study, run, first, scope)
         found = (trajectories.step(number) for number in self.training or trajectories.ids)
         self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 
-from sciml.domain import Domain, Grid
+from sciml.domain import Grid
 from sciml.domain.levels import written_out
 from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
@@ -29,7 +29,7 @@ from sciml.run.lineage import adopt, begin, propose, tell
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.solutions import against, held_against
 from sciml.run.offline.status import Teller
-from sciml.run.one_domain import require_one_domain
+from sciml.run.one_domain import joined_with
 from sciml.run.results import Run
 from sciml.run.snapshot import complete
 from sciml.samples.reach import Far, those_far
@@ -110,8 +110,10 @@ def train_offline(
     )
     meant = _written_out(study, trajectories)
     Windows(trajectories, _of(roles, "train"), meant.task.build())
-    domain = _one_domain(trajectories, roles)
-    check_model(meant, domain, trajectories.simulation(_of(roles, "train")[0]).fields)
+    training = _of(roles, TRAIN)
+    _require_one_domain(trajectories, (*training, *roles))
+    first = trajectories.simulation(training[0])
+    check_model(meant, first.domain, (*first.fields, *first.static_fields))
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     with Leader(run):
         identify(run)
@@ -200,13 +202,11 @@ def _written_out(study: Study, trajectories: Trajectories) -> Study:
     return study.model_copy(update={"task": task, "training": training})
 
 
-def _one_domain(trajectories: Trajectories, roles: Mapping[int, str]) -> Domain:
-    """Where the fields of all simulations live."""
-    domains = {number: trajectories.simulation(number).domain for number in roles}
-    first = domains[_of(roles, "train")[0]]
-    for number, domain in domains.items():
-        require_one_domain(number, domain, first)
-    return first
+def _require_one_domain(trajectories: Trajectories, numbers: Sequence[int]) -> None:
+    """That simulations live on one kind of domain."""
+    scope = None
+    for number in numbers:
+        scope = joined_with(scope, number, trajectories.simulation(number).domain)
 
 
 def resume_offline(

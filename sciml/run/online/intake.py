@@ -12,15 +12,16 @@ from sciml.buffer import Stopped
 from sciml.domain.time_units import UNKNOWN
 from sciml.errors import InputError, ScimlError
 from sciml.run.held_out import HeldOut
-from sciml.run.one_domain import require_one_domain
+from sciml.run.one_domain import joined_with
 from sciml.run.online.screen import Screen
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.samples.step import Step
 from sciml.samples.windower import sample_frames, window
 from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
+from sciml.surrogates.scope import Scope, scope_from_wire, scope_to_wire
 
 if TYPE_CHECKING:
-    from sciml.domain import Domain
+    from sciml.domain import Grid
     from sciml.record import Recorder
 
 WAIT = 0.2
@@ -74,7 +75,9 @@ class Intake(threading.Thread):
         self.lock = threading.Lock()
         self.first = threading.Event()
         self.simulation: Simulation | None = None
-        self._domain: Domain | None = None
+        #: Where the fields of all simulations live, and of those for training.
+        self._domains: Grid | Scope | None = None
+        self.scope: Grid | Scope | None = None
         #: What of the stream is sound; with the statistics, once there is a surrogate.
         self.screen = Screen(windower.task.moving, buffer, server.ledger, tell)
         # Samples of the last frame, with the number that each has among all that are put.
@@ -173,6 +176,7 @@ class Intake(threading.Thread):
             "ledger": self._server.ledger.state_dict(),
             "opened": sorted(self.opened),
             "screen": self.screen.state_dict(),
+            "scope": None if self.scope is None else scope_to_wire(self.scope),
             "dt": None if self.dt is None else [self.dt.value, self.dt.units, self.dt.dates],
         }
 
@@ -199,6 +203,8 @@ class Intake(threading.Thread):
         self.opened = set(state["opened"])
         if "screen" in state:  # not in checkpoints of before
             self.screen.load_state_dict(state["screen"])
+        if state.get("scope"):  # not in checkpoints of before
+            self.scope = self._domains = scope_from_wire(state["scope"])
         dt = state["dt"]
         self.dt = Step(dt[0], dt[1], dates=dt[2]) if isinstance(dt, list) else Step.of(dt)
         # The model is in the checkpoint: no simulation need open to build it from.
@@ -223,15 +229,15 @@ class Intake(threading.Thread):
     def _open(self, simulation: Simulation, continues: bool) -> None:
         self.opened.add(simulation.id)
         self._last[simulation.id] = time.monotonic()
-        self._domain = self._domain or simulation.domain
         # Found out here, not after the training: this ends the run, too.
-        require_one_domain(simulation.id, simulation.domain, self._domain)
+        self._domains = joined_with(self._domains, simulation.id, simulation.domain)
         if self._recorder:
             self._recorder.open(simulation, continues)
         if self._held_out(simulation.id):
             self._heldout.open(simulation)
             return
         with self.lock:
+            self.scope = joined_with(self.scope, simulation.id, simulation.domain)
             self.screen.open(simulation.id)
             if not continues:
                 self._windower.cut(simulation.id)

@@ -131,6 +131,7 @@ class Learning:
         """Roll out on the held-out simulations, write what the run is for."""
         life = self.life
         life.state = "validating"
+        self._see_domains()
         account = life.account(over=True)
         self.outcome.write(
             self.surrogate,
@@ -179,7 +180,12 @@ class Learning:
         self.life.draw_count.set(self.life.buffer.stats()["drawn"])
         self.outcome.on_step(step, history)
 
+    def _see_domains(self) -> None:
+        """The surrogate knows the domains that it has been trained on so far."""
+        self.surrogate.domain = self.life.intake.scope or self.surrogate.domain
+
     def _beside(self) -> dict[str, Any]:
+        self._see_domains()
         return {
             **self.life.intake.state_dict(),
             "first_step": self.life.first_step_at,

@@ -1,0 +1,123 @@
+"""Meshes, particles and graphs, all of them different, through the whole product."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from every_kind import FRAMES, KINDS, solved, study
+from killing import CHECKPOINT, Killer
+
+import sciml
+from sciml.domain.dataset import domain_of, fields_of
+from sciml.record import Recorder, open_recording
+from sciml.study import load_study
+
+STEPS, HELD_OUT = 40, 2
+
+
+def same(one, other):
+    """Whether two simulations are one."""
+    assert one.domain == other.domain and one.fields == other.fields
+    assert one.static_fields == other.static_fields and one.parameters == other.parameters
+    for name, array in other.static.items():
+        np.testing.assert_array_equal(one.static[name], array)
+
+
+@pytest.mark.parametrize(
+    "kind", ["mesh", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
+def test_online_with_the_trainer_killed_once(kind, tmp_path):
+    given = study(tmp_path, kind)
+    given["solver"]["options"]["steps"] = STEPS
+    given["training"]["checkpoint_every"] = 1
+    with Killer(given, tmp_path, seed=0) as killer:
+        killer.kill(CHECKPOINT)
+        assert killer.finish().count("trainer died") == 1
+        assert killer.left() == ([], [])
+    state = json.loads((killer.run / "status.json").read_text())
+    frames, planned = state["frames"], json.loads((killer.run / "simulations.json").read_text())
+    assert frames["lost"] == frames["doubled"] == frames["missing"] == 0, frames
+    assert frames["received"] == frames["produced"] == len(planned) * (STEPS + 1)
+    assert state["samples"]["entered"] == (len(planned) - HELD_OUT) * STEPS
+    recording, sizes = open_recording(killer.run), []
+    for entry in planned:
+        simulation, came = solved(kind, entry["id"], **entry["parameters"], seed=entry["seed"])
+        same(recording.simulation(simulation.id), simulation)
+        for frame in came:
+            written = recording.frame(simulation.id, frame.step)
+            for name, values in frame.fields.items():
+                np.testing.assert_array_equal(written.fields[name], values)
+        sizes += [simulation.domain.size] if entry["role"] == "train" else []
+    card = json.loads((killer.run / "surrogate" / "surrogate.json").read_text())
+    scope = (card["seen"] or card["domain"])["scope"]
+    assert (scope["least"], scope["most"]) == (min(sizes), max(sizes))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*of that range outside")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request, tmp_path_factory):
+    """A kind, its recording, and a run that was trained on that."""
+    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
+    about = {n: {"role": "validation" if n < HELD_OUT else "train"} for n in range(5)}
+    recorder = Recorder(folder / "recording", about=about)
+    for number in about:
+        simulation, frames = solved(kind, number, 0.2 + 0.1 * number, seed=number)
+        recorder.open(simulation)
+        for frame in frames:
+            recorder.push(frame)
+        recorder.close(number)
+    recorder.finish()
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study(folder, kind)))
+    run = sciml.train(load_study(path), folder / "recording", out=folder / "run", plain=True)
+    return kind, folder / "recording", run
+
+
+def test_trained_on_the_recording(trained):
+    kind, _, run = trained
+    assert run.status["state"] == "finished" and run.summary["validation_simulations"] == HELD_OUT
+    assert np.isfinite(run.summary["vrmse"])
+    found = sciml.evaluate(run)
+    assert found["simulations"] == HELD_OUT and found["one_step"] == run.summary["one_step"]
+    sizes = [solved(kind, seed=number)[0].domain.size for number in range(HELD_OUT, 5)]
+    scope = run.surrogate().domain
+    assert (scope.kind, scope.least, scope.most) == (kind, min(sizes), max(sizes))
+
+
+def test_a_recording_is_measured_by_its_roles(trained):
+    _, folder, run = trained
+    found = sciml.evaluate(run.surrogate(), folder)
+    assert found["simulations"] == HELD_OUT
+    assert found["one_step"] == pytest.approx(run.summary["one_step"], rel=1e-6)
+    assert found["split"] == "what is for validation, by attribute 'role'"
+
+
+def test_predictions_open_with_plain_xarray(trained, tmp_path):
+    kind, folder, run = trained
+    surrogate, recording = run.surrogate(), open_recording(folder)
+    for number in range(HELD_OUT):
+        with xr.open_dataset(run.path / f"predictions-{number:05d}.nc") as ds:
+            assert domain_of(ds) == solved(kind, seed=number)[0].domain
+            task = surrogate.task
+            assert {*task.targets, *(f"{n}_true" for n in task.targets)} <= {*ds.data_vars}
+            known = {f.name for f in recording.simulation(number).fields}
+            assert {f"{name}_true" for name in known} <= {f.name for f in fields_of(ds)}
+        truth = recording.open_simulation(number)
+        predicted = surrogate.predict(truth)
+        rolled = surrogate.rollout(truth.isel(time=[0]), 3)
+        for name, ds, frames in (("p", predicted, FRAMES), ("r", rolled, 3)):
+            ds.to_netcdf(tmp_path / f"{name}{number}.nc")
+            with xr.open_dataset(tmp_path / f"{name}{number}.nc") as again:
+                assert domain_of(again) == domain_of(truth)
+                assert again.sizes["time"] == frames
+                for target in task.targets:
+                    assert again[target].dims == truth[target].dims
+                    assert np.isfinite(again[target].values).all()
+                    np.testing.assert_array_equal(again[target], ds[target])
+            if kind == "mesh":
+                assert ds["mesh"].attrs["cf_role"] == "mesh_topology"
+                assert ds["u"].attrs["location"] == "node"
