@@ -95,7 +95,11 @@ def study(folder, kind, **changes):
     """A study of a kind that takes seconds, with its program and model in ``folder``."""
     made = {
         "name": f"a-{kind}",
-        "solver": {"program": str(program(folder, kind)), "options": {"steps": FRAMES - 1}},
+        "solver": {
+            "program": str(program(folder, kind)),
+            "options": {"steps": FRAMES - 1},
+            "send": {"dtype": None},
+        },
         "parameters": {"simulations": 4, "ranges": {"rate": [0.2, 0.8]}},
         "task": TASKS[kind],
         "model": {"name": str(model(folder))},
