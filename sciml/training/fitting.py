@@ -7,11 +7,9 @@ room, and put together here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from inspect import signature
-from math import prod
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,51 +17,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sciml.domain.inference import fields_of
-from sciml.domain.layout import layout_of, point_dim
-from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
-from sciml.record.foreign import Foreign, parts_of
-from sciml.samples import Sample, Task
-from sciml.samples.reach import Far, those_far
-from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
-from sciml.samples.splits import (
-    LAST,
-    SHARED,
-    TOO_SHORT,
-    TRAIN,
-    VALIDATION,
-    held_apart,
-    require_training,
-    shared_frames,
-)
-from sciml.samples.times import Times
-from sciml.samples.warned import tell
-from sciml.samples.windower import windows_of
-from sciml.surrogates import own_model, registry
-from sciml.surrogates.calling import require_fields
-from sciml.surrogates.normalizer import Normalizer
-from sciml.surrogates.scope import joined
-from sciml.surrogates.setting import Setting
-from sciml.surrogates.statistics import Statistics
+from sciml.samples import Task
+from sciml.surrogates import registry
 from sciml.surrogates.surrogate import Surrogate
-from sciml.surrogates.threads import threads_for, values_of
+from sciml.surrogates.threads import threads_for
 from sciml.surrogates.weights import unsavable
 from sciml.training.accumulation import epoch_steps
-from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
 from sciml.training.figures import remarks
 from sciml.training.fit_directory import FitDirectory, described
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
-from sciml.training.objective import Supervised, without_norm
-from sciml.training.objectives import objective_of
+from sciml.training.mixture import Mixture
+from sciml.training.objective import losses_of, require_weights, without_norm
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
+from sciml.training.prepared import of_data, of_points
 from sciml.training.reporting import Reporting
-from sciml.training.trial import try_out
-from sciml.training.validation import Trajectory, Validation
-from sciml.training.weighting import require_weighting
+from sciml.training.validation import Validation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,10 +49,16 @@ Keys = Mapping[str, Any]
 
 log = logging.getLogger("sciml.fit")
 
+#: Of a surrogate that sees no data, where nothing is said: far with Adam, and then near.
+EQUATION_ALONE = (
+    Phase("adam", lr=3e-3, schedule="exponential", final=0.1, steps=2000),
+    Phase("lbfgs", lr=1.0, steps=30, redraw=10, dtype="float64"),
+)
+
 
 def fit(
     model: str | Mapping[str, Any] | nn.Module,
-    data: xr.Dataset | str | Path | Sequence[xr.Dataset | str | Path],
+    data: xr.Dataset | str | Path | Sequence[xr.Dataset | str | Path] | None = None,
     task: Task | Mapping[str, Any] | None = None,
     *,
     inputs: Sequence[str] | None = None,
@@ -97,6 +75,8 @@ def fit(
     field_weights: Mapping[str, float] | None = None,
     weighting: str | None = None,
     points: int | None = None,
+    sources: Mapping[str, Any] | None = None,
+    objectives: Mapping[str, Any] | None = None,
     increment: bool | None = None,
     validation: float = 0.1,
     rollout: int = 10,
@@ -128,7 +108,8 @@ def fit(
             several, and what is large is read when it is drawn. Where it says a ``split`` (a coordinate
             along samples or time, or an attribute: ``train``, ``validation``, ``test``), what is for
             testing is not read, and what is for validation is validated on and nothing else; to train
-            on all of it, take the split off, ``ds.drop_vars("split")``.
+            on all of it, take the split off, ``ds.drop_vars("split")``. ``None``: the surrogate learns
+            from an equation alone, see ``objectives``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
         inputs, targets, parameters: names, in the place of a task. Models by name get fields in the
@@ -152,6 +133,12 @@ def fit(
             the globe. ``None``: all alike.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
+        sources: where batches come from, by name, each its keys: ``{"kind": "data"}``, or ``{"kind":
+            "collocation", "domain": {"x": [0, 1]}, "time": [0, 1], "initial": 64, "boundary": 64}``,
+            points of a box; or a source of your own. ``None``: the data.
+        objectives: what is learned of them, by name, each its keys: ``{"kind": "supervised", "source":
+            "fields"}``, ``{"kind": "residual", "source": "inside", "equation": "heat", "solution":
+            "mode"}``; or an objective of your own. Phases weigh them, ``weights={"physics": 0.1}``.
         increment: learn the change from the last input; ``None``: where every target is an input, and
             whole fields are compared.
         validation: part of the samples held out, at least one, where no split says which (of a split
@@ -228,61 +215,37 @@ def fit(
         model_options["levels"], levels = levels, None
     model = _with_options(model, model_options)
     device = device_of(device, "fit: device")
-    parts = parts_of(data, group)
-    if unroll is None and options.pushforward is not None and task is None:
-        unroll = options.pushforward.steps + 1
-    named = task is None and levels is None
-    names = (inputs, targets, parameters, forcing)
-    with parts[0].opened() as ds:
-        task = _task(ds, task, *map(_names, names), unroll, levels)
-    if named and _is_built_in(model):
-        task = _by_name(task)
-    data = Foreign(parts, task)
-    task, meant = task.of_fields(data.channels), data.channels
-    field_weights = written_out(field_weights, meant)
     said = {"loss": loss, "points": points, "weighting": weighting, "field_weights": field_weights}
     said = {key: value for key, value in said.items() if value is not None}
-    Supervised(**said).require(Setting(task))
-    for remark in data.remarks:
-        log.info("%s", remark)
-    for doubt in data.doubts:
-        log.warning("%s", doubt)
-    if left := data.varying(task):
-        log.info("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
-    training, held_out, by = _shared_out(data, task, validation, seed)
-    far = those_far((f for _, frames in training + held_out for f in frames), task.moving)
-    for number, one in far.items():
-        log.warning("%s", one.line(number))
-    training, held_out = (_trainable(found, far) for found in (training, held_out))
-    samples = [s for t in training for s in _cut(t, task)]
-    if not samples:
-        raise InputError(
-            f"no window of the task (lead={task.lead}, history={task.history}, "
-            f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
-            f"give more times{data.hint}"
+    mixture = Mixture.of(sources, objectives, data is not None)
+    if unroll is None and options.pushforward is not None and task is None:
+        unroll = options.pushforward.steps + 1
+    if data is None:
+        given = {
+            "inputs": inputs,
+            "forcing": forcing,
+            "unroll": unroll,
+            "levels": levels,
+            "group": group,
+        }
+        found = of_points(
+            model, task, given, _names(targets), _names(parameters), mixture, said, batch_size, seed
         )
-    require_weighting(weighting, training[0][0].domain)
-    looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]
-    for line in seams(looked_at, layout_of(data.first, task.targets).space):
-        log.warning("%s", line)
-    torch.manual_seed(seed)
-    if increment is None:
-        increment = task.continues and points is None
-    surrogate = _surrogate(model, task, training, data.first, increment)
-    objective = objective_of(None, surrogate.setting, **said)
-    statistics = Statistics(surrogate, seed)
-    statistics.update(s for s in samples if s.key[0] not in far)
-    statistics.fix()
-    statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
-    for number in {s.key[0] for s in samples}:
-        surrogate.normalizer.close(number)
-    at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
-    if isinstance(model, nn.Module) or surrogate.source is not None:
-        with threads_for(at_once):
-            try_out(surrogate, samples, device)
+    else:
+        named = (inputs, targets, parameters, forcing)
+        found = of_data(
+            model, data, task, *map(_names, named), unroll, levels, group, mixture, said, increment,
+            validation, batch_size, seed, device,
+        )  # fmt: skip
+    surrogate, source, objective = found.surrogate, found.source, found.objective
+    training, held_out, task = found.training, found.held_out, found.surrogate.task
     if directory is None and (why := unsavable(surrogate)):
         log.warning("what is trained can be used, and not be saved: %s", why)
-    if phases is None:
+    if phases is None and data is None:
+        if epochs is not None:
+            raise InputError("fit: epochs of points, which have no end; give phases with steps")
+        phases = EQUATION_ALONE
+    elif phases is None:
         epochs = 50 if epochs is None else epochs
         phases = Phase(lr=2e-3, schedule="cosine", epochs=epochs, weight_decay=1e-5, clip=1.0)
     elif epochs is not None:
@@ -295,10 +258,11 @@ def fit(
             raise InputError(
                 "fit: a phase without an end, on data that have none; give steps or epochs"
             )
-    structures = surrogate.structures
-    source = DatasetSource(samples, task, batch_size, seed=seed, structures=structures)
+        if losses := losses_of(objective, surrogate.setting):
+            require_weights(phase.weights, losses)
     check = partial(Validation, held_out, weighting=weighting)
-    title = f"fit: {', '.join(task.targets)} of {len(training)} simulations"
+    what = f"{len(training)} simulations" if training else "its equation"
+    title = f"fit: {', '.join(task.targets)} of {what}"
     shown = Reporting(title, phases, epoch_steps(source, options.accumulate), progress)
     hooks = Hooks(
         on_step=shown.on_step,
@@ -310,16 +274,18 @@ def fit(
     weights = sum(p.numel() for p in surrogate.parameters())
     log.info(
         "%d samples of %d simulations, %d held out%s, %d weights, on %s",
-        len(samples), len(training), len(held_out), by, weights, device,
+        found.samples, len(training), len(held_out), found.by, weights, device,
     )  # fmt: skip
     run = partial(train, surrogate, source, objective, phases, options=options, device=device)
-    with threads_for(at_once), shown:
+    with threads_for(found.at_once), shown:
         if folder is None:
             surrogate.history = run(hooks=hooks)
         else:
             settings = {"loss": getattr(objective, "name", type(objective).__name__)}
             settings |= {"points": points, "field_weights": field_weights}
             settings |= {"batch_size": batch_size, "seed": seed}
+            if mixture is not None:
+                settings |= {"sources": mixture.sources, "objectives": mixture.objectives}
             about = described(
                 surrogate, training, held_out, phases=phases, options=options, **settings
             )
@@ -371,134 +337,3 @@ def _require_whole(**given: Any) -> None:
 def _names(given: Sequence[str] | str | None) -> Sequence[str] | None:
     """``"u"`` for ``["u"]``: a string is a sequence of letters, which nobody means."""
     return [given] if isinstance(given, str) else given
-
-
-def _task(
-    ds: xr.Dataset,
-    task: Task | Mapping[str, Any] | None,
-    inputs: Sequence[str] | None,
-    targets: Sequence[str] | None,
-    parameters: Sequence[str] | None,
-    forcing: Sequence[str] | None,
-    unroll: int | None,
-    levels: str | None,
-) -> Task:
-    if task is not None:
-        given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
-        given |= {"levels": levels, "forcing": forcing}
-        if named := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"fit: task and {', '.join(named)}; give one of them")
-        return Task.of(task)
-    known = [str(n) for n in ds.variables if n not in ds.dims]
-    for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
-        # With levels, names such as t_850 are looked for in t.
-        if name not in known and levels != "channels":
-            raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
-    if levels == "channels" or point_dim(ds) is not None:  # on points, levels are no axis
-        ds = flat(ds)
-    all_names: tuple[str, ...] = ()
-    if not (inputs or targets):
-        all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
-    if not (all_names or inputs or targets):
-        found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
-        raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
-    there = [n for n in inputs or targets or all_names if n in ds.variables]
-    timed = layout_of(ds, there or None).time is not None
-    inputs = tuple(inputs or targets or all_names)
-    if not timed and targets is None:
-        raise InputError(
-            f"dataset has no time to advance in; say what to predict: fit(..., inputs=[...], "
-            f"targets=[...]) with fields of {', '.join(all_names)}"
-        )
-    steady = targets is not None and not timed
-    targets = tuple(targets or inputs)
-    return Task(
-        inputs,
-        targets,
-        lead=0 if steady else 1,
-        unroll=unroll,
-        parameters=tuple(parameters or ()),
-        forcing=tuple(forcing or ()),
-        levels=levels,
-    )
-
-
-def _is_built_in(model: str | Mapping[str, Any] | nn.Module) -> bool:
-    """Whether nobody but us knows the order of its channels."""
-    name = model.get("name") if isinstance(model, Mapping) else model
-    return isinstance(name, str) and not own_model.is_file(name)
-
-
-def _by_name(task: Task) -> Task:
-    """Fields by their names: the order that a file, or a list of names, happens to have would else
-    decide with which random weights each of them begins."""
-    return replace(task, inputs=tuple(sorted(task.inputs)), targets=tuple(sorted(task.targets)))
-
-
-def _shared_out(
-    data: Foreign, task: Task, part: float, seed: int
-) -> tuple[list[Trajectory], list[Trajectory], str]:
-    """What is trained on, what is validated on, and why; what is for testing is not read."""
-    if not 0 <= part < 1:
-        raise InputError(f"fit: validation={part}; expected a part from 0 to below 1")
-    require_training(data.roles.values(), f"fit: {data.split}")
-    pieces = [
-        (data.roles.get(n, TRAIN), (data.simulation(n), list(data.frames(n)))) for n in data.ids
-    ]
-    if not pieces:
-        raise InputError("fit: a dataset without samples; expected at least one")
-    if not any(frames for _, (_, frames) in pieces):
-        listed = ", ".join(repr(name) for name in task.moving)
-        raise InputError(f"fit: {listed} of a dataset that is NaN throughout; expected numbers")
-    require_fields(task, pieces[0][1][0])
-    # One that ended before its first window can neither be learned from nor validated on.
-    whole = [(role, t) for role, t in pieces if next(_cut(t, task), None) is not None]
-    training = [t for role, t in whole if role == TRAIN]
-    held_out = [t for role, t in whole if role == VALIDATION] if part else []
-    if not training:
-        return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
-    why = f" by {data.split}" if data.split else ""
-    if not held_out:
-        single = len(training) == 1
-        training, held_out = held_apart(training, task, part, seed)
-        if part and not held_out:
-            log.warning(TOO_SHORT)
-        elif single and held_out:
-            why += f", {LAST.format(len(held_out[0][1]))}"
-    tell(data.warnings, log)
-    if alike := shared_frames(training, held_out):
-        log.warning(SHARED.format(alike, len(held_out)))
-    if data.split and data.untouched:
-        why += f", {data.untouched} for testing not read"
-    return training, held_out, why
-
-
-def _trainable(found: list[Trajectory], far: Mapping[int, Far]) -> list[Trajectory]:
-    return [one for one in found if one[0].id not in far or far[one[0].id].trainable]
-
-
-def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
-    simulation, frames = trajectory
-    yield from windows_of(simulation, frames, task)
-
-
-def _surrogate(
-    model: str | Mapping[str, Any] | nn.Module,
-    task: Task,
-    trajectories: Sequence[Trajectory],
-    ds: xr.Dataset,
-    increment: bool,
-) -> Surrogate:
-    simulation, _ = trajectories[0]
-    scope = joined(one.domain for one, _ in trajectories)
-    layout = layout_of(ds, task.targets)
-    rest = {
-        "increment": increment,
-        "fields": (*simulation.fields, *simulation.static_fields),
-        "masks": simulation.masks,
-        "dt": Times.of(ds, layout).step,
-    }
-    if isinstance(model, nn.Module):
-        normalizer = Normalizer.of(Setting(task, scope, rest["fields"]))
-        return Surrogate(model, task, normalizer, scope, **rest)
-    return Surrogate.build(model, task, scope, **rest)

@@ -27,6 +27,7 @@ from sciml.training.objective import Objective
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.plain import random_state, set_random_state
+from sciml.training.precision import set_dtype
 from sciml.training.source import Batches, Source
 from sciml.training.step import Problem, TrainingError, advance
 
@@ -201,7 +202,7 @@ def _take_dtype(run: _Run, phases: Sequence[Phase]) -> None:
         return
     if said[-1] == "float64" and run.device.type == "mps":
         raise InputError("phase: dtype float64, which mps does not have; take the device cpu")
-    run.model.to(getattr(torch, said[-1]))
+    set_dtype(run.model, said[-1])
     run.batches = [moved(batch, run.model, run.device) for batch in run.batches]
     if run.average is not None:
         run.average.follow(run.model)

@@ -52,8 +52,10 @@ def _built(given: str | Mapping[str, Any], usual: Mapping[str, Any]) -> Objectiv
     if name not in OBJECTIVES:
         what = f"unknown objective {name!r}" if name else "an objective without a kind"
         raise InputError(f"{what}; {nearest(str(name or ''), OBJECTIVES)}")
-    known = list(inspect.signature(OBJECTIVES[name]).parameters)
+    known = inspect.signature(OBJECTIVES[name]).parameters
     for key in options:
         if key not in known:
             raise InputError(f"objective '{name}' has no option '{key}'; {nearest(key, known)}")
+    if lacking := [n for n, p in known.items() if p.default is p.empty and n not in options]:
+        raise InputError(f"objective '{name}' without {', '.join(lacking)}; expected a value")
     return OBJECTIVES[name](**{**(usual if name == "supervised" else {}), **options})

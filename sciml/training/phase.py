@@ -12,6 +12,7 @@ from torch import nn
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.option_types import require_types
+from sciml.training.precision import WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class Phase:
             raise InputError(
                 f"unknown schedule '{self.schedule}'; {nearest(self.schedule, SCHEDULES)}"
             )
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise InputError(f"unknown dtype '{self.dtype}'; {nearest(str(self.dtype), DTYPES)}")
+        if self.dtype is not None and self.dtype not in WEIGHTS:
+            raise InputError(f"unknown dtype '{self.dtype}'; {nearest(str(self.dtype), WEIGHTS)}")
         sizes = self.batch_size
         for size in (
             sizes.values() if isinstance(sizes, Mapping) else () if sizes is None else (sizes,)
@@ -227,9 +228,6 @@ SCHEDULES: dict[str, Callable[[Phase, int, int | None], float]] = {
     "exponential": lambda s, step, steps: max(s.final, 1e-3) ** (step / steps),
     "onecycle": _onecycle,
 }
-
-#: Precisions of a phase. Not bfloat16, in which weights stand still: see ``autocast``.
-DTYPES = ("float32", "float64")
 
 #: Schedules that are stretched over the whole phase.
 ENDING = ("cosine", "exponential", "onecycle")

@@ -1,4 +1,4 @@
-"""Matrix products of the forward pass in bfloat16."""
+"""The precision of weights, and of matrix products of the forward pass."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.surrogates.units import Units
 
 Forward = Callable[..., Any]
+
+#: dtypes of weights that a phase may name, and those of complex weights beside them. Not bfloat16, in
+#: which weights stand still: see :func:`lowered`.
+WEIGHTS = {
+    "float32": (torch.float32, torch.complex64),
+    "float64": (torch.float64, torch.complex128),
+}
 
 DTYPES: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16}
 
@@ -41,6 +48,22 @@ def lowered(forward: Forward, name: str, device: torch.device) -> Forward:
         return output if units is None else units.physical(output)
 
     return under
+
+
+def set_dtype(model: nn.Module, name: str) -> None:
+    """Give weights and buffers of a model the dtype ``float32`` or ``float64``, in place.
+
+    Not :meth:`torch.nn.Module.to`, which would make complex weights real. What stays in float64
+    whatever happens, as the normalizer does, stays.
+    """
+    real, both = WEIGHTS[name]
+
+    def converted(t: Tensor) -> Tensor:
+        if t.is_complex():
+            return t.to(both)
+        return t.to(real) if t.is_floating_point() else t
+
+    model._apply(converted)
 
 
 def dtype_of(name: str) -> torch.dtype:

@@ -24,12 +24,16 @@ class Reporting:
     Args:
         title: of the display.
         phases: of the training, for what is left of it.
-        epoch_steps: steps of an epoch.
+        epoch_steps: steps of an epoch; ``None`` where there are none, as of points of a box.
         show: the display; ``None``: where there is a terminal or a notebook, and no log is read.
     """
 
     def __init__(
-        self, title: str, phases: Sequence[Phase], epoch_steps: int, show: bool | None = None
+        self,
+        title: str,
+        phases: Sequence[Phase],
+        epoch_steps: int | None,
+        show: bool | None = None,
     ) -> None:
         # One display a terminal, and it belongs to the main thread.
         main = threading.current_thread() is threading.main_thread()
@@ -55,7 +59,7 @@ class Reporting:
         if self.progress is not None and (self.progress.due or step.step == self._steps):
             self.progress.update(self._rows(step, history), force=step.step == self._steps)
         spent = history.wait + history.compute
-        if step.step % self._epoch_steps == 0 and spent - self._seconds >= LOGGED:
+        if step.step % (self._epoch_steps or 1) == 0 and spent - self._seconds >= LOGGED:
             self._seconds = spent
             log.info("step %d, loss %.3e, lr %.1e, %.0f s", step.step, step.loss, step.lr, spent)
 
@@ -69,14 +73,15 @@ class Reporting:
 
     def _rows(self, step: Step, history: History) -> list[ProgressRow]:
         done, steps = step.step, self._steps
-        epoch = f"epoch {(done - 1) // self._epoch_steps + 1}"
+        of = self._epoch_steps
+        epoch = f", epoch {(done - 1) // of + 1}" if of else ""
         if steps:
-            epoch += f"/{-(-steps // self._epoch_steps)}"
+            epoch += f"/{-(-steps // of)}" if of else ""
             trained = done - self._first + 1  # of this life
             ahead = left(trained, trained + steps - done, history.wait + history.compute)
             epoch += f", {ahead}" if ahead else ""
         self._seen = [
-            ProgressRow("step", f"{done}{f'/{steps}' if steps else ''}, {epoch}", done, steps),
+            ProgressRow("step", f"{done}{f'/{steps}' if steps else ''}{epoch}", done, steps),
             ProgressRow("loss", f"{step.loss:.3e}, lr {step.lr:.1e}"),
             ProgressRow("validation", self._checked or "none yet"),
         ]

@@ -77,5 +77,17 @@ class Mix:
         return {name: source.state_dict() for name, source in self.sources.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken.
+
+        Raises:
+            InputError: the state of other sources.
+        """
+        for name in {**self.sources, **state}:
+            if name not in state or name not in self.sources:
+                what = "new" if name in self.sources else "gone"
+                raise InputError(
+                    f"source '{name}' is {what}: the checkpoint has {', '.join(state)}; resume with the "
+                    "sources that it was begun with"
+                )
         for name, source in self.sources.items():
             source.load_state_dict(state[name])

@@ -12,7 +12,7 @@ FORBIDDEN = {
 }
 # fit takes a model or its name, and notes which it was: the places where a type is asked for, and only
 # that one.
-ALLOWED = {("fitting.py", "Module"), ("fit_directory.py", "Module")}
+ALLOWED = {("fitting.py", "Module"), ("prepared.py", "Module"), ("fit_directory.py", "Module")}
 
 
 def names(node):

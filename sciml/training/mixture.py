@@ -1,0 +1,280 @@
+"""Sources and objectives of a ``fit`` by name, from the keys that a study file has for them, too."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sciml.domain import Grid
+from sciml.errors import InputError, nearest
+from sciml.samples import Task
+from sciml.surrogates.bounds import PARAMETER, TIME, Bounds
+from sciml.surrogates.setting import Setting
+from sciml.training.collocation import BoxPoints
+from sciml.training.collocation_source import CollocationSource
+from sciml.training.objective import Objective, Sum
+from sciml.training.objectives import objective_of
+from sciml.training.source import Mix, Source
+
+DATA, COLLOCATION = "data", "collocation"
+#: What the keys of a source of each kind are.
+KEYS = {
+    DATA: ("batch_size",),
+    COLLOCATION: (
+        *("batch_size", "domain", "time", "parameters", "initial", "boundary", "sampler", "every"),
+    ),
+}
+#: Points of an axis of the grid on which predictions are made, where nothing is said.
+POINTS = 64
+
+Keys = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What is learned from where.
+
+    Args:
+        sources: keys by name; or a source. ``None``: the data alone.
+        objectives: keys by name, among them the ``source``; or an objective, whose source is that of its
+            name, or the only one. ``None``: what the kind of domain brings along.
+
+    Raises:
+        InputError: unknown kinds or keys, with the nearest; a source without an objective, an objective
+            without a source.
+    """
+
+    sources: Mapping[str, Keys | Source]
+    objectives: Mapping[str, Keys | Objective]
+
+    @classmethod
+    def of(cls, sources: Any, objectives: Any, data: bool) -> Mixture | None:
+        """From arguments of ``fit``; ``None`` where there is nothing but data and one objective.
+
+        Args:
+            data: whether there are some.
+        """
+        if sources is None and objectives is None and data:
+            return None
+        for what, given in (("sources", sources), ("objectives", objectives)):
+            if given is not None and not (isinstance(given, Mapping) and given):
+                raise InputError(f"fit: {what}={given!r}; expected keys by name")
+        made = cls(dict(sources or {DATA: {"kind": DATA}}), dict(objectives or {}))
+        made._check(data)
+        return made
+
+    def _check(self, data: bool) -> None:
+        for name, keys in self.sources.items():
+            if not isinstance(keys, Mapping):
+                continue
+            said = keys.get("kind")
+            if said not in KEYS:
+                what = f"unknown kind {said!r}" if said else "no kind"
+                raise InputError(f"source '{name}': {what}; {nearest(str(said or ''), KEYS)}")
+            for key in keys:
+                if key not in ("kind", *KEYS[said]):
+                    raise InputError(
+                        f"source '{name}' has no key '{key}'; {nearest(key, KEYS[said])}"
+                    )
+            if said == DATA and not data:
+                raise InputError(
+                    f"source '{name}': data, and none are given; fit(model, data, ...)"
+                )
+        fed = [n for n in self.sources if self._kind(n) == DATA]
+        if data and len(fed) != 1:
+            raise InputError(
+                f"sources: {', '.join(fed) or 'none'} of kind data; expected one, for the data that are "
+                "given"
+            )
+        used = {self.source(name) for name in self.objectives}
+        for name in self.sources:
+            if name not in used and not (self._kind(name) == DATA and not self.objectives):
+                raise InputError(f"source '{name}': no objective names it; add one, or remove it")
+
+    def _kind(self, name: str) -> str | None:
+        keys = self.sources[name]
+        return keys.get("kind") if isinstance(keys, Mapping) else None
+
+    def source(self, objective: str) -> str:
+        """The name of the source of an objective."""
+        keys = self.objectives[objective]
+        said = keys.get("source") if isinstance(keys, Mapping) else None
+        only = len(self.sources) == 1
+        usual = next(iter(self.sources)) if only else objective
+        wanted = said or usual
+        if wanted not in self.sources:
+            raise InputError(
+                f"objective '{objective}': no source '{wanted}'; {nearest(wanted, self.sources)}"
+            )
+        return wanted
+
+    def grid(self) -> Grid:
+        """Where a surrogate lives that sees no data.
+
+        Raises:
+            InputError: no source says it, or two say two.
+        """
+        found: Grid | None = None
+        for name, keys in self.sources.items():
+            if self._kind(name) == COLLOCATION and keys.get("domain"):
+                one = _grid(name, keys["domain"])
+                if found is not None and one != found:
+                    raise InputError(f"source '{name}': another domain than before; expected one")
+                found = one
+        if found is None:
+            raise InputError(
+                "sources: no data, and none says where its points lie; expected domain: {x: [0, 1]}"
+            )
+        return found
+
+    def built(
+        self,
+        setting: Setting,
+        fed: Source | None,
+        bounds: Bounds | None,
+        *,
+        batch_size: int,
+        seed: int,
+        usual: Keys,
+    ) -> tuple[Mix, Sum]:
+        """Source and objective of a training.
+
+        Args:
+            fed: the data.
+            bounds: times and parameters of the data, between which points lie where nothing is said.
+            batch_size, seed: of points that do not say their number.
+            usual: of supervised objectives, what they do not say.
+        """
+        objectives = self.objectives or dict.fromkeys(self.sources)
+        made = {}
+        for name, keys in objectives.items():
+            given = keys
+            if isinstance(keys, Mapping):
+                given = {key: value for key, value in keys.items() if key != "source"}
+            try:
+                made[name] = objective_of(given, setting, **usual)
+            except InputError as error:
+                raise InputError(f"objective '{name}': {error}") from error
+        # What is fed first: it may end.
+        order = sorted(self.sources, key=lambda name: self._kind(name) != DATA)
+        sources: dict[str, Source] = {}
+        for name in order:
+            keys = self.sources[name]
+            if self._kind(name) == DATA:
+                fed.batch_size = keys.get("batch_size", batch_size)
+                sources[name] = fed
+            elif isinstance(keys, Mapping):
+                own = (seed + zlib.crc32(name.encode())) % 2**32
+                points = _points(name, keys, setting, bounds)
+                if bounds is not None:  # it is trained there, too
+                    ends = np.array([0.0, 1.0])
+                    wide = {(PARAMETER, n): span(ends) for n, span in points.parameters.items()}
+                    bounds.take({**wide, (TIME, TIME): np.array(points.time or np.nan)})
+                n = keys.get("batch_size", batch_size)
+                sources[name] = CollocationSource(points, n, own, every=keys.get("every", 1))
+            else:
+                sources[name] = keys
+        named = {n: self.source(n) for n in self.objectives} or dict(zip(made, made, strict=True))
+        return Mix(sources), Sum(made, named)
+
+
+def _grid(name: str, domain: Any) -> Grid:
+    axes = list(reversed("xyz"[: len(domain)])) if isinstance(domain, Mapping) else []
+    if not axes or {*axes} != {*domain}:
+        raise InputError(
+            f"source '{name}': domain={domain!r}; expected x, or x and y, or x, y and z, "
+            "{x: [0, 1]}"
+        )
+    sides = []
+    for axis in axes:
+        side = domain[axis]
+        side = (
+            dict(side)
+            if isinstance(side, Mapping)
+            else dict(zip(("low", "high"), side, strict=False))
+        )
+        known = ("low", "high", "points", "periodic")
+        for key in side:
+            if key not in known:
+                raise InputError(
+                    f"source '{name}': domain.{axis} has no '{key}'; {nearest(key, known)}"
+                )
+        low, high = _span(name, f"domain.{axis}", [side.get("low"), side.get("high")])
+        ends = "periodic" if side.get("periodic") else "dirichlet"
+        sides.append((side.get("points", POINTS), (low, high), ends))
+    return Grid(*(tuple(column) for column in zip(*sides, strict=True)))
+
+
+def _points(name: str, keys: Keys, setting: Setting, bounds: Bounds | None) -> BoxPoints:
+    grid, task = setting.grid("collocation"), setting.task
+    if keys.get("domain") and bounds is not None:
+        raise InputError(f"source '{name}': domain, which the data say; remove it")
+    time = keys.get("time") or (bounds.of(TIME, TIME) if bounds is not None and task.time else None)
+    if (time is None) == task.time:
+        lack = "is missing: task.time is true" if task.time else "and task.time is false"
+        raise InputError(f"source '{name}': time {lack}")
+    spans = {}
+    given = dict(keys.get("parameters") or {})
+    for parameter in (*given, *task.parameters):
+        if parameter not in task.parameters:
+            raise InputError(
+                f"source '{name}': no parameter '{parameter}' of the task; "
+                f"{nearest(parameter, task.parameters)}"
+            )
+        span = given.get(parameter)
+        if span is None and bounds is not None:
+            span = bounds.of(PARAMETER, parameter)
+        if span is None:
+            raise InputError(
+                f"source '{name}': no range of '{parameter}'; give parameters: "
+                f"{{{parameter}: [low, high]}}"
+            )
+        low, high = _span(name, parameter, span, wide=False)
+        spans[parameter] = lambda unit, low=low, high=high: low + (high - low) * unit
+    try:
+        return BoxPoints(
+            dict(zip(grid.dims, grid.extent, strict=True)),
+            None if time is None else _span(name, "time", time),
+            spans,
+            tuple(d for d, b in zip(grid.dims, grid.boundary, strict=True) if b == "periodic"),
+            keys.get("initial", 0),
+            keys.get("boundary", 0),
+            keys.get("sampler", "sobol"),
+        )
+    except InputError as error:
+        raise InputError(f"source '{name}': {error}") from error
+
+
+def _span(name: str, what: str, given: Sequence[float], wide: bool = True) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not (low < high or (low == high and not wide)):
+        raise InputError(f"source '{name}': {what}={given!r}; expected [low, high]")
+    return low, high
+
+
+def task_without_data(
+    task: Task | Keys | None, targets: Sequence[str] | None, parameters: Sequence[str] | None
+) -> Task:
+    """The task of a surrogate that sees no data: parameters and time → fields.
+
+    Raises:
+        InputError: nothing says what to predict; inputs that nobody gives.
+    """
+    if task is None:
+        if not targets:
+            raise InputError("fit: no data, and no targets; expected targets=['u'], or a task")
+        return Task((), tuple(targets), history=0, time=True, parameters=tuple(parameters or ()))
+    made = Task.of(task)
+    if made.history or made.static:
+        raise InputError(
+            f"fit: a task that sees {', '.join((*made.inputs, *made.static))}, and no data; expected "
+            "history=0: parameters and time"
+        )
+    return made

@@ -1,0 +1,329 @@
+"""What a ``fit`` is about to train: a surrogate that knows its scaling, and what it learns from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sciml.domain.inference import fields_of
+from sciml.domain.layout import layout_of, point_dim
+from sciml.domain.levels import flat, written_out
+from sciml.errors import InputError, nearest
+from sciml.record.foreign import Foreign, parts_of
+from sciml.samples import Sample, Task
+from sciml.samples.reach import Far, those_far
+from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
+from sciml.samples.splits import (
+    LAST,
+    SHARED,
+    TOO_SHORT,
+    TRAIN,
+    VALIDATION,
+    held_apart,
+    require_training,
+    shared_frames,
+)
+from sciml.samples.times import Times
+from sciml.samples.warned import tell
+from sciml.samples.windower import windows_of
+from sciml.surrogates import own_model
+from sciml.surrogates.calling import require_fields
+from sciml.surrogates.normalizer import Normalizer
+from sciml.surrogates.scope import joined
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.statistics import Statistics
+from sciml.surrogates.surrogate import Surrogate
+from sciml.surrogates.threads import threads_for, values_of
+from sciml.training.dataset_source import DatasetSource
+from sciml.training.equation_residual import measure
+from sciml.training.mixture import Mixture, task_without_data
+from sciml.training.objective import Objective, Supervised
+from sciml.training.objectives import objective_of
+from sciml.training.source import Source
+from sciml.training.trial import try_out
+from sciml.training.validation import Trajectory
+from sciml.training.weighting import require_weighting
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Keys = Mapping[str, Any]
+
+log = logging.getLogger("sciml.fit")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is trained, on what.
+
+    Args:
+        surrogate: scaled.
+        source, objective: of the training.
+        training, held_out: simulations.
+        by: in words, what holds them out.
+        samples: how many.
+        at_once: values of a layer; see :func:`sciml.surrogates.threads.values_of`.
+    """
+
+    surrogate: Surrogate
+    source: Source
+    objective: Objective
+    training: list[Trajectory]
+    held_out: list[Trajectory]
+    by: str
+    samples: int
+    at_once: int
+
+
+def of_points(
+    model: str | Mapping[str, Any] | nn.Module,
+    task: Task | Keys | None,
+    given: Mapping[str, Any],
+    targets: Sequence[str] | None,
+    parameters: Sequence[str] | None,
+    mixture: Mixture,
+    said: Keys,
+    batch_size: int,
+    seed: int,
+) -> Prepared:
+    """A surrogate that sees no data, and what it learns from."""
+    if meant := [name for name, value in given.items() if value is not None]:
+        raise InputError(
+            f"fit: {', '.join(meant)} without data; expected data, or sources of points"
+        )
+    task, grid = task_without_data(task, targets, parameters), mixture.grid()
+    torch.manual_seed(seed)
+    if isinstance(model, nn.Module):
+        surrogate = Surrogate(model, task, Normalizer.of(Setting(task, grid)), grid)
+    else:
+        surrogate = Surrogate.build(model, task, grid)
+    source, objective = mixture.built(
+        surrogate.setting, None, None, batch_size=batch_size, seed=seed, usual=said
+    )
+    for name, one in objective.objectives.items():
+        points = source.sources[objective.source(name)]
+        if hasattr(one, "held") and hasattr(points, "peek"):
+            measure(surrogate, one, points.peek())
+    surrogate.normalizer.fix()
+    at_once = values_of(surrogate, 1, max([*source.batch_size.values(), 1]))
+    return Prepared(surrogate, source, objective, [], [], "", 0, at_once)
+
+
+def of_data(
+    model: str | Mapping[str, Any] | nn.Module,
+    data: Any,
+    task: Task | Keys | None,
+    inputs: Sequence[str] | None,
+    targets: Sequence[str] | None,
+    parameters: Sequence[str] | None,
+    forcing: Sequence[str] | None,
+    unroll: int | None,
+    levels: str | None,
+    group: str | None,
+    mixture: Mixture | None,
+    said: dict[str, Any],
+    increment: bool | None,
+    validation: float,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> Prepared:
+    """A surrogate scaled by data, and what it learns from."""
+    parts = parts_of(data, group)
+    named = task is None and levels is None
+    with parts[0].opened() as ds:
+        task = _task(ds, task, inputs, targets, parameters, forcing, unroll, levels)
+    if named and _is_built_in(model):
+        task = _by_name(task)
+    data = Foreign(parts, task)
+    task, meant = task.of_fields(data.channels), data.channels
+    if "field_weights" in said:
+        said = {**said, "field_weights": written_out(said["field_weights"], meant)}
+    Supervised(**said).require(Setting(task))
+    weighting = said.get("weighting")
+    for remark in data.remarks:
+        log.info("%s", remark)
+    for doubt in data.doubts:
+        log.warning("%s", doubt)
+    if left := data.varying(task):
+        log.info("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
+    training, held_out, by = _shared_out(data, task, validation, seed)
+    far = those_far((f for _, frames in training + held_out for f in frames), task.moving)
+    for number, one in far.items():
+        log.warning("%s", one.line(number))
+    training, held_out = (_trainable(found, far) for found in (training, held_out))
+    samples = [s for t in training for s in _cut(t, task)]
+    if not samples:
+        raise InputError(
+            f"no window of the task (lead={task.lead}, history={task.history}, "
+            f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
+            f"give more times{data.hint}"
+        )
+    require_weighting(weighting, training[0][0].domain)
+    looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]
+    for line in seams(looked_at, layout_of(data.first, task.targets).space):
+        log.warning("%s", line)
+    torch.manual_seed(seed)
+    if increment is None:
+        increment = task.continues and "points" not in said
+    surrogate = _surrogate(model, task, training, data.first, increment)
+    statistics = Statistics(surrogate, seed)
+    statistics.update(s for s in samples if s.key[0] not in far)
+    statistics.fix()
+    statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
+    for number in {s.key[0] for s in samples}:
+        surrogate.normalizer.close(number)
+    at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
+    if isinstance(model, nn.Module) or surrogate.source is not None:
+        with threads_for(at_once):
+            try_out(surrogate, samples, device)
+    source = DatasetSource(samples, task, batch_size, seed=seed, structures=surrogate.structures)
+    if mixture is None:
+        objective = objective_of(None, surrogate.setting, **said)
+    else:
+        source, objective = mixture.built(
+            surrogate.setting,
+            source,
+            surrogate.bounds,
+            batch_size=batch_size,
+            seed=seed,
+            usual=said,
+        )
+    return Prepared(surrogate, source, objective, training, held_out, by, len(samples), at_once)
+
+
+def _task(
+    ds: xr.Dataset,
+    task: Task | Mapping[str, Any] | None,
+    inputs: Sequence[str] | None,
+    targets: Sequence[str] | None,
+    parameters: Sequence[str] | None,
+    forcing: Sequence[str] | None,
+    unroll: int | None,
+    levels: str | None,
+) -> Task:
+    if task is not None:
+        given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
+        given |= {"levels": levels, "forcing": forcing}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"fit: task and {', '.join(named)}; give one of them")
+        return Task.of(task)
+    known = [str(n) for n in ds.variables if n not in ds.dims]
+    for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
+        # With levels, names such as t_850 are looked for in t.
+        if name not in known and levels != "channels":
+            raise InputError(f"dataset has no variable '{name}'; {nearest(name, known)}")
+    if levels == "channels" or point_dim(ds) is not None:  # on points, levels are no axis
+        ds = flat(ds)
+    all_names: tuple[str, ...] = ()
+    if not (inputs or targets):
+        all_names = tuple(f.name for f in fields_of(ds) if f.name not in (forcing or ()))
+    if not (all_names or inputs or targets):
+        found = ", ".join(f"{n} ({v.dtype})" for n, v in ds.data_vars.items()) or "no variables"
+        raise InputError(f"dataset has no fields, variables of numbers over space; it has {found}")
+    there = [n for n in inputs or targets or all_names if n in ds.variables]
+    timed = layout_of(ds, there or None).time is not None
+    inputs = tuple(inputs or targets or all_names)
+    if not timed and targets is None:
+        raise InputError(
+            f"dataset has no time to advance in; say what to predict: fit(..., inputs=[...], "
+            f"targets=[...]) with fields of {', '.join(all_names)}"
+        )
+    steady = targets is not None and not timed
+    targets = tuple(targets or inputs)
+    return Task(
+        inputs,
+        targets,
+        lead=0 if steady else 1,
+        unroll=unroll,
+        parameters=tuple(parameters or ()),
+        forcing=tuple(forcing or ()),
+        levels=levels,
+    )
+
+
+def _is_built_in(model: str | Mapping[str, Any] | nn.Module) -> bool:
+    """Whether nobody but us knows the order of its channels."""
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return isinstance(name, str) and not own_model.is_file(name)
+
+
+def _by_name(task: Task) -> Task:
+    """Fields by their names: the order that a file, or a list of names, happens to have would else
+    decide with which random weights each of them begins."""
+    return replace(task, inputs=tuple(sorted(task.inputs)), targets=tuple(sorted(task.targets)))
+
+
+def _shared_out(
+    data: Foreign, task: Task, part: float, seed: int
+) -> tuple[list[Trajectory], list[Trajectory], str]:
+    """What is trained on, what is validated on, and why; what is for testing is not read."""
+    if not 0 <= part < 1:
+        raise InputError(f"fit: validation={part}; expected a part from 0 to below 1")
+    require_training(data.roles.values(), f"fit: {data.split}")
+    pieces = [
+        (data.roles.get(n, TRAIN), (data.simulation(n), list(data.frames(n)))) for n in data.ids
+    ]
+    if not pieces:
+        raise InputError("fit: a dataset without samples; expected at least one")
+    if not any(frames for _, (_, frames) in pieces):
+        listed = ", ".join(repr(name) for name in task.moving)
+        raise InputError(f"fit: {listed} of a dataset that is NaN throughout; expected numbers")
+    require_fields(task, pieces[0][1][0])
+    # One that ended before its first window can neither be learned from nor validated on.
+    whole = [(role, t) for role, t in pieces if next(_cut(t, task), None) is not None]
+    training = [t for role, t in whole if role == TRAIN]
+    held_out = [t for role, t in whole if role == VALIDATION] if part else []
+    if not training:
+        return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
+    why = f" by {data.split}" if data.split else ""
+    if not held_out:
+        single = len(training) == 1
+        training, held_out = held_apart(training, task, part, seed)
+        if part and not held_out:
+            log.warning(TOO_SHORT)
+        elif single and held_out:
+            why += f", {LAST.format(len(held_out[0][1]))}"
+    tell(data.warnings, log)
+    if alike := shared_frames(training, held_out):
+        log.warning(SHARED.format(alike, len(held_out)))
+    if data.split and data.untouched:
+        why += f", {data.untouched} for testing not read"
+    return training, held_out, why
+
+
+def _trainable(found: list[Trajectory], far: Mapping[int, Far]) -> list[Trajectory]:
+    return [one for one in found if one[0].id not in far or far[one[0].id].trainable]
+
+
+def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
+    simulation, frames = trajectory
+    yield from windows_of(simulation, frames, task)
+
+
+def _surrogate(
+    model: str | Mapping[str, Any] | nn.Module,
+    task: Task,
+    trajectories: Sequence[Trajectory],
+    ds: xr.Dataset,
+    increment: bool,
+) -> Surrogate:
+    simulation, _ = trajectories[0]
+    scope = joined(one.domain for one, _ in trajectories)
+    layout = layout_of(ds, task.targets)
+    rest = {
+        "increment": increment,
+        "fields": (*simulation.fields, *simulation.static_fields),
+        "masks": simulation.masks,
+        "dt": Times.of(ds, layout).step,
+    }
+    if isinstance(model, nn.Module):
+        normalizer = Normalizer.of(Setting(task, scope, rest["fields"]))
+        return Surrogate(model, task, normalizer, scope, **rest)
+    return Surrogate.build(model, task, scope, **rest)
