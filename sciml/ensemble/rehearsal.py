@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isclose
 from pathlib import Path
@@ -265,6 +266,11 @@ def _listen(
             case None if over:
                 found.code = process.returncode
                 return
+            case None if (
+                found.closed
+            ):  # all has come: nothing but the end of the process is to come
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=WAIT)
         if found.frames and found.frames == frames:
             return
         if now > deadline and not over:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.errors import InputError, ScimlError
@@ -18,6 +19,9 @@ from sciml.training.trial import try_out
 
 #: Weights, and values of a window, beyond which a model is not tried out.
 LARGE = 1 << 25
+#: Weights, and values of a window, up to which it is tried with values: that takes milliseconds, and
+#: to go without them takes the import of torch's compiler, a second.
+SMALL_MODEL, SMALL_WINDOW = 1 << 21, 1 << 14
 
 
 def built(
@@ -30,10 +34,26 @@ def built(
         InputError: it cannot be built.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             return Surrogate.build(config, task, domain, normalizer=None, fields=fields)
     except RuntimeError:
         return None
+
+
+class _Unfilled(TorchFunctionMode):
+    """Weights are neither drawn nor scaled: torch would do so by way of its compiler, whose import
+    takes a second."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (torch.randn, torch.rand):
+            func, kwargs = torch.empty, {k: v for k, v in kwargs.items() if k != "generator"}
+        elif func in _TIMES and isinstance(args[1], float) and args[0].is_floating_point():
+            return args[0].new_empty(args[0].shape)
+        return func(*args, **kwargs)
+
+
+_TIMES = (torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__)
 
 
 def try_model(
@@ -54,18 +74,20 @@ def try_model(
     Raises:
         InputError: it does not take what the task gives, or gives something else.
     """
-    if domain.size * task.span * len(task.moving) > LARGE:
+    values = domain.size * task.span * len(task.moving)
+    if values > LARGE:
         return
     samples, doubt = _window(task, domain, fields), None
-    if empty is not None:
-        if traits_of(empty.model).basis:
-            return  # it works only once it has seen data
+    weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
+    if empty is not None and traits_of(empty.model).basis:
+        return  # it works only once it has seen data
+    if empty is not None and (weights > SMALL_MODEL or values > SMALL_WINDOW):
         try:
             return try_out(empty, samples, torch.device("meta"))
         except ScimlError as error:
             doubt = error
     try:
-        if empty is None or sum(p.numel() for p in empty.model.parameters()) <= LARGE:
+        if weights <= LARGE:
             with torch.random.fork_rng(devices=[]):
                 real = Surrogate.build(config, task, domain, normalizer=None, fields=fields)
                 try_out(real, samples, torch.device("cpu"))

@@ -34,23 +34,42 @@ MOST_PER_CORE = 32
 
 
 def check(study: Study, run: RunDirectory | None = None) -> Description:
-    """Ask the program what it is, and hold the study against it, before anything starts.
+    """Hold a study against its program and its model, all in this process.
 
     Args:
         study: what is to run.
         run: where it ran before: it holds the states that the simulations start from.
 
     Raises:
-        InputError: program not found; unknown parameter, option or field; a range that leaves the
-            program's; more ranks at once than there are cores; a model that cannot be built on the
-            program's domain; no such device.
+        InputError: as :func:`check_program`; a model that cannot be built on the program's domain; no
+            such device.
     """
     check_device(study)
+    check_model(study, None)
+    description, domain = check_program(study, run)
+    check_model(study, domain, (*description.fields, *description.static), online=True)
+    return description
+
+
+def check_program(
+    study: Study, run: RunDirectory | None = None
+) -> tuple[Description, Domain | None]:
+    """Ask the program what it is, and hold the study against it, before anything starts.
+
+    Args:
+        study, run: as for :func:`check`.
+
+    Returns:
+        What it says of itself, and where the sent fields live; ``None`` if it cannot be asked that.
+
+    Raises:
+        InputError: program not found; unknown parameter, option or field; a range that leaves the
+            program's; more ranks at once than there are cores; no such scheduler.
+    """
     if study.cluster.address is not None:
         check_scheduler(study.cluster.address, encryption=study.cluster.encryption)
     if study.cluster.kind == "slurm":
         check_slurm(study)
-    check_model(study, None)
     description = describe(study.solver.program)
     for name, span in study.parameters.ranges.items():
         description.check(name, *span.bounds)
@@ -97,11 +116,8 @@ def check(study: Study, run: RunDirectory | None = None) -> Description:
         )
     _check_window(study, description)
     _check_cores(study)
-    known = (*description.fields, *description.static)
     with example_start(study, description, run) as start:
-        domain = _check_corners(study, description, start)
-    check_model(study, domain, known, online=True)
-    return description
+        return description, _check_corners(study, description, start)
 
 
 def starts_of(study: Study, description: Description) -> Starts | None:

@@ -5,10 +5,8 @@ Long since one run from start to end is one thing: whatever can end it early is 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence, Set
@@ -16,11 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sciml.ensemble.folders import read_json, without_room, write_json
-from sciml.ensemble.identity import name_of
 from sciml.ensemble.job import Job, attempt_under_way, last_lines
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.leader import Leader, read_lease
-from sciml.ensemble.processes import end_session, here, start_time
+from sciml.ensemble.processes import end_session
 from sciml.ensemble.slurm import WorkerJobs
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.report.progress import Progress
@@ -28,6 +25,7 @@ from sciml.run.directory import RunDirectory
 from sciml.run.display import rows
 from sciml.run.room import RoomWatch
 from sciml.run.snapshot import Snapshot, outcomes
+from sciml.run.trainer_process import start_trainer
 from sciml.samples.warned import Finding
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
@@ -66,6 +64,7 @@ class Supervisor:
         display: where progress is shown.
         finished: simulations that a supervisor before this one has seen to their end.
         queue: worker jobs of Slurm's, if that is where the workers come from.
+        trainer: its first life, if that has begun.
     """
 
     def __init__(
@@ -79,6 +78,7 @@ class Supervisor:
         display: Progress,
         finished: Sequence[int] = (),
         queue: WorkerJobs | None = None,
+        trainer: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._study = study
         self._run = run
@@ -90,6 +90,7 @@ class Supervisor:
         self._reply: dict[str, Any] = {}
         self._training = training
         self._trainer: subprocess.Popen[bytes] | None = None
+        self._begun = trainer
         self._control: ControlClient | None = None
         self._room = RoomWatch(run.path, study.stream.patience)
         self._farewell = ""
@@ -182,28 +183,9 @@ class Supervisor:
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         self._ended_before = set(self._launcher.finished)
-        threads = str(self._study.training.threads)
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        self._run.last_words.unlink(missing_ok=True)  # those of the life before
-        with (self._run.logs / "trainer.log").open("ab") as log:
-            trainer = subprocess.Popen(
-                [sys.executable, "-m", "sciml.run.online.trainer", str(self._run.path)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        write_json(
-            self._run.pids / "trainer.json",
-            {
-                "session": trainer.pid,
-                "began": start_time(trainer.pid),
-                **here(),
-                "run": name_of(self._run),
-                "leader": self._leader.token,
-            },
-        )
+        trainer, self._begun = self._begun, None
+        if trainer is None:
+            trainer = start_trainer(self._study, self._run, self._leader.token)
         self._trainer = trainer
         return trainer
 

@@ -28,11 +28,13 @@ from sciml.domain.block import Block
 from sciml.ensemble import cluster, job, launcher, leader, slurm
 from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.job import Job
+from sciml.ensemble.processes import end_session
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.run import directory, display, held_out, lineage, simulations, supervisor
 from sciml.run.directory import RunDirectory
 from sciml.run.online import intake, life, restart, study_run, trainer
 from sciml.run.snapshot import Snapshot
+from sciml.run.trainer_process import start_trainer
 from sciml.samples import Frame, Simulation
 from sciml.stream import (
     client,
@@ -320,7 +322,8 @@ def installed():
         (study_run, "print", lambda *_, **__: None),
         (cluster, "opened", opened),
         (slurm, "cancel_left", lambda *_: None),
-        (simulations, "check", lambda *_, **__: Program),
+        (simulations, "check_program", lambda *_, **__: (Program, None)),
+        (study_run, "EarlyTrainer", Trainer),
         (simulations, "kept_plan", lambda *_, **__: PLAN),
         (simulations, "jobs", jobs_of),
         (display, "Display", Display),
@@ -391,6 +394,34 @@ class Program:
     """What a program says of itself."""
 
     path = Path("/program.py")
+    fields = static = ()
+
+
+class Trainer:
+    """It does not start before its run: it has nothing to import."""
+
+    def __init__(self, study: Study) -> None:
+        self._study, self._process = study, None
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def try_model(self, *_: object) -> None:
+        pass
+
+    def require(self) -> None:
+        pass
+
+    def begin(self, run: RunDirectory, leader: str) -> Any:
+        self._process = start_trainer(self._study, run, leader)
+        return self._process
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            end_session(self._process.pid, grace=10.0)
 
 
 def jobs_of(study: Study, description: Any, several: Any, run: RunDirectory, *_: Any) -> list[Job]:

@@ -22,6 +22,7 @@ from sciml.run.kept_files import keep, require_program, with_copy
 from sciml.run.lineage import adopt, begin, current, propose, require_own, tell
 from sciml.run.results import Run
 from sciml.run.snapshot import Snapshot, complete
+from sciml.run.trainer_process import EarlyTrainer
 from sciml.share import find
 from sciml.solver.mpirun import SEGMENT, SHARED, has_shared_memory, refuse_ranks
 from sciml.study.designs import PlannedSimulation, plan
@@ -38,32 +39,39 @@ def execute(
 ) -> tuple[RunDirectory, int]:
     """Run a study; returns its directory and the exit code of `sciml run`. One that learns from an
     equation alone starts no solver."""
-    from sciml.run.simulations import check, starts_of
-
     refuse_ranks()
     if study.training.fed is None:
         from sciml.run.offline.training import train_offline
 
         return train_offline(study, None, out, plain=plain)
     study.require_solver()
-    description = check(study)
-    starts = starts_of(study, description)
-    planned = plan(study, 0 if starts is None else len(starts))
-    directory = RunDirectory.create(free_name(study.name) if out is None else out)
-    try:
-        with Leader(directory) as leader:
-            identify(directory)
-            if starts is not None:
-                keep_starts(starts, {p.start for p in planned}, directory.initial)
-            write_plan(directory, planned, starts)
-            write_json(directory.solver, description.schema)
-            keep(directory, study, description.path)
-            # Last: where study.yaml lies, there is a run that can be resumed.
-            begin(directory, study)
-            code = supervise(study, description, planned, directory, leader, plain=plain)
-    finally:
-        if not directory.study.exists():  # told to end before there was anything to go on with
-            shutil.rmtree(directory.path, ignore_errors=True)
+    with EarlyTrainer(study) as trainer:
+        from sciml.run.simulations import check_program, starts_of
+
+        description, domain = check_program(study)
+        trainer.try_model(domain, (*description.fields, *description.static))
+        starts = starts_of(study, description)
+        planned = plan(study, 0 if starts is None else len(starts))
+        import distributed  # noqa: F401  # half a second, while the trainer has torch to import
+
+        trainer.require()
+        directory = RunDirectory.create(free_name(study.name) if out is None else out)
+        try:
+            with Leader(directory) as leader:
+                identify(directory)
+                if starts is not None:
+                    keep_starts(starts, {p.start for p in planned}, directory.initial)
+                write_plan(directory, planned, starts)
+                write_json(directory.solver, description.schema)
+                keep(directory, study, description.path)
+                # Last: where study.yaml lies, there is a run that can be resumed.
+                begin(directory, study)
+                code = supervise(
+                    study, description, planned, directory, leader, trainer, plain=plain
+                )
+        finally:
+            if not directory.study.exists():  # told to end before there was anything to go on with
+                shutil.rmtree(directory.path, ignore_errors=True)
     return directory, code
 
 
@@ -94,7 +102,7 @@ def resume(
     """
     from sciml.ensemble.job import reap
     from sciml.ensemble.slurm import cancel_left
-    from sciml.run.simulations import check, kept_plan
+    from sciml.run.simulations import check_program, kept_plan
 
     refuse_ranks()
     directory = RunDirectory.open(path)
@@ -114,13 +122,17 @@ def resume(
         loaded, changed = propose(directory, study, overrides, force=force)
         # Before the program is asked what it is: that runs it.
         require_program(directory, find(loaded.solver.program), force=force)
-        description = check(with_copy(directory, loaded, trusted=trust), directory)
-        reap(directory)
-        directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
-        adopt(directory, loaded, changed)
-        tell(changed)
-        planned = kept_plan(loaded, directory)
-        code = supervise(loaded, description, planned, directory, leader, plain=plain)
+        copied = with_copy(directory, loaded, trusted=trust)
+        with EarlyTrainer(copied) as trainer:
+            description, domain = check_program(copied, directory)
+            trainer.try_model(domain, (*description.fields, *description.static))
+            trainer.require()
+            reap(directory)
+            directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
+            adopt(directory, loaded, changed)
+            tell(changed)
+            planned = kept_plan(loaded, directory)
+            code = supervise(loaded, description, planned, directory, leader, trainer, plain=plain)
     return directory, code
 
 
@@ -130,6 +142,7 @@ def supervise(
     planned: Sequence[PlannedSimulation],
     directory: RunDirectory,
     leader: Leader,
+    trainer: EarlyTrainer,
     *,
     plain: bool | None,
 ) -> int:
@@ -142,6 +155,8 @@ def supervise(
 
     finished = finished_jobs(directory)
     with ExitStack() as over:
+        over.callback(trainer.end)
+        begun = trainer.begin(directory, leader.token)
         with Progress(f"{study.name}: {shown(directory.path)}", plain=plain) as display:
             with (
                 _failure_told(directory),
@@ -157,7 +172,16 @@ def supervise(
                 work = jobs(study, description, planned, directory)
                 training = {p.id for p in planned if p.role == "train"}
                 supervisor = Supervisor(
-                    study, directory, leader, work, training, cluster, display, finished, queue
+                    study,
+                    directory,
+                    leader,
+                    work,
+                    training,
+                    cluster,
+                    display,
+                    finished,
+                    queue,
+                    begun,
                 )
                 code = supervisor.run()
                 # What a batch system says from here on changes nothing of how the run has ended.

@@ -1,7 +1,8 @@
 """The trainer process: the server of the stream, the intake, and the loop, under one roof.
 
-Started by the supervisor as ``python -m sciml.run.online.trainer RUN``. The server listens before torch
-is imported, so that solvers connect while the slow imports go on.
+Started as ``python -m sciml.run.online.trainer RUN``, where the server listens before torch is imported,
+so that solvers connect while the slow imports go on; in its first life as ``… --early SOCKET``, before
+there is a run, and imports first (see :mod:`sciml.run.trainer_process`).
 """
 
 from __future__ import annotations
@@ -206,7 +207,14 @@ def main(arguments: list[str]) -> int:
     )
     keep_heap()
     allow_files()
-    run = RunDirectory.open(arguments[0])
+    if arguments[0] == "--early":
+        from sciml.run.online.early import awaited
+
+        run = awaited(int(arguments[1]))
+        if run is None:
+            return FINISHED
+    else:
+        run = RunDirectory.open(arguments[0])
     end_with_parent()  # a supervisor that is killed: checkpoint, then end
     if os.getppid() != read_json(run.supervisor)["pid"]:
         return STOPPED  # it was killed before this one could ask to be told
