@@ -95,11 +95,11 @@ def point_sources(study: Study, domain: Domain) -> dict[str, CollocationSource]:
 def mixed(study: Study, fed: Source | None, domain: Domain) -> Source:
     """What a study is trained on: what is fed, and the points besides; by the names of the sources,
     where these have some."""
-    from sciml.training.source import Mix
-
     training = study.training
     if not training.sources:
         return fed
+    from sciml.training.source import Mix
+
     # What is fed first: it may wait, or end.
     first = {} if training.fed is None else {training.fed: fed}
     return Mix({**first, **point_sources(study, domain)})

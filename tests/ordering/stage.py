@@ -333,7 +333,7 @@ def installed():
         (life, "HeldOut", HeldOut),
         (life, "Intake", Watched),
         (trainer, "end_with_parent", _end_with_parent),
-        (training_section.Training, "objective", lambda self: SimpleNamespace(left_out=list)),
+        (training_section.Training, "objective", lambda self, *_: SimpleNamespace(left_out=list)),
         (training_section.Training, "options", lambda self: None),
         (training_section.PhaseSection, "build", lambda self: self),
         (logging, "basicConfig", lambda **_: None),
