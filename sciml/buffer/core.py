@@ -166,7 +166,7 @@ class Buffer(ABC):
     def stop(self) -> None:
         """Wake everyone and give nothing more: :meth:`put` raises, :meth:`get_batch` gives ``[]``.
 
-        What is held stays, so that :meth:`state_dict` still tells the whole state.
+        What is held stays, so that :meth:`state_dict` still gives the whole state.
         """
         with self._lock:
             self._stopped = True

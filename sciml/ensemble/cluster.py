@@ -95,7 +95,7 @@ def _dask(workers: int, **settings: Any) -> Any:
 
 
 async def _close_pages(nodes: Sequence[Any]) -> None:
-    """dask opens pages of statistics, on the loopback, whatever it is told."""
+    """dask opens pages of statistics, on the loopback, whatever its options say."""
     for node in nodes:
         node.http_server.stop()
 

@@ -48,8 +48,8 @@ STREAM = ("SCIML_ENDPOINT", "SCIML_RUN", "SCIML_SIMULATION", "SCIML_ATTEMPT", "S
 
 #: Set in a worker that has to leave: its job ends, and has not failed.
 leaving = threading.Event()
-#: Seconds within which a worker hears that it has to leave when its solver has.
-TOLD = 1.0
+#: Seconds within which a worker is notified that it has to leave when its solver was.
+NOTICE = 1.0
 
 
 class WorkerLeaves(ScimlError):
@@ -134,8 +134,8 @@ def run_job(job: Job) -> dict[str, Any]:
                 {"attempt": attempt, "session": process.pid, "began": began_at, **place},
             )
             code = _wait(process, job)
-        # A batch system that ends a job tells each of its processes, the solver perhaps first.
-        if code and leaving.wait(0.0 if job.local else TOLD):
+        # A batch system that ends a job signals each of its processes, the solver perhaps first.
+        if code and leaving.wait(0.0 if job.local else NOTICE):
             end_session(process.pid)
             raise WorkerLeaves
         _outlast(process.pid)

@@ -48,7 +48,7 @@ class Leader:
 
     Args:
         run: whose directory must be there.
-        say: told what is waited for.
+        say: takes a line on what is waited for.
         beat, lapse: seconds; tests have shorter ones.
 
     Raises:

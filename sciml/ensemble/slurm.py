@@ -158,7 +158,7 @@ class WorkerJobs:
             while not self._done.wait(LOOK_EVERY):
                 self._look(time.monotonic())
                 self._fill(time.monotonic())
-        except BaseException as error:  # told by news(), to who leads the run
+        except BaseException as error:  # raised by news(), for who leads the run
             self._error = error
 
     def _look(self, now: float) -> None:

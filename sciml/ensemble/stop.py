@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 
-#: Exit codes: interrupted by Ctrl-C; told to end by a batch system ("run me again").
+#: Exit codes: interrupted by Ctrl-C; ended by a batch system ("run me again").
 INTERRUPTED, STOPPED = 130, 75
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 

@@ -98,7 +98,7 @@ async def work(address: str, keys: Path, name: str, walltime: float) -> None:
             local_directory=scratch,
             plugins=[clock],
         ) as worker:
-            worker.http_server.stop()  # dask opens it whatever it is told
+            worker.http_server.stop()  # dask opens it whatever its options say
             print(f"{name} at {worker.address}, for the scheduler at {address}", flush=True)
             while worker.status in (Status.running, Status.paused) and not term.is_set():
                 if clock.spent and worker.status == Status.running:
@@ -109,7 +109,7 @@ async def work(address: str, keys: Path, name: str, walltime: float) -> None:
                     await worker.close_gracefully(reason="time is spent")
                     return
                 await asyncio.sleep(LOOK_EVERY)
-            # Its solver ends with it, and whoever waits for that is not told that it failed.
+            # Its solver ends with it, which is not to be reported as a failure.
             leaving.set()
             print("asked to end" if term.is_set() else "the scheduler is gone", flush=True)
 

@@ -51,7 +51,7 @@ class LaplacianPower:
             raise InputError(f"LaplacianPower: tau={self.tau!r}; expected a number ≥ 0")
 
     def __call__(self, k2: np.ndarray, ndim: int) -> np.ndarray:
-        with np.errstate(divide="ignore"):  # mode 0 without τ: whoever keeps it is told so
+        with np.errstate(divide="ignore"):  # mode 0 without τ: whoever keeps it gets an error
             return self.variance * (k2 + self.tau**2) ** -self.alpha
 
 

@@ -18,7 +18,7 @@ class Rows:
     For programs in which **every rank holds the whole state** and computes the rows that are its own:
     the forces on its particles, the entries of a matrix product at its nodes. Each row is added up by
     one rank, in one order, so fields are bitwise the same on any number of ranks. It pays where a row is
-    much work against a number that all must be told.
+    much work against a number that all must get.
 
     Args:
         comm: an mpi4py communicator.

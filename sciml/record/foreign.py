@@ -221,7 +221,7 @@ class Foreign(Trajectories):
                 names = own.moving
                 layout = layout_of(ds, names)
                 for remark in require_times(task, ds, layout):
-                    self._tell(f"{part.name}: {remark}" if part.name else remark)
+                    self._say(f"{part.name}: {remark}" if part.name else remark)
                 ds = in_order(ds, layout)
                 splits = splits_of(ds, layout, names)
                 if splits is None and part.path in named:
@@ -237,7 +237,7 @@ class Foreign(Trajectories):
                     fields=names,
                     static=own.static,
                     without=None if splits is None else splits.but(TRAIN, VALIDATION),
-                    tell=self._tell,
+                    say=self._say,
                     warn=partial(self._warn, part.name),
                     on_demand=in_memory < 0 and part.path is not None,
                 )
@@ -345,7 +345,7 @@ class Foreign(Trajectories):
     def _warn(self, name: str, line: str) -> None:
         self._doubts.append(f"{name}: {line}" if name else line)
 
-    def _tell(self, line: str) -> None:
+    def _say(self, line: str) -> None:
         if line not in self._remarks:
             self._remarks.append(line)
 

@@ -109,19 +109,19 @@ def learned(
 
 def ranges(parameters: Mapping[str, tuple[float, float] | None], units: Mapping[str, str]) -> str:
     """``kappa 0.1 … 0.2 m2 s-1``."""
-    told = []
+    words = []
     for name, span in parameters.items():
         values = "" if span is None else f" {span[0]:g} … {span[1]:g}"
         if span is not None and span[0] == span[1]:
             values = f" {span[0]:g}"
         unit = units.get(name, "1")
-        told.append(f"{name}{values}{'' if unit in ('', '1') or not values else f' {unit}'}")
-    return among(told)
+        words.append(f"{name}{values}{'' if unit in ('', '1') or not values else f' {unit}'}")
+    return among(words)
 
 
 def errors(found: Mapping[str, Any]) -> str:
     """Of a validation: VRMSE one step ahead and along the rollout, relative L2 where there is none."""
-    told = []
+    words = []
     for pairs, where in (
         ((("vrmse", "vrmse_persistence"), ("one_step", "persistence")), "one step"),
         ((("vrmse_rollout_last", "vrmse_persistence_last"), ("rollout_last", "persistence_last")),
@@ -131,9 +131,9 @@ def errors(found: Mapping[str, Any]) -> str:
             if found.get(key) is not None:
                 measure = "VRMSE" if key.startswith("vrmse") else "relative L2"
                 still = f" (persistence {found[beside]:.2e})" if found.get(beside) else ""
-                told.append(f"{measure} {found[key]:.2e}{still} after {where}")
+                words.append(f"{measure} {found[key]:.2e}{still} after {where}")
                 break
-    return "; ".join(told)
+    return "; ".join(words)
 
 
 def _field(field: Field) -> str:

@@ -142,8 +142,8 @@ class Progress:
 
 def line_of(rows: Sequence[ProgressRow], elapsed: float) -> str:
     """One line that stands for the whole table; meant for log files of batch jobs."""
-    told = (f"{row.name} {row.text}".strip() for row in rows if row.text)
-    return " | ".join([f"[{elapsed:6.1f} s]", *told])
+    words = (f"{row.name} {row.text}".strip() for row in rows if row.text)
+    return " | ".join([f"[{elapsed:6.1f} s]", *words])
 
 
 def table_of(title: str, rows: Sequence[ProgressRow], elapsed: float) -> Table:

@@ -46,15 +46,15 @@ def rows(snapshot: Snapshot) -> list[ProgressRow]:
 
 def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:
     """Counts of the launcher in words."""
-    told = [f"{counts['done']}/{counts['total']} done", f"{counts.get('running', 0)} running"]
+    words = [f"{counts['done']}/{counts['total']} done", f"{counts.get('running', 0)} running"]
     named = {
         "restarted": "restarted",
         "given_up": "given up",
         "quarantined": "quarantined, for data that cannot be trusted",
         "skipped": "not needed: training was over before their turn (skipped)",
     }
-    told += [f"{counts[key]} {words}" for key, words in named.items() if counts.get(key)]
-    return ", ".join([*told, *([f"{warned} warned"] if warned else [])])
+    words += [f"{counts[key]} {name}" for key, name in named.items() if counts.get(key)]
+    return ", ".join([*words, *([f"{warned} warned"] if warned else [])])
 
 
 def validation(trainer: Mapping[str, Any]) -> str:
@@ -66,14 +66,14 @@ def validation(trainer: Mapping[str, Any]) -> str:
     value, persistence = (trainer.get(key) for key in keys)
     if value is None:
         return ""
-    told = f"{'VRMSE' if keys[0] == 'vrmse' else 'relative L2'} {value:.3e}"
+    words = f"{'VRMSE' if keys[0] == 'vrmse' else 'relative L2'} {value:.3e}"
     if persistence:
-        told += f" (persistence {persistence:.3e})"
+        words += f" (persistence {persistence:.3e})"
     fields = {n: v for n, v in (trainer.get("vrmse_fields") or {}).items() if v is not None}
     if len(fields) > 1:
         worst = max(fields, key=fields.__getitem__)
-        told += f", worst {worst} {fields[worst]:.3e}"
-    return told
+        words += f", worst {worst} {fields[worst]:.3e}"
+    return words
 
 
 def limit(snapshot: Snapshot) -> str:

@@ -1,4 +1,4 @@
-"""What a person is told at the end of a run: its figures, and what it did not do."""
+"""The last lines of a run: its figures, and what it did not do."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, roles_by_name, splits_of
 from sciml.samples.times import in_order, require_times
-from sciml.samples.warned import Finding, carried, gathered, tell
+from sciml.samples.warned import Finding, carried, gathered, log_findings
 from sciml.training.figures import table
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def evaluate(
             "command line with --data"
         )
     trajectories, warned, said = _measured(surrogate, parts, given)
-    tell(gathered(warned), log)
+    log_findings(gathered(warned), log)
     longest = max(len(frames) for _, frames in trajectories)
     steps = longest if rollout is None else rollout
     validation = Validation(trajectories, rollout=steps, weighting=weighting)

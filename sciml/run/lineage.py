@@ -173,7 +173,7 @@ def _write(run: RunDirectory, study: Study, entries: list[dict[str, Any]]) -> No
     write_json(run.lineage, {**content, "mark": signed(run, entries[-1]["study"])})
 
 
-def tell(changed: Sequence[Change]) -> None:
+def print_changes(changed: Sequence[Change]) -> None:
     """What a resumed run does otherwise from now on."""
     for change in changed:
         print(f"changed: {change}", file=sys.stderr)

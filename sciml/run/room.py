@@ -30,7 +30,7 @@ class RoomWatch:
         self._mark: tuple[int, ...] = ()
         self._since = time.monotonic()
 
-    def told(self, reply: Mapping[str, Any]) -> list[str]:
+    def take_in(self, reply: Mapping[str, Any]) -> list[str]:
         """Take in a snapshot of the trainer; returns warnings that are new."""
         warnings = []
         spool = (reply.get("stream") or {}).get("problem") or ""

@@ -253,7 +253,7 @@ class Supervisor:
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
                 self._display.say(f"warning: simulation {key} quarantined: {reason}")
-        for warning in self._room.told(self._reply):
+        for warning in self._room.take_in(self._reply):
             self._display.say(f"warning: {warning}")
         self._say_notices()
         for entry in self._reply.get("warnings") or ():
@@ -264,7 +264,7 @@ class Supervisor:
                 one = Finding(**{**entry, "simulations": 1})
                 self._display.say(f"warning: simulation {one.simulation} warns: {one.message}")
         self._run_again()
-        self._tell_unclosed()
+        self._report_unclosed()
         if self._room.spent:
             self._end_for_room()
         if self._reply.get("training_over"):
@@ -293,7 +293,7 @@ class Supervisor:
                 )
                 self._launcher.again(self._jobs[simulation])
 
-    def _tell_unclosed(self, *, over: bool = False) -> None:
+    def _report_unclosed(self, *, over: bool = False) -> None:
         """Programs that ended well and never said so: what they had not sent yet is lost, and a held-out
         one is waited for.
 
@@ -430,7 +430,7 @@ class Supervisor:
         if self._run.last_words.exists():
             self._reply = read_json(self._run.last_words)
             self._say_notices()
-        self._tell_unclosed(over=True)
+        self._report_unclosed(over=True)
         self._display.update(rows(self._write_status()), force=True)
         if code == FINISHED:
             self._require_outcomes()

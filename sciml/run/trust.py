@@ -32,7 +32,7 @@ def require_trust(run: RunDirectory, study: dict[str, Any], found: str | None) -
         run: the folder.
         study: in force there.
         found: the mark that came with it; none where it was made without a home, or by a version
-            that had no marks: then it is for the owner to know, and is told.
+            that had no marks: then the owner is warned.
 
     Raises:
         InputError: it is somebody else's, others may write to it, or it was made elsewhere.

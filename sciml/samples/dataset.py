@@ -100,7 +100,7 @@ def simulations_of(
     fields: Sequence[str] | None = None,
     static: Sequence[str] = (),
     without: np.ndarray | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] = lambda line: None,
     on_demand: bool = False,
 ) -> Frames:
@@ -120,8 +120,8 @@ def simulations_of(
             them; repeated over time they count once.
         without: frames that are not to be looked at, bool ``(samples, times)`` or ``(samples, 1)``, such
             as those for testing; a simulation of which nothing is left is not in the list.
-        tell: is told in a line what was taken for granted.
-        warn: is told in a line what may be a mistake: frames without a value between others.
+        say: takes a line on what was taken for granted.
+        warn: takes a line on what may be a mistake: frames without a value between others.
         on_demand: frames are looked at, and read again whenever they are asked for.
 
     Raises:
@@ -141,8 +141,8 @@ def simulations_of(
     ds, _ = ascending(in_order(ds, layout))
     for dim in layout.space:
         if domain.kind == "grid" and closes(ds, dim):
-            tell(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
-    lie = OnGrid(ds, layout, tell)
+            say(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
+    lie = OnGrid(ds, layout, say)
     known = fields_of(ds, [n for n in static if set(layout.space) <= set(ds[n].dims)])
     ends = Ends(ds, layout, domain)
     times, numbers = Times.of(ds, layout), times_of(ds, layout)
@@ -202,9 +202,9 @@ def simulations_of(
             f"first frame {step} of sample {sample}: they are left out, and no window goes across"
         )
     if behind:
-        tell(f"{behind} frames behind the ends of simulations are NaN throughout: left out")
+        say(f"{behind} frames behind the ends of simulations are NaN throughout: left out")
     for name, mask in masks.found.items():
-        tell(f"'{name}' has no values at {words(mask)}, at any time: they are left out")
+        say(f"'{name}' has no values at {words(mask)}, at any time: they are left out")
     if not masks.found:
         return simulations
     return [(replace(one, masks=masks.found), frames) for one, frames in simulations]

@@ -63,14 +63,14 @@ class OnGrid:
     Args:
         ds: the dataset, which may have a dimension of samples.
         layout: of its fields.
-        tell: is told in a line what was taken for granted, once a variable.
+        say: takes a line on what was taken for granted, once a variable.
     """
 
-    def __init__(self, ds: xr.Dataset, layout: Layout, tell: Callable[[str], None]) -> None:
+    def __init__(self, ds: xr.Dataset, layout: Layout, say: Callable[[str], None]) -> None:
         self._sizes = dict(ds.sizes)
         self._layout = layout
-        self._tell = tell
-        self._told: set[str] = set()
+        self._say = say
+        self._said: set[str] = set()
 
     def static(self, one: xr.Dataset, name: str, sample: int, kept: np.ndarray) -> np.ndarray:
         """A static variable of one simulation, ``(*space[, components])``.
@@ -127,14 +127,14 @@ class OnGrid:
                     f"{sample}; expected one field for all times: what changes is an input, "
                     f"inputs=['{name}', ...], or, where it is known ahead, 'forcing'"
                 )
-        self._say(f"static '{name}' is the same at all {len(held)} times: taken once", name)
+        self._say_once(f"static '{name}' is the same at all {len(held)} times: taken once", name)
         return first
 
     def _spread(self, values: np.ndarray, name: str, rest: list[str]) -> np.ndarray:
         """Values on some of the axes, alike along the others."""
         missing = [d for d in self._layout.space if d not in rest]
         if missing:
-            self._say(
+            self._say_once(
                 f"static '{name}' is the same along {', '.join(missing)}", f"{name} {missing}"
             )
             shape = [self._sizes[d] for d in self._layout.space]
@@ -144,10 +144,10 @@ class OnGrid:
         view.flags.writeable = False
         return view
 
-    def _say(self, line: str, key: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
-            self._tell(line)
+    def _say_once(self, line: str, key: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self._say(line)
 
 
 def _empty(values: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.samples.frame import Frame, Simulation
 
-#: A jump, or a kink, at the seam is told of from so many times the largest inside on.
+#: A jump, or a kink, at the seam is reported if it is so many times the largest inside.
 TIMES = 3.0
 #: Points below which there is no inside to compare with.
 FEWEST = 8

@@ -84,7 +84,7 @@ class Warnings:
     """What one rank of a program has warned of; of bounded size whatever is said.
 
     Attributes:
-        version: changes when there is something worth telling: a new kind, or a value that has grown.
+        version: changes when there is something worth sending: a new kind, or a value that has grown.
     """
 
     def __init__(self) -> None:
@@ -255,7 +255,7 @@ def carried(ds: xr.Dataset, held: Sequence[int] | None = None) -> list[Finding]:
     return [f for f in counted if f.simulations]
 
 
-def tell(found: Sequence[Finding], log: logging.Logger, total: int | None = None) -> None:
+def log_findings(found: Sequence[Finding], log: logging.Logger, total: int | None = None) -> None:
     """Say once what data carry that are to be used."""
     for one in found:
         log.warning("the solver of these data: %s", one.line(total))

@@ -91,7 +91,7 @@ class Client:
         self._ready = self._finished = self._left = self._closed = False
         own = 1.0 if block is None else block.size / simulation.domain.size
         self._in_flight = InFlight(max(ranks, ceil(1.0 / own)), self._forget)
-        #: What this rank has warned of: told whole each time, so that it may be told twice.
+        #: What this rank has warned of: sent whole each time, so that it may come twice.
         self.warnings = Warnings()
         self._warned, self._warned_at, self._last_step = 0, 0.0, 0
         self._slots: Slots | None = None
@@ -172,7 +172,7 @@ class Client:
 
         Args:
             message: one line, cut at 300 characters: what is wrong by how much, and the remedy.
-            value: how bad it is, the larger the worse: of many warnings of a kind the largest is told.
+            value: how bad it is, the larger the worse: of many warnings of a kind the largest is kept.
             step: where; the one sent last by default.
             kind: what such warnings have in common; by default the message without its numbers.
 
@@ -192,7 +192,7 @@ class Client:
         self.warnings.add(warned)
 
     def close(self) -> None:
-        """Wait until everything is durable, and tell the trainer that this rank is done.
+        """Wait until everything is durable, then say goodbye for this rank.
 
         Raises:
             StreamError: as :meth:`send`; also when frames were lost on the trainer's side and only
@@ -207,7 +207,7 @@ class Client:
                 idle = self._ready and self._in_flight.empty
                 if idle and clock.monotonic() - said > 1.0:
                     warned = [w.to_json() for w in self.warnings.all()]
-                    self._tell(m.BYE, steps=self._steps.ranges(), warnings=warned)
+                    self._send(m.BYE, steps=self._steps.ranges(), warnings=warned)
                     said = clock.monotonic()
                 self._await()
         finally:
@@ -233,7 +233,7 @@ class Client:
 
     def _pump(self) -> None:
         """Send what is queued as far as credit goes."""
-        self._tell_warnings()
+        self._send_warnings()
         while self._ready and (batch := self._in_flight.leave()):
             slots = self._slots
             # Slots that this life of the trainer cannot read are copied to the socket.
@@ -241,17 +241,17 @@ class Client:
             blocks = [part for p in batch for part in p.parts(slots, by_reference=refer)]
             sequence = batch[-1].sequence
             if refer:
-                self._tell(m.SLOTS, sequence=sequence, blocks=blocks)
+                self._send(m.SLOTS, sequence=sequence, blocks=blocks)
             else:
                 self._dealer.send([self._envelope(m.BLOCKS, sequence=sequence), *blocks])
 
-    def _tell_warnings(self) -> None:
+    def _send_warnings(self) -> None:
         """What is new of them, now and then."""
         if self._warned == self.warnings.version or not self._ready or self._finished:
             return
         if clock.monotonic() - self._warned_at >= WARN_PAUSE:
             self._warned, self._warned_at = self.warnings.version, clock.monotonic()
-            self._tell(m.WARN, warnings=[w.to_json() for w in self.warnings.all()])
+            self._send(m.WARN, warnings=[w.to_json() for w in self.warnings.all()])
 
     def _room(self, arrays: list[np.ndarray]) -> Slots | None:
         """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""
@@ -282,13 +282,13 @@ class Client:
         if self._slots is None:
             return False
         self._slots.accepted = False
-        self._tell(m.OFFER, **self._slots.offer())
+        self._send(m.OFFER, **self._slots.offer())
         return True
 
     def _envelope(self, kind: str, **entries: Any) -> bytes:
         return m.envelope(kind, epoch=self._epoch, hello=self._hello, **entries)
 
-    def _tell(self, kind: str, **entries: Any) -> None:
+    def _send(self, kind: str, **entries: Any) -> None:
         self._dealer.send([self._envelope(kind, **entries)])
 
     def _say_hello(self) -> None:
@@ -341,7 +341,7 @@ class Client:
             if self._dealer.refresh() or not self._ready:
                 self._say_hello()
             else:
-                self._tell(m.PING)
+                self._send(m.PING)
 
     def _give_up(self) -> None:
         why = self._waits or "is it running?"

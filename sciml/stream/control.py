@@ -43,7 +43,7 @@ def check_control(message: Mapping[str, Any]) -> None:
 
 
 class ControlClient:
-    """Tells the trainer what the launcher knows, and gets its status; used from one thread.
+    """Sends the trainer what the launcher knows, and gets its status; used from one thread.
 
     Args:
         endpoint: the endpoint file or its run directory; default ``SCIML_ENDPOINT``.

@@ -32,7 +32,7 @@ class Credit:
         self._full = full
         self.active = 0
         self.withheld: set[Session] = set()
-        #: Sessions that are to be told something.
+        #: Sessions that an acknowledgement is due to.
         self.touched: set[Session] = set()
 
     def window(self, stream: OpenStream) -> int:

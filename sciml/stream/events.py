@@ -1,4 +1,4 @@
-"""What the server tells the trainer, in order, and the queue that holds it."""
+"""Events from the server for the trainer, in order, and the queue that holds them."""
 
 from __future__ import annotations
 

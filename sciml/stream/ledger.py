@@ -62,7 +62,7 @@ class Ledger:
         self._samples = dict.fromkeys(SAMPLES, 0)
         self._last: Frame | None = None
 
-    # -- told by the server ---------------------------------------------------------------------
+    # -- noted by the server --------------------------------------------------------------------
 
     def produce(self, simulation: int, steps: Intervals) -> None:
         with self._lock:
@@ -101,7 +101,7 @@ class Ledger:
                 account.produced = account.received.copy()
 
     def warn(self, simulation: int, attempt: int, warned: Sequence[Warned]) -> None:
-        """One of its ranks has warned of so much, in all; told again, it changes nothing."""
+        """One of its ranks has warned of so much, in all; said again, it changes nothing."""
         with self._lock:
             of, before = self._warned.get(simulation, (attempt, []))
             if not warned or attempt < of:
@@ -119,7 +119,7 @@ class Ledger:
                 del self._warned[simulation]
                 self.warned_version += 1
 
-    # -- told by the trainer --------------------------------------------------------------------
+    # -- noted by the trainer -------------------------------------------------------------------
 
     def enter(self, frame: Frame) -> None:
         """The trainer has dealt with ``frame``: its samples are where a checkpoint finds them.

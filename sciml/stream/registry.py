@@ -248,7 +248,7 @@ class Registry:
             self.credit.touched.add(session)
 
     def _warn(self, peer: bytes, envelope: dict[str, Any], parts: Sequence[Any]) -> None:
-        """Not answered and not journalled: each life is told anew, and the goodbye tells all."""
+        """Not answered and not journalled: each life is sent all anew, and so is the goodbye."""
         session = self._known(peer, envelope)
         if session is not None:
             warned = m.warnings(envelope, "warnings")
@@ -403,7 +403,7 @@ class Registry:
             )
 
     def _drop(self, simulation: int, reason: str | None) -> None:
-        """End a stream; its ranks are told ``reason``, unless it ended as it should."""
+        """End a stream; its ranks are refused with ``reason``, unless it ended as it should."""
         stream = self.streams.pop(simulation, None)
         if stream is None:
             return

@@ -48,7 +48,7 @@ class Server:
 
     Args:
         run_dir: gets ``endpoint.json``, ``server.key`` and ``spool/``.
-        host: interface to listen on; this machine only, unless told otherwise.
+        host: interface to listen on; this machine only by default.
         port: 0 for any below 32768, kept over the lives of the trainer.
         encryption: CURVE, with the client key of this run as the only one allowed. Off is for
             loopback only.

@@ -18,7 +18,7 @@ BlockLayout = tuple[str, str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class Refusal(StreamError):
-    """A peer is told no, with the reason; nothing else changes."""
+    """A peer is refused, with the reason; nothing else changes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -26,7 +26,7 @@ class Session:
     """One rank of one attempt of one simulation; outlives its connections.
 
     Credit is counted in bytes from the last hello: what was ``returned`` plus a window; ``granted``
-    is the most that the client was ever told.
+    is the most that the client ever got.
 
     Args:
         rank: also the number of its block.

@@ -119,7 +119,7 @@ class Readers:
     """
 
     def __init__(self, *, enabled: bool = True) -> None:
-        #: Told to ranks in their welcome: one that finds itself on the same node makes an offer.
+        #: Sent to ranks in their welcome: one that finds itself on the same node makes an offer.
         self.node = node() if enabled else ""
         self.blocks = self.bytes = self.declined = 0
         self._readers: dict[Session, SlotReader] = {}

@@ -30,7 +30,7 @@ from sciml.samples.splits import (
     shared_frames,
 )
 from sciml.samples.times import Times
-from sciml.samples.warned import tell
+from sciml.samples.warned import log_findings
 from sciml.samples.windower import windows_of
 from sciml.surrogates import own_model
 from sciml.surrogates.calling import require_fields
@@ -290,7 +290,7 @@ def _shared_out(
             log.warning(TOO_SHORT)
         elif single and held_out:
             why += f", {LAST.format(len(held_out[0][1]))}"
-    tell(data.warnings, log)
+    log_findings(data.warnings, log)
     if alike := shared_frames(training, held_out):
         log.warning(SHARED.format(alike, len(held_out)))
     if data.split and data.untouched:

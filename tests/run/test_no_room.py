@@ -103,16 +103,16 @@ def test_room_is_waited_for_and_not_for_ever():
         }
 
     watch = RoomWatch("/", patience=0.0)
-    assert watch.told(reply()) == [] and not watch.spent
-    assert watch.told(reply(spool="spool: full")) == ["the stream stands still: spool: full"]
-    assert watch.told(reply(spool="spool: full", step=5)) == []
+    assert watch.take_in(reply()) == [] and not watch.spent
+    assert watch.take_in(reply(spool="spool: full")) == ["the stream stands still: spool: full"]
+    assert watch.take_in(reply(spool="spool: full", step=5)) == []
     assert watch.spent, "a reservoir that repeats what it has is no progress"
-    watch.told(reply())
+    watch.take_in(reply())
     assert not watch.spent
-    [said] = watch.told(reply(checkpoint="checkpoint of step 5 not written"))
+    [said] = watch.take_in(reply(checkpoint="checkpoint of step 5 not written"))
     assert "training goes on" in said
     patient = RoomWatch("/", patience=60.0)
-    patient.told(reply(spool="x"))
+    patient.take_in(reply(spool="x"))
     assert not patient.spent and patient.full
     assert "sciml resume /" in patient.farewell()
 

@@ -47,7 +47,7 @@ class Run:
         self.buffer = make(kind, 1000, watermark, 0)
         heldout = HeldOut(folder)
         self.intake = Intake(
-            self.server, Windower(TASK), self.buffer, heldout, dict(roles), tell=self.said.append
+            self.server, Windower(TASK), self.buffer, heldout, dict(roles), say=self.said.append
         )
         self.screen = self.intake.screen
         if surrogate:

@@ -49,7 +49,7 @@ def trainer_with(tmp_path, status):
     trainer._done, trainer.first_step_at = threading.Event(), {}
     trainer.stop, trainer.reason = threading.Event(), ""
     trainer.intake = intake_on(tmp_path, None, trainer.stop)
-    trainer._tell = status
+    trainer._publish = status
     return trainer
 
 

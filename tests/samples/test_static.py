@@ -67,7 +67,7 @@ def test_what_does_not_lie_on_the_grid_is_refused(ds, dims, values, said):
 def test_what_does_is_taken_rightly(ds, dims, values, wanted):
     said = []
     [(simulation, _), *_] = simulations_of(
-        ds.assign(f=(dims, values)), fields=["u"], static=["f"], tell=said.append
+        ds.assign(f=(dims, values)), fields=["u"], static=["f"], say=said.append
     )
     np.testing.assert_array_equal(simulation.static["f"], wanted)
     assert len(said) == ("time" in dims) + (len({*dims} - {"time"}) == 1)

@@ -25,7 +25,7 @@ from sciml.run.ending import figures, left_behind
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import keep, model_file
-from sciml.run.lineage import adopt, begin, propose, tell
+from sciml.run.lineage import adopt, begin, print_changes, propose
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.solutions import against, held_against
 from sciml.run.offline.status import Teller
@@ -259,7 +259,7 @@ def resume_offline(
     with Leader(run, lambda line: print(line, file=sys.stderr)):
         identify(run)
         adopt(run, loaded, changed)
-        tell(changed)
+        print_changes(changed)
         plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
         roles = {number: plan[number] for number in trajectories.ids}
         meant = _written_out(loaded, trajectories)

@@ -1,4 +1,4 @@
-"""How many samples were drawn, told to the next life of the trainer."""
+"""How many samples were drawn, for the next life of the trainer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 class DrawCount:
     """A count that outlives a SIGKILL: eight bytes in a mapped file.
 
-    It tells the next life how many samples the last one had drawn, and so how many of its draws are
+    The next life reads how many samples the last one had drawn, and so how many of its draws are
     undone by going back to a checkpoint.
 
     Args:

@@ -46,7 +46,7 @@ class Intake(threading.Thread):
         recorder: takes every frame, if there is one.
         stop: set when this thread ends with an :attr:`error`, so that training ends with a checkpoint
             that can be gone on from.
-        tell: says a line to whoever watches the run.
+        say: takes a line to whoever watches the run.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Intake(threading.Thread):
         roles: Mapping[int, str],
         recorder: Recorder | None = None,
         stop: threading.Event | None = None,
-        tell: Callable[[str], None] = log.warning,
+        say: Callable[[str], None] = log.warning,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._server = server
@@ -79,7 +79,7 @@ class Intake(threading.Thread):
         self._domains: Grid | Scope | None = None
         self.scope: Grid | Scope | None = None
         #: What of the stream is sound; with the statistics, once there is a surrogate.
-        self.screen = Screen(windower.task.moving, buffer, server.ledger, tell)
+        self.screen = Screen(windower.task.moving, buffer, server.ledger, say)
         # Samples of the last frame, with the number that each has among all that are put.
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
@@ -111,7 +111,7 @@ class Intake(threading.Thread):
                         self._server.events.settle()
                         return
         except Stopped:
-            return  # told to halt while it was waiting for room
+            return  # asked to halt while it was waiting for room
         except (ScimlError, OSError) as error:
             self.fail(error)
         except Exception as error:

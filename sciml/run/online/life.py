@@ -1,4 +1,4 @@
-"""What the parts of a trainer share: stream, buffer, account, and what is told to whoever watches."""
+"""What the parts of a trainer share: stream, buffer, account, and the lines for whoever watches."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Life:
             {entry["id"]: entry["role"] for entry in plan},
             self.recorder,
             self.stop,
-            self.tell,
+            self.say,
         )
         self.progress: dict[str, Any] = {"step": 0, "steps": self.study.training.steps}
         self.first_step_at: dict[str, Any] | None = None
@@ -98,7 +98,7 @@ class Life:
         self._warned_version = 0
         self._warned: dict[str, Any] = {"warned": 0, "warnings": []}
 
-    def tell(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """Something that whoever watches the run should know."""
         log.warning("%s", line)
         self.notices.append(line)
@@ -109,9 +109,9 @@ class Life:
         Args:
             over: nothing is under way any more: who ended well and did not close will not.
         """
-        ledger, told = self.server.ledger, self.intake.launcher
+        ledger, launcher = self.server.ledger, self.intake.launcher
         closed = ledger.concluded()
-        ended = told.get("finished", ()) if over else ()
+        ended = launcher.get("finished", ()) if over else ()
         return Account(
             self.intake.roles,
             self._announced,
@@ -128,9 +128,9 @@ class Life:
         for number in account.short.keys() - self._short:
             self._short.add(number)
             if len(self._short) <= NAMED:
-                self.tell(account.line(number))
+                self.say(account.line(number))
             elif len(self._short) == NAMED + 1:
-                self.tell("more simulations ended with too few frames; summary.json names them all")
+                self.say("more simulations ended with too few frames; summary.json names them all")
 
     def warned(self) -> dict[str, Any]:
         """What programs warned of: how many of them, and the largest of each kind."""

@@ -1,4 +1,4 @@
-"""What a damaged spool has lost of a checkpoint: left out of its state, and told.
+"""What a damaged spool has lost of a checkpoint: left out of its state, and said.
 
 A sample without its frames leaves the buffer, and counts as removed; a window that lacks one is not
 cut; a held-out simulation that lacks one is quarantined, since an error on half of it means another

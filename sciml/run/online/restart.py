@@ -90,7 +90,7 @@ def _without(life: Life, task: Task, losses: Losses, state: dict[str, Any]) -> d
     """The state without what is lost; says so, and takes leave of simulations that cannot be whole."""
     pruned, heldout = losses.without(task, state)
     removed = len(state["source"]["buffer"]["entries"]) - len(pruned["source"]["buffer"]["entries"])
-    life.tell(losses.line(removed))
+    life.say(losses.line(removed))
     for number in heldout:
         life.server.quarantine(number, REASON)
     if life.recorder is not None:

@@ -50,7 +50,7 @@ class Screen:
         fields: that are trained on.
         buffer: what the trainer draws from.
         ledger: the account.
-        tell: says a line to whoever watches the run.
+        say: takes a line to whoever watches the run.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Screen:
         fields: Sequence[str],
         buffer: Buffer,
         ledger: Ledger,
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> None:
         self._reach, self._buffer, self._ledger = Reach(fields), buffer, ledger
-        self._tell = tell
+        self._say = say
         self._shares: Shares | None = None
         self._early: list[Sample] = []
         self._held: dict[int, Held] = {}
@@ -134,7 +134,7 @@ class Screen:
             held.outside = far is not None
             self._let_in[simulation] = self._held.pop(simulation)
             frames = len(self._ledger.held(simulation))
-            self._tell(
+            self._say(
                 f"simulation {simulation} has ended well: {frames} frames that were held back are let in"
             )
         self._reach.close(simulation)
@@ -169,7 +169,7 @@ class Screen:
             return True
         fits = beyond is None and far.trainable
         then = "" if fits else ", and is left out of the validation"
-        self._tell(f"simulation {simulation}, which is held out, is far outside: {far}{then}")
+        self._say(f"simulation {simulation}, which is held out, is far outside: {far}{then}")
         return fits
 
     def leave_out(self, simulation: int, reason: str, shown: str = "") -> None:
@@ -191,7 +191,7 @@ class Screen:
         frames, drawn = len(self._ledger.held(simulation)), self._buffer.unwatch(simulation)
         self._reach.remove(simulation)
         if samples or frames or drawn or not shown:
-            self._tell(
+            self._say(
                 f"simulation {simulation} is left out: {shown or reason}; {samples} samples of it have "
                 f"left the buffer, {frames} frames that were held back are dropped, and {drawn} draws "
                 "that were made of it before cannot be undone"
@@ -223,7 +223,7 @@ class Screen:
         renewed = self._shares.renew(self._buffer.samples)
         if renewed:
             self._shaken = True
-            self._tell("the scaling came from simulations that were taken out: it is measured anew")
+            self._say("the scaling came from simulations that were taken out: it is measured anew")
         return renewed
 
     def rescue(self, simulations: Iterable[int]) -> bool:
@@ -282,7 +282,7 @@ class Screen:
                 self._unsettled.discard(number)
                 if self._shares is not None:
                     self._shares.remove(number, trained=True)
-                self._tell(f"simulation {number}, which has ended well, is far outside: {far}")
+                self._say(f"simulation {number}, which has ended well, is far outside: {far}")
         for number in [n for n in self._unsettled - self._let_in.keys() if self._reach.settled(n)]:
             self._unsettled.discard(number)
             if self._shares is not None:
@@ -300,7 +300,7 @@ class Screen:
         self._shaken |= self._buffer.drawn_of(number) > 0
         self._held[number] = Held(far, self._take_out(number))
         self._reach.set_aside(number)
-        self._tell(f"simulation {number} is held back until it ends: {why}{far}")
+        self._say(f"simulation {number} is held back until it ends: {why}{far}")
 
     def _outside(self, number: int) -> bool:
         return number in self._let_in and self._let_in[number].outside

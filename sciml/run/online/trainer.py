@@ -25,7 +25,7 @@ from sciml.run.directory import RunDirectory
 from sciml.run.online.life import Life
 
 STATUS_EVERY = 0.25
-#: Exit codes: finished; bad input (one line on stderr); told to stop, or no room on the disk: resume.
+#: Exit codes: finished; bad input (one line on stderr); asked to stop, or no room on the disk: resume.
 FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
 
 log = logging.getLogger("sciml.trainer")
@@ -58,7 +58,7 @@ class Trainer(Life):
         finally:
             self._done.set()
             reporter.join()
-            self._tell()
+            self._publish()
             with without_room(log):
                 write_json(self.run.last_words, self.status())
                 self._write_warnings()
@@ -66,7 +66,7 @@ class Trainer(Life):
             self.server.stop()
 
     def _learn(self) -> bool:
-        """Train and write what was learned; False if it was told to stop before."""
+        """Train and write what was learned; False if it was asked to stop before."""
         self._go_back()
         if self._told_to_stop():
             return False
@@ -121,7 +121,7 @@ class Trainer(Life):
         self.server.recover(found.state["extra"]["ledger"] if found else None)
         damaged = self.server.status()["spool_damaged"]
         if damaged:
-            self.tell(
+            self.say(
                 f"{damaged} records of the spool were damaged and dropped; what solvers still hold "
                 "comes again"
             )
@@ -149,18 +149,18 @@ class Trainer(Life):
                     self.buffer.stop()  # whoever waits for samples, or for room, would wait for ever
                 if self.first_step_at is None or self.intake.screen.holding:
                     self.server.make_room()
-                self._tell()
+                self._publish()
             except OSError as error:
                 # For want of a file, say. The next status is a moment away, and may find one.
                 if str(error) != untold:
                     log.warning("no status: %s", error)
                 untold = str(error)
             except Exception as error:
-                log.exception("the status cannot be told")
+                log.exception("the status cannot be published")
                 self._on_failure(error)
                 return
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self.server.set_status(self.status())
 
     def status(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
         run = RunDirectory.open(arguments[0])
     end_with_parent()  # a supervisor that is killed: checkpoint, then end
     if os.getppid() != read_json(run.supervisor)["pid"]:
-        return STOPPED  # it was killed before this one could ask to be told
+        return STOPPED  # it was killed before this one could ask to be signalled
     try:
         trainer = Trainer(run)
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):

@@ -63,7 +63,7 @@ class Learning:
         self.surrogate.to(self.device)
 
     def train(self) -> None:
-        """Train until the phases are done, the stream is drained, or the trainer is told to stop."""
+        """Train until the phases are done, the stream is drained, or the trainer is to stop."""
         life, training = self.life, self.study.training
         life.state = WATERMARK
         stream = _Accounted(
@@ -107,7 +107,7 @@ class Learning:
         )
         self.history.left_out = left_out(objective)
         for line in without_norm(objective):
-            life.tell(line)
+            life.say(line)
         self._require_sound()
         if not life.progress["step"] and not life.stop.is_set():
             raise ScimlError(
@@ -206,7 +206,7 @@ class Learning:
         log.warning("%s", error)
 
     def await_heldout(self) -> None:
-        """Training may end before the last held-out simulation has come in; waits for it, or to be told
+        """Training may end before the last held-out simulation has come in; waits for it, or to be asked
         to stop."""
         life = self.life
         wanted = {n for n, role in life.intake.roles.items() if role == "validation"}
