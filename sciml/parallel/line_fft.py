@@ -1,7 +1,7 @@
 """FFTs of all lines of an array at once, through memory that is made once: numpy's, or FFTW's.
 
 Both leave their results unscaled, and treat each line alone: how many lines lie beside it does not
-change its bits. numpy's writes into arrays that are given; scipy's allocates its results, is no faster, and
+change its bits. numpy writes into arrays that are given; scipy allocates its results, is no faster, and
 costs a rank 30 MB to import.
 """
 

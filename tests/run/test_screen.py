@@ -10,8 +10,9 @@ from sciml.buffer import KINDS, make
 from sciml.domain import Field, Grid
 from sciml.run.held_out import HeldOut
 from sciml.run.online.intake import Intake
-from sciml.run.online.restart import cut, kept, needed, sample_frames
+from sciml.run.online.restart import kept, needed
 from sciml.samples import Frame, Simulation, Task, Windower
+from sciml.samples.windower import sample_frames, window
 from sciml.stream.events import Arrived, Closed, Opened, Quarantined
 from sciml.stream.ledger import Ledger
 from sciml.surrogates import Statistics, Surrogate
@@ -361,7 +362,8 @@ def test_a_trainer_that_is_killed_meanwhile_goes_on(tmp_path, kind, moment):
         there = run.server.simulations
 
         def sample(key, frames=frames, there=there):
-            return cut(TASK, there[key[0]], key[1], frames)
+            number, origin = key
+            return window(TASK, there[number], origin, lambda step: frames[number, step])
 
         buffered = state["source"]["buffer"]
         after.buffer.load_state_dict(buffered, sample)
