@@ -38,7 +38,7 @@ FAREWELL = 30.0
 
 
 class TakesLong(ScimlError):
-    """A program had not ended, or given enough, when its time was up."""
+    """A program takes longer than it may, or waits for room on the disk."""
 
 
 @dataclass(slots=True)
@@ -273,6 +273,8 @@ def _listen(
                     process.wait(timeout=WAIT)
         if found.frames and found.frames == frames:
             return
+        if problem := server.status()["problem"]:
+            raise TakesLong(f"{found.name} waits: {problem}")
         if now > deadline and not over:
             if found.quarantined:
                 return
