@@ -19,7 +19,7 @@ from sciml.report.paths import shown
 from sciml.run.directory import RunDirectory, free_name
 from sciml.run.ending import figures, lacking, left_behind, shortcomings
 from sciml.run.kept_files import keep, require_program, with_copy
-from sciml.run.lineage import adopt, begin, current, propose, require_own, print_changes
+from sciml.run.lineage import adopt, begin, current, print_changes, propose, require_own
 from sciml.run.results import Run
 from sciml.run.snapshot import Snapshot, complete
 from sciml.run.trainer_process import EarlyTrainer
