@@ -152,7 +152,7 @@ def of_data(
     for doubt in data.doubts:
         log.warning("%s", doubt)
     if left := data.varying(task):
-        log.info("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
+        log.warning("parameters vary and are not inputs: %s; parameters=[...] makes them so", left)
     training, held_out, by = _shared_out(data, task, validation, seed)
     far = those_far((f for _, frames in training + held_out for f in frames), task.moving)
     for number, one in far.items():
