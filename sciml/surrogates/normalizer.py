@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml.domain import Domain
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
 from sciml.surrogates.batch import Batch
@@ -186,6 +187,15 @@ class Normalizer(nn.Module):
         """A simulation is not taken out any more."""
         if self.references is not None:
             self.references.close(simulation)
+
+    def require(self, domain: Domain) -> None:
+        """Refuse, before anything is trained, particles whose energies have no reference.
+
+        Raises:
+            InputError: a species that was not measured.
+        """
+        if self.references is not None:
+            self.references.require(domain.species.tolist())
 
     def offset(self, name: str, batch: Batch) -> Tensor | None:
         """What is taken off a field of each sample before it is scaled, ``(B, 1)``, where that is no one

@@ -115,14 +115,21 @@ class References(nn.Module):
         place = torch.searchsorted(known, species).clamp(max=len(known) - 1)
         strange = known[place] != species
         if strange.any():
-            there = ", ".join(map(str, known.tolist()))
-            new = ", ".join(map(str, species[strange].unique().tolist()))
-            raise InputError(
-                f"species {new} of particles whose '{self.energy}' is wanted; trained on {there}: train "
-                "on them too"
-            )
+            self._refuse(species[strange].unique().tolist())
         sums = torch.zeros(samples, dtype=self.energies.dtype, device=species.device)
         return sums.index_add(0, owner, self.energies[place])[:, None]
+
+    def require(self, species: Iterable[int]) -> None:
+        """Raises :class:`InputError` for a species that was not there."""
+        if strange := sorted({*species} - {*self.species.tolist()}):
+            self._refuse(strange)
+
+    def _refuse(self, strange: Iterable[int]) -> None:
+        new, there = (", ".join(map(str, of)) for of in (strange, self.species.tolist()))
+        raise InputError(
+            f"species {new} of particles whose '{self.energy}' is wanted; trained on {there}: train on "
+            "them too, in a stream before the first step (buffer.watermark)"
+        )
 
     def _read(self) -> dict[int, _Simulation]:
         """By number; of the buffers, where these came from a file."""

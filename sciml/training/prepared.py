@@ -179,6 +179,8 @@ def of_data(
     statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
     for number in {s.key[0] for s in samples}:
         surrogate.normalizer.close(number)
+    for one, _ in held_out:
+        surrogate.normalizer.require(one.domain)
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
