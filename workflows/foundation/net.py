@@ -27,6 +27,9 @@ class PointNet(nn.Module):
         for one, other in pairwise(sizes):
             layers += [nn.Linear(one, other), nn.Tanh()]
         self.layers = nn.Sequential(*layers, nn.Linear(width, outputs))
+        for layer in self.layers[::2]:  # Glorot's: what tanh wants
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, scalars: Tensor, y: Tensor | None = None) -> Tensor:
         space = (y.shape[-2],) if y is not None else self.shape
