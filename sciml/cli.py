@@ -254,7 +254,8 @@ def list_() -> None:
 
     root = share_root()
     _section("solvers", sorted(p for p in (root / "solvers").glob("*.py")), root)
-    _section("studies", sorted((root / "workflows").glob("*/study.yaml")), root)
+    studies = (p for p in (root / "workflows").glob("*/*.yaml") if p.name != "recipe.yaml")
+    _section("studies", sorted(studies), root)
     _section("datasets", sorted(p.parent for p in (root / "data").glob("*/README.md")), root)
     print("models")
     for name in names():

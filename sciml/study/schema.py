@@ -369,6 +369,11 @@ class Study(Section):
             raise ValueError(
                 f"record: {points}, and nothing comes that could be recorded; remove it"
             )
+        for number, phase in enumerate(self.training.phases):
+            if phase.steps is None and phase.until is None:
+                raise ValueError(
+                    f"training.phases.{number}: no end, and points have none; give steps, or until"
+                )
         for name, source in self.training.collocation.items():
             if source.domain is None:
                 raise ValueError(

@@ -203,6 +203,7 @@ def test_an_equation_alone_is_held_against_data(tmp_path):
         (ALONE, "task={inputs: [u]}", "fields as inputs; expected history: 0"),
         (ALONE, "task.parameters=[kappa]", "no range of 'kappa'; give kappa: [low, high]"),
         (ALONE, "model=mlp", "training.sources.inside: model 'mlp' gives whole fields"),
+        (ALONE, "training.phases=[{lr: 1e-3}]", "no end, and points have none"),
         (ALONE, "record=true", "nothing comes that could be recorded"),
         (ALONE, "solver={program: solvers/heat.py}", "remove the section solver"),
         (ALONE, "validation.data=none.nc", "none.nc"),
