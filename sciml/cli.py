@@ -413,9 +413,9 @@ def _describe_model(name: str, as_json: bool) -> None:
 
 
 def _dry_run(study) -> None:
-    if study.training.fed is None:
-        from sciml.run.offline.cost import cost
+    from sciml.run.offline.cost import cost, points
 
+    if study.training.fed is None:
         print(f"{study.name}: no solver and no data")
         for name, value in cost(study):
             print(f"{name:>16}  {value}")
@@ -428,7 +428,7 @@ def _dry_run(study) -> None:
     starts = starts_of(study, description)
     planned = plan(study, 0 if starts is None else len(starts))
     print(f"{study.name}: {description.summary or description.name}")
-    for name, value in estimate(study, description, planned).rows():
+    for name, value in (*estimate(study, description, planned).rows(), *points(study)):
         print(f"{name:>16}  {value}")
 
 

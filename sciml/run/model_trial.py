@@ -97,6 +97,10 @@ def try_model(
         raise InputError(f"model: {config['name']}: {error}") from error
 
 
+#: Where a model is tried without a field that goes in.
+ALONE = "parameter and time"
+
+
 def suits(name: str) -> dict[str, str]:
     """On which domains a model works with its defaults: learning one field, given it and a parameter.
 
@@ -120,8 +124,10 @@ def suits(name: str) -> dict[str, str]:
         "particles": Particles(np.ones(8)),
         "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
     }
-    task, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
+    one, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
+    domains[ALONE] = domains["grid, 1 axis"]
     for kind, domain in domains.items():
+        task = Task((), ("u",), history=0, parameters=("p",), time=True) if kind == ALONE else one
         try:
             empty = built({"name": name}, task, domain)
             try_model({"name": name}, task, domain, (), empty)

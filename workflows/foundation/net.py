@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sciml.errors import InputError
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
 
@@ -56,6 +57,8 @@ class PointNet(nn.Module):
 
 def build(setting: Setting, *, width: int = 32, depth: int = 3) -> PointNet:
     """For a task without inputs, on a grid."""
+    if setting.task.inputs or setting.task.static:
+        raise InputError("net.py sees parameters and time, no fields; expected history: 0")
     grid, (scalars, outputs) = setting.grid("net.py"), setting.channels
     periodic = [kind == "periodic" for kind in grid.boundary]
     return PointNet(scalars, outputs, grid.shape, periodic, width, depth)
