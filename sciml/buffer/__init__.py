@@ -1,8 +1,7 @@
 """What the trainer draws from: FIFO, FIRO, reservoir."""
 
 from sciml.buffer.core import Buffer, Stopped
-from sciml.buffer.fifo import FIFO
-from sciml.buffer.firo import FIRO
+from sciml.buffer.once import FIFO, FIRO
 from sciml.buffer.registry import KINDS, make
 from sciml.buffer.reservoir import Reservoir
 

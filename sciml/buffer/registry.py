@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sciml.buffer.core import Buffer
-from sciml.buffer.fifo import FIFO
-from sciml.buffer.firo import FIRO
+from sciml.buffer.once import FIFO, FIRO
 from sciml.buffer.reservoir import Reservoir
 from sciml.errors import InputError, nearest
 

@@ -218,23 +218,23 @@ def rehearse(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            found = Rehearsal(description.name)
+            rehearsal = Rehearsal(description.name)
             try:
-                _listen(server, process, found, frames, timeout, look)
+                _listen(server, process, rehearsal, frames, timeout, look)
             finally:
                 end_session(process.pid, grace=1.0)
                 process.wait()
         finally:
             server.stop()
-        found.said = last_words(log.read_text(errors="replace"), lines=8)
-        found.warnings = server.ledger.warnings().get(0, [])
-    return found
+        rehearsal.said = last_words(log.read_text(errors="replace"), lines=8)
+        rehearsal.warnings = server.ledger.warnings().get(0, [])
+    return rehearsal
 
 
 def _listen(
     server: Server,
     process: subprocess.Popen[bytes],
-    found: Rehearsal,
+    rehearsal: Rehearsal,
     frames: int | None,
     timeout: float,
     look: Callable[[Frame], None],
@@ -247,39 +247,39 @@ def _listen(
         now = time.monotonic()
         match event:
             case Opened(simulation=simulation):
-                found.simulation = simulation
+                rehearsal.simulation = simulation
             case Arrived(frame=frame):
-                if not found.frames:
-                    found.first, found.began = frame, now - began
-                found.last, found.ended = frame, now - began
-                found.frames += 1
-                found.times.append(frame.time)
+                if not rehearsal.frames:
+                    rehearsal.first, rehearsal.began = frame, now - began
+                rehearsal.last, rehearsal.ended = frame, now - began
+                rehearsal.frames += 1
+                rehearsal.times.append(frame.time)
                 look(frame)
                 if server.wants_commit:
                     server.commit(())  # what came is dealt with: nobody will ask for it again
             case Quarantined(reason=reason):
-                found.quarantined = reason
+                rehearsal.quarantined = reason
                 deadline = min(deadline, now + FAREWELL)
             case Closed():
-                found.closed = now - began
+                rehearsal.closed = now - began
                 deadline = min(deadline, now + FAREWELL)
             case None if over:
-                found.code = process.returncode
+                rehearsal.code = process.returncode
                 return
             case None if (
-                found.closed
+                rehearsal.closed
             ):  # all has come: nothing but the end of the process is to come
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=WAIT)
-        if found.frames and found.frames == frames:
+        if rehearsal.frames and rehearsal.frames == frames:
             return
         if problem := server.status()["problem"]:
-            raise TakesLong(f"{found.name} waits: {problem}")
+            raise TakesLong(f"{rehearsal.name} waits: {problem}")
         if now > deadline and not over:
-            if found.quarantined:
+            if rehearsal.quarantined:
                 return
-            if found.closed:
+            if rehearsal.closed:
                 raise TakesLong(
-                    f"{found.name} still ran {FAREWELL:g} s after all of its ranks had called close()"
+                    f"{rehearsal.name} still ran {FAREWELL:g} s after all its ranks had called close()"
                 )
-            raise TakesLong(f"{found.name} took longer than {timeout:g} s")
+            raise TakesLong(f"{rehearsal.name} took longer than {timeout:g} s")

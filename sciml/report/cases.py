@@ -63,14 +63,15 @@ class Case:
     def pair(self, name: str) -> tuple[xr.DataArray, xr.DataArray]:
         """Truth and prediction, ``(time, *space)``, of vectors their lengths, of what lies in cells or
         on edges the mean over them; in float64."""
-        return self._scalar(f"{name}{TRUTH}"), self._scalar(name)
+        return self.scalar(f"{name}{TRUTH}"), self.scalar(name)
 
     def difference(self, name: str) -> xr.DataArray:
         """Prediction − truth, of vectors the length of it."""
         apart = self.ds[name].astype(float) - self.ds[f"{name}{TRUTH}"].astype(float)
         return self._shaped(apart)
 
-    def _scalar(self, name: str) -> xr.DataArray:
+    def scalar(self, name: str) -> xr.DataArray:
+        """A field as :meth:`pair` gives it."""
         return self._shaped(self.ds[name].astype(float)).assign_attrs(self.ds[name].attrs)
 
     def _shaped(self, array: xr.DataArray) -> xr.DataArray:
@@ -86,53 +87,50 @@ class Case:
     def is_vector(self, name: str) -> bool:
         return bool({*self.layout.components} & {*self.ds[name].dims})
 
-    def input(self, name: str) -> xr.DataArray:
-        return self._scalar(name)
-
     def symbol(self, name: str) -> str:
         return f"|{name}|" if self.is_vector(name) else name
 
 
-def case(found: Case, title: str) -> Sheet:
+def draw_case(case: Case, title: str) -> Sheet:
     """Truth, prediction and difference of each field."""
-    dims = len(found.layout.space)
-    points = dims == 1 and _places(found) is not None
+    dims = len(case.layout.space)
+    points = dims == 1 and _places(case) is not None
     if points:
-        return _maps(found, title, _dots)
+        return _maps(case, title, _dots)
     if dims == 0:
-        return _series(found, title)
+        return _series(case, title)
     if dims == 1:
-        times = found.ds.sizes.get(found.layout.time, 1) if found.layout.time else 1
-        film = found.errors.frame is None and times >= FILM
-        return _films(found, title) if film else _lines(found, title)
-    return _maps(found, title, _map)
+        times = case.ds.sizes.get(case.layout.time, 1) if case.layout.time else 1
+        film = case.errors.frame is None and times >= FILM
+        return _films(case, title) if film else _lines(case, title)
+    return _maps(case, title, _map)
 
 
-def _maps(found: Case, title: str, draw: Callable[..., Any]) -> Sheet:
+def _maps(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
     """2-D and more. Of a rollout a row each for truth, prediction and difference, and a column a time;
     of a map one row a field."""
-    names = found.targets
-    if found.errors.frame is not None or found.layout.time is None:
-        return _row_a_field(found, title, draw)
-    time = found.layout.time
-    places = spread(found.ds.sizes[time], TIMES if len(names) == 1 else FEW_TIMES, first=1)
+    names = case.targets
+    if case.errors.frame is not None or case.layout.time is None:
+        return _row_a_field(case, title, draw)
+    time = case.layout.time
+    places = spread(case.ds.sizes[time], TIMES if len(names) == 1 else FEW_TIMES, first=1)
     columns = [(name, place) for name in names for place in places]
-    width, height = _cell(found)
+    width, height = _cell(case)
     size = width * len(columns) + 0.8, 3 * height + 1.7
     sheet = Sheet(*size, title)
     panels = sheet.subplots(3, len(columns), squeeze=False, sharex=True, sharey=True)
     for column, (name, place) in zip(panels.T, columns, strict=True):
-        pair = (*found.pair(name), found.difference(name))
+        pair = (*case.pair(name), case.difference(name))
         truth, guess, off = (array.isel({time: place}) for array in pair)
         # Of each time its own: what has decayed would not be seen in the colours of the start.
         scale = _scale(truth)
-        draw(column[0], truth, scale, found)
-        mark = draw(column[1], guess, scale, found)
-        label = with_units(found.symbol(name), units_of(pair[0]))
+        draw(column[0], truth, scale, case)
+        mark = draw(column[1], guess, scale, case)
+        label = with_units(case.symbol(name), units_of(pair[0]))
         _bar(sheet, mark, column[1], label, _beyond(guess, scale))
-        mark = draw(column[2], off, _offset(off, found.is_vector(name)), found)
+        mark = draw(column[2], off, _offset(off, case.is_vector(name)), case)
         _bar(sheet, mark, column[2], "difference")
-        when = time_words(found.ds[time], place) if time in found.ds.coords else f"frame {place}"
+        when = time_words(case.ds[time], place) if time in case.ds.coords else f"frame {place}"
         column[0].set_title(when, fontsize="small")
     for axes, what in zip(panels[:, 0], ("solver", "surrogate", "difference"), strict=True):
         axes.set_ylabel(f"{what}\n{axes.get_ylabel()}".strip(), fontsize="small")
@@ -149,31 +147,26 @@ def _bar(sheet: Sheet, mark: Any, axes: Any, label: str, extend: str = "neither"
     bar.update_ticks()
 
 
-def _row_a_field(found: Case, title: str, draw: Callable[..., Any]) -> Sheet:
-    names, inputs = (
-        found.targets,
-        [n for n in found.about.inputs if _drawable(found, n)][:MOST_INPUTS],
-    )
+def _row_a_field(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
+    names, inputs = case.targets, _inputs(case)
     columns = len(inputs) + 3
-    width, height = _cell(found)
+    width, height = _cell(case)
     sheet = Sheet((width + 0.75) * columns, (height + 0.45) * len(names) + 0.5, title)
     panels = sheet.subplots(len(names), columns, squeeze=False, sharex=True, sharey=True)
     for row, name in zip(panels, names, strict=True):
         for axes, given in zip(row, inputs, strict=False):
-            array = _only(found.input(given))
-            mark = draw(axes, array, _scale(array), found)
+            array = _only(case.scalar(given))
+            mark = draw(axes, array, _scale(array), case)
             axes.set_title(
                 f"given: {with_units(given.removesuffix(TRUTH), units_of(array))}", fontsize="small"
             )
             sheet.colorbar(mark, ax=axes)
-        truth, guess = map(_only, found.pair(name))
-        apart, label = (
-            _only(found.difference(name)),
-            with_units(found.symbol(name), units_of(truth)),
-        )
-        scale, off = _scale(truth), _offset(apart, found.is_vector(name))
+        truth, guess = map(_only, case.pair(name))
+        apart = _only(case.difference(name))
+        label = with_units(case.symbol(name), units_of(truth))
+        scale, off = _scale(truth), _offset(apart, case.is_vector(name))
         drawn = zip(row[len(inputs) :], (truth, guess, apart), (scale, scale, off), strict=True)
-        marks = [draw(axes, array, kind, found) for axes, array, kind in drawn]
+        marks = [draw(axes, array, kind, case) for axes, array, kind in drawn]
         for axes, what in zip(
             row[len(inputs) :], ("solver", "surrogate", "difference"), strict=True
         ):
@@ -184,19 +177,19 @@ def _row_a_field(found: Case, title: str, draw: Callable[..., Any]) -> Sheet:
     return sheet
 
 
-def _films(found: Case, title: str) -> Sheet:
+def _films(case: Case, title: str) -> Sheet:
     """1-D over time: space to the right, time upward."""
-    names, (dim,) = found.targets, found.layout.space
+    names, (dim,) = case.targets, case.layout.space
     sheet = Sheet(11.0, 3.0 * len(names) + 0.5, title)
     panels = sheet.subplots(len(names), 3, squeeze=False, sharex=True, sharey=True)
-    time = found.layout.time
+    time = case.layout.time
     for row, name in zip(panels, names, strict=True):
-        truth, guess = found.pair(name)
-        apart, label = found.difference(name), with_units(found.symbol(name), units_of(truth))
-        scale, off = _scale(truth), _offset(apart, found.is_vector(name))
+        truth, guess = case.pair(name)
+        apart, label = case.difference(name), with_units(case.symbol(name), units_of(truth))
+        scale, off = _scale(truth), _offset(apart, case.is_vector(name))
         for axes, array, kind in zip(row, (truth, guess, apart), (scale, scale, off), strict=True):
             mark = _image(
-                axes, array, kind, _axis(found.ds, dim), _axis(found.ds, time), square=False
+                axes, array, kind, _axis(case.ds, dim), _axis(case.ds, time), square=False
             )
             if axes is row[1]:
                 sheet.colorbar(mark, ax=row[:2].tolist(), label=label, extend=_beyond(guess, scale))
@@ -207,30 +200,30 @@ def _films(found: Case, title: str) -> Sheet:
     return sheet
 
 
-def _lines(found: Case, title: str) -> Sheet:
+def _lines(case: Case, title: str) -> Sheet:
     """1-D at a few times: the solver's full, the surrogate's dashed, and the difference underneath."""
-    names, (dim,) = found.targets, found.layout.space
-    alone = found.errors.frame is not None or found.layout.time is None
-    time = None if alone else found.layout.time
-    inputs = [n for n in found.about.inputs if _drawable(found, n)][:MOST_INPUTS] if alone else []
+    names, (dim,) = case.targets, case.layout.space
+    alone = case.errors.frame is not None or case.layout.time is None
+    time = None if alone else case.layout.time
+    inputs = _inputs(case) if alone else []
     columns = len(names) + bool(inputs)
     sheet = Sheet(4.4 * columns, 4.4, title)
     panels = sheet.subplots(
         2, columns, squeeze=False, sharex=True, gridspec_kw={"height_ratios": (2, 1)}
     )
-    x, x_label = _axis(found.ds, dim)
+    x, x_label = _axis(case.ds, dim)
     if inputs:
         panels[1, 0].remove()
         for given in inputs:
-            label = with_units(given.removesuffix(TRUTH), units_of(found.ds[given]))
-            panels[0, 0].plot(x, _only(found.input(given)), label=label)
+            label = with_units(given.removesuffix(TRUTH), units_of(case.ds[given]))
+            panels[0, 0].plot(x, _only(case.scalar(given)), label=label)
         panels[0, 0].set_title("given", fontsize="small")
         panels[0, 0].set_xlabel(x_label)
         panels[0, 0].tick_params(labelbottom=True)
         panels[0, 0].legend(fontsize="small")
     for column, name in zip(panels.T[bool(inputs) :], names, strict=True):
-        truth, guess = found.pair(name)
-        apart = found.difference(name)
+        truth, guess = case.pair(name)
+        apart = case.difference(name)
         count = truth.sizes[time] if time else 1
         for n, place in enumerate(spread(count, TIMES, first=1) if count > 1 else [0]):
             one = [
@@ -238,13 +231,13 @@ def _lines(found: Case, title: str) -> Sheet:
             ]
             color, when = f"C{n}", ""
             if time is not None:
-                stamped = time in found.ds.coords
-                when = time_words(found.ds[time], place) if stamped else f"frame {place}"
+                stamped = time in case.ds.coords
+                when = time_words(case.ds[time], place) if stamped else f"frame {place}"
             column[0].plot(x, one[0], color=color, lw=2.2, alpha=0.5, label=when or "solver")
             column[0].plot(x, one[1], color=color if when else "black", ls="--", lw=1.2,
                            label=None if when else "surrogate")  # fmt: skip
             column[1].plot(x, one[2], color=color, lw=1.2)
-        column[0].set_title(with_units(found.symbol(name), units_of(truth)), fontsize="small")
+        column[0].set_title(with_units(case.symbol(name), units_of(truth)), fontsize="small")
         column[0].legend(
             fontsize="small", title="surrogate dashed" if time else None, title_fontsize="small"
         )
@@ -253,9 +246,9 @@ def _lines(found: Case, title: str) -> Sheet:
     return sheet
 
 
-def _series(found: Case, title: str) -> Sheet:
+def _series(case: Case, title: str) -> Sheet:
     """One number a frame, over time."""
-    names = found.targets
+    names = case.targets
     sheet = Sheet(6.4, 3.4 * len(names) + 0.4, title)
     panels = sheet.subplots(
         2 * len(names),
@@ -264,28 +257,28 @@ def _series(found: Case, title: str) -> Sheet:
         sharex=True,
         gridspec_kw={"height_ratios": (2, 1) * len(names)},
     )[:, 0]
-    time = found.layout.time
-    t, t_label = _axis(found.ds, time) if time else (np.zeros(1), "")
+    time = case.layout.time
+    t, t_label = _axis(case.ds, time) if time else (np.zeros(1), "")
     for block, name in enumerate(names):
         upper, lower = panels[2 * block : 2 * block + 2]
-        truth, guess = found.pair(name)
+        truth, guess = case.pair(name)
         marker = "." if len(t) < 30 else None
         upper.plot(t, truth, lw=2.2, alpha=0.5, marker=marker, label="solver")
         upper.plot(t, guess, "k--", lw=1.2, label="surrogate")
-        upper.set_ylabel(with_units(found.symbol(name), units_of(truth)))
+        upper.set_ylabel(with_units(case.symbol(name), units_of(truth)))
         upper.legend(fontsize="small")
-        lower.plot(t, found.difference(name), lw=1.2, marker=marker)
+        lower.plot(t, case.difference(name), lw=1.2, marker=marker)
         lower.axhline(0.0, color="gray", lw=0.6)
         lower.set_ylabel("difference")
     panels[-1].set_xlabel(t_label)
     return sheet
 
 
-def _map(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], found: Case) -> Any:
-    *above, y, x = found.layout.space
+def _map(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], case: Case) -> Any:
+    *above, y, x = case.layout.space
     if above:
-        array = array.isel({above[0]: found.ds.sizes[above[0]] // 2})
-    return _image(axes, array.transpose(y, x), scale, _axis(found.ds, x), _axis(found.ds, y))
+        array = array.isel({above[0]: case.ds.sizes[above[0]] // 2})
+    return _image(axes, array.transpose(y, x), scale, _axis(case.ds, x), _axis(case.ds, y))
 
 
 def _image(
@@ -321,9 +314,9 @@ def _image(
     return mark
 
 
-def _dots(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], found: Case) -> Any:
+def _dots(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], case: Case) -> Any:
     """Values at the nodes of a mesh, seen along its last axis."""
-    (x, x_label), (y, y_label) = _places(found)
+    (x, x_label), (y, y_label) = _places(case)
     low, high, colors = scale
     mark = axes.scatter(x, y, c=np.asarray(array), s=6, vmin=low, vmax=high, cmap=colors)
     axes.set_aspect("equal" if _alike(np.ptp(x), np.ptp(y)) else "auto")
@@ -333,32 +326,32 @@ def _dots(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], found
     return mark
 
 
-def _places(found: Case) -> list[tuple[np.ndarray, str]] | None:
+def _places(case: Case) -> list[tuple[np.ndarray, str]] | None:
     """Where the nodes of a mesh are, two axes of it; ``None`` of an axis of a grid."""
-    [dim] = found.layout.space
-    topology = [v for v in found.ds.variables.values() if v.attrs.get("cf_role") == "mesh_topology"]
+    [dim] = case.layout.space
+    topology = [v for v in case.ds.variables.values() if v.attrs.get("cf_role") == "mesh_topology"]
     names = str(topology[0].attrs.get("node_coordinates", "")).split() if topology else []
-    there = [n for n in names if n in found.ds.variables and found.ds[n].dims == (dim,)]
+    there = [n for n in names if n in case.ds.variables and case.ds[n].dims == (dim,)]
     if len(there) < 2:
         return None
-    arrays = [found.ds[name] for name in there[:2]]
+    arrays = [case.ds[name] for name in there[:2]]
     return [
         (a.values.astype(float), with_units(str(a.attrs.get("long_name", a.name)), units_of(a)))
         for a in arrays
     ]
 
 
-def _cell(found: Case) -> tuple[float, float]:
+def _cell(case: Case) -> tuple[float, float]:
     """Inches of one map, in the proportions of the box."""
-    if len(found.layout.space) < 2:
+    if len(case.layout.space) < 2:
         return 2.4, 2.4
-    y, x = (_axis(found.ds, dim)[0] for dim in found.layout.space[-2:])
+    y, x = (_axis(case.ds, dim)[0] for dim in case.layout.space[-2:])
     wide, high = np.ptp(x) or 1.0, np.ptp(y) or 1.0
     if not _alike(wide, high):
         return 2.6, 2.0
-    return (
-        (2.4, max(1.0, 2.4 * high / wide)) if wide >= high else (max(1.2, 2.4 * wide / high), 2.4)
-    )
+    if wide >= high:
+        return 2.4, max(1.0, 2.4 * high / wide)
+    return max(1.2, 2.4 * wide / high), 2.4
 
 
 def _alike(wide: float, high: float) -> bool:
@@ -419,8 +412,10 @@ def _only(array: xr.DataArray) -> xr.DataArray:
     return array.squeeze(extra)
 
 
-def _drawable(found: Case, name: str) -> bool:
-    return set(found.layout.space) <= set(found.ds[name].dims)
+def _inputs(case: Case) -> list[str]:
+    """Names of the given fields that are drawn."""
+    space = set(case.layout.space)
+    return [n for n in case.about.inputs if space <= set(case.ds[n].dims)][:MOST_INPUTS]
 
 
 def _outer_labels(panels: Sequence[Any]) -> None:

@@ -16,28 +16,28 @@ MOST = 8
 BANDS = 3
 
 
-def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sheet:
+def errors_along(errors: Sequence[Errors], title: str = "", step: str = "") -> Sheet:
     """VRMSE of each field over the steps of the rollouts: median of the simulations, from the least to
     the largest, and what leaving the first frame as it is would give (dashed).
 
     Args:
-        found: of rollouts.
+        errors: of rollouts.
         title: over it.
         step: what one step is, ``0.0144 s``.
     """
-    longest = max(len(v) for one in found for v in one.vrmse.values())
+    longest = max(len(v) for one in errors for v in one.vrmse.values())
     sheet = Sheet(5.6, 3.7, title)
     axes = sheet.subplots()
     drawn = []
-    names = _worst(found)
+    names = _worst(errors)
     for name in names:
-        rows = _padded([one.vrmse[name] for one in found], longest)[:, 1:]
-        still = _padded([one.still[name] for one in found], longest)[:, 1:]
+        rows = _padded([one.vrmse[name] for one in errors], longest)[:, 1:]
+        still = _padded([one.still[name] for one in errors], longest)[:, 1:]
         steps = np.arange(1, longest)
         middle, low, high = _along(rows)
         marker = "." if longest < 12 else None
         [line] = axes.plot(steps, middle, label=plain(name), marker=marker)
-        if len(found) > 1 and len(names) <= BANDS:
+        if len(errors) > 1 and len(names) <= BANDS:
             axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, lw=0)
         beside = _along(still)[0]
         label = "persistence" if name == names[-1] else None
@@ -51,44 +51,44 @@ def errors_along(found: Sequence[Errors], title: str = "", step: str = "") -> Sh
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.01)
     what = "median and range" if len(names) <= BANDS else "median"
-    many = f", {what} of {len(found)} simulations" if len(found) > 1 else ""
+    many = f", {what} of {len(errors)} simulations" if len(errors) > 1 else ""
     axes.set_title(f"Errors along the rollout{many}", fontsize="medium")
-    legend(axes, _left_out(found))
+    legend(axes, _left_out(errors))
     return sheet
 
 
-def errors_of_frames(found: Sequence[Errors], title: str = "") -> Sheet:
+def errors_of_frames(errors: Sequence[Errors], title: str = "") -> Sheet:
     """VRMSE of each held-out frame, the least first.
 
     Args:
-        found: of maps.
+        errors: of maps.
         title: over it.
     """
     sheet = Sheet(5.6, 3.7, title)
     axes = sheet.subplots()
     drawn = []
-    for name in _worst(found):
-        values = np.sort([one.vrmse[name][0] for one in found])
+    for name in _worst(errors):
+        values = np.sort([one.vrmse[name][0] for one in errors])
         axes.plot(np.arange(1, len(values) + 1), values, ".-", ms=4, lw=0.8, label=plain(name))
         drawn.append(values)
     logarithmic(axes, *drawn)
     axes.set(xlabel="held-out frames, the best first", ylabel="VRMSE (1: the mean of the field)")
-    axes.set_title(f"Errors of {len(found)} held-out frames", fontsize="medium")
-    legend(axes, _left_out(found))
+    axes.set_title(f"Errors of {len(errors)} held-out frames", fontsize="medium")
+    legend(axes, _left_out(errors))
     return sheet
 
 
-def _worst(found: Sequence[Errors]) -> list[str]:
+def _worst(errors: Sequence[Errors]) -> list[str]:
     """Names of the fields that are drawn."""
-    names = list(found[0].vrmse)
+    names = list(errors[0].vrmse)
     if len(names) <= MOST:
         return names
-    means = {n: np.nan_to_num([one.vrmse[n][-1] for one in found]).mean() for n in names}
+    means = {n: np.nan_to_num([one.vrmse[n][-1] for one in errors]).mean() for n in names}
     return sorted(names, key=means.__getitem__, reverse=True)[:MOST]
 
 
-def _left_out(found: Sequence[Errors]) -> str | None:
-    count = len(found[0].vrmse)
+def _left_out(errors: Sequence[Errors]) -> str | None:
+    count = len(errors[0].vrmse)
     return f"the {MOST} worst of {count} fields" if count > MOST else None
 
 
@@ -102,8 +102,8 @@ def _padded(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
 def _along(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median, least and largest at each time; NaN where there is none, or where it is infinite."""
     there = ~np.isnan(rows).all(axis=0)
-    found = np.full((3, rows.shape[1]), np.nan)
-    for row, of in zip(found, (np.nanmedian, np.nanmin, np.nanmax), strict=True):
+    curves = np.full((3, rows.shape[1]), np.nan)
+    for row, of in zip(curves, (np.nanmedian, np.nanmin, np.nanmax), strict=True):
         row[there] = of(rows[:, there], axis=0)
-    found[~np.isfinite(found)] = np.nan
-    return tuple(found)
+    curves[~np.isfinite(curves)] = np.nan
+    return tuple(curves)

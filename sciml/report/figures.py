@@ -40,27 +40,27 @@ FORMATS = ("png", "pdf", "svg")
 class Figures(Mapping[str, "Sheet"]):
     """Figures by name; notebooks show all of them."""
 
-    def __init__(self, found: Mapping[str, Sheet]) -> None:
-        self._found = dict(found)
+    def __init__(self, sheets: Mapping[str, Sheet]) -> None:
+        self._sheets = dict(sheets)
 
     def __getitem__(self, name: str) -> Sheet:
-        if name not in self._found:
-            raise InputError(f"no figure '{name}'; {nearest(name, self._found)}")
-        return self._found[name]
+        if name not in self._sheets:
+            raise InputError(f"no figure '{name}'; {nearest(name, self._sheets)}")
+        return self._sheets[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._sheets)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._sheets)
 
     def __repr__(self) -> str:
-        return f"Figures({', '.join(self._found)})"
+        return f"Figures({', '.join(self._sheets)})"
 
     def _repr_html_(self) -> str:
         from base64 import b64encode
 
-        pictures = (b64encode(sheet._repr_png_()).decode() for sheet in self._found.values())
+        pictures = (b64encode(sheet._repr_png_()).decode() for sheet in self._sheets.values())
         return "".join(f'<img src="data:image/png;base64,{one}"/><br/>' for one in pictures)
 
 
@@ -106,14 +106,14 @@ def write(
     """
     if ending not in FORMATS:
         raise InputError(f"figures as '{ending}'; expected one of {', '.join(FORMATS)}")
-    found = figures(folder, name)
+    sheets = figures(folder, name)
     from sciml.report.sheet import drawing
 
     out = folder / "figures" if out is None else Path(out)
     paths = []
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for one, sheet in found.items():
+        for one, sheet in sheets.items():
             path = out / f"{one}.{ending}"
             aside = out / f".{one}.part"
             with drawing():
@@ -151,28 +151,28 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
             yield "learning", sheet
     if predictions is None or not {"errors", "median", "worst"} & {*names}:
         return
-    found = predictions.errors()
+    errors = predictions.errors()
     if "errors" in names:
         if is_map:
-            yield "errors", errors_of_frames(found)
+            yield "errors", errors_of_frames(errors)
         else:
-            yield "errors", errors_along(found, step=_step(predictions))
-    ranked = sorted(found, key=lambda one: one.score)
+            yield "errors", errors_along(errors, step=_step(predictions))
+    ranked = sorted(errors, key=lambda one: one.score)
     chosen = {"median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
     for kind, one in chosen.items():
         again = kind == "worst" and one is chosen["median"] and len(names) > 1  # a single one
         if kind in names and not again:
-            yield kind, _case(predictions, one, kind, len(found))
+            yield kind, _case(predictions, one, kind, len(errors))
 
 
 def _case(predictions: Predictions, one: Errors, kind: str, count: int) -> Sheet:
-    from sciml.report.cases import Case, case
+    from sciml.report.cases import Case, draw_case
 
     ds = predictions.simulation(one.number)
     layout = predictions.layout(ds)
     given = [name for name in predictions.varying if ds.coords[name].ndim == 0]
     title = _title(ds, layout, one, kind, count, sorted(given))
-    return case(Case(ds, layout, predictions.about, one), title)
+    return draw_case(Case(ds, layout, predictions.about, one), title)
 
 
 def _title(

@@ -68,7 +68,7 @@ class Errors:
         frame: place in time of a map; ``None`` of a rollout.
         vrmse: by target ``(time,)``; √(⟨(û − u)²⟩ / ⟨(u − ū)²⟩) over the points, as everywhere; NaN
             where a field is constant.
-        still: the same for the first frame in the place of the prediction; of a rollout.
+        still: the same for the first frame instead of the prediction; of a rollout.
     """
 
     number: int
@@ -122,14 +122,14 @@ class Predictions:
                     yield self._number(one, file, sample, place), one.load()
 
     def simulation(self, number: int) -> xr.Dataset:
-        return next(ds for found, ds in self if found == number)
+        return next(ds for one, ds in self if one == number)
 
     def layout(self, ds: xr.Dataset) -> Layout:
         return layout_of(ds, [f"{name}{TRUTH}" for name in self.about.targets])
 
     def errors(self) -> list[Errors]:
         """Of each simulation, or each frame of a map."""
-        found = []
+        errors = []
         for number, ds in self:
             layout = self.layout(ds)
             vrmse, still = {}, {}
@@ -140,12 +140,12 @@ class Predictions:
                     first = truth.isel({layout.time: 0})
                     still[name] = _vrmse(first, truth, ds, layout, self.about.weighting)
             if self.about.kind == "rollout":
-                found.append(Errors(number, None, vrmse, still))
+                errors.append(Errors(number, None, vrmse, still))
                 continue
             for frame in range(len(next(iter(vrmse.values())))):
                 one = {name: values[frame : frame + 1] for name, values in vrmse.items()}
-                found.append(Errors(number, frame, one, {}))
-        return found
+                errors.append(Errors(number, frame, one, {}))
+        return errors
 
     @staticmethod
     def _open(file: Path) -> xr.Dataset:
@@ -185,9 +185,8 @@ def _vrmse(
         broken = (~np.isfinite(guess) & np.isfinite(truth)).any(over)
         square, variance, size = (a.sum(components) for a in (square, variance, size))
         constant = ~(variance > ROUNDING**2 * size)
-        found = np.sqrt(square / variance.where(~constant))
-    found = found.where(~broken, np.inf).where(~constant)
-    return np.atleast_1d(found.values)
+        vrmse = np.sqrt(square / variance.where(~constant))
+    return np.atleast_1d(vrmse.where(~broken, np.inf).where(~constant).values)
 
 
 def _weights(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:

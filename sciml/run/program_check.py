@@ -117,14 +117,14 @@ def check_program(
     description.arguments(given)
     _say_options(description, report)
     seen = Seen()
-    found = _run(report, given, ranks, timeout, look=seen.take)
-    if found is None:
+    rehearsal = _run(report, given, ranks, timeout, look=seen.take)
+    if rehearsal is None:
         return report
-    _say_run(found, seen, given, report)
-    if found.frames:
-        report.frames, report.domain = seen.frames, found.simulation.domain
-        if found.whole:
-            _compare(found, seen, given, ranks, timeout, report)
+    _say_run(rehearsal, seen, given, report)
+    if rehearsal.frames:
+        report.frames, report.domain = seen.frames, rehearsal.simulation.domain
+        if rehearsal.whole:
+            _compare(rehearsal, seen, given, ranks, timeout, report)
     return report
 
 
@@ -148,16 +148,16 @@ def _say_options(description: Description, report: Report) -> None:
         )
 
 
-def _say_run(found: Rehearsal, seen: Seen, given: Mapping[str, Any], report: Report) -> None:
+def _say_run(rehearsal: Rehearsal, seen: Seen, given: Mapping[str, Any], report: Report) -> None:
     """What came of the first run, as rows and as lines of what is wrong."""
     try:
-        found.require()
+        rehearsal.require()
     except ScimlError as error:
         report.wrong.append(str(error))
-    simulation, description = found.simulation, report.description
-    if simulation is None or not found.frames:
+    simulation, description = rehearsal.simulation, report.description
+    if simulation is None or not rehearsal.frames:
         return
-    if not found.closed and not found.quarantined and not found.code:
+    if not rehearsal.closed and not rehearsal.quarantined and not rehearsal.code:
         report.wrong.append(
             "it ended without close(): what it had not sent by then is lost; call client.close() last"
         )
@@ -167,8 +167,8 @@ def _say_run(found: Rehearsal, seen: Seen, given: Mapping[str, Any], report: Rep
     rows.append(("domain", _domain(domain)))
     for f in simulation.fields:
         low, high = seen.low[f.name], seen.high[f.name]
-        rows.append((f"field {f.name}", _field(f, found.first.fields[f.name], low, high)))
-        if found.frames > 1 and seen.low[f.name] == seen.high[f.name]:
+        rows.append((f"field {f.name}", _field(f, rehearsal.first.fields[f.name], low, high)))
+        if rehearsal.frames > 1 and seen.low[f.name] == seen.high[f.name]:
             report.notes.append(
                 f"field '{f.name}' is {seen.low[f.name]:g} everywhere, at all times"
             )
@@ -177,43 +177,43 @@ def _say_run(found: Rehearsal, seen: Seen, given: Mapping[str, Any], report: Rep
         rows.append((f"static {f.name}", _field(f, array, array.min(), array.max())))
     values = ", ".join(f"{name}={value:g}" for name, value in simulation.parameters.items())
     rows.append(("parameters", values or "none"))
-    rows.append(("frames", f"{found.frames}, {_times(found, report)}"))
-    if found.whole and "steps" in given and found.frames != given["steps"] + 1:
+    rows.append(("frames", f"{rehearsal.frames}, {_times(rehearsal, report)}"))
+    if rehearsal.whole and "steps" in given and rehearsal.frames != given["steps"] + 1:
         report.wrong.append(
-            f"{found.frames} frames came of --steps {given['steps']}; studies reckon with "
+            f"{rehearsal.frames} frames came of --steps {given['steps']}; studies reckon with "
             f"{given['steps'] + 1}, the first state and one a step: let 'steps' count the states that "
             "are sent, or name the option otherwise"
         )
-    rows.append(("bytes", f"{found.first.nbytes} a frame"))
-    for warned in found.warnings:
+    rows.append(("bytes", f"{rehearsal.first.nbytes} a frame"))
+    for warned in rehearsal.warnings:
         report.notes.append(f"it warns: {warned.message}")
 
 
-def _times(found: Rehearsal, report: Report) -> str:
-    units = found.simulation.time_units
+def _times(rehearsal: Rehearsal, report: Report) -> str:
+    times, units = rehearsal.times, rehearsal.simulation.time_units
     unit = "" if units == "1" else f" {units}"
-    if found.frames == 1:
-        if found.whole and not report.description.steady:
+    if rehearsal.frames == 1:
+        if rehearsal.whole and not report.description.steady:
             report.wrong.append(
                 "a single frame came: there is nothing to learn a step in time from"
             )
-        return f"at time {found.times[0]:g}{unit}"
-    steps = np.diff(found.times)
+        return f"at time {times[0]:g}{unit}"
+    steps = np.diff(times)
     if steps.min() <= 0:
         at = int(np.flatnonzero(steps <= 0)[0])
         report.wrong.append(
-            f"times do not increase: {found.times[at]:g} is followed by {found.times[at + 1]:g}"
+            f"times do not increase: {times[at]:g} is followed by {times[at + 1]:g}"
         )
-    elif np.ptp(steps) > EVEN * steps.mean() + 4 * np.spacing(np.abs(found.times).max()):
+    elif np.ptp(steps) > EVEN * steps.mean() + 4 * np.spacing(np.abs(times).max()):
         report.notes.append(
             f"time steps differ, from {steps.min():.6g} to {steps.max():.6g}{unit}: a task that leads "
             "in time takes them for even, or sees the time (task.time: true)"
         )
-    return f"{np.mean(steps):.6g}{unit} apart, from {found.times[0]:g} to {found.times[-1]:g}{unit}"
+    return f"{np.mean(steps):.6g}{unit} apart, from {times[0]:g} to {times[-1]:g}{unit}"
 
 
 def _compare(
-    found: Rehearsal,
+    rehearsal: Rehearsal,
     seen: Seen,
     given: Mapping[str, Any],
     ranks: int,
@@ -225,7 +225,7 @@ def _compare(
     second = _run(report, given, ranks, timeout, look=again.take)
     same = second is not None and again.digest == seen.digest
     report.rows.append(("same again", "yes, bit for bit" if same else "no"))
-    if not same and found.simulation.deterministic:
+    if not same and rehearsal.simulation.deterministic:
         report.wrong.append(
             "a second run with the same values gave other fields, yet it says deterministic: seed all "
             "that is random by --seed, or say deterministic=False in connect()"
@@ -238,16 +238,16 @@ def _compare(
     if silent is not None and silent.frames:
         graver, _ = disagreements(description, silent.simulation, off)
         report.wrong += [line for line in graver if line not in report.wrong]
-        one, other = found.simulation.domain, silent.simulation.domain
+        one, other = rehearsal.simulation.domain, silent.simulation.domain
         if one != other:
             report.notes.append(
                 f"the domain depends on the parameters: {_domain(other)}, where they are a little off"
             )
-        _say_rate(found, silent, ranks, report)
+        _say_rate(rehearsal, silent, ranks, report)
     if ranks > 1:
         alone = _run(report, given, 1, timeout, frames=1)
         if alone is not None and alone.frames:
-            _say_ranks(found, alone, ranks, report)
+            _say_ranks(rehearsal, alone, ranks, report)
 
 
 def _a_little_off(low: float, value: float, high: float) -> float:
@@ -256,19 +256,17 @@ def _a_little_off(low: float, value: float, high: float) -> float:
     return value + step if value + step <= high else max(value - step, low)
 
 
-def _say_rate(found: Rehearsal, silent: Rehearsal, ranks: int, report: Report) -> None:
-    seconds, steps = found.step_seconds, max(found.frames - 1, 1)
-    line = (
-        f"{seconds * 1e3:.3g} ms a step, {found.first.nbytes / max(seconds, 1e-9) / 1e6:.3g} MB/s"
-    )
+def _say_rate(rehearsal: Rehearsal, silent: Rehearsal, ranks: int, report: Report) -> None:
+    seconds, steps = rehearsal.step_seconds, max(rehearsal.frames - 1, 1)
+    line = f"{seconds * 1e3:.3g} ms a step, {rehearsal.first.nbytes / max(seconds, 1e-9) / 1e6:.3g} MB/s"
     if silent.closed:
         line += f"; {(silent.closed - silent.began) / steps * 1e3:.3g} ms a step if nothing is sent"
-    report.rows.append(("rate", f"{line}; {found.began:.2g} s to the first frame"))
+    report.rows.append(("rate", f"{line}; {rehearsal.began:.2g} s to the first frame"))
 
 
-def _say_ranks(found: Rehearsal, alone: Rehearsal, ranks: int, report: Report) -> None:
+def _say_ranks(rehearsal: Rehearsal, alone: Rehearsal, ranks: int, report: Report) -> None:
     worst = 0.0
-    for name, array in found.first.fields.items():
+    for name, array in rehearsal.first.fields.items():
         other = alone.first.fields[name]
         if array.shape != other.shape:
             report.wrong.append(

@@ -34,7 +34,7 @@ def seams(
         simulations: with frames; :func:`spread` chooses some, all are looked at.
         names: of the axes, slowest first; those of the grid by default.
     """
-    found: dict[tuple[int, str], list[np.ndarray]] = {}
+    squares: dict[tuple[int, str], list[np.ndarray]] = {}
     axes: Sequence[str] = names
     for simulation, frames in simulations:
         grid = simulation.domain
@@ -45,8 +45,8 @@ def seams(
             for name, values in frame.fields.items():
                 for axis, kind in enumerate(grid.boundary):
                     if kind == "periodic" and values.shape == grid.shape and values.size:
-                        found.setdefault((axis, name), []).append(_squares(values, axis))
-    return _lines(found, axes)
+                        squares.setdefault((axis, name), []).append(_squares(values, axis))
+    return _lines(squares, axes)
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:
@@ -70,9 +70,9 @@ def _squares(values: np.ndarray, axis: int) -> np.ndarray:
         )
 
 
-def _lines(found: Mapping[tuple[int, str], list[np.ndarray]], axes: Sequence[str]) -> list[str]:
+def _lines(places: Mapping[tuple[int, str], list[np.ndarray]], axes: Sequence[str]) -> list[str]:
     worst: dict[int, tuple[float, str, str]] = {}
-    for (axis, name), squares in found.items():
+    for (axis, name), squares in places.items():
         if squares[0].shape[1] < FEWEST:
             continue
         first, second = np.mean(squares, axis=0)

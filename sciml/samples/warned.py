@@ -112,11 +112,11 @@ class Warnings:
 
 def joined(one: Iterable[Warned], other: Iterable[Warned]) -> list[Warned]:
     """What two ranks say of one simulation; the same said twice stays what it was."""
-    found = {w.kind: w for w in one}
+    by_kind = {w.kind: w for w in one}
     for w in other:
-        before = found.get(w.kind)
-        found[w.kind] = w if before is None else before.joined(w, max(before.count, w.count))
-    return list(found.values())[: KINDS + 1]
+        before = by_kind.get(w.kind)
+        by_kind[w.kind] = w if before is None else before.joined(w, max(before.count, w.count))
+    return list(by_kind.values())[: KINDS + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +167,16 @@ def findings(simulations: Mapping[int, Sequence[Warned]]) -> list[Finding]:
 
 def gathered(several: Iterable[Finding]) -> list[Finding]:
     """Findings of parts of one whole as those of the whole."""
-    found: dict[str, Finding] = {}
+    by_kind: dict[str, Finding] = {}
     for one in several:
-        before = found.get(one.kind)
+        before = by_kind.get(one.kind)
         if before is None:
-            found[one.kind] = one
+            by_kind[one.kind] = one
             continue
         larger = one.value is not None and (before.value is None or one.value > before.value)
         count = before.simulations + one.simulations
-        found[one.kind] = replace(one if larger else before, simulations=count)
-    return sorted(found.values(), key=lambda f: -f.simulations)
+        by_kind[one.kind] = replace(one if larger else before, simulations=count)
+    return sorted(by_kind.values(), key=lambda f: -f.simulations)
 
 
 def parsed(entries: Any) -> list[Warned]:
@@ -187,7 +187,7 @@ def parsed(entries: Any) -> list[Warned]:
     """
     if not isinstance(entries, list) or len(entries) > KINDS + 1:
         raise ValueError(f"warnings {entries!r:.60}; expected a list of at most {KINDS + 1}")
-    found = []
+    warned = []
     for entry in entries:
         if not isinstance(entry, dict):
             raise ValueError(f"warning {entry!r:.60}; expected a map")
@@ -205,8 +205,8 @@ def parsed(entries: Any) -> list[Warned]:
         )
         if not fits:
             raise ValueError(f"warning {entry!r:.60}; expected kind, message, value, step, count")
-        found.append(replace(Warned.made(text, value, step, kind), count=count))
-    return found
+        warned.append(replace(Warned.made(text, value, step, kind), count=count))
+    return warned
 
 
 def to_attribute(warned: Sequence[Warned | Finding]) -> str:
@@ -255,9 +255,11 @@ def carried(ds: xr.Dataset, held: Sequence[int] | None = None) -> list[Finding]:
     return [f for f in counted if f.simulations]
 
 
-def log_findings(found: Sequence[Finding], log: logging.Logger, total: int | None = None) -> None:
+def log_findings(
+    findings: Sequence[Finding], log: logging.Logger, total: int | None = None
+) -> None:
     """Say once what data carry that are to be used."""
-    for one in found:
+    for one in findings:
         log.warning("the solver of these data: %s", one.line(total))
 
 
