@@ -95,6 +95,7 @@ class TaskSection(Section):
     static: list[str] = []
     time: bool = False
     forcing: list[str] = []
+    prescribed: dict[str, list[str]] = {}
     levels: Literal["channels", "axis"] | None = None
     increment: bool | None = None
 
@@ -124,7 +125,8 @@ class TaskSection(Section):
         lists = {
             name: list(getattr(task, name)) for name in ("inputs", "targets", "static", "forcing")
         }
-        return self.model_copy(update=lists)
+        given = {name: list(groups) for name, groups in task.prescribed}
+        return self.model_copy(update={**lists, "prescribed": given})
 
 
 class Model(Section):
