@@ -38,15 +38,16 @@ def forces(
     Returns:
         ``(rows, d)`` and ``(rows,)``.
     """
-    apart = positions[rows, None] - positions
-    squared = (apart * apart).sum(-1) + softening**2
+    along = np.ascontiguousarray(positions.T)
+    apart = along[:, rows, None] - along[:, None]  # (d, rows, n)
+    squared = (apart * apart).sum(0) + softening**2
     # No body acts on itself.
     squared[np.arange(len(squared)), np.arange(len(positions))[rows]] = np.inf
     # Not a power: only roots and quotients are rounded alike wherever they stand in an array.
     inverse = 1.0 / np.sqrt(squared)
     potentials = strength * charges * inverse
-    pulls = (potentials * inverse * inverse)[..., None] * apart
-    return charges[rows, None] * pulls.sum(1), potentials.sum(1)
+    pulls = (potentials * inverse * inverse * apart).sum(-1)
+    return charges[rows, None] * pulls.T, potentials.sum(-1)
 
 
 def energy(
