@@ -8,7 +8,7 @@ from sciml.domain import Field, Mesh
 from sciml.errors import InputError
 from sciml.parallel import Rows
 from sciml.parallel.linear_elements import mass_and_stiffness
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, initial_fields, initial_option, main
 
 #: Weight of the new state in the slope of a step.
 THETA = {"backward-euler": 1.0, "crank-nicolson": 0.5}
@@ -47,6 +47,7 @@ class HeatMesh(Program):
         Option("spacing", 0.05, low=2e-3, help="distance between nodes in m"),
         Option("dt", 0.02, low=1e-12, help="time step in s"),
         Option("scheme", "backward-euler", tuple(THETA), help="time stepping"),
+        initial_option("uniform"),
     )
     order_space = 2
     order_time = {"backward-euler": 1, "crank-nicolson": 2}
@@ -101,7 +102,8 @@ class HeatMesh(Program):
         self.free = sum(map(len, self.mesh.groups.values()))
         self.coupling = implicit[self.free :, : self.free]
         self.solve = splu(implicit[self.free :, self.free :].tocsc()).solve
-        self.u = self.initial()
+        own = initial_fields(self, comm)
+        self.u = self.initial() if own is None else own["u"]
         self.u[: self.free] = self.held(0.0)
         return self.rows.block
 

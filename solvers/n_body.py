@@ -5,7 +5,7 @@ import numpy as np
 from sciml.domain import Field, Particles
 from sciml.equations import n_body
 from sciml.parallel import Rows
-from sciml.solver import Option, Parameter, Program, main
+from sciml.solver import Option, Parameter, Program, initial_fields, initial_option, main
 
 #: Part of the kinetic energy by which the energy may move before the data are warned of.
 DRIFT = 1e-2
@@ -51,6 +51,7 @@ class NBody(Program):
         Option("bodies", 5, low=2, help="how many"),
         Option("law", "charged", ("charged", "gravity"), help="what acts between them"),
         Option("dt", 1e-3, low=1e-12, help="time step"),
+        initial_option("random", help="positions, velocities, charge and mass"),
         Option("scheme", "leapfrog", ("leapfrog", "symplectic-euler"), help="time stepping"),
         Option("clip", 100.0, low=0.0, help="largest component of a force; 0: any"),
     )
@@ -68,7 +69,9 @@ class NBody(Program):
 
     def start(self, comm):
         self.rows, self.lead = Rows(comm, self.particles), comm.rank == 0
-        self.r, self.v, self.charge, self.mass = self.initial()
+        own = initial_fields(self, comm, (*self.fields[:2], *self.static))
+        state = self.initial() if own is None else own.values()
+        self.r, self.v, self.charge, self.mass = state
         self.c = self.charge if self.given.law == "charged" else self.mass
         self.act()
         self.energy_at_start = self.energy()

@@ -9,7 +9,17 @@ from sciml.equations import network_diffusion
 from sciml.equations.stability import stable_step
 from sciml.errors import InputError
 from sciml.parallel import Rows
-from sciml.solver import Integrator, Option, Parameter, Program, main, orders, scheme_option
+from sciml.solver import (
+    Integrator,
+    Option,
+    Parameter,
+    Program,
+    initial_fields,
+    initial_option,
+    main,
+    orders,
+    scheme_option,
+)
 
 SCHEME = scheme_option("rk4", "heun", "euler")
 
@@ -45,6 +55,7 @@ class NetworkDiffusion(Program):
         Option("spots", 3, low=1, help="places about which u is 1 at the start"),
         Option("dt", 5e-3, low=1e-12, help="time step in s"),
         SCHEME,
+        initial_option("spots"),
     )
     order_space = None
     order_time = orders(SCHEME)
@@ -79,7 +90,8 @@ class NetworkDiffusion(Program):
         self.rows = Rows(comm, self.graph)
         matrix = network_diffusion.laplacian(self.graph.nodes, self.graph.edges, self.conductance)
         self.mine = matrix[self.rows.own]
-        self.u = self.initial()
+        own = initial_fields(self, comm)
+        self.u = self.initial() if own is None else own["u"]
         self.integrator = Integrator(self.given.scheme, self.rate, self.dt)
         pieces, _ = connected_components(matrix, directed=False)
         if pieces > 1 and comm.rank == 0:

@@ -3,7 +3,7 @@
 from sciml.solver.combinations import COMPLEX
 from sciml.solver.declare import Option, Parameter, initial_option, is_file
 from sciml.solver.driven import DrivenProgram
-from sciml.solver.initial_state import initial_state
+from sciml.solver.initial_state import initial_fields, initial_state
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
 from sciml.solver.random_input import RandomInput, input_parameters, stationary_field
@@ -23,6 +23,7 @@ __all__ = [
     "RandomInput",
     "SpectralProgram",
     "TrajectoryProgram",
+    "initial_fields",
     "initial_option",
     "initial_state",
     "input_parameters",

@@ -3,6 +3,9 @@
 A netCDF file names its variables, dimensions and, where it has coordinates and units, says where the
 points lie: all of it must be what the program has. Nothing is interpolated, converted or guessed. An
 array of numpy says nothing but numbers: its shape must fit, the rest is taken on trust.
+
+On grids each rank reads its block (:func:`initial_state`); of meshes, particles and graphs every rank
+reads all (:func:`initial_fields`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from sciml.domain import Block, Field, Grid
+from sciml.domain import Block, Domain, Field, Grid
+from sciml.domain.cf import describe, dims_of
 from sciml.domain.names import SAMPLE, TIME
 from sciml.errors import InputError, nearest
 from sciml.solver.declare import is_file
@@ -79,6 +83,87 @@ def initial_state(
     return values
 
 
+def initial_fields(
+    program: Program, comm: Any, fields: Sequence[Field] | None = None
+) -> dict[str, np.ndarray] | None:
+    """The state of the file that ``--initial`` names, on a domain of any kind; every rank calls it.
+
+    Args:
+        program: with its flags as ``given``.
+        comm: an mpi4py communicator.
+        fields: what is read; by default the fields of the program.
+
+    Returns:
+        float64 ``field.shape(domain)`` by name, whole on every rank; ``None`` where the program makes
+        its own.
+
+    Raises:
+        InputError: the file does not fit, or lies on another mesh or graph.
+    """
+    path = program.given.initial
+    if not is_file(path):
+        return None
+    domain, fields = program.domain(), tuple(fields or program.fields)
+    found, reason = None, None
+    if comm.rank == 0:
+        try:
+            found = _whole_fields(path, fields, domain)
+        except InputError as error:
+            reason = f"--initial {error}"
+    if comm.size > 1:
+        found, reason = comm.bcast((found, reason))
+    if reason is not None:
+        raise InputError(reason)
+    return found
+
+
+def _whole_fields(
+    path: str | Path, fields: Sequence[Field], domain: Domain
+) -> dict[str, np.ndarray]:
+    if Path(path).suffix.lower() == ".npy":
+        if len(fields) > 1:
+            raise InputError(
+                f"{path}: an array has no names; expected a netCDF file with {_listed(_names(fields))}"
+            )
+        values = _array(path, 1, fields[0].shape(domain), (...,), None)
+    else:
+        with _opened(path) as file:
+            _check_domain(path, file, domain)
+            places = {field.name: dims_of(domain, field) for field in fields}
+            values = [
+                _variable(path, file, f, places[f.name], (slice(None),) * len(places[f.name]), None)
+                for f in fields
+            ]
+    for field, one in zip(fields, values, strict=True):
+        _check_finite(path, field, one, (0,) * one.ndim)
+    return dict(zip(_names(fields), values, strict=True))
+
+
+def _names(fields: Sequence[Field]) -> list[str]:
+    return [field.name for field in fields]
+
+
+def _check_domain(path: str | Path, file: Mapping[str, Any], domain: Domain) -> None:
+    """What a file says of its mesh, particles or graph is so, as far as it says anything."""
+    sizes: dict[str, int] = {}
+    for variable in file.values():
+        sizes |= dict(zip(variable.dims, variable.shape, strict=True))
+    for dim, n in zip(domain.dims, domain.point_shape, strict=True):
+        if sizes.get(dim, n) != n:
+            raise InputError(
+                f"{path}: {sizes[dim]} points along {dim}; expected {n}, those of the program"
+            )
+    for name, wanted in describe(domain).items():
+        if name not in file or wanted.values.dtype.kind not in "fi":
+            continue
+        found = np.asarray(file[name][...])
+        if found.shape != wanted.values.shape or not np.allclose(found, wanted.values, 1e-6, 1e-9):
+            raise InputError(
+                f"{path}: '{name}' is that of another domain than the program's, which depends on its "
+                "flags: give those of the run that the state comes from, its seed above all"
+            )
+
+
 def _on_sides(values: np.ndarray, grid: Grid, block: Block) -> float:
     """Largest value on sides of the boundary ``dirichlet``, of those in the block."""
     largest = 0.0
@@ -113,22 +198,28 @@ def read_state(
     """
     slices = (slice(None),) * grid.ndim if block is None else block.slices
     if Path(path).suffix.lower() == ".npy":
-        values = _array(path, len(fields), grid, slices, sample)
+        values = _array(path, len(fields), grid.shape, slices, sample)
     else:
         with _opened(path) as file:
             _check_points(path, file, grid)
             values = np.stack(
-                [_variable(path, file, field, grid, slices, sample) for field in fields]
+                [_variable(path, file, field, grid.dims, slices, sample) for field in fields]
             )
     offset = (0,) * grid.ndim if block is None else block.offset
     for field, one in zip(fields, values, strict=True):
-        bad = np.argwhere(~np.isfinite(one))
-        if len(bad):
-            at = tuple(int(i + o) for i, o in zip(bad[0], offset, strict=True))
-            raise InputError(
-                f"{path}: {field.name} is {one[tuple(bad[0])]:g} at index {at}; expected finite numbers"
-            )
+        _check_finite(path, field, one, offset)
     return values
+
+
+def _check_finite(
+    path: str | Path, field: Field, values: np.ndarray, offset: tuple[int, ...]
+) -> None:
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        at = tuple(int(i + o) for i, o in zip(bad[0], offset, strict=True))
+        raise InputError(
+            f"{path}: {field.name} is {values[tuple(bad[0])]:g} at index {at}; expected finite numbers"
+        )
 
 
 def count_states(path: str | Path, fields: Sequence[Field], grid: Grid) -> int | None:
@@ -153,16 +244,20 @@ def count_states(path: str | Path, fields: Sequence[Field], grid: Grid) -> int |
 
 
 def _array(
-    path: str | Path, count: int, grid: Grid, slices: tuple[slice, ...], sample: int | None
+    path: str | Path,
+    count: int,
+    points: tuple[int, ...],
+    slices: tuple[Any, ...],
+    sample: int | None,
 ) -> np.ndarray:
     with _readable(path):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     _check_dtype(path, "the array", found.dtype)
     if sample is not None:
         found = found[sample]
-    expected = (count, *grid.shape)
-    if found.shape != expected and not (count == 1 and found.shape == grid.shape):
-        several = f"{expected}" if count > 1 else f"{grid.shape}"
+    expected = (count, *points)
+    if found.shape != expected and not (count == 1 and found.shape == points):
+        several = f"{expected}" if count > 1 else f"{points}"
         raise InputError(
             f"{path}: shape {found.shape}; expected {several}, the points of the program (its --shape "
             "or --points): nothing is interpolated"
@@ -174,13 +269,13 @@ def _variable(
     path: str | Path,
     file: Mapping[str, Any],
     field: Field,
-    grid: Grid,
+    wanted: tuple[str, ...],
     slices: tuple[slice, ...],
     sample: int | None,
 ) -> np.ndarray:
-    """A block of one field."""
+    """A block of one field, axes in the order that is wanted."""
     if field.name not in file:
-        known = [name for name in file if name not in grid.dims]
+        known = [name for name in file if name not in wanted]
         groups = getattr(file, "groups", ())
         within = f"xr.open_dataset('{path}', group='{groups[0]}').to_netcdf(...)" if groups else ""
         raise InputError(
@@ -204,25 +299,24 @@ def _variable(
     # Axes of one point, such as a single time, say nothing; the others may come in any order.
     dims = [d for d, n in zip(variable.dims, variable.shape, strict=True) if n > 1]
     for dim in dims:
-        if dim not in grid.dims and not (dim in SAMPLES and sample is not None):
+        if dim not in wanted and not (dim in SAMPLES and sample is not None):
             n = variable.shape[variable.dims.index(dim)]
             kind = SAMPLE if dim in SAMPLES else dim
-            hint = _SEVERAL.get(kind, f"expected dimensions {_listed(grid.dims)}: ds.rename")
+            hint = _SEVERAL.get(kind, f"expected dimensions {_listed(wanted)}: ds.rename")
             raise InputError(f"{path}: {field.name} has {n} points along '{dim}'; {hint}")
-    if not set(grid.dims) <= set(dims):
-        missing = min(set(grid.dims) - set(dims))
+    if missing := set(wanted) - set(variable.dims):
         raise InputError(
             f"{path}: {field.name} has the dimensions {_listed(variable.dims)}; expected "
-            f"{_listed(grid.dims)}, '{missing}' is missing"
+            f"{_listed(wanted)}, '{min(missing)}' is missing"
         )
-    by_name: dict[str, Any] = dict(zip(grid.dims, slices, strict=True))
+    by_name: dict[str, Any] = dict(zip(wanted, slices, strict=True))
     at = by_name | dict.fromkeys(SAMPLES, sample or 0)
     values = np.asarray(variable[tuple(at.get(dim, 0) for dim in variable.dims)], np.float64)
     fill = variable.attrs.get("_FillValue", variable.attrs.get("missing_value"))
     if fill is not None and np.isin(values, np.atleast_1d(fill).astype(np.float64)).any():
         raise InputError(f"{path}: {field.name} has missing values ({fill}); expected all of them")
     order = [dim for dim in variable.dims if dim in by_name]
-    return values.transpose([order.index(dim) for dim in grid.dims])
+    return values.transpose([order.index(dim) for dim in wanted])
 
 
 def _check_points(path: str | Path, file: Mapping[str, Any], grid: Grid) -> None:

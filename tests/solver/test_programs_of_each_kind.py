@@ -10,7 +10,7 @@ from patience import PATIENCE
 from programs import copies, started
 
 from sciml.domain import Field, Particles
-from sciml.domain.dataset import domain_of, fields_of
+from sciml.domain.dataset import domain_of, fields_of, to_dataset
 from sciml.ensemble.rehearsal import disagreements, rehearse
 from sciml.errors import InputError
 from sciml.run.picture import draw
@@ -97,6 +97,43 @@ def test_two_ranks_stream_what_one_writes(one):
     for n, frame in enumerate(sorted(frames, key=lambda frame: frame.step)):
         for field in program.fields:
             np.testing.assert_array_equal(frame.fields[field.name], ds[field.name][n])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_goes_on_from_its_own_state(kind, tmp_path):
+    name, flags, _ = KINDS[kind]
+    run = started(name, **flags)
+    for n in range(3):
+        run.step(n)
+    state = copies(run)
+    fields, static = ({f.name: state[f.name] for f in some} for some in (run.fields, run.static))
+    ds = to_dataset(run.domain(), run.fields, fields, None, static=static, static_fields=run.static)
+    ds.to_netcdf(tmp_path / "state.nc", engine="h5netcdf")
+    again = started(name, **flags, initial=tmp_path / "state.nc")
+    for n in range(3, 6):
+        run.step(n)
+        again.step(n - 3)
+    for field, values in copies(run).items():
+        np.testing.assert_array_equal(copies(again)[field], values)
+    drop = run.fields[0].name
+    ds.drop_vars(drop).to_netcdf(tmp_path / "less.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=f"less.nc has no variable '{drop}'"):
+        started(name, **flags, initial=tmp_path / "less.nc")
+    other = {"mesh": {"radius": 0.1}, "particles": {"bodies": 6}, "graph": {"seed": 9}}[kind]
+    with pytest.raises(InputError, match=r"of another domain|those of the program") as caught:
+        started(name, **{**flags, **other}, initial=tmp_path / "state.nc")
+    assert "\n" not in str(caught.value)
+
+
+def test_bodies_go_on_from_a_dataset():
+    _, flags, _ = KINDS["particles"]
+    whole = simulate("solvers/n_body.py", **flags)
+    more = simulate("solvers/n_body.py", ranks=2, **flags, initial=whole.isel(time=-1))
+    np.testing.assert_array_equal(more.positions[0], whole.positions[-1])
+    np.testing.assert_array_equal(more.charge, whole.charge)
+    assert np.abs(more.positions[-1] - whole.positions[-1]).max() > 1e-4
+    with pytest.raises(InputError, match="an array has no names; expected a netCDF file with"):
+        simulate("solvers/n_body.py", initial=np.zeros((5, 3)))
 
 
 @pytest.mark.parametrize(
