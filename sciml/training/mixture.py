@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sciml.surrogates.setting import Setting
 from sciml.training.collocation import BoxPoints
 from sciml.training.collocation_source import CollocationSource
 from sciml.training.objective import Objective, Sum
-from sciml.training.objectives import objective_of
+from sciml.training.objectives import OBJECTIVES, objective_of
 from sciml.training.source import Mix, Source
 
 DATA, COLLOCATION = "data", "collocation"
@@ -90,7 +91,18 @@ class Mixture:
                 f"sources: {', '.join(fed) or 'none'} of kind data; expected one, for the data that are "
                 "given"
             )
-        used = {self.source(name) for name in self.objectives}
+        used = set()
+        for name, keys in self.objectives.items():
+            used.add(wanted := self.source(name))
+            named = keys.get("kind") if isinstance(keys, Mapping) else keys
+            at_points = self._kind(wanted) == COLLOCATION
+            known = isinstance(named, str) and named in OBJECTIVES and self._kind(wanted)
+            if known and (named == "residual") != at_points:
+                others = "residual" if at_points else "a source of kind collocation"
+                raise InputError(
+                    f"objective '{name}': {named} on '{wanted}', which is of kind {self._kind(wanted)}; "
+                    f"expected {others}"
+                )
         for name in self.sources:
             if name not in used and not (self._kind(name) == DATA and not self.objectives):
                 raise InputError(f"source '{name}': no objective names it; add one, or remove it")
@@ -233,8 +245,16 @@ def _points(name: str, keys: Keys, setting: Setting, bounds: Bounds | None) -> B
                 f"source '{name}': no range of '{parameter}'; give parameters: "
                 f"{{{parameter}: [low, high]}}"
             )
+        logarithmic = False
+        if isinstance(span, Mapping):
+            logarithmic = span.get("scale") == "log"
+            span = [span.get("low"), span.get("high")]
         low, high = _span(name, parameter, span, wide=False)
-        spans[parameter] = lambda unit, low=low, high=high: low + (high - low) * unit
+        if logarithmic and not low > 0:
+            raise InputError(
+                f"source '{name}': {parameter}={list(span)} on a log scale; expected low > 0"
+            )
+        spans[parameter] = partial(_stretched, low=low, high=high, logarithmic=logarithmic)
     try:
         return BoxPoints(
             dict(zip(grid.dims, grid.extent, strict=True)),
@@ -257,6 +277,10 @@ def _span(name: str, what: str, given: Sequence[float], wide: bool = True) -> tu
     if not (low < high or (low == high and not wide)):
         raise InputError(f"source '{name}': {what}={given!r}; expected [low, high]")
     return low, high
+
+
+def _stretched(unit: np.ndarray, low: float, high: float, logarithmic: bool) -> np.ndarray:
+    return low * (high / low) ** unit if logarithmic else low + (high - low) * unit
 
 
 def task_without_data(

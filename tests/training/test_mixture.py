@@ -174,6 +174,7 @@ def test_objects_of_ones_own_stand_beside_keys():
         ({"objectives": {"physics": HEAT}}, "needs 'kappa'"),
         ({"objectives": {"physics": {"kind": "residul"}}}, "unknown objective 'residul'; did you mean"),
         ({"objectives": {"physics": {"kind": "residual"}}}, "without equation; expected a value"),
+        ({"objectives": {"physics": "supervised"}}, "supervised on 'inside', which is of kind coll"),
         ({"targets": ["v"]}, "about 'u', which is no target"),
         ({"targets": None}, "no targets; expected targets="),
         ({"phases": Phase(steps=1, weights={"phisics": 2.0})}, "unknown loss 'phisics'; did you"),
@@ -202,6 +203,8 @@ def test_a_source_that_nobody_learns_from_is_refused():
         )
     with pytest.raises(InputError, match="sources: none of kind data"):
         sciml.fit(Net(1), exact([0.5]), task, sources={"inside": INSIDE}, objectives=ALONE)
+    with pytest.raises(InputError, match=r"residual on 'data', .* expected a source of kind coll"):
+        sciml.fit(Net(1), exact([0.5]), task, objectives={"physics": {**HEAT, "source": "data"}})
 
 
 def test_a_mix_goes_on_with_the_sources_that_it_had(samples, task):
