@@ -118,6 +118,7 @@ class Dealer:
             _OPEN.discard(self._context)
 
     def _drop_socket(self) -> None:
+        self.trouble()  # of a queue that is full the end would be waited for, for good
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)

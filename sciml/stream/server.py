@@ -322,10 +322,10 @@ class Server:
             log.exception("the stream cannot go on")
             self._on_failure(error)
         finally:
+            if self._gate is not None:
+                self._gate.close()  # first: connections that asked it end when it does
             if self._lobby is not None:
                 self._lobby.close()
-            if self._gate is not None:
-                self._gate.close()
             self._registry.readers.close()
             self._router.close()
             self._context.term()

@@ -16,6 +16,9 @@ from sciml.samples import Simulation
 from sciml.stream import Arrived, Server, connect
 from sciml.stream.slots import NAME
 
+#: By the solvers of the present test: who waits for events of theirs in vain says so.
+RAISED = []
+
 
 class Solver(threading.Thread):
     """One rank in a thread; what it raises is in ``error``."""
@@ -53,6 +56,7 @@ class Solver(threading.Thread):
                     time.sleep(self.pause)
         except Exception as error:
             self.error = error
+            RAISED.append(error)
 
 
 def value(simulation, step, field):
@@ -83,7 +87,8 @@ def drain(server, until, timeout=PATIENCE):
             if until(event):
                 server.events.get(timeout=0.0)  # says that the last one is dealt with
                 return events
-    raise AssertionError(f"waited in vain; got {[type(e).__name__ for e in events]}")
+    kinds = [type(event).__name__ for event in events]
+    raise AssertionError(f"waited in vain; got {kinds}; solvers raised {RAISED}")
 
 
 def steps_of(events, simulation=None):
@@ -124,6 +129,7 @@ def serve(tmp_path):
 @pytest.fixture
 def solve(tmp_path):
     """Starts ranks in threads; gives the list of them."""
+    RAISED.clear()
 
     def start(simulation, steps, ranks=1, run_dir=None, **options):
         run_dir = run_dir or tmp_path / "run"
