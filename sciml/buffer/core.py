@@ -22,7 +22,7 @@ class Stopped(ScimlError, RuntimeError):
 
 @dataclass(slots=True)
 class HeldSample:
-    """A held sample, how often it was drawn, and how many samples had come before it."""
+    """A held sample: how often it was drawn, and how many samples had come before it."""
 
     sample: Sample
     born: int

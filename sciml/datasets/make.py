@@ -21,7 +21,7 @@ from sciml.ensemble.launcher import Failure, Launcher
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest, StopRequested
 from sciml.errors import InputError, ScimlError
-from sciml.report.paths import shown
+from sciml.report.card import shown
 from sciml.report.progress import Progress, ProgressRow, left
 from sciml.samples.warned import Warned, findings
 from sciml.solver.mpirun import refuse_ranks

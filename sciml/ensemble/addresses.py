@@ -57,7 +57,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_scheduler(address: str, timeout: float = 5.0, *, encryption: bool = True) -> None:
-    """That something listens where a dask scheduler is said to be, and that only its own are let in.
+    """Refuse a scheduler that is not there, or that lets in more than its own.
 
     Args:
         address: ``tls://head:8786``; ``tcp://…`` or ``head:8786`` on this machine; others are left to

@@ -1,4 +1,4 @@
-"""What jobs and their leader need of a directory, and how it is written so that a kill tears nothing."""
+"""What jobs and their leader need of a directory, and files that no kill tears."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def as_started(job: Job) -> tuple[list[str], dict[str, str]]:
 
 
 def end_job(run: JobFolders, simulation: int) -> None:
-    """End the job of a simulation, if one lives, and remove what it has left in shared memory."""
+    """End the job of a simulation, if one lives, and free its shared memory."""
     _end_recorded(run.pids / f"simulation-{simulation:05d}.json")
     _end_unrecorded(run, simulation)
 
@@ -245,7 +245,7 @@ def _new_attempt(run: JobFolders, simulation: int) -> tuple[int, Path]:
 
 
 def _mark(run: JobFolders, leader: str, simulation: int | None = None) -> Path:
-    """The file by which a leader says that none of its jobs may start, or none of a simulation."""
+    """The file by which a leader forbids its jobs, or one of them, to start."""
     which = "stop" if simulation is None else f"stop-{simulation:05d}"
     return run.pids / (f"{which}.{leader}" if leader else which)
 
@@ -300,8 +300,8 @@ def _end_recorded(record: Path, grace: float = 3.0) -> None:
 
 
 def _end_unrecorded(run: JobFolders, simulation: int | None = None) -> None:
-    """End jobs whose worker was killed before it wrote them down, and remove the folders that a
-    killed worker has left; of one simulation, or of the run."""
+    """End jobs that a killed worker has not written down, and remove their folders; of one simulation,
+    or of the run."""
     prefix = scratch_prefix(run, simulation)
     for session in sessions_with("TMPDIR", f"{tempfile.gettempdir()}/{prefix}"):
         end_session(session)

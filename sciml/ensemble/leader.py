@@ -74,7 +74,7 @@ class Leader:
         self.lost = threading.Event()
 
     def overtaken(self) -> bool:
-        """Whether another has taken over by now, of which a leader that slept has not heard yet."""
+        """Whether another has taken over by now, which a leader that slept has missed."""
         if read_lease(self._run).get("token", self.token) != self.token:
             self.lost.set()
         return self.lost.is_set()

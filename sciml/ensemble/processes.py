@@ -22,8 +22,8 @@ FILES = 1 << 14
 
 
 def allow_files(number: int = FILES) -> None:
-    """Let this process open so many files and sockets, as far as the system lets it: often it is 1024,
-    and each rank of a solver takes some."""
+    """Let this process open so many files and sockets, as far as it may. Often the limit is 1024, and
+    each rank of a solver takes some."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

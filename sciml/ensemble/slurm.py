@@ -124,7 +124,7 @@ class WorkerJobs:
             cancel_left(self._study, self._run)
 
     def need(self, left: int, ended: int) -> None:
-        """Say how many simulations are left, and how many runs of them have ended so far."""
+        """Note how many simulations are left, and how many runs have ended so far."""
         self._left, self._ended = left, ended
 
     def news(self) -> list[str]:
@@ -223,7 +223,7 @@ class WorkerJobs:
             self._news.append(f"{warns}worker job {job.id} {how}; another takes its place")
 
     def _fill(self, now: float) -> None:
-        """Ask for jobs that are missing, let go of those that are not needed any more."""
+        """Ask for jobs that are missing, let go of those that are not needed."""
         spare = len(self._jobs) - self._wanted
         if spare > 0:
             idle = self._jobs if not self._left else [j for j in self._jobs if not j.seen][:spare]
@@ -315,7 +315,7 @@ def job_name(study: Study, run: JobFolders) -> str:
 
 
 def cancel_left(study: Study, run: JobFolders) -> None:
-    """Cancel the worker jobs of a run in the queue, whichever of its supervisors asked for them."""
+    """Cancel the worker jobs of a run, whichever of its supervisors asked for them."""
     if study.cluster.kind == "slurm":
         _call("scancel", f"--user={os.getuid()}", f"--name={job_name(study, run)}")
 

@@ -15,7 +15,7 @@ class StopRequested(Exception):
 
 
 class StopRequest:
-    """Notes SIGINT, SIGTERM and SIGUSR1 while it is entered, so that an end can be orderly.
+    """Notes SIGINT, SIGTERM and SIGUSR1 while entered, so that an end can be orderly.
 
     A second one raises KeyboardInterrupt at once. Outside of the main thread, as in a notebook's
     worker, signals are left alone.

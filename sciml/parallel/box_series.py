@@ -1,4 +1,4 @@
-"""Series of sines, cosines and waves on a box, summed at the points of a grid.
+"""Series of sines, cosines and waves on a box, at the points of a grid.
 
 The points of a uniform grid are fractions j / q of the box. There, mode m of a periodic axis looks
 like mode m mod q: modes beyond what the grid resolves are added to those that they look like, and a

@@ -58,7 +58,7 @@ class Gather:
         return self._put_together(flat)
 
     def _room(self, mine: np.ndarray) -> tuple[np.ndarray, list[int]]:
-        """Where the blocks of all ranks go, one after the other, and how many numbers each has."""
+        """Where the blocks of all ranks go in turn, and how many numbers each has."""
         trailing = mine.shape[len(self._shape) :]
         flat = np.empty((prod(self._shape), *trailing), mine.dtype)
         return flat, [size * prod(trailing) for size in self._sizes]

@@ -1,4 +1,4 @@
-"""Gaussian random fields on boxes that are the same for a seed on any ranks and at any resolution."""
+"""Gaussian random fields on boxes, the same for a seed on any ranks and grid."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ KINDS = ("open", "wall")
 
 
 class Ghosts:
-    """Fills the halo beyond the boundaries of the grid, for cells whose outer faces are the boundary.
+    """Fills the halo beyond the boundaries of a grid of cells that end there.
 
     ``open`` repeats the outermost cell, so that waves leave with little reflection. ``wall`` mirrors
     the cells inside, and turns the sign of the velocity across the wall.

@@ -118,7 +118,7 @@ class GridLevel:
         return held
 
     def edge(self, axis: int) -> np.ndarray:
-        """Whether the neighbor of a point along the axis is a wall, or missing behind the last one."""
+        """Whether the neighbor of a point along the axis is a wall, or missing."""
         if self.periodic[axis]:
             return np.zeros(self.shape[axis], bool)
         held = np.pad(self.held(axis), 1)

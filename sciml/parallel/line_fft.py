@@ -67,7 +67,7 @@ class NumpyLines(Lines):
 
 
 class FftwLines(Lines):
-    """By FFTW, with plans that depend on shapes alone, not on timings that differ from run to run.
+    """By FFTW, with plans that depend on shapes alone, and not on timings.
 
     Raises:
         InputError: pyfftw is not installed.

@@ -1,4 +1,4 @@
-"""Random fields that are the same for a seed on any number of ranks and at any resolution.
+"""Random fields that are the same for a seed on any ranks and grid.
 
 A field is a function of position, drawn from the seed alone; each rank evaluates it where its block
 lies. Positions are fractions of the box, 0 to 1 along each axis.
@@ -95,7 +95,7 @@ class SmoothField:
 
 
 class PiecewiseField:
-    """Random discs or boxes of constant value, later ones on top of earlier ones, 0 elsewhere.
+    """Random discs or boxes of constant value, later ones on top, 0 elsewhere.
 
     Args:
         seed: whole number ≥ 0.

@@ -12,7 +12,7 @@ from sciml.parallel.decomposition import Decomposition
 
 
 class RowElimination:
-    """Solves A x = b for a symmetric operator on five or nine points of a two-dimensional grid.
+    """Solves A x = b for a symmetric operator on five or nine points in 2-D.
 
     Block Gaussian elimination, a row of points at a time: nothing has to converge, so that indefinite
     systems (Helmholtz) are as good as others. Each rank eliminates its rows but the last one; what is

@@ -1,4 +1,4 @@
-"""The points of a mesh, a graph or a set of particles, shared out to the ranks."""
+"""The points of a mesh, graph or set of particles, shared out to the ranks."""
 
 from __future__ import annotations
 

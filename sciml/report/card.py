@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html as escaping
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sciml.domain import Field, Grid
@@ -32,6 +34,11 @@ def html(title: str, rows: Rows) -> str:
         if said
     )
     return f"<div><b>{escaping.escape(title)}</b><table>{cells}</table></div>"
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def among(names: Iterable[str]) -> str:

@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from sciml.domain.names import TRUTH
 from sciml.report.predictions import About, Errors
-from sciml.report.sheet import Sheet, plain, spread, time_words, units_of, with_units
+from sciml.report.sheet import Sheet, plain, time_words, units_of, with_units
+from sciml.samples.seams import spread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,8 +62,8 @@ class Case:
         return sorted(names, key=means.__getitem__, reverse=True)[:MOST]
 
     def pair(self, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-        """Truth and prediction, ``(time, *space)``, of vectors their lengths, of what lies in cells or
-        on edges the mean over them; in float64."""
+        """Truth and prediction, ``(time, *space)``, in float64: of vectors their lengths, of what lies in
+        cells or on edges the mean over them."""
         return self.scalar(f"{name}{TRUTH}"), self.scalar(name)
 
     def difference(self, name: str) -> xr.DataArray:
@@ -113,7 +114,7 @@ def _maps(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
     if case.errors.frame is not None or case.layout.time is None:
         return _row_a_field(case, title, draw)
     time = case.layout.time
-    places = spread(case.ds.sizes[time], TIMES if len(names) == 1 else FEW_TIMES, first=1)
+    places = spread(range(1, case.ds.sizes[time]), TIMES if len(names) == 1 else FEW_TIMES)
     columns = [(name, place) for name in names for place in places]
     width, height = _cell(case)
     size = width * len(columns) + 0.8, 3 * height + 1.7
@@ -225,7 +226,7 @@ def _lines(case: Case, title: str) -> Sheet:
         truth, guess = case.pair(name)
         apart = case.difference(name)
         count = truth.sizes[time] if time else 1
-        for n, place in enumerate(spread(count, TIMES, first=1) if count > 1 else [0]):
+        for n, place in enumerate(spread(range(1, count), TIMES) or [0]):
             one = [
                 _only(a) if time is None else a.isel({time: place}) for a in (truth, guess, apart)
             ]
@@ -395,7 +396,7 @@ def _offset(apart: xr.DataArray, length: bool) -> tuple[float, float, str]:
 
 
 def _beyond(guess: xr.DataArray, scale: tuple[float, float, str]) -> str:
-    """At which ends the prediction leaves the colours of the truth, by more than a hundredth."""
+    """At which ends the prediction leaves the truth's colours, by more than a hundredth."""
     values = np.asarray(guess)
     values = values[np.isfinite(values)]
     slack = 0.01 * (scale[1] - scale[0])

@@ -128,8 +128,8 @@ def write(
 
 
 def leave(folder: Path, log: logging.Logger) -> list[Path]:
-    """Figures at the end of a run, where matplotlib is there and :data:`SWITCH` does not say no; what
-    goes wrong is no matter of the run, and said in a line."""
+    """Draw figures at the end of a run, where matplotlib is there and :data:`SWITCH` is on. What goes
+    wrong is no matter of the run, and said in a line."""
     if find_spec("matplotlib") is None or os.environ.get(SWITCH) == "0":
         return []
     try:

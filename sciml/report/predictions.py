@@ -1,4 +1,4 @@
-"""Predictions beside the truth as a run leaves them, and how far apart they are, frame by frame."""
+"""Predictions beside the truth as a run leaves them, and how far apart they are."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def left(done: float, total: float, elapsed: float) -> str:
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook, which can write over what it has displayed."""
+    """Whether this is the kernel of a notebook, which can overwrite what it displays."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 

@@ -1,4 +1,4 @@
-"""A figure that pyplot knows nothing of, and how names, units and times are written on it."""
+"""A figure unknown to pyplot, and how names, units and times are written on it."""
 
 from __future__ import annotations
 
@@ -75,12 +75,6 @@ def time_words(times: xr.DataArray, place: int) -> str:
         return f"t = {value / np.timedelta64(1, 's'):.4g} s"
     units = units_of(times)
     return f"t = {value:.4g}" + ("" if units in NO_UNITS else f" {plain(units)}")
-
-
-def spread(count: int, most: int, first: int = 0) -> list[int]:
-    """At most so many places of ``first … count − 1``, evenly, with both ends."""
-    places = np.linspace(first, count - 1, min(most, count - first)).round().astype(int)
-    return list(dict.fromkeys(places.tolist()))
 
 
 def legend(axes: Any, title: str | None = None) -> None:

@@ -10,7 +10,7 @@ from sciml.domain.wire import domain_from_wire, fields_from_wire
 from sciml.ensemble.folders import read_json
 from sciml.errors import ScimlError
 from sciml.report import card
-from sciml.report.paths import shown
+from sciml.report.card import shown
 from sciml.run.directory import RunDirectory
 from sciml.samples import Task
 from sciml.samples.step import Step

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sciml.report.paths import shown
+from sciml.report.card import shown
 from sciml.run.directory import RunDirectory
 from sciml.study.schema import Study
 from sciml.training.figures import lines, remarks
@@ -56,7 +56,7 @@ def lacking(summary: dict[str, Any]) -> list[int]:
 
 
 def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> str:
-    """The result of a run in a few lines, with what is wrong with it by its figures."""
+    """The result of a run in a few lines, with what is wrong with it."""
     found = [f"trained {summary['steps']} steps"]
     if summary.get("loss") is not None:
         found[0] += f", last loss {summary['loss']:.2e}"

@@ -21,7 +21,7 @@ from sciml.ensemble.folders import write_json
 from sciml.ensemble.kept_program import SCHEMA_VERSION, noted, program_changed, read_kept, sha256
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
-from sciml.run.own import is_own, mark
+from sciml.run.trust import is_own, mark
 from sciml.share import find
 from sciml.study.schema import Study
 
@@ -29,7 +29,7 @@ log = logging.getLogger("sciml.run")
 
 
 def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
-    """Write down what a new run runs, and copy the file of its model, if it is one of the user's.
+    """Write down what a new run runs, and copy a model file of the user's.
 
     Args:
         program: of the solver; ``None``: none is run.
@@ -88,7 +88,7 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
 
 
 def with_copy(run: RunDirectory, study: Study, *, trusted: bool = False) -> Study:
-    """The study with the kept copy of its model instead of the name, for a run that is resumed.
+    """The study with the kept copy of its model instead of the name, for resuming.
 
     Args:
         trusted: whoever asks has looked before.

@@ -164,8 +164,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
-    """The surrogate of a run directory, one that :meth:`Surrogate.save` wrote, or that of the newest
-    checkpoint of ``fit(directory=...)``.
+    """The surrogate of a run directory, of a folder that it was saved to, or of a checkpoint.
 
     Args:
         path: of any of them.

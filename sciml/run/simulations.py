@@ -145,7 +145,7 @@ def example_start(
 
 
 def kept_plan(study: Study, run: RunDirectory) -> list[PlannedSimulation]:
-    """The plan of a run that has begun, whose simulations start from the states that it keeps."""
+    """The plan of a run that has begun, by the initial states that it keeps."""
     return plan(study, kept(run.initial) if study.parameters.files else 0)
 
 

@@ -1,4 +1,4 @@
-"""The state of a run at one moment, as `sciml status` prints it and the display shows it."""
+"""The state of a run at one moment, for `sciml status` and the display."""
 
 from __future__ import annotations
 

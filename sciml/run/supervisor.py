@@ -334,7 +334,7 @@ class Supervisor:
         return bool((self._reply.get("frames") or {}).get("received"))
 
     def _refresh(self) -> None:
-        """Get a snapshot of the trainer that is newer than now, if there is one within some seconds."""
+        """Get a snapshot of the trainer that is newer than now, within some seconds."""
         asked = time.monotonic()
         while self._reply.get("clock", 0.0) <= asked and time.monotonic() < asked + FRESH:
             if self._trainer.poll() is not None or self._stop_signal is not None:
@@ -455,7 +455,7 @@ class Supervisor:
         )
 
     def _require_outcomes(self) -> None:
-        """A run that says that it is whole has an outcome for each simulation of its plan.
+        """A run that calls itself whole has an outcome for each planned simulation.
 
         Raises:
             ScimlError: some have none.

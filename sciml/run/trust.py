@@ -1,21 +1,25 @@
 """Whose run a folder is: to resume one runs the programs that it names.
 
-What a run is trained by, and what it kept of it, bears a mark (:mod:`sciml.run.own`), so that a folder
-that somebody sent, or that somebody else could write to, does not have its programs run by us.
+What a run is trained by, and what it kept of it, bears a mark, so that a folder that somebody sent, or
+that somebody else could write to, does not have its programs run by us. The mark is an HMAC-SHA256 with
+a key that this user made once; it lies with the user and not with the run.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import logging
 import os
 import pwd
 import stat
+from pathlib import Path
 from typing import Any
 
 from sciml.ensemble.folders import read_json
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
-from sciml.run.own import is_own, mark
 
 log = logging.getLogger("sciml.run")
 
@@ -78,3 +82,40 @@ def _name(uid: int) -> str:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:
         return f"uid {uid}"
+
+
+def mark(content: Any) -> str | None:
+    """The mark of plain data; ``None`` where no key can be kept: no home, or one that is read only."""
+    key = _key(make=True)
+    return None if key is None else _hmac(key, content)
+
+
+def is_own(content: Any, found: str | None) -> bool:
+    """Whether this user, or who shares this home, marked the content."""
+    key = _key(make=False)
+    if key is None or not isinstance(found, str):
+        return False
+    return hmac.compare_digest(_hmac(key, content).encode(), found.encode())
+
+
+def _hmac(key: bytes, content: Any) -> str:
+    return hmac.new(key, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    path = Path(state).expanduser() / "sciml" / "key"
+    try:
+        if make and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            aside = path.with_name(f".key.{os.getpid()}")
+            aside.touch(mode=0o600)
+            aside.write_bytes(os.urandom(32))
+            try:
+                os.link(aside, path)  # whoever is first: a key that is used is never replaced
+            finally:
+                aside.unlink()
+        key = path.read_bytes()
+    except (OSError, RuntimeError):  # a home that is not there is a RuntimeError
+        return path.read_bytes() if path.is_file() else None
+    return key if len(key) == 32 else None

@@ -77,7 +77,7 @@ def samples_of(ds: xr.Dataset, task: Task, split: str | None = "train") -> list[
 
 
 def levels_apart(ds: xr.Dataset, task: Task) -> tuple[xr.Dataset, Task, dict[str, tuple[str, ...]]]:
-    """Data and task with levels as the task says, and the fields that each of its names stands for.
+    """Data and task with levels as the task says, and what its names stand for.
 
     Raises:
         InputError: levels of which it has to be said what they are; said so where there are none.

@@ -1,4 +1,4 @@
-"""Periodic axes whose last point is the first one again, as plots and some archives have it."""
+"""Periodic axes whose last point is the first one again, as in some archives."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ends:
                     self._mirrored[dim] = True
 
     def look(self, arrays: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> None:
-        """Take the fields of a simulation into account, in standard order, with the times that count."""
+        """Take the fields of a simulation into account, at the times that count."""
         for dim in list(self._mirrored):
             axis = self._layout.space.index(dim) - len(self._layout.space)
             for array, times in arrays.values():

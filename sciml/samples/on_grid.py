@@ -1,4 +1,4 @@
-"""Variables read in standard order, and those that are to lie still on the axes of the fields."""
+"""Variables read in standard order, and static ones put on the axes of the fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the fields of each simulation have gone, and which of them is far outside of the others."""
+"""How far the fields of each simulation have gone, and whose are far outside."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Far:
 
 @dataclass(slots=True)
 class _Reached:
-    """Least and largest value of each field of a simulation, and the steps when it came and grew."""
+    """Least and largest value of each field of a simulation, and when it grew."""
 
     low: np.ndarray
     high: np.ndarray
@@ -148,7 +148,7 @@ class Reach:
         return self._judged(reached, others)
 
     def beyond(self, simulation: int, scale: Callable[[str], tuple[float, float]]) -> Far | None:
-        """A field that cannot be trained on, by the mean and deviation that it is scaled by."""
+        """A field that cannot be trained on, by the mean and deviation that scale it."""
         reached = self._reached[simulation]
         for name, low, high in zip(self.fields, reached.low, reached.high, strict=True):
             mean, deviation = scale(name)
@@ -158,8 +158,8 @@ class Reach:
         return None
 
     def farthest(self, simulations: Iterable[int]) -> tuple[int, Far] | None:
-        """Of simulations that have not ended, the one with the largest values for what is usual in all;
-        no verdict, where one has to be picked."""
+        """The one that has not ended with the largest values, for what is usual in all. It is no verdict,
+        where one has to be picked."""
         found = []
         names = [n for n, r in self._reached.items() if not r.aside]
         sizes = [np.maximum(abs(self._reached[n].low), abs(self._reached[n].high)) for n in names]

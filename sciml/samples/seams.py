@@ -21,7 +21,7 @@ SIMULATIONS, FRAMES = 16, 8
 def seams(
     simulations: Iterable[tuple[Simulation, Iterable[Frame]]], names: Sequence[str] = ()
 ) -> list[str]:
-    """A line for each axis on which a field jumps, or has a kink, from its last point to its first.
+    """A line for each periodic axis at whose seam a field jumps or bends.
 
     Looked at are the first and second differences of each field along each periodic axis of its grid:
     their mean squares over frames and all other points, at the seam and at each place inside. On a

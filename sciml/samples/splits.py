@@ -84,7 +84,7 @@ class DatasetSplit:
         return ~np.isin(self.roles, roles)
 
     def divided(self, simulations: Iterable[Trajectory]) -> list[tuple[str, Trajectory]]:
-        """Trajectories with their role, cut where it changes along time, so that no window joins two.
+        """Trajectories with their role, cut where it changes, so that no window joins two.
 
         Args:
             simulations: with the numbers and steps that they have in the dataset.
@@ -152,8 +152,7 @@ def _lie_along(array: xr.DataArray, layout: Layout) -> bool:
 
 
 def _of_words(ds: xr.Dataset, layout: Layout, fields: Sequence[str]) -> DatasetSplit | None:
-    """Text along samples or time, whatever its name, that says ``train`` of some and another role of the
-    rest, and nothing else."""
+    """Text along samples or time, whatever its name, that says roles alone: ``train`` and another."""
     for name, array in ds.variables.items():
         if name not in fields and array.dtype.kind in "USO" and _lie_along(array, layout):
             roles = {role_of(value) for value in np.asarray(array.values).ravel()}
@@ -246,8 +245,8 @@ def _not_understood(source: str, values: Sequence[Any], drop: str) -> InputError
 
 
 def roles_by_name(files: Sequence[Path]) -> dict[Path, str]:
-    """Roles of files that are called ``train.nc``, ``darcy_test_16.nc``, …, or lie in folders of such
-    names; nothing unless some are for training and some are not."""
+    """Roles of files by their names, or those of their folders: ``train.nc``, ``darcy_test_16.nc``.
+    Nothing unless some are for training and some are not."""
     for part in (lambda file: file.stem, lambda file: file.parent.name):
         found = {}
         for file in files:
@@ -356,7 +355,7 @@ def shared_frames(training: Iterable[Trajectory], held_out: Iterable[Trajectory]
 
 
 def _digests(trajectories: Iterable[Trajectory]) -> Mapping[int, list[bool]]:
-    """Checksum of each frame, and whether it is the first one of its simulation, each time."""
+    """Checksum of each frame, and whether it is the first one of its simulation."""
     found: dict[int, list[bool]] = {}
     for _, frames in trajectories:
         own: dict[int, bool] = {}

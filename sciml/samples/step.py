@@ -75,8 +75,8 @@ def usual(steps: np.ndarray) -> Any:
 
 
 def step_between(numbers: np.ndarray, times: np.ndarray, units: str) -> Step | None:
-    """From one sent frame to the next, of frames whose ``numbers`` of those sent are given with their
-    ``times``; ``None`` of fewer than two."""
+    """From one sent frame to the next, by the ``numbers`` and ``times`` of some; ``None`` of fewer than
+    two."""
     if len(numbers) < 2:
         return None
     return Step(

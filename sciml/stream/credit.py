@@ -16,7 +16,7 @@ TOLERANCE = 64 << 20
 
 
 class Credit:
-    """Gives bytes back to ranks as their frames move on, or withholds them while there is no room.
+    """Gives bytes back to ranks as frames move on, while there is room.
 
     A block's bytes come back when its frame is complete, so that no rank runs further ahead of the
     others than its window. Frames that wait for the trainer plus all windows bound the memory: about

@@ -101,7 +101,7 @@ class Dealer:
             )
 
     def trouble(self) -> str:
-        """What the connection suffers from, as far as libzmq has said so since the last call."""
+        """What the connection suffers from, as libzmq has said since the last call."""
         said = ""
         while self._monitor.poll(0):
             # By hand: zmq.utils.monitor would bring asyncio and ssl into every rank.
@@ -159,7 +159,7 @@ _TROUBLES = {
 
 
 class Patience:
-    """How long a peer has been silent, and when to ask it for a sign of life.
+    """How long a peer has been silent, and when to ask it something.
 
     Args:
         limit: seconds of silence to bear.

@@ -56,7 +56,7 @@ class InFlight:
 
     @property
     def may_wait(self) -> bool:
-        """Whether what is queued may wait for the next ``send``, to share a message with it.
+        """Whether what is queued may wait, to share a message with the next ``send``.
 
         It stays well below the window even on the rank with the largest block: else that rank could
         run out of credit while another one, waiting for it, holds back the blocks that it needs.

@@ -1,4 +1,4 @@
-"""Sets of whole numbers ≥ 0 that are mostly consecutive, such as the steps of a simulation."""
+"""Sets of mostly consecutive whole numbers ≥ 0, such as the steps of a simulation."""
 
 from __future__ import annotations
 

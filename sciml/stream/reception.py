@@ -90,7 +90,7 @@ class Reception:
         stream.early.clear()
 
     def expect_overlap(self, stream: OpenStream, old: Simulation | None) -> None:
-        """Ask a re-run for one frame that is there already, if that may let windows continue.
+        """Ask a re-run for one frame again, if that may let windows continue.
 
         The last one before the first gap; where the very first frames are missing, lost from a damaged
         spool, the first one that is there.

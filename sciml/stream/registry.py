@@ -368,7 +368,7 @@ class Registry:
         return session
 
     def _known(self, peer: bytes, envelope: dict[str, Any]) -> Session | None:
-        """The session of a message, if it is of this epoch and of the newest hello."""
+        """The session of a message of this epoch and of the newest hello."""
         hello = m.whole(envelope, "hello", low=1)
         session = self.peers.get(peer)
         known = session is not None and session.hello == hello

@@ -197,7 +197,7 @@ class Server:
         return self._spool.bytes > 0.8 * self._spool_room
 
     def make_room(self) -> None:
-        """Let the spool grow past its limit when it is nearly full, by half of what it holds.
+        """Let a spool that is nearly full grow past its limit, by half.
 
         For the time before the first checkpoint can be: the trainer waits for its watermark, so
         nothing can leave, and solvers that waited in turn would wait for ever. So it is where frames are
@@ -218,7 +218,7 @@ class Server:
                 continue
 
     def simulation(self, number: int) -> Simulation | None:
-        """What is known about a simulation that is open, or of which frames are in the spool."""
+        """What is known about a simulation that is open, or has frames in the spool."""
         if number not in self._simulations:
             with self._lock:
                 stream = self._registry.streams.get(number)

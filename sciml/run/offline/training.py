@@ -343,7 +343,7 @@ def _train(
     stop: threading.Event | None,
     grid: Grid | None = None,
 ) -> tuple[RunDirectory, int]:
-    from sciml.report.paths import shown
+    from sciml.report.card import shown
     from sciml.run.offline.replay import Replaying  # torch from here on
     from sciml.surrogates.threads import threads
 

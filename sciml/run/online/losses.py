@@ -21,7 +21,7 @@ REASON = "frames of it were lost from a damaged spool"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Frames that the spool should hold and does not, and simulations of which it knows nothing.
+    """Frames and simulations that the spool should hold and does not.
 
     Args:
         frames: by (simulation, step).

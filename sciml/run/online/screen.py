@@ -102,7 +102,7 @@ class Screen:
 
     @property
     def holding(self) -> bool:
-        """Whether the spool has to have room for frames that wait for how their simulation ends."""
+        """Whether frames wait in the spool for how their simulation ends."""
         return bool(self._held)
 
     def measure(self, samples: list[Sample]) -> None:
@@ -116,7 +116,7 @@ class Screen:
             self._shares.update(samples)
 
     def stray(self, simulation: int) -> None:
-        """A sample was put that had waited for room since before its simulation was held back."""
+        """A sample was put that had waited since before its simulation was held back."""
         if simulation in self._held:
             self._held[simulation].origins += self._take_out(simulation)
 
@@ -238,8 +238,8 @@ class Screen:
         return True
 
     def shaken(self) -> bool:
-        """Whether steps were taken, since this was asked last, with values or a scaling that the
-        optimizer should forget."""
+        """Whether steps were taken since this was asked last that the optimizer should forget: their
+        values, or their scaling, were wrong."""
         shaken, self._shaken = self._shaken, False
         return shaken
 

@@ -15,7 +15,7 @@ from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
-from sciml.report.paths import shown
+from sciml.report.card import shown
 from sciml.run.directory import RunDirectory, free_name
 from sciml.run.ending import figures, lacking, left_behind, shortcomings
 from sciml.run.kept_files import keep, require_program, with_copy

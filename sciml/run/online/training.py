@@ -63,7 +63,7 @@ class Learning:
         self.surrogate.to(self.device)
 
     def train(self) -> None:
-        """Train until the phases are done, the stream is drained, or the trainer is to stop."""
+        """Train until the phases are done, the stream is drained, or it is to stop."""
         life, training = self.life, self.study.training
         life.state = WATERMARK
         stream = _Accounted(
