@@ -62,8 +62,8 @@ class Case:
         return sorted(names, key=means.__getitem__, reverse=True)[:MOST]
 
     def pair(self, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-        """Truth and prediction, ``(time, *space)``, in float64: of vectors their lengths, of what lies in
-        cells or on edges the mean over them."""
+        """Truth and prediction, ``(time, *space)``, in float64: of vectors their lengths, of what
+        lies in cells or on edges the mean over them."""
         return self.scalar(f"{name}{TRUTH}"), self.scalar(name)
 
     def difference(self, name: str) -> xr.DataArray:

@@ -69,7 +69,7 @@ class Numpy:
         return int(days) * _DAY * self.per_second
 
     def dates(self, ticks: Sequence[int], finer: int = 1) -> np.ndarray:
-        """In the unit of the values; in a finer one where that is needed, a coarser one where it ends."""
+        """In the unit of the values; in a finer one if need be, in a coarser one where it ends."""
         scale = self.per_second * finer
         exact = next(u for u, n in _PER_SECOND.items() if n >= self.per_second and n % scale == 0)
         for unit in [u for u in reversed(_PER_SECOND) if _PER_SECOND[u] <= _PER_SECOND[exact]]:

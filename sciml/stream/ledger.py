@@ -140,8 +140,8 @@ class Ledger:
             account.attempt = max(account.attempt, frame.attempt)
 
     def hold(self, frame: Frame) -> None:
-        """``frame`` has not entered, nor has it when the next event is asked for: a trainer that goes back
-        to a checkpoint gets it again."""
+        """``frame`` has not entered, nor has it when the next event is asked for: a trainer that goes
+        back to a checkpoint gets it again."""
         with self._lock:
             self._last = frame
             account = self._account(frame.simulation)
