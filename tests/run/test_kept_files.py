@@ -20,6 +20,7 @@ from sciml.run import kept_files
 from sciml.run.directory import RunDirectory
 from sciml.run.evaluation import evaluate
 from sciml.run.offline.training import resume_offline, train_offline
+from sciml.share import share_root
 from sciml.study import load_study
 
 NET = """
@@ -162,11 +163,11 @@ def test_nothing_is_run_that_the_run_did_not_keep(folder):
     with pytest.raises(InputError, match=r"beside_it\.py is not what the run kept"):
         sciml.open_run("r").surrogate()
     content = json.loads(run.kept.read_text())
-    content["model"]["beside"]["beside_it.py"] = kept_files._sha256(run.files / "beside_it.py")
+    content["model"]["beside"]["beside_it.py"] = kept_files.sha256(run.files / "beside_it.py")
     run.kept.write_text(json.dumps(content))
     with pytest.raises(InputError, match="made by somebody else"):
         sciml.open_run("r").surrogate()
-    content["model"]["beside"]["../net.py"] = kept_files._sha256(folder / "net.py")
+    content["model"]["beside"]["../net.py"] = kept_files.sha256(folder / "net.py")
     run.kept.write_text(json.dumps(content))
     with pytest.raises(InputError, match="lies outside of the run"):
         sciml.open_run("r").surrogate()
@@ -238,7 +239,7 @@ def test_a_program_that_was_changed_runs_no_job_of_the_run(tmp_path, write_study
 
 
 def test_a_program_of_ours_is_of_one_version(tmp_path, write_study, monkeypatch):
-    program = kept_files.share_root() / "solvers" / "heat.py"
+    program = share_root() / "solvers" / "heat.py"
     run = RunDirectory.create(tmp_path / "r")
     kept_files.keep(run, load_study(write_study()), program)
     kept_files.require_program(run, program)
