@@ -29,11 +29,13 @@ class Rows:
         own: its rows, as an index.
 
     Raises:
-        InputError: more ranks than points.
+        InputError: more ranks than points, or a domain with axes.
     """
 
     def __init__(self, comm: Any, domain: Domain) -> None:
         n = domain.size
+        if domain.kind == "grid":
+            raise InputError("Rows of a grid; expected Decomposition, which cuts it along its axes")
         if comm.size > n:
             raise InputError(
                 f"{comm.size} ranks for {n} points ({domain.kind}); use {n} ranks or fewer"

@@ -5,8 +5,17 @@ import itertools
 import numpy as np
 from mpi4py import MPI
 
-from sciml.domain import Grid
-from sciml.parallel import ConjugateGradient, Decomposition, Gather, Halo, Sum, free_points, shifted
+from sciml.domain import Grid, Particles
+from sciml.parallel import (
+    ConjugateGradient,
+    Decomposition,
+    Gather,
+    Halo,
+    Rows,
+    Sum,
+    free_points,
+    shifted,
+)
 
 COMM = MPI.COMM_WORLD
 
@@ -50,6 +59,26 @@ def check_gather_and_sum():
     assert Sum(COMM).dot(mine, mine) == float((whole**2).sum())
 
 
+def check_rows():
+    """Runs of points: scalars, vectors and tensors come together on every rank."""
+    particles = Particles(np.zeros(10, int))
+    rows = Rows(COMM, particles)
+    assert rows.block.shape[0] in (10 // COMM.size, 10 // COMM.size + 1)
+    for trailing in ((), (3,), (2, 2)):
+        whole = np.random.default_rng(1).random((10, *trailing))
+        np.testing.assert_array_equal(rows.whole(whole[rows.own]), whole)
+        got = Gather(COMM, rows.block, (10,))(whole[rows.own])
+        assert (got is None) if COMM.rank else np.array_equal(got, whole)
+
+
+def check_vectors_on_grids():
+    grid = Grid((9, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    block = Decomposition(grid, COMM.size).block(COMM.rank)
+    whole = np.random.default_rng(2).random((9, 8, 3))
+    got = Gather(COMM, block, grid.shape).everywhere(whole[block.slices])
+    np.testing.assert_array_equal(got, whole)
+
+
 def check_solve():
     """(1 − ∇²) x = b against a dense solve."""
     grid = Grid((9, 8), ((0.0, 8.0), (0.0, 7.0)), ("dirichlet",) * 2)
@@ -87,5 +116,7 @@ for kinds in itertools.product(("periodic", "neumann"), repeat=2):
 check_halo((7, 8, 7), ("periodic",) * 3, 1, True)
 check_halo((7, 8, 7), ("periodic", "open", "periodic"), 1, False)
 check_gather_and_sum()
+check_rows()
+check_vectors_on_grids()
 check_solve()
 print(f"rank {COMM.rank} fine")

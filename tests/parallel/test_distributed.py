@@ -9,7 +9,7 @@ import pytest
 
 from sciml.domain import Grid
 from sciml.errors import InputError, ScimlError
-from sciml.parallel import ConjugateGradient, Decomposition, Halo, Sum
+from sciml.parallel import ConjugateGradient, Decomposition, Halo, Rows, Sum
 from sciml.solver.mpirun import command, environment
 
 ALONE = SimpleNamespace(rank=0, size=1)
@@ -30,6 +30,11 @@ def test_halo_of_another_communicator_is_refused():
     grid = Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
     with pytest.raises(InputError, match="1 ranks for a grid cut into 2"):
         Halo(ALONE, Decomposition(grid, 2))
+
+
+def test_rows_are_of_what_has_no_axes():
+    with pytest.raises(InputError, match="Rows of a grid; expected Decomposition"):
+        Rows(ALONE, Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2))
 
 
 def test_solver_refuses_what_it_cannot_solve():

@@ -7,6 +7,7 @@ from sciml.domain import Block, Field, Graph, Grid
 from sciml.domain.block import tiles
 from sciml.errors import InputError
 from sciml.parallel import Decomposition
+from sciml.samples import Simulation
 from sciml.stream.policy import SendPolicy
 
 FIELDS = (Field("u"), Field("v"), Field("energy", on="global"))
@@ -34,6 +35,23 @@ def test_coarse_blocks_tile_the_coarse_grid(ranks, boundary, shape):
     for axis in range(2):
         np.testing.assert_allclose(coarse.coordinates(axis), fine.coordinates(axis)[::3])
     assert coarse.boundary == (("periodic",) * 2 if boundary == "periodic" else (boundary, "open"))
+
+
+def test_static_fields_are_cut_where_they_are_on_points():
+    still = {"k": np.arange(24.0).reshape(6, 4), "total": np.float64(3.0)}
+    total = Field("total", on="global")
+    whole = Simulation(0, grid((6, 4)), FIELDS, static=still, static_fields=(total,))
+    sent = SendPolicy(coarsen=2, dtype="float32").simulation(whole)
+    np.testing.assert_array_equal(sent.static["k"], still["k"][::2, ::2])
+    assert sent.static["total"] == 3.0 and sent.static_fields == (Field("k"), total)
+    edges = Simulation(
+        0,
+        Graph(3, [[0], [1]]),
+        FIELDS,
+        static={"w": np.ones(1)},
+        static_fields=(Field("w", on="edge"),),
+    )
+    assert SendPolicy().simulation(edges).static["w"].shape == (1,)
 
 
 def test_global_fields_are_not_cut():

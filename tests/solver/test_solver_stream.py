@@ -68,6 +68,21 @@ def test_frames_are_what_was_computed(server, simulated, ranks):
         np.testing.assert_allclose(frame.fields["u"], wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_static_fields_come_once_and_not_as_fields(server):
+    words = command(
+        find("solvers/wave.py"), 2, ["--shape", "12", "10", "--steps", "2", "--medium", "smooth"]
+    )
+    sent = job(server, words, coarsen=2)
+    opened, frames, stderr = listen(server, sent)
+    assert sent.returncode == 0, stderr
+    assert {frame.step: set(frame.fields) for frame in frames.values()} == {
+        step: {"u", "v"} for step in range(3)
+    }
+    [c] = opened.static.values()
+    assert c.shape == (6, 5) and np.ptp(c) > 0
+    assert opened.static_fields[0].units == "m s-1"
+
+
 def test_no_trainer_ends_with_code_3(server):
     heat = [sys.executable, str(find("solvers/heat.py")), "--shape", "8", "8", "--steps", "3"]
     first = job(server, heat)
