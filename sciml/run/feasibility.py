@@ -61,7 +61,7 @@ def check_model(
             f"training.points: {study.training.points}, yet model '{name}' gives whole fields; expected "
             "one that can be asked at points, such as 'deeponet', or points: null"
         )
-    _check_sources(study, domain, surrogate)
+    _check_sources(study, surrogate)
     basis, watermark = traits_of(module).basis, study.buffer.watermark
     if online and basis >= watermark:
         raise InputError(
@@ -71,13 +71,13 @@ def check_model(
     try_model(config, task, domain, fields, surrogate)
 
 
-def _check_sources(study: Study, domain: Domain, surrogate: Surrogate) -> None:
+def _check_sources(study: Study, surrogate: Surrogate) -> None:
     """That objectives have the fields that they are about, and a model that can be asked at points."""
-    from sciml.run.points import point_sources
+    from sciml.run.points import learned
     from sciml.surrogates.traits import traits_of
 
-    study.training.objective(surrogate.setting)
-    for name in point_sources(study, domain):
+    learned(study, surrogate.setting, None)
+    for name in study.training.collocation:
         if not traits_of(surrogate.model).pointwise:
             raise InputError(
                 f"training.sources.{name}: model '{study.model.name}' gives whole fields; expected one "

@@ -376,12 +376,11 @@ class Study(Section):
                 raise ValueError(
                     f"training.phases.{number}: no end, and points have none; give steps, or until"
                 )
-        for name, source in self.training.collocation.items():
-            if source.domain is None:
-                raise ValueError(
-                    f"training.sources.{name}.domain is missing: no solver and no data say where its "
-                    "points lie"
-                )
+        if all(source.domain is None for source in self.training.collocation.values()):
+            raise ValueError(
+                f"training.sources.{next(iter(self.training.sources))}.domain is missing: no solver and "
+                "no data say where its points lie"
+            )
 
     def require_solver(self) -> None:
         """Raises :class:`InputError` where something has to stream, and nothing is there that would."""

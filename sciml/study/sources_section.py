@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,9 +11,6 @@ from sciml.equations.named import equation
 from sciml.errors import InputError, nearest
 from sciml.study.ranges import Range
 from sciml.study.section import Count, Positive, Section
-
-if TYPE_CHECKING:
-    from sciml.training.collocation import BoxPoints
 
 #: Of sources and objectives; a dot is between an objective and one of its losses.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
@@ -74,25 +71,6 @@ class CollocationSection(Section):
             if span.values is not None:
                 raise ValueError(f"parameters.{name}: got values; expected [low, high]")
         return self
-
-    def sampler_on(
-        self,
-        sides: Mapping[str, tuple[float, float]],
-        periodic: tuple[str, ...],
-        spans: Mapping[str, Range],
-    ) -> BoxPoints:
-        """The sampler, on a box with these sides and ranges of parameters."""
-        from sciml.training.collocation import BoxPoints
-
-        return BoxPoints(
-            sides,
-            None if self.time is None else (self.time[0], self.time[1]),
-            {name: span.at for name, span in spans.items()},
-            periodic,
-            self.initial,
-            self.boundary,
-            self.sampler,
-        )
 
 
 SourceSection = Annotated[FedSection | CollocationSection, Field(discriminator="kind")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from sciml.errors import InputError, nearest
+from sciml.errors import nearest
 from sciml.study.section import Count, Positive, Section, short
 from sciml.study.sources_section import (
     CollocationSection,
@@ -19,8 +19,6 @@ from sciml.study.sources_section import (
 from sciml.study.symmetries_section import SymmetriesSection
 
 if TYPE_CHECKING:
-    from sciml.surrogates.setting import Setting
-    from sciml.training.objective import Objective
     from sciml.training.options import Options
     from sciml.training.phase import Phase
 
@@ -205,28 +203,10 @@ class Training(Section):
         steps = [phase.steps for phase in self.phases]
         return None if None in steps else sum(s for s in steps if s is not None)
 
-    def objective(self, setting: Setting) -> Objective:
-        """What a step makes small.
-
-        Raises:
-            InputError: fields that the task does not have.
-        """
-        from sciml.surrogates.kits import kit_of
-        from sciml.training.objective import Sum
-        from sciml.training.objectives import objective_of
-
-        usual = self.model_dump(include={"loss", "points", "field_weights", "weighting"})
-        if not self.sources:
-            kind = kit_of(setting).objective(setting)
-            return objective_of({"kind": kind}, setting, **usual)
-        built = {}
-        for name, section in self.objectives.items():
-            keys = section.model_dump(exclude={"source"}, exclude_none=True)
-            try:
-                built[name] = objective_of(keys, setting, **usual)
-            except InputError as error:
-                raise InputError(f"training.objectives.{name}: {error}") from error
-        return Sum(built, {name: one.source or name for name, one in self.objectives.items()})
+    @property
+    def usual(self) -> dict[str, Any]:
+        """What supervised objectives do not say."""
+        return self.model_dump(include={"loss", "points", "field_weights", "weighting"})
 
     def options(self) -> Options:
         """What the loop is told."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sciml.domain import Grid
 from sciml.errors import InputError, nearest
@@ -17,14 +18,16 @@ from sciml.surrogates.bounds import PARAMETER, TIME, Bounds
 from sciml.surrogates.setting import Setting
 from sciml.training.collocation import BoxPoints
 from sciml.training.collocation_source import CollocationSource
+from sciml.training.equation_residual import measure
 from sciml.training.objective import Objective, Sum
 from sciml.training.objectives import OBJECTIVES, objective_of
 from sciml.training.source import Mix, Source
 
-DATA, COLLOCATION = "data", "collocation"
+DATA, STREAM, COLLOCATION = "data", "stream", "collocation"
 #: What the keys of a source of each kind are.
 KEYS = {
     DATA: ("batch_size",),
+    STREAM: ("batch_size",),
     COLLOCATION: (
         *("batch_size", "domain", "time", "parameters", "initial", "boundary", "sampler", "every"),
     ),
@@ -73,9 +76,10 @@ class Mixture:
             if not isinstance(keys, Mapping):
                 continue
             said = keys.get("kind")
-            if said not in KEYS:
+            if said not in KEYS or said == STREAM:
                 what = f"unknown kind {said!r}" if said else "no kind"
-                raise InputError(f"source '{name}': {what}; {nearest(str(said or ''), KEYS)}")
+                known = [kind for kind in KEYS if kind != STREAM]  # what studies have
+                raise InputError(f"source '{name}': {what}; {nearest(str(said or ''), known)}")
             for key in keys:
                 if key not in ("kind", *KEYS[said]):
                     raise InputError(
@@ -156,7 +160,7 @@ class Mixture:
         """Source and objective of a training.
 
         Args:
-            fed: the data.
+            fed: the data, or a stream of them; ``None``: they are not there yet.
             bounds: times and parameters of the data, between which points lie where nothing is said.
             batch_size, seed: of points that do not say their number.
             usual: of supervised objectives, what they do not say.
@@ -172,13 +176,14 @@ class Mixture:
             except InputError as error:
                 raise InputError(f"objective '{name}': {error}") from error
         # What is fed first: it may end.
-        order = sorted(self.sources, key=lambda name: self._kind(name) != DATA)
+        order = sorted(self.sources, key=lambda name: self._kind(name) not in (DATA, STREAM))
         sources: dict[str, Source] = {}
         for name in order:
             keys = self.sources[name]
-            if self._kind(name) == DATA:
-                fed.batch_size = keys.get("batch_size", batch_size)
-                sources[name] = fed
+            if self._kind(name) in (DATA, STREAM):
+                if fed is not None:
+                    fed.batch_size = keys.get("batch_size", batch_size)
+                    sources[name] = fed
             elif isinstance(keys, Mapping):
                 own = (seed + zlib.crc32(name.encode())) % 2**32
                 points = _points(name, keys, setting, bounds)
@@ -192,6 +197,15 @@ class Mixture:
                 sources[name] = keys
         named = {n: self.source(n) for n in self.objectives} or dict(zip(made, made, strict=True))
         return Mix(sources), Sum(made, named)
+
+
+def scale(surrogate: nn.Module, source: Mix, objective: Sum) -> None:
+    """Scaling and bounds of a surrogate that sees no data, from the points that come first."""
+    for name, one in objective.objectives.items():
+        points = source.sources[objective.source(name)]
+        if hasattr(one, "held") and hasattr(points, "peek"):
+            measure(surrogate, one, points.peek())
+    surrogate.normalizer.fix()
 
 
 def _grid(name: str, domain: Any) -> Grid:

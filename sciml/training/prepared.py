@@ -41,8 +41,7 @@ from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.threads import threads_for, values_of
 from sciml.training.dataset_source import DatasetSource
-from sciml.training.equation_residual import measure
-from sciml.training.mixture import Mixture, task_without_data
+from sciml.training.mixture import Mixture, scale, task_without_data
 from sciml.training.objective import Objective, Supervised
 from sciml.training.objectives import objective_of
 from sciml.training.source import Source
@@ -106,11 +105,7 @@ def of_points(
     source, objective = mixture.built(
         surrogate.setting, None, None, batch_size=batch_size, seed=seed, usual=said
     )
-    for name, one in objective.objectives.items():
-        points = source.sources[objective.source(name)]
-        if hasattr(one, "held") and hasattr(points, "peek"):
-            measure(surrogate, one, points.peek())
-    surrogate.normalizer.fix()
+    scale(surrogate, source, objective)
     at_once = values_of(surrogate, 1, max([*source.batch_size.values(), 1]))
     return Prepared(surrogate, source, objective, [], [], "", 0, at_once)
 

@@ -201,7 +201,11 @@ def test_an_equation_alone_is_held_against_data(tmp_path):
         (ALONE, "task.targets=[w]", "is about 'u', which is no target"),
         (ALONE, "task.time=false", "varies in time; set task.time: true"),
         (ALONE, "task={inputs: [u]}", "sees parameters and time, no fields; expected history: 0"),
-        (ALONE, "task.parameters=[kappa]", "no range of 'kappa'; give kappa: [low, high]"),
+        (
+            ALONE,
+            "task.parameters=[kappa]",
+            "no range of 'kappa'; give parameters: {kappa: [low, high]}",
+        ),
         (ALONE, "model=mlp", "training.sources.inside: model 'mlp' gives whole fields"),
         (ALONE, "training.phases=[{lr: 1e-3}]", "no end, and points have none"),
         (ALONE, "record=true", "nothing comes that could be recorded"),

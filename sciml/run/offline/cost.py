@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sciml.domain import Field
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.offline.solutions import held_against, spelled
-from sciml.run.points import point_sources, scale_by_points
+from sciml.run.points import learned
 from sciml.study.schema import Study
 
 if TYPE_CHECKING:
@@ -30,18 +30,16 @@ def cost(study: Study) -> list[tuple[str, str]]:
     check_device(study)
     check_model(study, None)
     held, grid = held_against(study)
-    check_model(study, grid)
     import torch
 
     from sciml.surrogates import Surrogate
     from sciml.training.device import device_of
-    from sciml.training.source import Mix
+    from sciml.training.mixture import scale
 
     fields = tuple(map(Field, study.task.targets))
     surrogate = Surrogate.build(study.model.surrogate, study.task.build(), grid, fields=fields)
-    objective = study.training.objective(surrogate.setting)
-    source = Mix(point_sources(study, grid))
-    scale_by_points(surrogate, objective, source.sources)
+    source, objective = learned(study, surrogate.setting, None)
+    scale(surrogate, source, objective)
     device = device_of(study.training.device, "training.device")
     surrogate.to(device)
     sizes, seconds, told = source.batch_size, 0.0, []

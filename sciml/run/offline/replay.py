@@ -17,7 +17,7 @@ from sciml.run.held_out import HeldOut
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.status import Teller
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
-from sciml.run.points import mixed, scale_by_points
+from sciml.run.points import learned
 from sciml.samples import Sample, Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
@@ -29,6 +29,7 @@ from sciml.training.device import device_of
 from sciml.training.history import History, Step
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
+from sciml.training.mixture import scale
 from sciml.training.objective import left_out, without_norm
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
@@ -104,10 +105,9 @@ class Replaying:
                 for sample in fed.samples:
                     self._measure([sample])
                 self.statistics.fix()
-        source = mixed(self.study, fed, self.surrogate.domain)
-        objective = training.objective(self.surrogate.setting)
-        if replay.data is None and resume is None:
-            scale_by_points(self.surrogate, objective, source.sources)
+        source, objective = learned(self.study, self.surrogate.setting, fed)
+        if fed is None and resume is None:
+            scale(self.surrogate, source, objective)
         if replay.epochs is not None:
             phases = stretched(phases, replay.epochs * epoch_steps(source, training.accumulate))
         if resume is not None:

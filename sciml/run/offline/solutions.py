@@ -16,7 +16,8 @@ from sciml.equations.named import equation
 from sciml.errors import InputError
 from sciml.record import Trajectories, open_trajectories
 from sciml.record.trajectories import Order
-from sciml.run.points import grid_of, spans_of
+from sciml.run.feasibility import check_model
+from sciml.run.points import mixture_of
 from sciml.samples import Frame, Simulation
 from sciml.samples.splits import VALIDATION
 from sciml.samples.step import Step
@@ -36,8 +37,8 @@ class Solutions(Trajectories):
     def __init__(self, study: Study, grid: Grid) -> None:
         self._grid, self._task = grid, study.task.build()
         self._held = _held(study)
-        name, section = next(iter(study.training.collocation.items()))
-        spans = spans_of(study, name)
+        section = next(iter(study.training.collocation.values()))
+        spans = {name: section.parameters[name] for name in self._task.parameters}
         count = study.validation.simulations if self._held else 0
         drawn = draw("random", spans, count, study.seed) if spans else [{}] * min(1, count)
         self._parameters = dict(enumerate(drawn))
@@ -95,7 +96,8 @@ def held_against(study: Study) -> tuple[Trajectories, Grid]:
     Raises:
         InputError: files that do not lie on the domain of the points.
     """
-    grid = grid_of(study)
+    grid = mixture_of(study).grid()
+    check_model(study, grid)
     if not study.validation.data:
         return Solutions(study, grid), grid
     found = open_trajectories(study.validation.data, study.task.build())

@@ -141,7 +141,6 @@ def _train_on_points(
     check_device(study)
     check_model(study, None)
     trajectories, grid = held_against(study)
-    check_model(study, grid)
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     with Leader(run):
         identify(run)

@@ -14,7 +14,7 @@ from sciml.run.display import WATERMARK
 from sciml.run.kept_files import model_file
 from sciml.run.online.restart import kept, of_stream
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
-from sciml.run.points import mixed
+from sciml.run.points import learned
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares
@@ -94,10 +94,10 @@ class Learning:
             renewed=life.intake.screen.shaken,
             stop=life.stop,
         )
-        objective = training.objective(self.surrogate.setting)
+        source, objective = learned(self.study, self.surrogate.setting, stream)
         self.history = train(
             self.surrogate,
-            mixed(self.study, stream, self.surrogate.domain),
+            source,
             objective,
             [phase.build() for phase in training.phases],
             options=training.options(),
