@@ -30,7 +30,7 @@ from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.job import Job
 from sciml.ensemble.processes import end_session
 from sciml.errors import ScimlError, StreamError, no_room
-from sciml.run import directory, display, held_out, lineage, points, simulations, supervisor
+from sciml.run import directory, display, held_out, lineage, simulations, supervisor
 from sciml.run.directory import RunDirectory
 from sciml.run.online import intake, life, restart, study_run, trainer
 from sciml.run.snapshot import Snapshot
@@ -333,7 +333,6 @@ def installed():
         (life, "HeldOut", HeldOut),
         (life, "Intake", Watched),
         (trainer, "end_with_parent", _end_with_parent),
-        (points, "learned", lambda _, __, fed: (fed, SimpleNamespace(left_out=list))),
         (training_section.Training, "options", lambda self: None),
         (training_section.PhaseSection, "build", lambda self: self),
         (logging, "basicConfig", lambda **_: None),
