@@ -162,7 +162,10 @@ def resume(
 @app.command()
 def generate(
     dataset: Annotated[str, typer.Argument(help="a recipe: data/heat_online, or its name")],
-    out: Annotated[Path, typer.Option(help="netCDF file to write; run again to go on with it")],
+    out: Annotated[
+        Path,
+        typer.Option(help="file to write, or folder, where domains differ; run again to go on"),
+    ],
     size: Annotated[str, typer.Option(help="small (minutes on 2 cores) or full")] = "small",
     simulations: Annotated[
         int | None, typer.Option(min=1, help="so many in all, for a quick try")
@@ -182,7 +185,7 @@ def generate(
     ] = None,
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
-    """Make a dataset: many simulations, one netCDF file."""
+    """Make a dataset: many simulations, one netCDF file; a recording where their domains differ."""
     from sciml.datasets.make import execute
     from sciml.datasets.recipe import load_recipe
 

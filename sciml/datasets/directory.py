@@ -29,7 +29,7 @@ class PartsDirectory:
     ::
 
         identity.json       recipe, program and version that the parts come from
-        part-00000.nc       a finished run, reduced to what is kept
+        simulation-00000.nc a finished run, reduced to what is kept, as a recording has it
         raw-00000.nc        a run that is under way
         initial/            copies of the states that runs start from, with parameters.files
         pids/  logs/        as in a run directory
@@ -51,7 +51,7 @@ class PartsDirectory:
         return self.path / "identity.json"
 
     def part(self, id_: int) -> Path:
-        return self.path / f"part-{id_:05d}.nc"
+        return self.path / f"simulation-{id_:05d}.nc"
 
     @property
     def initial(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sciml.datasets.directory import PartsDirectory
 from sciml.datasets.part import PartJob
@@ -13,6 +14,7 @@ from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
 from sciml.solver.describe import Description
 from sciml.solver.mpirun import cores_here, executable
+from sciml.study.starts import Starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ def part_jobs(
     runs: Sequence[PlannedRun],
     directory: PartsDirectory,
     place: Placement,
+    starts: Starts | None = None,
 ) -> list[PartJob]:
     """One job a run, in order."""
     send = recipe.solver.send
-    names = [field.name for field in description.fields]
     jobs = []
     for run in runs:
         values, raw = run.values(recipe, directory.initial), directory.raw(run.id)
@@ -86,10 +88,21 @@ def part_jobs(
                 part=str(directory.part(run.id)),
                 states=states[recipe.keep],
                 last=recipe.keep == "last",
-                fields=[n for n in names if send.fields is None or n in send.fields],
-                static=[field.name for field in description.static],
+                fields=[
+                    f for f in description.fields if send.fields is None or f.name in send.fields
+                ],
+                static=description.static,
+                parameters=[parameter.name for parameter in description.parameters],
+                about=_about(run, starts),
                 coarsen=send.coarsen,
                 dtype=send.dtype,
             )
         )
     return jobs
+
+
+def _about(run: PlannedRun, starts: Starts | None) -> dict[str, Any]:
+    """What a part says of its run."""
+    start = None if starts is None else str(starts.states[run.start])
+    said = {"role": run.split, "seed": run.seed, "point": run.point, "initial": start}
+    return {name: value for name, value in said.items() if value is not None}

@@ -12,15 +12,17 @@ from sciml.datasets.check import check, starts_of
 from sciml.datasets.directory import PartsDirectory, identity_of
 from sciml.datasets.jobs import Placement, part_jobs, placement
 from sciml.datasets.merge import merge
-from sciml.datasets.part import PartJob, run_part, verify, warned_in
+from sciml.datasets.part import PartJob, run_part, verify
 from sciml.datasets.plan import PlannedRun, planned_runs
 from sciml.datasets.recipe import Recipe, load_recipe
+from sciml.datasets.recorded import record, share_domain
 from sciml.ensemble.cluster import close_cluster, local_cluster
 from sciml.ensemble.job import reap
 from sciml.ensemble.launcher import Failure, Launcher
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest, StopRequested
 from sciml.errors import InputError, ScimlError
+from sciml.record.file import entry_in
 from sciml.report.card import shown
 from sciml.report.progress import Progress, ProgressRow, left
 from sciml.samples.warned import Warned, findings
@@ -51,7 +53,8 @@ def generate(
 
     Args:
         dataset: folder or file of a recipe, ``data/heat_online``, or the bare name.
-        out: netCDF file to write; opens with ``xr.open_dataset``.
+        out: netCDF file to write, which opens with ``xr.open_dataset``. Where the domains of simulations
+            differ, as meshes may, it becomes the folder of a recording: :func:`sciml.open_recording`.
         size: ``small`` or ``full``.
         simulations: as many samples in all, for a quick try; by default those of the recipe.
         ranks: MPI ranks of a run; by default the recipe's, at most as many as there are cores.
@@ -63,7 +66,7 @@ def generate(
         plain: plain lines in place of the bar.
 
     Returns:
-        The path of the file.
+        The path of the file or folder.
 
     Raises:
         InputError: anything that cannot work, before a run is started; parts of another recipe.
@@ -122,7 +125,7 @@ def execute(
         again = directory.prepare(identity)
         if starts is not None:
             keep_starts(starts, {run.start for run in runs}, directory.initial)
-        jobs = part_jobs(recipe, description, runs, directory, place)
+        jobs = part_jobs(recipe, description, runs, directory, place, starts)
         try:
             finished = _finished(directory, jobs, progress, stop) if again else []
             failures = _run(jobs, finished, directory, place, leader, progress, stop)
@@ -138,10 +141,11 @@ def execute(
 
             progress.begin()
             parts = [directory.part(run.id) for run in there]
-            merge(
-                recipe, size, description, there, parts, out,
-                missing=missing, tell=tell, starts=starts,
-            )  # fmt: skip
+            one = share_domain(parts)
+            if one:
+                merge(recipe, size, description, there, parts, out, missing, tell)
+            else:
+                record(runs, there, parts, out, {f.simulation: f.line() for f in failures}, tell)
             for found in findings(_warned(there, parts)):
                 total = sum(run.samples for run in there)
                 progress.say(f"warning: {found.line(total, 'samples')}")
@@ -152,7 +156,10 @@ def execute(
             )
             return stop.code
         directory.remove()
-    print(f"{sum(run.samples for run in there)} samples: {shown(out.resolve())}")
+    many = f"{sum(run.samples for run in there)} samples"
+    if not one:
+        many = f"a recording of {len(there)} simulations, since their domains differ"
+    print(f"{many}: {shown(out.resolve())}")
     return 0
 
 
@@ -242,7 +249,7 @@ def _warned(runs: Sequence[PlannedRun], parts: Sequence[Path]) -> dict[int, list
     found: dict[int, list[Warned]] = {}
     sample = 0
     for run, part in zip(runs, parts, strict=True):
-        if warned := warned_in(part):
+        if warned := entry_in(part).warned:
             found |= dict.fromkeys(range(sample, sample + run.samples), warned)
         sample += run.samples
     return found

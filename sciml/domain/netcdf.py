@@ -15,7 +15,7 @@ import numpy as np
 
 from sciml.domain.cf import CONVENTIONS, Variable, describe, dims_of, notes_of
 from sciml.domain.field import Field
-from sciml.domain.names import TIME
+from sciml.domain.names import SAMPLE, TIME
 from sciml.domain.wire import Domain
 from sciml.errors import DomainError
 
@@ -34,7 +34,8 @@ def lay_out(
     dtypes: Mapping[str, Any],
     *,
     times: int | None,
-    time: Mapping[str, Any],
+    time: Mapping[str, Any] | None,
+    samples: int | None = None,
     static: Sequence[Field] = (),
     beside: Mapping[str, Variable] | None = None,
     attrs: Mapping[str, Any] | None = None,
@@ -46,10 +47,12 @@ def lay_out(
     Args:
         path: of the file.
         domain: where the fields live, of any kind; :func:`sciml.domain.cf.describe` says how.
-        fields: that change in time: ``(time, *field.shape(domain))``.
+        fields: that change in time: ``([sample,] [time,] *field.shape(domain))``.
         dtypes: of fields and static fields, by name.
         times: how many there will be; ``None``: the file grows.
-        time: attributes of the times, ``units`` above all.
+        time: attributes of the times, ``units`` above all; ``None``: there is one state, without time.
+        samples: of how many simulations on the domain fields and static fields are; ``None``: of one,
+            without an axis.
         static: fields that do not change in time.
         beside: coordinates with their values: parameters, and what has one value a frame.
         attrs: of the file.
@@ -65,17 +68,21 @@ def lay_out(
     import h5netcdf
 
     described = describe(domain, (*fields, *static))
-    dims: dict[str, int | None] = {TIME: times}
-    beside = dict(beside or {})
-    refuse_repeats(described, beside, [TIME, *(f.name for f in (*fields, *static))])
+    each: dict[str, int | None] = {} if samples is None else {SAMPLE: samples}
+    dims = each | ({} if time is None else {TIME: times})
+    beside, head = dict(beside or {}), tuple(dims)
+    refuse_repeats(
+        described, beside, head[-1:] if time else (), (f.name for f in (*fields, *static))
+    )
     shapes = {f.name: (dims_of(domain, f), f.shape(domain)) for f in (*fields, *static)}
     for names, shape in (*((v.dims, v.values.shape) for v in described.values()), *shapes.values()):
         dims |= dict(zip(names, shape, strict=True))
     file = h5netcdf.File(path, "w")
     try:
         file.dimensions = dims
-        file.create_variable(TIME, (TIME,), "f8", chunks=(ROW,) if times is None else None)
-        file.variables[TIME].attrs.update({"axis": "T", **plain(time)})
+        if time is not None:
+            file.create_variable(TIME, (TIME,), "f8", chunks=(ROW,) if times is None else None)
+            file.variables[TIME].attrs.update({"axis": "T", **plain(time)})
         for name, variable in (described | beside).items():
             _write(file, name, variable)
         # As xarray has it: what lies beside a field is a coordinate of it.
@@ -86,8 +93,11 @@ def lay_out(
             where, shape = shapes[field.name]
             dtype, chunks = np.dtype(dtypes[field.name]), None
             dtype = np.dtype("i1") if dtype.kind == "b" else dtype  # netCDF knows no yes and no
-            if field in fields:
-                where, chunks = (TIME, *where), _chunks(shape, dtype.itemsize, times)
+            lead = head if field in fields else tuple(each)
+            if lead:
+                many = _chunks(shape, dtype.itemsize, dims[lead[-1]])
+                chunks = None if many is None else (*(1 for _ in lead[1:]), *many)
+            where = (*lead, *where)
             # HDF5 reads zeros where nothing was written; NaN is told from data.
             fill = np.nan if dtype.kind == "f" else None
             made = file.create_variable(field.name, where, dtype, fillvalue=fill, chunks=chunks)

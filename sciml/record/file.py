@@ -172,6 +172,11 @@ def entry_of(path: Path) -> Entry:
     Raises:
         InputError: it is none of a recording.
     """
+    return measured(path.parent, entry_in(path))
+
+
+def entry_in(path: Path) -> Entry:
+    """The same without a look at all of the file: size, time and checksum are not there."""
     with h5py.File(path, "r") as file:
         if INDEXED not in file.attrs:
             raise InputError(f"{path} is no file of a recording; expected the attribute {INDEXED}")
@@ -183,7 +188,7 @@ def entry_of(path: Path) -> Entry:
         "steps": len(arrivals),
         "last": int(arrivals.max(initial=-1)),
     }
-    return measured(path.parent, replace(entry, **there).with_warnings(warned))
+    return replace(entry, **there).with_warnings(warned)
 
 
 def measured(folder: Path, entry: Entry) -> Entry:

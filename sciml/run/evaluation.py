@@ -199,7 +199,7 @@ def _set_aside(
 
 
 def _is_held_out(path: Path) -> bool:
-    run = RunDirectory(path.parents[1])
+    run = RunDirectory(path.parent.parent)
     return path.parent == run.validation and (run.path / LINEAGE).is_file()
 
 

@@ -142,8 +142,18 @@ def simulations_of(
     for dim in layout.space:
         if domain.kind == "grid" and closes(ds, dim):
             say(f"'{dim}' closes at {TURN:g} degrees: it is periodic")
-    lie = OnGrid(ds, layout, say)
-    known = fields_of(ds, [n for n in static if set(layout.space) <= set(ds[n].dims)])
+    # Beside fields on nodes there may be static ones in cells or on edges.
+    wide = layout if domain.kind == "grid" else layout_of(ds, [*names, *static])
+    lie = OnGrid(ds, wide, say)
+    spans = {n: set(ds[n].dims) for n in static}
+    known = fields_of(
+        ds,
+        [
+            name
+            for name, dims in spans.items()
+            if set(wide.space) <= dims or wide.place_of(dims) in ("cell", "edge")
+        ],
+    )
     ends = Ends(ds, layout, domain)
     times, numbers = Times.of(ds, layout), times_of(ds, layout)
     segments, (units, calendar) = times.segments.tolist(), times.in_file

@@ -73,7 +73,7 @@ class OnGrid:
         self._said: set[str] = set()
 
     def static(self, one: xr.Dataset, name: str, sample: int, kept: np.ndarray) -> np.ndarray:
-        """A static variable of one simulation, ``(*space[, components])``.
+        """A static variable of one simulation, ``(*space[, components])``, or in cells or on edges.
 
         Args:
             one: the simulation.
@@ -88,7 +88,8 @@ class OnGrid:
         array, layout = one[name], self._layout
         times = [d for d in array.dims if d == layout.time or axis_of(one, d) == "T"]
         rest = [d for d in array.dims if d not in times]
-        wanted = (*layout.space, *layout.components)
+        places = tuple(dim for dim in (layout.cells, layout.edges) if dim)
+        wanted = (*layout.space, *places, *layout.components)
         for dim in rest:
             if dim not in wanted:
                 raise InputError(
@@ -111,7 +112,7 @@ class OnGrid:
             if dim == layout.time:
                 values = values[kept] if kept.any() else values[:1]
             values = self._still(values, name, dim, sample)
-        return self._spread(values, name, rest)
+        return values if set(places) & set(rest) else self._spread(values, name, rest)
 
     def _still(self, values: np.ndarray, name: str, dim: str, sample: int) -> np.ndarray:
         """The values at one time, if all times have the same."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciml.domain.cf import describe
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import Layout, layout_of
 from sciml.domain.names import SAMPLE, TIME, TRUTH
@@ -120,10 +121,13 @@ def _stand_together(one: xr.Dataset, other: xr.Dataset) -> bool:
 def _together(truths: Sequence[xr.Dataset], numbers: Sequence[int]) -> xr.Dataset:
     import xarray as xr
 
+    first = truths[0]
+    # What says where values lie is that of all of them.
+    told = describe(domain_of(first), fields_of(first))
     return xr.concat(
         truths,
         xr.DataArray(numbers, dims=SAMPLE, name=SAMPLE, attrs={"long_name": "simulation"}),
-        data_vars="all",
+        data_vars=[str(name) for name in first.data_vars if name not in told],
         coords="different",
         compat="equals",
         join="override",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sciml.datasets.part import PartJob, reduce
+from sciml.domain import Field
 from sciml.errors import InputError
 
 
@@ -22,7 +23,12 @@ def test_values_that_the_narrower_type_cannot_hold_are_refused(tmp_path, name, l
         file.create_variable("c", ("x",), data=values["c"])
 
     def job(dtype):
-        kept = {"states": 1 if last else 3, "last": last, "fields": ["u"], "static": ["c"]}
+        kept = {
+            "states": 1 if last else 3,
+            "last": last,
+            "fields": [Field("u")],
+            "static": [Field("c")],
+        }
         where = {"run": str(tmp_path), "raw": str(raw), "part": str(part)}
         return PartJob(0, (), {}, **where, **kept, coarsen=1, dtype=dtype)
 
