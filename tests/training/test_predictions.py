@@ -65,6 +65,17 @@ def test_numbers_that_float32_does_not_have_stay(tmp_path):
     assert found.u_true.dtype == np.float64 and np.isfinite(found.u_true).all()
 
 
+def test_what_float32_does_not_tell_apart_stays(tmp_path):
+    task = {"inputs": ("u",), "targets": ("u",)}
+    ds = simulation(1.0)
+    found = written(tmp_path, _Persistence(**task), -4209.0 + 1e-4 * ds)
+    assert found.u_true.dtype == np.float64
+    np.testing.assert_allclose(found.u_true[0] + 4209.0, 1e-4 * ds.u, atol=1e-11)
+    energies = ds.assign(E=("time", -4209.0 * np.arange(1.0, 1 + ds.sizes["time"])))
+    found = written(tmp_path, _Persistence(**task), energies)
+    assert found.u_true.dtype == np.float32 and found.E_true.dtype == np.float64
+
+
 def test_a_map_is_predicted_at_each_time(tmp_path):
     surrogate = _Persistence(inputs=("a",), targets=("u",), lead=0)
     found = written(tmp_path, surrogate, simulation(1.0, names=("u", "a")))
