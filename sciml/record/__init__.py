@@ -1,8 +1,8 @@
 """Frames on disk: writing them as they come, opening them lazily, replaying them in order."""
 
-from importlib import import_module
+from sciml.lazy import lazy
 
-_HOME = {
+_HOMES = {
     "Foreign": "foreign",
     "Recorder": "recorder",
     "Recording": "recording",
@@ -13,23 +13,4 @@ _HOME = {
     "open_trajectories": "foreign",
 }
 
-__all__ = [
-    "Foreign",
-    "Recorder",
-    "Recording",
-    "RecordingError",
-    "Trajectories",
-    "Windows",
-    "open_recording",
-    "open_trajectories",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'sciml.record' has no attribute '{name}'")
-    return getattr(import_module(f"sciml.record.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

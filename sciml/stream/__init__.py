@@ -1,9 +1,9 @@
 """The way from solver ranks to the trainer: message, client, server, spool, ledger."""
 
-from importlib import import_module
+from sciml.lazy import lazy
 
 # Resolved on first use (PEP 562): a solver rank needs the client only.
-_PUBLIC = {
+_HOMES = {
     "Client": "client",
     "connect": "client",
     "ControlClient": "control",
@@ -17,22 +17,4 @@ _PUBLIC = {
     "Server": "server",
 }
 
-__all__ = [
-    "Arrived",
-    "Client",
-    "Closed",
-    "Control",
-    "ControlClient",
-    "Endpoint",
-    "Ledger",
-    "Opened",
-    "Quarantined",
-    "Server",
-    "connect",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'sciml.stream' has no attribute '{name}'")
-    return getattr(import_module(f"sciml.stream.{_PUBLIC[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

@@ -1,29 +1,15 @@
 """The study file: sections, text, ranges, designs, changes."""
 
-from importlib import import_module
+from sciml.lazy import lazy
 
-_PUBLIC = {
-    "PlannedSimulation": "sciml.study.designs",
-    "Range": "sciml.study.ranges",
-    "Study": "sciml.study.schema",
-    "draw": "sciml.study.designs",
-    "dump_study": "sciml.study.schema",
-    "load_study": "sciml.study.schema",
-    "plan": "sciml.study.designs",
+_HOMES = {
+    "PlannedSimulation": "designs",
+    "Range": "ranges",
+    "Study": "schema",
+    "draw": "designs",
+    "dump_study": "schema",
+    "load_study": "schema",
+    "plan": "designs",
 }
 
-__all__ = [
-    "PlannedSimulation",
-    "Range",
-    "Study",
-    "draw",
-    "dump_study",
-    "load_study",
-    "plan",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'sciml.study' has no attribute '{name}'")
-    return getattr(import_module(_PUBLIC[name]), name)
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

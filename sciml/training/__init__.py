@@ -1,8 +1,8 @@
 """Training: sources, objectives, phases, and the one loop; loaded when first used."""
 
-from importlib import import_module
+from sciml.lazy import lazy
 
-_HOME = {
+_HOMES = {
     "EMA": "ema",
     "Augmentation": "augmentation",
     "Checkpoints": "checkpoint",
@@ -31,41 +31,4 @@ _HOME = {
     "train": "loop",
 }
 
-__all__ = [
-    "EMA",
-    "Augmentation",
-    "Checkpoints",
-    "Classification",
-    "CollocationSource",
-    "DatasetSource",
-    "EnergyForces",
-    "History",
-    "Hooks",
-    "Mix",
-    "Noise",
-    "Options",
-    "Phase",
-    "Pushforward",
-    "ReplaySource",
-    "Residual",
-    "Source",
-    "Step",
-    "StreamSource",
-    "Sum",
-    "Supervised",
-    "TensorSource",
-    "TrainingError",
-    "Validation",
-    "fit",
-    "train",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'sciml.training' has no attribute '{name}'")
-    return getattr(import_module(f"sciml.training.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)
