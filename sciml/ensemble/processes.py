@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from sciml.stream.slots import boot_id
+
 _PR_SET_PDEATHSIG = 1
 #: File descriptors that a trainer may have. There are programs that close each that may be open before
 #: they start another: millions of them take minutes.
@@ -46,14 +48,7 @@ def start_time(pid: int) -> int | None:
 def here() -> dict[str, str]:
     """What machine this is: its name, its present boot, and the name space that process numbers are of.
     A process number says nothing elsewhere, nor after another boot."""
-    return {"host": socket.gethostname(), "boot": _boot(), "namespace": _namespace()}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
+    return {"host": socket.gethostname(), "boot": boot_id(), "namespace": _namespace()}
 
 
 def _namespace() -> str:

@@ -47,7 +47,10 @@ class Journal:
     def add_blocks(self, blocks: Sequence[tuple[Header, int, Any]]) -> list[int]:
         """Journal ``(header, rank, payload)``; see :meth:`Spool.append_all`."""
         orders = self.spool.append_all(
-            [(_block_record(header, rank), payload) for header, rank, payload in blocks]
+            [
+                ({"kind": BLOCK, "rank": rank, **header._asdict()}, payload)
+                for header, rank, payload in blocks
+            ]
         )
         with self._lock:
             self.written += 1
@@ -128,19 +131,3 @@ class Journal:
                     gone.append(simulation)
         self.spool.compact()
         return gone
-
-
-def _block_record(header: Header, rank: int) -> dict[str, Any]:
-    return {
-        "kind": BLOCK,
-        "simulation": header.simulation,
-        "attempt": header.attempt,
-        "step": header.step,
-        "time": header.time,
-        "field": header.field,
-        "rank": rank,
-        "dtype": header.dtype,
-        "global_shape": header.global_shape,
-        "offset": header.offset,
-        "shape": header.shape,
-    }

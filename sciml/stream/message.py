@@ -205,20 +205,7 @@ class Header(NamedTuple):
     sequence: int
 
     def encode(self) -> bytes:
-        return msgpack.packb(
-            {
-                "simulation": self.simulation,
-                "attempt": self.attempt,
-                "step": self.step,
-                "time": self.time,
-                "field": self.field,
-                "dtype": self.dtype,
-                "global_shape": self.global_shape,
-                "offset": self.offset,
-                "shape": self.shape,
-                "sequence": self.sequence,
-            }
-        )
+        return msgpack.packb(self._asdict())
 
     @classmethod
     def decode(cls, data: Any) -> Header:

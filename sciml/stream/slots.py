@@ -41,17 +41,19 @@ ROOM = 16 << 20
 ROOM_LIMIT = 256 << 20
 #: Zero where the system or this Python has no seals.
 SEALS = getattr(fcntl, "F_SEAL_SHRINK", 0) | getattr(fcntl, "F_SEAL_GROW", 0)
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """What the present boot of this machine is called; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def node() -> str:
     """What all processes on this node, and no others, have in common; empty without slots here."""
-    if not hasattr(os, "memfd_create") or not SEALS:
-        return ""
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:
-        return ""
+    return boot_id() if hasattr(os, "memfd_create") and SEALS else ""
 
 
 def padded(nbytes: int) -> int:
