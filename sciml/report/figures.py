@@ -141,7 +141,7 @@ def leave(folder: Path, log: logging.Logger) -> list[Path]:
 
 def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
     from sciml.report.curves import learning
-    from sciml.report.errors import errors_along, errors_of_frames
+    from sciml.report.error_curves import errors_along, errors_of_frames
 
     predictions = Predictions(folder) if any(folder.glob("predictions*.nc")) else None
     is_map = predictions is not None and predictions.about.kind == "map"
