@@ -10,7 +10,7 @@ from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import WIDTH
+from sciml.parallel.hierarchy import WIDTH
 from sciml.parallel.stencil import Index, free_points, shifted
 
 

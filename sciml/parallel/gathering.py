@@ -10,7 +10,7 @@ import numpy as np
 from sciml.parallel.compact import Compact
 from sciml.parallel.gather import Gather
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import GridLevel
+from sciml.parallel.hierarchy import GridLevel
 
 #: Stands for a communicator of one rank.
 ALONE = SimpleNamespace(rank=0, size=1)

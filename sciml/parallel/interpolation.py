@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.parallel.compact import Compact, Offset, forward, moved
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import PRECISION, GridLevel
+from sciml.parallel.hierarchy import PRECISION, GridLevel
 from sciml.parallel.stencil import Index
 
 

@@ -13,8 +13,8 @@ from sciml.parallel.compact import Compact, Offset
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.gathering import ALONE, Gathering
 from sciml.parallel.halo import Halo
+from sciml.parallel.hierarchy import PRECISION, WIDTH, GridLevel
 from sciml.parallel.interpolation import Interpolation
-from sciml.parallel.levels import PRECISION, WIDTH, GridLevel
 from sciml.parallel.stencil import free_points, shifted
 
 #: Grids of at most so many points are worked on by every rank alone, and solved at once.

@@ -10,7 +10,7 @@ from sciml.errors import InputError
 from sciml.parallel.compact import Compact
 from sciml.parallel.decomposition import Decomposition
 from sciml.parallel.halo import Halo
-from sciml.parallel.levels import WIDTH
+from sciml.parallel.hierarchy import WIDTH
 
 
 class NinePoint:
