@@ -4,6 +4,7 @@ import numpy as np
 
 from sciml.domain import Field, Particles
 from sciml.equations import n_body
+from sciml.errors import DivergedError
 from sciml.parallel import Rows
 from sciml.solver import Option, Parameter, Program, initial_fields, initial_option, main
 
@@ -132,6 +133,8 @@ class NBody(Program):
     def check_energy(self):
         kinetic = n_body.kinetic_energy(self.v, self.mass)
         drift = abs(self.energy() - self.energy_at_start) / max(kinetic, 1e-300)
+        if not np.isfinite(drift):
+            raise DivergedError("two bodies came too close")
         if drift > DRIFT and self.lead:
             said = (
                 f"the energy is off by {drift:.2g} of the kinetic one: an encounter closer than the "

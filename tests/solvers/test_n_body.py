@@ -7,7 +7,7 @@ import pytest
 from programs import load, made, march, started
 
 from sciml.equations import n_body
-from sciml.errors import InputError
+from sciml.errors import DivergedError, InputError
 from sciml.solver.flags import parse
 
 FREE = {"clip": 0.0}
@@ -126,6 +126,14 @@ def test_encounters_that_are_too_close_are_warned_of():
     calm = started("n_body", **SMOOTH)
     calm.step(0)
     assert not calm.warnings.all()
+
+
+def test_bodies_in_one_place_end_the_run():
+    def initial(run):
+        return lambda: (np.zeros((2, 3)), np.zeros((2, 3)), np.array([1.0, -1.0]), np.ones(2))
+
+    with pytest.raises(DivergedError), np.errstate(all="ignore"):
+        started("n_body", bodies=2, replaced={"initial": initial}, **FREE).step(0)
 
 
 @pytest.mark.parametrize(
