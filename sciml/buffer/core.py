@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Sample
 
-# Staleness is averaged over about this many of the last draws.
+#: Draws over which staleness is averaged; fewer follow changes faster and waver more.
 MEMORY = 1000
 
 

@@ -36,12 +36,12 @@ from sciml.errors import ScimlError
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
 
-STDERR_LINES = 8
+#: Lines of a log that are shown of a job that failed, and bytes at its end in which they are sought.
+STDERR_LINES, TAIL_BYTES = 8, 16384
 #: Exit code of a program that cannot use what it was given: it is not tried again.
 BAD_INPUT = 2
 #: Seconds between looks of a running job whether its leader wants it to end.
 LOOK_EVERY = 1.0
-TAIL_BYTES = 16384
 #: Variables by which a program finds its trainer.
 STREAM = ("SCIML_ENDPOINT", "SCIML_RUN", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
 

@@ -30,6 +30,7 @@ from sciml.stream.server import Server
 # What the sink warns of is in the rehearsal.
 logging.getLogger("sciml.stream").addHandler(logging.NullHandler())
 
+#: Seconds that one wait for an event lasts; the end of the program is noticed so late.
 WAIT = 0.2
 #: Bytes that wait on disk and in memory.
 SPOOL, QUEUE = 128 << 20, 64 << 20

@@ -30,6 +30,8 @@ from sciml.stream.parcel import Packer, Parcel
 from sciml.stream.policy import SendPolicy
 from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
 
+#: Seconds that one wait for the trainer lasts. Longer, and a trainer that has moved is found later;
+#: shorter, and ranks that wait take more of the cores.
 POLL = 0.25
 #: Seconds from one message about warnings to the next; what is newest goes with the goodbye in any case.
 WARN_PAUSE = 0.5

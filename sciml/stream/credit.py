@@ -10,6 +10,7 @@ from sciml.stream.session import OpenStream, Session
 
 #: Bytes under way that keep a connection busy; more would only fill the solver's memory.
 COMFORT = 16 << 20
+#: Bytes that a rank may have under way however many there are: less, and each step waits for an answer.
 LEAST = 64 << 10
 #: Bytes beyond its credit after which a client is broken rather than early.
 TOLERANCE = 64 << 20

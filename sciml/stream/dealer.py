@@ -15,7 +15,10 @@ import zmq
 from sciml.errors import StreamError
 from sciml.stream.endpoint import Endpoint
 
+#: Milliseconds to the next try to connect, doubled up to the second: thousands of ranks try at once.
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 2_000
+#: Milliseconds between signs of life of both sides, and of silence after which a connection is dropped.
+#: Shorter, and a machine that stands still for a moment loses all of them.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
 #: UUID of the run that started a solver: in the folder of its endpoint there may be another by now.

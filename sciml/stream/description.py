@@ -23,6 +23,7 @@ from sciml.errors import DomainError
 from sciml.samples import Simulation
 from sciml.stream.message import Malformed, extents, text, whole
 
+#: Fields of one simulation: more of them are axes of one.
 FIELDS_LIMIT = 1024
 
 

@@ -41,14 +41,15 @@ MESSAGE_LIMIT = 1 << 30
 BLOCKS_LIMIT = 4096
 #: Largest envelope: a domain with its static fields.
 ENVELOPE_LIMIT = 256 << 20
+#: Bytes of the header of a block: names, and up to eight axes.
 HEADER_LIMIT = 16 << 10
 #: Objects in a message: an empty map is one byte on the wire and 64 in memory. A supervisor that names a
 #: hundred thousand simulations sends as many numbers; arrays of fields are one object each.
 OBJECTS_LIMIT = 1 << 18
 #: Bytes up to which a message cannot become much, whatever it is: headers are spared the count.
 SHORT = 4 << 10
-NAME_LIMIT = 256
-WHOLE_LIMIT = 1 << 53
+#: Characters of a name; whole numbers end where JSON and float64 hold them no more.
+NAME_LIMIT, WHOLE_LIMIT = 256, 1 << 53
 
 
 class Malformed(StreamError):

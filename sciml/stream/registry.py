@@ -22,6 +22,7 @@ from sciml.stream.slot_reader import Readers
 
 log = logging.getLogger("sciml.stream")
 
+#: Ranks of one simulation; each has a session of about a kilobyte.
 RANKS_LIMIT = 1 << 16
 
 

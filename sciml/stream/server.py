@@ -18,6 +18,7 @@ import zmq
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
 from sciml.stream.authentication import Gate, guard
+from sciml.stream.dealer import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
 from sciml.stream.description import simulation_from_wire
 from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, bind, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
@@ -33,8 +34,8 @@ BURST, BURST_BYTES = 64, 4 << 20
 #: After fewer bytes of blocks than this the thread sleeps so many seconds, to find more of them at once:
 #: beside a training, most of the cost of a lone frame is to get code and threads back into the caches.
 GATHER_BYTES, GATHER = 1 << 20, 0.02
+#: Milliseconds in which the thread looks around although nothing has come.
 TICK_MS = 200
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
 
 log = logging.getLogger("sciml.stream")
 

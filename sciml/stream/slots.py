@@ -38,6 +38,7 @@ SLOT_HEAD = struct.Struct("<QQ")
 SMALL = 4 << 10
 #: Room for slots of one rank, bytes: enough to keep it busy, small enough to stay in caches.
 ROOM = 16 << 20
+#: The most, for steps so large that three of them are more.
 ROOM_LIMIT = 256 << 20
 #: Zero where the system or this Python has no seals.
 SEALS = getattr(fcntl, "F_SEAL_SHRINK", 0) | getattr(fcntl, "F_SEAL_GROW", 0)

@@ -38,6 +38,8 @@ from sciml.stream.slots import ALIGNMENT, padded
 MAGIC = b"\x93sciml\x02\n"
 _CHECKED = struct.Struct("<IQQQ")
 _PREFIX = struct.Struct("<8sIIQQQ")
+#: Bytes of a segment: what is freed and allocated at once. Larger ones are rewritten more, smaller ones
+#: are more files.
 SEGMENT_SIZE = 64 << 20
 #: Larger writes make Linux take huge pages, which cost several times more when they are fresh.
 WRITE_SIZE = 1 << 20
