@@ -1,4 +1,4 @@
-"""Nested state as plain bytes and named tensors: what is saved in the place of a pickle."""
+"""Nested state as plain bytes and named tensors: what is saved instead of a pickle."""
 
 from __future__ import annotations
 

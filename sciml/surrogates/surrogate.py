@@ -102,7 +102,7 @@ class Surrogate(PhysicalModel):
         Args:
             config: name, or ``{"name": …, option: value, …}``, among them ``symmetrize``.
             task, domain: as above; a fresh normalizer is added unless one is given.
-            file: run in the place of the one that the name says: a copy of it.
+            file: run instead of the one that the name says: a copy of it.
             kwargs: further arguments of :class:`Surrogate`.
 
         Raises:
@@ -179,7 +179,7 @@ class Surrogate(PhysicalModel):
 
         Args:
             ds: a dataset, or files as :func:`sciml.open_dataset` takes them.
-            at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, in the place of the
+            at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, instead of the
                 dataset's own along that axis; for models that can be asked at points (DeepONets).
             forcing: the task's forcing at times that ``ds`` does not have; times whose forcing nobody
                 gives are left out.

@@ -112,19 +112,19 @@ def fit(
             from an equation alone, see ``objectives``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
             ``targets`` from ``inputs`` at the same time.
-        inputs, targets, parameters: names, in the place of a task. Models by name get fields in the
+        inputs, targets, parameters: names, instead of a task. Models by name get fields in the
             order of their names, a module and a file of your own in the order given.
-        forcing: fields, or numbers, that vary in time and are known ahead, in the place of a task: the
+        forcing: fields, or numbers, that vary in time and are known ahead, instead of a task: the
             model sees them at the time of what it gives.
         unroll: steps of a window that the loss compares, outputs fed back with gradients through
-            all, in the place of a task; 1, or with ``pushforward`` one more than its steps.
+            all, instead of a task; 1, or with ``pushforward`` one more than its steps.
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
             ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space. A number is
             the option ``levels`` of a model.
         group: of netCDF-4, HDF5 or zarr, in which the variables are.
         batch_size: samples a step.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
-        phases: in the place of ``epochs``: one or more :class:`Phase`, or their keys.
+        phases: instead of ``epochs``: one or more :class:`Phase`, or their keys.
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, of fields in their own deviations:
             units do not matter. ``None``: what the kind of domain brings along, ``relative_l2``; of
             kinds their cross entropy; of energies of particles those, and forces, their gradient.

@@ -22,7 +22,7 @@ class Hooks:
         on_step: called after every step.
         validate: ``validate(model) -> dict`` of numbers.
         validate_every: steps between validations, and one at the end; 0: only at the end.
-        validate_last: in the place of :attr:`validate` when all steps are done.
+        validate_last: instead of :attr:`validate` when all steps are done.
         on_validation: called with what :attr:`validate` gave, and ``step``.
         metric: entry of the validation that says which checkpoint is the best; where it is not there,
             ``one_step``, of kinds ``cross_entropy``.

@@ -1,4 +1,4 @@
-"""Targets at random points of each sample, in the place of whole fields."""
+"""Targets at random points of each sample, instead of whole fields."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _search(
 
 
 def _fetch(values: Sequence[Tensor]) -> list[float]:
-    """Scalars as numbers, with one transfer in the place of one each."""
+    """Scalars as numbers, with one transfer instead of one each."""
     device = next((v.device for v in values if v.device.type != "cpu"), None)
     if device is None:
         return [v.item() for v in values]

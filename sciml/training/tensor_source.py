@@ -17,7 +17,7 @@ from sciml.training.epochs import Epochs
 class TensorSource:
     """Every sample once an epoch, as :class:`DatasetSource`, without touching them one by one.
 
-    For small samples, many at a time: a batch of 10 000 takes microseconds a tensor in the place of
+    For small samples, many at a time: a batch of 10 000 takes microseconds a tensor instead of
     microseconds a sample. All of them lie in memory as tensors.
 
     Args:

@@ -133,7 +133,7 @@ class SideBySide(nn.ModuleList):
 
 
 class Features(nn.Module):
-    """y ↦ y, with cos 2πky and sin 2πky, k = 1 … harmonics, in the place of a periodic coordinate.
+    """y ↦ y, with cos 2πky and sin 2πky, k = 1 … harmonics, instead of a periodic coordinate.
 
     Shapes: y ``(*, d)`` → ``(*, width)``. Coordinates run from 0 to 1.
 

@@ -30,7 +30,7 @@ class KernelConv(nn.Module):
     h = h₀/r the integral is the sum over grid points with weight (h/h₀)ᵈ: κ is sampled, and divided
     by rᵈ, so that constants are mapped as at the base; at r = 1 it is the convolution given. Since
     κ = W ∗ φ, it is computed in two steps, smoothing by φ and a convolution with dilation r, with
-    (2r − 1) d + kᵈ terms a point for the hat in the place of ((k + 1) r − 1)ᵈ.
+    (2r − 1) d + kᵈ terms a point for the hat instead of ((k + 1) r − 1)ᵈ.
 
     Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space')``; what a stride becomes,
     :class:`~sciml.surrogates.grid.operator.refinement.Refinement` says.

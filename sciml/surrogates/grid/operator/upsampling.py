@@ -29,7 +29,7 @@ class KernelUpsample(nn.Module):
         kernel: as in :class:`~sciml.surrogates.grid.operator.convolution.KernelConvTranspose`.
 
     Raises:
-        InputError: a size in the place of a factor, a factor that is no whole number, another mode.
+        InputError: a size instead of a factor, a factor that is no whole number, another mode.
     """
 
     def __init__(self, up: nn.Upsample, refinement: Refinement, kernel: str = "points") -> None:
