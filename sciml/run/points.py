@@ -8,6 +8,7 @@ from sciml.errors import InputError
 from sciml.study.schema import Study
 
 if TYPE_CHECKING:
+    from sciml.surrogates import Surrogate
     from sciml.surrogates.setting import Setting
     from sciml.training.mixture import Mixture
     from sciml.training.objective import Objective
@@ -30,6 +31,16 @@ def mixture_of(study: Study) -> Mixture:
         }
     objectives = {n: o.model_dump(exclude_none=True) for n, o in training.objectives.items()}
     return Mixture(sources, objectives)
+
+
+def widen_bounds(surrogate: Surrogate, source: Source) -> None:
+    """Let a surrogate know that it was trained on the points of a mix, too; once nothing else is taken
+    into account any more."""
+    from sciml.training.mixture import widen
+
+    for one in getattr(source, "sources", {}).values():
+        if hasattr(one, "sampler"):
+            widen(surrogate.bounds, one.sampler)
 
 
 def learned(study: Study, setting: Setting, fed: Source | None) -> tuple[Source, Objective]:

@@ -28,7 +28,7 @@ from sciml.share import find
 from sciml.solver.declare import is_file
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
-from sciml.study.section import Count, Positive, Seconds, Section, Size, Value, short
+from sciml.study.section import Count, Positive, Seconds, Section, Size, Value, keys_of, short
 from sciml.study.symmetries_section import SymmetriesSection
 from sciml.study.text import dump, override, parse
 from sciml.study.training_section import Training
@@ -80,23 +80,11 @@ class Parameters(Section):
         return self
 
 
-class TaskSection(Section):
+class TaskSection(keys_of(Task, prescribed=(dict[str, list[str]], {}))):
     """See :class:`sciml.samples.Task`; ``targets`` default to ``inputs``. With ``increment`` the
     model gives the change from the last input: by default where every target is an input, but for
     ``training.points``, since changes are added to whole fields."""
 
-    inputs: list[str] = []
-    targets: list[str] = []
-    lead: Count = 1
-    history: Count = 1
-    unroll: Positive | None = None
-    bundle: Positive = 1
-    parameters: list[str] = []
-    static: list[str] = []
-    time: bool = False
-    forcing: list[str] = []
-    prescribed: dict[str, list[str]] = {}
-    levels: Literal["channels", "axis"] | None = None
     increment: bool | None = None
 
     @model_validator(mode="before")

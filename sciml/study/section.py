@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\s*", re.IGNORECASE)
 
@@ -48,6 +56,32 @@ class Section(BaseModel):
     """Strict types, no unknown keys, no change after loading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def keys_of(kind: type, *left_out: str, **other: Any) -> Any:
+    """A section with the keys of a dataclass, their types and defaults; what values may be is for the
+    dataclass to say, when it is built.
+
+    Args:
+        left_out: keys that a study does not have.
+        other: keys whose type a file has no word for, as pydantic wants them.
+    """
+    hints = get_type_hints(kind)
+    found: dict[str, Any] = {}
+    for one in (f for f in fields(kind) if f.name not in left_out):
+        made = one.default if one.default_factory is MISSING else one.default_factory()
+        listed = get_origin(hints[one.name]) is tuple
+        found[one.name] = (list[str], []) if listed else (hints[one.name], made)
+    return create_model(kind.__name__, __base__=_WithWholeNumbers, **{**found, **other})
+
+
+class _WithWholeNumbers(Section):
+    """``1e4`` where a whole number is expected; as a number with a point it means the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, data: Any) -> Any:
+        return {k: _whole(v) for k, v in data.items()} if isinstance(data, dict) else data
 
 
 def short(key: str) -> BeforeValidator:

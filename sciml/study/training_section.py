@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from sciml.errors import nearest
-from sciml.study.section import Count, Positive, Section, short
+from sciml.errors import InputError, nearest
+from sciml.study.section import Count, Positive, Section, keys_of, short
 from sciml.study.sources_section import (
     CollocationSection,
     Name,
@@ -17,10 +17,10 @@ from sciml.study.sources_section import (
     require_pairs,
 )
 from sciml.study.symmetries_section import SymmetriesSection
+from sciml.training.phase import ENDING, Phase
 
 if TYPE_CHECKING:
     from sciml.training.options import Options
-    from sciml.training.phase import Phase
 
 #: Name of the one source where objectives are named and sources are not.
 STREAM = "stream"
@@ -45,40 +45,24 @@ def _sizes(given: Any) -> int | dict[str, int] | None:
     return whole if isinstance(given, dict) else whole.get("")
 
 
-class PhaseSection(Section):
+class PhaseSection(
+    keys_of(Phase, "epochs", batch_size=(Annotated[Any, PlainValidator(_sizes)], None))
+):
     """See :class:`sciml.training.phase.Phase`; without ``steps``, until the stream ends."""
-
-    optimizer: Literal["adamw", "adam", "sgd", "lbfgs"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["constant", "cosine", "step", "onecycle", "exponential"] = "constant"
-    steps: Positive | None = None
-    batch_size: Annotated[int | dict[str, int] | None, PlainValidator(_sizes)] = None
-    dtype: Literal["float32", "float64"] | None = None
-    until: float | None = None
-    warmup: Count = 0
-    weights: dict[str, float] = {}
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Annotated[float, Field(gt=0)] | None = None
-    final: Annotated[float, Field(ge=0)] = 0.0
-    start: Annotated[float, Field(gt=0, le=1)] = 1 / 25
-    rise: Annotated[float, Field(gt=0, le=1)] = 0.3
-    gamma: Annotated[float, Field(gt=0)] = 0.5
-    every: Positive = 100
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    iterations: Positive = 20
-    redraw: Count = 0
 
     @model_validator(mode="after")
     def _ends(self) -> PhaseSection:
-        if self.steps is None and self.schedule in ("cosine", "onecycle", "exponential"):
-            raise ValueError(f"schedule '{self.schedule}' needs to know its end; give steps")
-        if self.optimizer == "lbfgs" and (self.weight_decay or self.clip is not None):
+        try:
+            phase = self.build()
+        except InputError as error:
+            raise ValueError(str(error).removeprefix("phase: ")) from error
+        if phase.steps is None and phase.schedule in ENDING:
+            raise ValueError(f"schedule '{phase.schedule}' needs to know its end; give steps")
+        if phase.optimizer == "lbfgs" and (phase.weight_decay or phase.clip is not None):
             raise ValueError("optimizer 'lbfgs' has no weight_decay and no clip; remove them")
         return self
 
     def build(self) -> Phase:
-        from sciml.training.phase import Phase
-
         return Phase(**self.model_dump())
 
 

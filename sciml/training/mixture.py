@@ -187,16 +187,21 @@ class Mixture:
             elif isinstance(keys, Mapping):
                 own = (seed + zlib.crc32(name.encode())) % 2**32
                 points = _points(name, keys, setting, bounds)
-                if bounds is not None:  # it is trained there, too
-                    ends = np.array([0.0, 1.0])
-                    wide = {(PARAMETER, n): span(ends) for n, span in points.parameters.items()}
-                    bounds.take({**wide, (TIME, TIME): np.array(points.time or np.nan)})
+                if bounds is not None:
+                    widen(bounds, points)
                 n = keys.get("batch_size", batch_size)
                 sources[name] = CollocationSource(points, n, own, every=keys.get("every", 1))
             else:
                 sources[name] = keys
         named = {n: self.source(n) for n in self.objectives} or dict(zip(made, made, strict=True))
         return Mix(sources), Sum(made, named)
+
+
+def widen(bounds: Bounds, points: BoxPoints) -> None:
+    """Bounds of data with those of points, where a surrogate is trained, too."""
+    ends = np.array([0.0, 1.0])
+    wide = {(PARAMETER, n): span(ends) for n, span in points.parameters.items()}
+    bounds.take({**wide, (TIME, TIME): np.array(points.time or np.nan)})
 
 
 def scale(surrogate: nn.Module, source: Mix, objective: Sum) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.option_types import require_types
-from sciml.training.precision import WEIGHTS
+
+if TYPE_CHECKING:  # a study has phases, and no need of torch
+    import torch
+    from torch import nn
+
+#: Precisions of a phase. Not bfloat16, in which weights stand still: see ``autocast``.
+PRECISIONS = ("float32", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ class Phase:
             raise InputError(
                 f"unknown schedule '{self.schedule}'; {nearest(self.schedule, SCHEDULES)}"
             )
-        if self.dtype is not None and self.dtype not in WEIGHTS:
-            raise InputError(f"unknown dtype '{self.dtype}'; {nearest(str(self.dtype), WEIGHTS)}")
+        if self.dtype is not None and self.dtype not in PRECISIONS:
+            raise InputError(f"unknown dtype '{self.dtype}'; {nearest(self.dtype, PRECISIONS)}")
         sizes = self.batch_size
         for size in (
             sizes.values() if isinstance(sizes, Mapping) else () if sizes is None else (sizes,)
@@ -146,7 +149,9 @@ class Phase:
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise InputError("model has no parameters that require gradients; nothing to train")
-        return OPTIMIZERS[self.optimizer](self, parameters)
+        import torch
+
+        return OPTIMIZERS[self.optimizer](torch.optim, self, parameters)
 
     def rate(self, step: int, steps: int | None) -> float:
         """Learning rate of ``step``, counted from 0, out of ``steps``."""
@@ -164,12 +169,12 @@ def phases_of(
     return [Phase.of(p) for p in plain]
 
 
-def _lbfgs(phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _lbfgs(optim: Any, phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if phase.weight_decay:
         raise InputError("phase: lbfgs has no weight_decay; add a penalty to the objective")
     if phase.clip is not None:
         raise InputError("phase: lbfgs has no clip: its line search needs the gradient itself")
-    return torch.optim.LBFGS(
+    return optim.LBFGS(
         parameters,
         lr=phase.lr,
         max_iter=phase.iterations,
@@ -203,16 +208,15 @@ def _fusable(parameters: list[nn.Parameter]) -> bool | None:
     return True if able else None
 
 
-Build = Callable[[Phase, list[nn.Parameter]], torch.optim.Optimizer]
-
-OPTIMIZERS: dict[str, Build] = {
-    "adamw": lambda s, p: torch.optim.AdamW(
+#: From ``torch.optim``, a phase and parameters.
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": lambda optim, s, p: optim.AdamW(
         p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
     ),
-    "adam": lambda s, p: torch.optim.Adam(
+    "adam": lambda optim, s, p: optim.Adam(
         p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
     ),
-    "sgd": lambda s, p: torch.optim.SGD(
+    "sgd": lambda optim, s, p: optim.SGD(
         p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay
     ),
     "lbfgs": _lbfgs,

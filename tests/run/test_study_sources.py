@@ -161,6 +161,8 @@ def test_data_and_an_equation_resume_bitwise(tmp_path, monkeypatch, stream):
     assert code == 0
     for name, tensor in weights(one).items():
         assert torch.equal(tensor, weights(two)[name]), name
+    # It is trained where its points are, too.
+    assert sciml.load(two.path, model=NET).bounds.of("parameter", "kappa") == (0.02, 0.1)
 
 
 def test_an_equation_alone_is_held_against_data(tmp_path):

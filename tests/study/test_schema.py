@@ -218,7 +218,7 @@ def test_options_of_the_loop_in_short_and_at_length(load):
         ("training.autocast=float16", "training.autocast: got 'float16'; "),
         ("training.noise=-1", "training.noise: got -1; expected greater than or equal to 0"),
         ("training.compile=fast", "training.compile: got 'fast'; expected a valid boolean"),
-        ("training.phases=[{rise: 0}]", "training.phases.0.rise: got 0; expected greater than 0"),
+        ("training.phases=[{rise: 0}]", "training.phases.0: rise=0.0; expected above 0, up to 1"),
         ("training.phases=[]", "training.phases: got []; list should have at least 1 item"),
         ("training.phases=[{schedule: cosine}]", "schedule 'cosine' needs to know its end"),
         ("training.device=gpu", "training.device: got 'gpu'"),

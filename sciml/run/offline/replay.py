@@ -17,7 +17,7 @@ from sciml.run.held_out import HeldOut
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.status import Teller
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
-from sciml.run.points import learned
+from sciml.run.points import learned, widen_bounds
 from sciml.samples import Sample, Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Statistics
@@ -106,6 +106,7 @@ class Replaying:
                     self._measure([sample])
                 self.statistics.fix()
         source, objective = learned(self.study, self.surrogate.setting, fed)
+        self._source = source
         if fed is None and resume is None:
             scale(self.surrogate, source, objective)
         if replay.epochs is not None:
@@ -156,6 +157,7 @@ class Replaying:
 
     def finish(self, **figures: Any) -> None:
         """Roll out on the held-out simulations, write what the run is for, with further ``figures``."""
+        widen_bounds(self.surrogate, self._source)
         self.outcome.write(self.surrogate, self.history, **figures)
 
     def _stream(self, phases: Sequence[Phase]) -> Watermarked:

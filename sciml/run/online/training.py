@@ -14,7 +14,7 @@ from sciml.run.display import WATERMARK
 from sciml.run.kept_files import model_file
 from sciml.run.online.restart import kept, of_stream
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
-from sciml.run.points import learned
+from sciml.run.points import learned, widen_bounds
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares
@@ -94,10 +94,10 @@ class Learning:
             renewed=life.intake.screen.shaken,
             stop=life.stop,
         )
-        source, objective = learned(self.study, self.surrogate.setting, stream)
+        self._source, objective = learned(self.study, self.surrogate.setting, stream)
         self.history = train(
             self.surrogate,
-            source,
+            self._source,
             objective,
             [phase.build() for phase in training.phases],
             options=training.options(),
@@ -131,6 +131,7 @@ class Learning:
         """Roll out on the held-out simulations, write what the run is for."""
         life = self.life
         life.state = "validating"
+        widen_bounds(self.surrogate, self._source)
         self._see_domains()
         account = life.account(over=True)
         self.outcome.write(
