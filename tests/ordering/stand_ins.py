@@ -17,6 +17,7 @@ import msgpack
 from system import here
 
 import sciml
+import sciml.study.schema  # phases are real, and need no torch
 from sciml.ensemble.folders import write_json
 from sciml.errors import ScimlError, no_room
 
