@@ -36,10 +36,10 @@ def mixture_of(study: Study) -> Mixture:
 def widen_bounds(surrogate: Surrogate, source: Source) -> None:
     """Let a surrogate know that it was trained on the points of a mix, too; once nothing else is taken
     into account any more."""
-    from sciml.training.mixture import widen
-
     for one in getattr(source, "sources", {}).values():
         if hasattr(one, "sampler"):
+            from sciml.training.mixture import widen
+
             widen(surrogate.bounds, one.sampler)
 
 
