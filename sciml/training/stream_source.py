@@ -10,7 +10,7 @@ from sciml.surrogates.batch import Batch, collate
 from sciml.surrogates.structure import Structure
 
 
-class Draws(Protocol):
+class Drawable(Protocol):
     """What a buffer must do for the training side."""
 
     def get_batch(self, n: int) -> Sequence[Sample]:
@@ -35,7 +35,7 @@ class StreamSource:
     """
 
     def __init__(
-        self, buffer: Draws, task: Task, batch_size: int, structures: Sequence[Structure] = ()
+        self, buffer: Drawable, task: Task, batch_size: int, structures: Sequence[Structure] = ()
     ) -> None:
         self.buffer = buffer
         self.task = task
