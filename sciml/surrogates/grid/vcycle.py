@@ -25,7 +25,7 @@ class Step(nn.Module):
         self.S = Stencil(f, u, boundary, bias=bias)
 
 
-class Level(nn.Module):
+class CycleLevel(nn.Module):
     """One grid: steps on the way down and on the way up, and the ways to and from the next grid.
 
     ``R`` and ``Pi`` bring f and u to the next grid and ``P`` brings u back; the coarsest grid has
@@ -110,7 +110,7 @@ class VCycle(nn.Module):
         space = tuple(shape) if shape is not None else None
         for k, (u, f, (pre, post)) in enumerate(zip(widths, rights, smoothing, strict=True)):
             bottom = k == len(widths) - 1
-            level = Level(
+            level = CycleLevel(
                 [
                     Step(u, f, boundary, bias, operator=k > 0 or i > 0 or self._asks(pre, bottom))
                     for i in range(pre)
