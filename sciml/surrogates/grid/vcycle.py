@@ -14,7 +14,7 @@ from sciml.surrogates.grid.stencil import Prolongation, Stencil, halved_grid, su
 RESTRICTIONS = ("f", "residual")
 
 
-class Step(nn.Module):
+class SmoothingStep(nn.Module):
     """A smoothing step u ← u + S(f − A u); the one from u = 0 is u = S f and needs no A."""
 
     def __init__(
@@ -32,7 +32,7 @@ class CycleLevel(nn.Module):
     none of them.
     """
 
-    def __init__(self, pre: Sequence[Step], post: Sequence[Step]) -> None:
+    def __init__(self, pre: Sequence[SmoothingStep], post: Sequence[SmoothingStep]) -> None:
         super().__init__()
         self.pre, self.post = nn.ModuleList(pre), nn.ModuleList(post)
         self.R: Stencil | None = None
@@ -112,10 +112,12 @@ class VCycle(nn.Module):
             bottom = k == len(widths) - 1
             level = CycleLevel(
                 [
-                    Step(u, f, boundary, bias, operator=k > 0 or i > 0 or self._asks(pre, bottom))
+                    SmoothingStep(
+                        u, f, boundary, bias, operator=k > 0 or i > 0 or self._asks(pre, bottom)
+                    )
                     for i in range(pre)
                 ],
-                [Step(u, f, boundary, bias) for _ in range(post)],
+                [SmoothingStep(u, f, boundary, bias) for _ in range(post)],
             )
             self.levels.append(level)
             if bottom:
@@ -162,6 +164,6 @@ class VCycle(nn.Module):
         return u
 
     # Sums are written into what a convolution has just given: nothing else needs that.
-    def _smooth(self, step: Step, u: Tensor, f: Tensor) -> Tensor:
+    def _smooth(self, step: SmoothingStep, u: Tensor, f: Tensor) -> Tensor:
         residual = f - step.A(surround(u, self.boundary))
         return step.S(surround(residual, self.boundary)).add_(u)
