@@ -90,7 +90,7 @@ def recorded(path: Any) -> Trajectories | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DataPart:
     """One file, or one dataset that is open.
 
     Args:
@@ -138,7 +138,7 @@ def _sum(file: Path) -> Any:
     return index.checksum(file) if about.st_size < SUMMED else (about.st_size, about.st_mtime_ns)
 
 
-def parts_of(data: Any, group: str | None = None) -> list[Part]:
+def parts_of(data: Any, group: str | None = None) -> list[DataPart]:
     """The files and datasets that are given: one of them, or a list.
 
     Raises:
@@ -153,17 +153,17 @@ def parts_of(data: Any, group: str | None = None) -> list[Part]:
     if hasattr(data, "data_vars"):
         if group is not None:
             raise InputError(f"group='{group}' of a dataset that is open; expected a path")
-        return [Part("", data=data)]
+        return [DataPart("", data=data)]
     if hasattr(data, "to_dataset"):
-        return [Part("", data=data.to_dataset(name=data.name or "u"))]
+        return [DataPart("", data=data.to_dataset(name=data.name or "u"))]
     if isinstance(data, Sequence) and any(hasattr(one, "to_array") for one in data):
         if not all(hasattr(one, "data_vars") for one in data):
             raise InputError("data: datasets and others in one list; expected one kind")
-        return [Part(f"dataset {n}", data=one) for n, one in enumerate(data)]
+        return [DataPart(f"dataset {n}", data=one) for n, one in enumerate(data)]
     files = files_of(data)
     parents = {file.parent for file in files}
     return [
-        Part(
+        DataPart(
             file.name if len(parents) == 1 else f"{file.parent.name}/{file.name}", file, None, group
         )
         for file in files
@@ -193,7 +193,7 @@ class Foreign(Trajectories):
         InputError: as :func:`open_trajectories`.
     """
 
-    def __init__(self, parts: Sequence[Part], task: Task) -> None:
+    def __init__(self, parts: Sequence[DataPart], task: Task) -> None:
         self._parts = list(parts)
         self._remarks: list[str] = []
         self._doubts: list[str] = []
@@ -483,7 +483,7 @@ class _Agreement:
 
 
 @contextmanager
-def naming(part: Part) -> Iterator[None]:
+def naming(part: DataPart) -> Iterator[None]:
     """What is wrong with a file bears its name."""
     try:
         yield

@@ -14,7 +14,7 @@ import xarray as xr
 from sciml.domain.layout import layout_of
 from sciml.domain.opening import files_of
 from sciml.errors import InputError
-from sciml.record.foreign import HELD, LINEAGE, Part, naming, parts_of
+from sciml.record.foreign import HELD, LINEAGE, DataPart, naming, parts_of
 from sciml.record.index import INDEX
 from sciml.record.recording import Recording, open_recording
 from sciml.run.directory import RunDirectory
@@ -76,7 +76,7 @@ def evaluate(
 
     surrogate, weighting, run_dir = _loaded(surrogate, model)
     given = data is not None and (hasattr(data, "data_vars") or bool(data))
-    parts = _parts(data, group) if given else [Part(p.name, p) for p in heldout_files(run_dir)]
+    parts = _parts(data, group) if given else [DataPart(p.name, p) for p in heldout_files(run_dir)]
     if not parts:
         raise InputError(
             f"{run_dir or 'evaluate'} holds no validation simulations; name data to measure on, on the "
@@ -108,7 +108,7 @@ def _loaded(
     return load(run_dir, model), None, run_dir
 
 
-def _parts(data: Any, group: str | None) -> list[Part]:
+def _parts(data: Any, group: str | None) -> list[DataPart]:
     """What is given, with what a run held out in its place, and a recording's files."""
     if isinstance(data, str | os.PathLike):
         data = [data]
@@ -137,7 +137,7 @@ def _set_apart(recording: Recording) -> list[Path]:
 
 
 def _measured(
-    surrogate: Surrogate, parts: Sequence[Part], given: bool
+    surrogate: Surrogate, parts: Sequence[DataPart], given: bool
 ) -> tuple[list[Trajectory], list[Finding], str]:
     """What no training has seen of the data, where they say so; warnings of their solvers; in words,
     what it is."""
