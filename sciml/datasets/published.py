@@ -29,7 +29,7 @@ VARIABLE = "SCIML_DATA"
 TIMEOUT = 30.0
 
 
-class Axis(Section):
+class PublishedAxis(Section):
     """Positions along a dimension. A ``closed`` one has points on both ends; on the others point i of n
     lies at ``low + (high − low) i / n``."""
 
@@ -77,7 +77,7 @@ class Published(Section):
     references: str
     license: str
     origin: Annotated[str, Field(pattern=r"^https?://.+/$")]
-    axes: dict[str, Axis]
+    axes: dict[str, PublishedAxis]
     variables: dict[str, Variable]
     parameters: dict[str, Variable] = {}
     files: Annotated[list[PublishedFile], Field(min_length=1)]
