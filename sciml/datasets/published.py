@@ -49,7 +49,7 @@ class PublishedAxis(Section):
         return name, values, notes
 
 
-class Variable(Section):
+class PublishedVariable(Section):
     """An array of the files: ``key`` is its name there."""
 
     key: str
@@ -78,8 +78,8 @@ class Published(Section):
     license: str
     origin: Annotated[str, Field(pattern=r"^https?://.+/$")]
     axes: dict[str, PublishedAxis]
-    variables: dict[str, Variable]
-    parameters: dict[str, Variable] = {}
+    variables: dict[str, PublishedVariable]
+    parameters: dict[str, PublishedVariable] = {}
     files: Annotated[list[PublishedFile], Field(min_length=1)]
 
 
