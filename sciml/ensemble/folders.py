@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from sciml.errors import ScimlError, no_room
+from sciml.errors import InputError, ScimlError, no_room
 
 
 @contextmanager
@@ -52,6 +52,26 @@ def without_room(log: logging.Logger | None = None) -> Iterator[None]:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+@contextmanager
+def reading(path: Path, version: int, remedy: str) -> Iterator[Any]:
+    """The content of a JSON file; what it lacks while this is entered, is said of the file.
+
+    Raises:
+        InputError: another ``schema_version``; a file, or an entry, that cannot be read.
+    """
+    try:
+        content = read_json(path)
+        if content["schema_version"] != version:
+            raise InputError(
+                f"{path}: schema_version {content['schema_version']}; this version reads {version}"
+            )
+        yield content
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from sciml.ensemble.folders import JobFolders, read_json
-from sciml.errors import InputError
+from sciml.ensemble.folders import JobFolders, reading
 from sciml.installation import version
 from sciml.share import share_root
 
@@ -44,26 +43,15 @@ def read_kept(run: JobFolders) -> dict[str, Any] | None:
     """What was kept; ``None`` of a run of before."""
     if not run.kept.is_file():
         return None
-    try:
-        content = read_json(run.kept)
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{run.kept}: schema_version {content['schema_version']}; this version reads "
-                f"{SCHEMA_VERSION}"
-            )
+    with reading(run.kept, SCHEMA_VERSION, "put it back as it was") as content:
         model, solver = content["model"], content["solver"]
+        texts = []
         if model is not None:
-            texts = [model[key] for key in ("name", "path", "sha256")]
+            texts += [model[key] for key in ("name", "path", "sha256")]
             texts += [text for entry in model["beside"].items() for text in entry]
-        else:
-            texts = []
         texts += [] if solver is None else [solver["path"], solver["sha256"]]
         if not all(isinstance(text, str) for text in texts) or (solver and "version" not in solver):
             raise TypeError("an entry is no text")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{run.kept} cannot be read ({error}); put it back as it was") from error
     return content
 
 

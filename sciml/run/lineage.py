@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sciml.ensemble.folders import read_json, write_json, write_text
+from sciml.ensemble.folders import read_json, reading, write_json, write_text
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.trust import require_trust, signed
@@ -149,20 +149,9 @@ def _entry(study: Study, step: int, found: Sequence[Change] = ()) -> dict[str, A
 def _entries(run: RunDirectory) -> list[dict[str, Any]]:
     if not run.lineage.is_file():
         return []
-    try:
-        content = read_json(run.lineage)
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{run.lineage}: schema_version {content['schema_version']}; this version reads "
-                f"{SCHEMA_VERSION}"
-            )
+    remedy = f"remove it to take {run.study.name} as it is"
+    with reading(run.lineage, SCHEMA_VERSION, remedy) as content:
         return content["studies"]
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{run.lineage} cannot be read ({error}); remove it to take {run.study.name} as it is"
-        ) from error
 
 
 def _write(run: RunDirectory, study: Study, entries: list[dict[str, Any]]) -> None:
