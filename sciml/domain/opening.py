@@ -11,17 +11,26 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, ScimlError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
 
 #: Endings of what is looked for in folders; a file that is named may have any.
-ENDINGS = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr")
+ENDINGS = (
+    *(".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr"),
+    *(".extxyz", ".xyz", ".vtu", ".xdmf"),
+)
+#: Files that other packages read, by their endings: the package, its extra, and the module of ours.
+READERS = {
+    **dict.fromkeys((".extxyz", ".xyz"), ("ase", "particles", "sciml.domain.extxyz")),
+    **dict.fromkeys((".vtu", ".xdmf"), ("meshio", "mesh", "sciml.domain.vtk")),
+}
 #: Folders of these names hold the parts of a split, as those of The Well do.
 PARTS = ("train", "training", "valid", "validation", "val", "test", "testing")
 #: Files that make a folder one of ours, and what to do with those.
@@ -139,6 +148,13 @@ def open_file(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: nothing there; expected a file of data")
+    if (simulations := several(path)) is not None:
+        if len(simulations) > 1:
+            raise InputError(
+                f"{path} holds {len(simulations)} simulations of other atoms or cells each, which make "
+                "no single dataset; sciml.fit and sciml train --from take the file as it is"
+            )
+        return simulations[0]
     try:
         if decode and group is None and (ds := _of_a_collection(path)) is not None:
             return ds
@@ -160,6 +176,34 @@ def open_file(
 
 def _with(path: Path, line: str) -> str:
     return line if str(path) in line else f"{path}: {line}"
+
+
+def several(path: Path) -> list[xr.Dataset] | None:
+    """All simulations of a file that other packages read, one dataset each; ``None`` of other files.
+
+    Raises:
+        InputError: the package is not there; the file cannot be read, and why.
+    """
+    if path.suffix.lower() not in READERS:
+        return None
+    package, extra, module = READERS[path.suffix.lower()]
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: files that end in {path.suffix} are read by {package}, which is not there; "
+            f"install it with pip install 'sciml-surrogates[{extra}]'"
+        ) from error
+    try:
+        found = import_module(module).opened(path)
+    except ScimlError as error:
+        raise InputError(_with(path, str(error))) from error
+    except Exception as error:  # of many kinds, and none of them ours
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: {package} cannot read it: {_first(said)}") from error
+    if not found:
+        raise InputError(f"{path}: {package} finds nothing in it; expected one state at least")
+    return found
 
 
 def open_dataset(

@@ -15,7 +15,7 @@ import numpy as np
 from sciml.domain import Domain
 from sciml.domain.grid import box_difference
 from sciml.domain.layout import Layout, layout_of
-from sciml.domain.opening import files_of, open_file, reason
+from sciml.domain.opening import files_of, open_file, reason, several
 from sciml.domain.time_units import UNKNOWN, ratio
 from sciml.errors import DomainError, InputError
 from sciml.record import index
@@ -96,7 +96,7 @@ class DataPart:
     Args:
         name: for messages; ``""`` where there is nothing to tell it from.
         path: of the file.
-        data: the dataset.
+        data: the dataset; of a file, one simulation of several that it holds.
         group: of the file.
     """
 
@@ -107,7 +107,7 @@ class DataPart:
 
     def open(self) -> xr.Dataset:
         """The dataset, read when asked for, and not kept by xarray."""
-        if self.path is None:
+        if self.path is None or self.data is not None:
             return self.data
         return open_file(self.path, self.group, cache=False)
 
@@ -162,12 +162,15 @@ def parts_of(data: Any, group: str | None = None) -> list[DataPart]:
         return [DataPart(f"dataset {n}", data=one) for n, one in enumerate(data)]
     files = files_of(data)
     parents = {file.parent for file in files}
-    return [
-        DataPart(
-            file.name if len(parents) == 1 else f"{file.parent.name}/{file.name}", file, None, group
-        )
-        for file in files
-    ]
+    found = []
+    for file in files:
+        name = file.name if len(parents) == 1 else f"{file.parent.name}/{file.name}"
+        simulations = several(file)
+        if simulations is None:
+            found.append(DataPart(name, file, None, group))
+        for number, ds in enumerate(simulations or ()):
+            found.append(DataPart(f"{name}, {number}" if len(simulations) > 1 else name, file, ds))
+    return found
 
 
 @final

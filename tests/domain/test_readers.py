@@ -1,0 +1,158 @@
+"""Files that other packages read: atoms in extended XYZ, meshes in VTU and XDMF."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from sciml.domain import Mesh, Particles
+from sciml.domain.dataset import domain_of, fields_of
+from sciml.domain.opening import open_dataset
+from sciml.errors import InputError
+from sciml.record import open_trajectories
+from sciml.samples import Task
+
+POINTS = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [2, 0.5, 0]])
+TRIANGLES, QUADS = np.array([[1, 4, 2]]), np.array([[0, 1, 2, 3]])
+
+
+def molecule(n, energy, rng):
+    ase = pytest.importorskip("ase")
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = ase.Atoms([6] + [1] * (n - 1), rng.standard_normal((n, 3)))
+    given = {"energy": energy, "forces": rng.standard_normal((n, 3)), "stress": np.arange(6.0)}
+    atoms.calc = SinglePointCalculator(atoms, **given)
+    return atoms
+
+
+def test_molecules_that_differ_are_simulations(tmp_path):
+    pytest.importorskip("ase")
+    from ase.io import write
+
+    rng, path = np.random.default_rng(0), tmp_path / "molecules.extxyz"
+    frames = [molecule(n, -4209.0 - k * 1e-4, rng) for k, n in enumerate((3, 3, 5, 4))]
+    write(path, frames, format="extxyz")
+    task = Task(("positions",), ("energy", "forces"), lead=0)
+    found = open_trajectories(path, task)
+    assert [len(list(found.frames(n))) for n in found.ids] == [2, 1, 1]
+    came = [(found.simulation(n), frame) for n in found.ids for frame in found.frames(n)]
+    for (simulation, frame), atoms in zip(came, frames, strict=True):
+        assert simulation.domain == Particles(atoms.numbers, units="Å")
+        known = {f.name: (f.units, f.on, f.components) for f in simulation.fields}
+        assert known["energy"] == ("eV", "global", 0) and known["forces"] == ("eV/Å", "point", 3)
+        assert abs(frame.fields["energy"] - atoms.calc.results["energy"]) < 1e-6  # not as float32
+        np.testing.assert_allclose(frame.fields["positions"], atoms.positions, atol=1e-7)
+        np.testing.assert_allclose(frame.fields["forces"], atoms.calc.results["forces"], atol=1e-7)
+    with pytest.raises(InputError, match=r"holds 3 simulations of other atoms or cells each"):
+        open_dataset(path)
+
+
+def test_atoms_in_a_cell_over_time(tmp_path):
+    ase = pytest.importorskip("ase")
+    from ase.io import write
+
+    path, frames = tmp_path / "argon.xyz", []
+    for step in range(3):
+        atoms = ase.Atoms("Ar2", [[0, 0, 0], [1 + 0.1 * step, 0, 0]], cell=[4, 5, 6], pbc=True)
+        atoms.info["time"] = 0.5 * step
+        frames.append(atoms)
+    write(path, frames, format="extxyz")
+    ds = open_dataset(path)
+    assert domain_of(ds) == Particles([18, 18], np.diag([4.0, 5, 6]), (True,) * 3, "Å")
+    assert ds.time.values.tolist() == [0, 0.5, 1]
+    assert ds.positions.values[:, 1, 0].tolist() == pytest.approx([1, 1.1, 1.2])
+
+
+def test_a_mesh_with_fields_on_nodes_and_in_cells(tmp_path):
+    meshio = pytest.importorskip("meshio")
+    path = tmp_path / "plate.vtu"
+    wind = np.pad(POINTS[:, :2], ((0, 0), (0, 1)))
+    cells = [("triangle", TRIANGLES), ("quad", QUADS), ("line", [[0, 1]])]
+    in_cells = {"k": [np.array([1.0]), np.array([2.0]), np.array([9.0])]}
+    meshio.Mesh(POINTS, cells, {"u": POINTS[:, 0], "wind": wind}, in_cells).write(path)
+    ds = open_dataset(path)
+    polygons = np.array([[1, 4, 2, -1], [0, 1, 2, 3]])
+    assert domain_of(ds) == Mesh(POINTS[:, :2], polygons, cell_type="polygon")
+    known = {f.name: (f.on, f.components) for f in fields_of(ds)}
+    assert known == {"u": ("point", 0), "wind": ("point", 2), "k": ("cell", 0)}
+    assert ds.k.values.tolist() == [1, 2]
+
+
+def test_a_series_of_states_on_a_mesh(tmp_path, monkeypatch):
+    meshio = pytest.importorskip("meshio")
+    monkeypatch.chdir(tmp_path)  # the writer's HDF5 lands where one is
+    path = tmp_path / "series.xdmf"
+    with meshio.xdmf.TimeSeriesWriter(path) as writer:
+        writer.write_points_cells(POINTS[:4], [("quad", QUADS)])
+        for step in range(3):
+            writer.write_data(0.5 * step, point_data={"u": POINTS[:4, 0] + step})
+    ds = open_dataset(path)
+    assert domain_of(ds) == Mesh(POINTS[:4, :2], QUADS)
+    assert ds.time.values.tolist() == [0, 0.5, 1] and ds.u.dims == ("time", "node")
+    np.testing.assert_array_equal(ds.u[2], POINTS[:4, 0] + 2)
+
+
+@pytest.mark.parametrize(
+    "cells, line",
+    [
+        ([("triangle6", np.arange(6)[None])], "cells of type triangle6; expected line, triangle"),
+        ([("vertex", [[0]])], "cells of type vertex; expected"),
+        ([("triangle", [[0, 1, 1]])], "names a node twice"),
+        ([("triangle", [[0, 1, 5]]), ("triangle", [[0, 1, 2]])], "has no extent"),
+    ],
+)
+def test_cells_that_make_no_mesh_are_named(tmp_path, cells, line):
+    meshio = pytest.importorskip("meshio")
+    path = tmp_path / "bad.vtu"
+    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [3, 1, 0], [2, 0, 0]])
+    meshio.Mesh(points, cells).write(path)
+    with pytest.raises(InputError, match=line) as error:
+        open_dataset(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "ending, package, extra", [(".extxyz", "ase", "particles"), (".vtu", "meshio", "mesh")]
+)
+def test_a_package_that_is_not_there_is_named(tmp_path, monkeypatch, ending, package, extra):
+    path = tmp_path / f"data{ending}"
+    path.write_text("nothing of that kind")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"by {package}, .*'sciml-surrogates\[{extra}\]'"):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize(
+    "ending, package", [(".extxyz", "ase"), (".vtu", "meshio"), (".xdmf", "meshio")]
+)
+def test_a_file_of_another_kind_is_refused_in_a_line(tmp_path, ending, package):
+    pytest.importorskip(package)
+    path = tmp_path / f"data{ending}"
+    path.write_text("nothing of that kind")
+    with pytest.raises(InputError, match=f"{package} cannot read it") as error:
+        open_dataset(path)
+    assert "\n" not in str(error.value)
+
+
+def test_molecules_of_a_file_train_a_model(tmp_path):
+    pytest.importorskip("ase")
+    import torch
+    from ase.io import write
+
+    import sciml
+
+    class Energy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.each = torch.nn.Linear(3, 1)
+
+        def forward(self, positions, *, ptr, owner, **rest):
+            return torch.zeros(len(ptr) - 1).index_add(0, owner, self.each(positions)[:, 0])
+
+    rng, path = np.random.default_rng(0), tmp_path / "molecules.extxyz"
+    write(path, [molecule(n, float(n), rng) for n in (3, 4, 5, 4)], format="extxyz")
+    task = Task(("positions",), ("energy",), lead=0)
+    surrogate = sciml.fit(Energy(), path, task=task, epochs=1, batch_size=2, validation=0)
+    assert (surrogate.domain.least, surrogate.domain.most) == (3, 5)
+    assert surrogate.domain.species == (1, 6)
