@@ -126,7 +126,7 @@ def layout_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Layout:
     point = point_dim(ds)
     roles = {dim: axis_of(ds, dim) for dim in ds.dims}
     if point is not None:
-        roles |= {point: "point"} | _other_places(ds)
+        roles |= {point: "point"} | other_places(ds)
     dims = _dims(ds, names, roles)
     found: dict[str, str] = {}
     components: list[str] = []
@@ -246,7 +246,7 @@ def mesh_topology(ds: xr.Dataset) -> xr.DataArray | None:
     return None
 
 
-def _other_places(ds: xr.Dataset) -> dict[str, str]:
+def other_places(ds: xr.Dataset) -> dict[str, str]:
     """Dimensions of the cells and edges of a mesh, or of the edges of a graph."""
     topology = mesh_topology(ds)
     if topology is None:

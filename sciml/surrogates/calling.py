@@ -8,6 +8,8 @@ grid      ``model(p)``, p ``(B, P)``, when the task has no history        ``(B, 
 grid      ``model(…, y)``, y ``(P, d)`` or ``(B, P, d)``, where asked     ``(B, C_out, P)``
 mesh      ``model(x, points, edges, owner)``, x ``(N, C)``                ``(N, C_out)``
 graph     ``model(x, edges, owner)``, x ``(N, C)``                        ``(N, C_out)``
+either    ``model(…, conductance=)``, static fields in cells or on edges
+          by their names, with ``cells=`` or, of a mesh, ``sides=``
 particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=,    a tensor or a dict
           periodic=, charge=)``, static fields by their names
 ========= =============================================================== ======================
@@ -140,8 +142,11 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
 def _node_channels(task: Task, window: Window) -> Tensor:
     # The components of a vector are channels, each with its history.
     fields = [window.inputs[n].flatten(1) for n in task.inputs]
-    fields += [_with_channel(window.static[n], 1) for n in task.static]
-    owner = window.batch.geometry["owner"]
+    owner, on = window.batch.geometry["owner"], window.batch.on
+    for name in task.static:
+        values = window.static[name]
+        if on.get(name) not in ("cell", "edge"):
+            fields.append(_with_channel(values[owner] if on.get(name) == "global" else values, 1))
     for name in task.forcing:
         values = window.forcing[name]
         on_points = len(values) == len(owner)
@@ -150,17 +155,27 @@ def _node_channels(task: Task, window: Window) -> Tensor:
     return torch.cat(fields, dim=1)
 
 
+def _off_nodes(task: Task, window: Window) -> dict[str, Tensor]:
+    """Static fields that no channel of nodes can hold, and the nodes of what they are on; edges of a
+    graph are given to its models as they are."""
+    on, geometry = window.batch.on, window.batch.geometry
+    beside = {n: window.static[n] for n in task.static if on.get(n) in ("cell", "edge")}
+    tables = {{"cell": "cells", "edge": "sides"}[on[n]] for n in beside}
+    return beside | {table: geometry[table] for table in tables if table in geometry}
+
+
 def _on_mesh(model: nn.Module, task: Task, window: Window) -> Output:
     geometry = window.batch.geometry
     x = _node_channels(task, window)
     places = geometry["points"], geometry["edges"], geometry["owner"]
-    return model(x, *places, **window.batch.structure)
+    return model(x, *places, **_off_nodes(task, window), **window.batch.structure)
 
 
 def _on_graph(model: nn.Module, task: Task, window: Window) -> Output:
     geometry = window.batch.geometry
     x = _node_channels(task, window)
-    return model(x, geometry["edges"], geometry["owner"], **window.batch.structure)
+    beside = _off_nodes(task, window)
+    return model(x, geometry["edges"], geometry["owner"], **beside, **window.batch.structure)
 
 
 def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:

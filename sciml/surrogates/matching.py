@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sciml.domain import Domain
 from sciml.domain.grid import Grid, box_difference
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout, axis_of, layout_of, variable
+from sciml.domain.layout import Layout, axis_of, layout_of, other_places, variable
 from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.samples import Simulation
@@ -70,7 +70,8 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
     if layout.sample is None:
         # Fields may be the same in all samples, which then differ in the rest.
         rest = (*task.static, *(task.parameters if task.history == 0 else ()))
-        spans = dict.fromkeys(d for n in rest for d in ds[n].dims if d not in layout.dims)
+        known = {*layout.dims, *other_places(ds)}
+        spans = dict.fromkeys(d for n in rest for d in ds[n].dims if d not in known)
         sample = next((str(d) for d in spans if axis_of(ds, str(d)) is None), None)
         layout = replace(layout, sample=sample)
     if task.time and task.history == 0 and layout.time is None:

@@ -45,11 +45,13 @@ class Setting:
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels that a model gets and gives: history of each input, static fields, forcing,
-        parameters, time; and the targets, of each frame of a bundle after those of the one before."""
+        """Channels that a model gets and gives: history of each input, static fields but those in cells
+        or on edges, forcing, parameters, time; and the targets, of each frame of a bundle after those of
+        the one before."""
         task = self.task
+        static = [name for name in task.static if self.field(name).on not in ("cell", "edge")]
         given = task.history * sum(map(self.width, task.inputs))
-        given += sum(map(self.width, (*task.static, *task.forcing)))
+        given += sum(map(self.width, (*static, *task.forcing)))
         wanted = task.bundle * sum(map(self.width, task.targets))
         return given + len(task.parameters) + task.time, wanted
 

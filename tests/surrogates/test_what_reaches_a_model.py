@@ -115,6 +115,55 @@ def test_kinds_on_a_grid_from_a_file_to_a_prediction():
     np.testing.assert_array_equal(seen["x"][0, 1:], expected)
 
 
+class Conducting(nn.Module):
+    """du/dt at nodes by what flows along the edges."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, edges, owner, *, conductance, **tables):
+        self.seen, self.tables = conductance, tables
+        source, receiver = edges
+        flow = conductance[:, None] * (x[source, :1] - x[receiver, :1])
+        return x[:, :1] + self.a * torch.zeros_like(x[:, :1]).index_add(0, receiver, flow)
+
+
+def test_conductances_reach_a_model_of_graphs():
+    """On edges, by their name; places of nodes are channels."""
+    edges = np.array([[0, 1, 1, 2], [1, 0, 2, 1]])
+    still = (Field("conductance", on="edge"), Field("place", components=2))
+    u = np.random.default_rng(0).normal(size=(6, 3))
+    w = np.array([1.0, 1.0, 3.0, 3.0])
+    static = {"conductance": w, "place": np.eye(3)[:, :2]}
+    ds = to_dataset(
+        Graph(3, edges), (Field("u"),), {"u": u}, range(6), static=static, static_fields=still
+    )
+    task = {"inputs": ["u"], "static": [*static]}
+    surrogate = sciml.fit(Conducting(), ds, task, epochs=1)
+    assert surrogate.setting.channels == (1 + 2, 1) and surrogate.model.tables == {}
+    assert float(surrogate.model.a.detach()) != 0.0
+    ahead = surrogate.predict(ds.isel(time=[0, 1]))
+    assert ahead.u.shape[-1] == 3
+    scaled = (w - w.mean()) / w.std()
+    np.testing.assert_allclose(surrogate.model.seen.numpy()[:4], scaled, rtol=1e-5)
+
+
+def test_cells_come_with_what_is_in_them():
+    class Told(Seen):
+        def forward(self, x, points, edges, owner, **beside):
+            self.beside = beside
+            return super().forward(x)
+
+    task = Task(("v",), ("v",), static=("area", "drag"))
+    surrogate = Surrogate(Told(2), task, None, HOUSE, fields=(*FIELDS, *STATIC))
+    assert surrogate.setting.channels == (2 + 1, 2)
+    surrogate(collate([sample(), sample(number=1)], task))
+    beside, x = surrogate.model.beside, surrogate.model.x
+    assert set(beside) == {"area", "cells"} and len(beside["cells"]) == len(beside["area"])
+    assert (x[:, 2] == 0.5).all()
+
+
 def test_kinds_that_change_are_refused():
     with pytest.raises(InputError, match="'kind' says of what kind"):
         Surrogate(nn.Identity(), Task(("kind",), ("v",)), fields=STATIC)
