@@ -129,6 +129,8 @@ class Normalizer(nn.Module):
         Returns the moments of each sample, as :attr:`moments` are those of all.
         """
         if self.fixed:
+            if self.references is not None:
+                self.references.extend(samples)
             return []
         # Gathered in numpy: torch costs microseconds a call, which a feeder thread would pay thousands
         # of times.
@@ -188,14 +190,9 @@ class Normalizer(nn.Module):
         if self.references is not None:
             self.references.close(simulation)
 
-    def require(self, domain: Domain) -> None:
-        """Refuse, before anything is trained, particles whose energies have no reference.
-
-        Raises:
-            InputError: a species that was not measured.
-        """
-        if self.references is not None:
-            self.references.require(domain.species.tolist())
+    def strange(self, domain: Domain) -> list[int]:
+        """Species of particles whose energies have no reference, since none of them was measured."""
+        return [] if self.references is None else self.references.strange(domain.species)
 
     def offset(self, name: str, batch: Batch) -> Tensor | None:
         """What is taken off a field of each sample before it is scaled, ``(B, 1)``, where that is no one
@@ -257,7 +254,7 @@ class Normalizer(nn.Module):
         return mean[row], std[row]
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        if self.references is not None and f"{prefix}references.energies" not in state:
+        if self.references is not None and f"{prefix}references.known" not in state:
             self.references = self.potential = (
                 None  # of before: its energies have a mean and a deviation
             )

@@ -31,8 +31,7 @@ class References(nn.Module):
         energy: the target.
     """
 
-    species: Tensor
-    energies: Tensor
+    known: Tensor
     spread: Tensor
     table: Tensor
     kinds: Tensor
@@ -41,8 +40,8 @@ class References(nn.Module):
     def __init__(self, energy: str) -> None:
         super().__init__()
         self.energy = energy
-        self.register_buffer("species", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("energies", torch.zeros(0, dtype=torch.float64))
+        #: Species, ascending, and e of each: one tensor, so that a thread reads both or none.
+        self.register_buffer("known", torch.zeros((2, 0), dtype=torch.float64))
         #: Root mean square of what is left a particle.
         self.register_buffer("spread", torch.ones((), dtype=torch.float64))
         #: Simulation, count, mean and sum of squared deviations, a row each; how many of which species.
@@ -50,6 +49,7 @@ class References(nn.Module):
         self.register_buffer("kinds", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros((0, 0), dtype=torch.float64))
         self._held: dict[int, _Simulation] | None = {}
+        self._there: tuple[Tensor | None, frozenset[int]] = None, frozenset()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> References:
         """Moves with the model, and stays in float64 where the device has it."""
@@ -72,6 +72,30 @@ class References(nn.Module):
                 composition = dict(zip(kinds.tolist(), counts.tolist(), strict=True))
                 held[number] = _Simulation(composition)
             held[number].add(energy)
+
+    def extend(self, samples: Iterable[Sample]) -> None:
+        """Give species that come after :meth:`fix` an e of their own: what their first sample has left.
+        Those that are known keep theirs, by which the model has learned."""
+        for sample in samples:
+            species = sample.simulation.domain.species
+            if not (new := self.strange(species)):
+                continue
+            known, energies = self.known.cpu().numpy()
+            kinds, counts = np.unique(species, return_counts=True)
+            told = dict(zip(known.tolist(), energies.tolist(), strict=True))
+            pairs = zip(kinds.tolist(), counts.tolist(), strict=True)
+            left = float(sample.targets[0].fields[self.energy])
+            left -= sum(n * told[kind] for kind, n in pairs if kind in told)
+            told |= dict.fromkeys(new, left / np.isin(species, new).sum())
+            self._set(known=np.array(sorted(told.items()), np.float64).T)
+
+    def strange(self, species: np.ndarray) -> list[int]:
+        """Those that were not there."""
+        known, there = self._there
+        if known is not self.known:  # from the device, once
+            there = frozenset(map(int, self.known[0].tolist()))
+            self._there = self.known, there
+        return sorted({*np.unique(species).tolist()} - there)
 
     def forget(self, simulation: int) -> None:
         """Leave a simulation out."""
@@ -100,8 +124,10 @@ class References(nn.Module):
         spread = np.sqrt((left / size**2).sum() / count.sum())
         # Below what float64 resolves of the energies there is nothing left.
         nothing = spread <= 1e-13 * np.abs(mean / size).max()
-        self._set(species=self.kinds.cpu().numpy(), energies=energies)
-        self._set(spread=np.array(1.0 if nothing else spread))
+        self._set(
+            known=np.stack([self.kinds.cpu().numpy(), energies]),
+            spread=np.array(1.0 if nothing else spread),
+        )
 
     def of(self, species: Tensor, owner: Tensor, samples: int) -> Tensor:
         """Σ e of each sample, ``(B, 1)`` in float64.
@@ -109,27 +135,20 @@ class References(nn.Module):
         Raises:
             InputError: a species that was not there.
         """
-        known = self.species
+        known, energies = self.known
         if not len(known):
-            return torch.zeros(samples, 1, dtype=self.energies.dtype, device=species.device)
-        place = torch.searchsorted(known, species).clamp(max=len(known) - 1)
+            return torch.zeros(samples, 1, dtype=energies.dtype, device=species.device)
+        place = torch.searchsorted(known, species.to(known.dtype)).clamp(max=len(known) - 1)
         strange = known[place] != species
         if strange.any():
-            self._refuse(species[strange].unique().tolist())
-        sums = torch.zeros(samples, dtype=self.energies.dtype, device=species.device)
-        return sums.index_add(0, owner, self.energies[place])[:, None]
-
-    def require(self, species: Iterable[int]) -> None:
-        """Raises :class:`InputError` for a species that was not there."""
-        if strange := sorted({*species} - {*self.species.tolist()}):
-            self._refuse(strange)
-
-    def _refuse(self, strange: Iterable[int]) -> None:
-        new, there = (", ".join(map(str, of)) for of in (strange, self.species.tolist()))
-        raise InputError(
-            f"species {new} of particles whose '{self.energy}' is wanted; trained on {there}: train on "
-            "them too, in a stream before the first step (buffer.watermark)"
-        )
+            new = ", ".join(map(str, species[strange].unique().tolist()))
+            there = ", ".join(str(int(kind)) for kind in known.tolist())
+            raise InputError(
+                f"species {new} of particles whose '{self.energy}' is wanted; trained on {there}: train "
+                "on them too"
+            )
+        sums = torch.zeros(samples, dtype=energies.dtype, device=species.device)
+        return sums.index_add(0, owner, energies[place])[:, None]
 
     def _read(self) -> dict[int, _Simulation]:
         """By number; of the buffers, where these came from a file."""
@@ -176,7 +195,7 @@ class References(nn.Module):
         ):  # as long as there were species and simulations
             if (found := state.get(f"{prefix}{name}")) is not None and found.shape != held.shape:
                 self._buffers[name] = held.new_zeros(found.shape)
-        self._held = None
+        self._held, self._there = None, (None, frozenset())
         super()._load_from_state_dict(state, prefix, *args)
 
 

@@ -75,9 +75,13 @@ def write_predictions(
 
 
 def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
-    """Predictions beside the truth; ``None`` where no window of the task fits into it."""
-    task = surrogate.task
-    with warnings.catch_warnings(), widened(surrogate, domain_of(truth)):
+    """Predictions beside the truth; ``None`` where no window of the task fits into it, or its energies
+    are of species that were not trained on."""
+    task, domain = surrogate.task, domain_of(truth)
+    normalizer = getattr(surrogate, "normalizer", None)
+    if normalizer is not None and normalizer.strange(domain):
+        return None
+    with warnings.catch_warnings(), widened(surrogate, domain):
         warnings.simplefilter("ignore", UserWarning)  # a validation has said it, in its findings
         found = (_rolled_out if task.autoregressive else _at_each_time)(surrogate, truth, steps)
     if found is None:

@@ -174,8 +174,7 @@ def of_data(
     statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
     for number in {s.key[0] for s in samples}:
         surrogate.normalizer.close(number)
-    for one, _ in held_out:
-        surrogate.normalizer.require(one.domain)
+    held_out = _measured(held_out, surrogate.normalizer)
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
@@ -293,6 +292,18 @@ def _shared_out(
     if data.split and data.untouched:
         why += f", {data.untouched} for testing not read"
     return training, held_out, why
+
+
+def _measured(held_out: list[Trajectory], normalizer: Normalizer) -> list[Trajectory]:
+    """Those of which a surrogate can say something: their species were trained on."""
+    strange = {one.id: normalizer.strange(one.domain) for one, _ in held_out}
+    if new := sorted({kind for kinds in strange.values() for kind in kinds}):
+        log.warning(
+            "%d of %d simulations that are held out have species that are not trained on, %s, and are "
+            "left out of validation",
+            sum(map(bool, strange.values())), len(held_out), ", ".join(map(str, new)),
+        )  # fmt: skip
+    return [t for t in held_out if not strange[t[0].id]]
 
 
 def _trainable(found: list[Trajectory], far: Mapping[int, Far]) -> list[Trajectory]:

@@ -106,13 +106,14 @@ class Validation:
         surrogate.eval()
         device = next((p.device for p in surrogate.parameters()), torch.device("cpu"))
         findings = Findings(surrogate)
-        steps = self._rollout_steps(surrogate.task)
-        fields = self._fields(surrogate, device, steps, findings)
+        judged, left_out = self._judged(surrogate)
+        steps = self._rollout_steps(judged, surrogate.task)
+        fields = self._fields(judged, surrogate, device, steps, findings)
         averaged = getattr(surrogate, "symmetrization", None)
         if averaged is not None:
             surrogate.symmetrization = None
             try:
-                plain = self._fields(surrogate, device, steps, Findings(surrogate))
+                plain = self._fields(judged, surrogate, device, steps, Findings(surrogate))
             finally:
                 surrogate.symmetrization = averaged
             for name, found in plain.items():
@@ -124,32 +125,62 @@ class Validation:
         }
         if steps:
             means["rollout_steps"] = steps
-        said = findings.words()
+        said = [*left_out, *findings.words()]
         if averaged is not None:
             said = [*said, *_worse(means, averaged.symmetries.symmetries)]
         extra = {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
         return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 
+    def _judged(self, surrogate: nn.Module) -> tuple[Sequence[Trajectory], list[str]]:
+        """Simulations of which the surrogate can say something, and words on the others."""
+        normalizer = getattr(surrogate, "normalizer", None)
+        if normalizer is None or normalizer.references is None:
+            return self.trajectories, []
+        strange = {one.id: normalizer.strange(one.domain) for one, _ in self.trajectories}
+        judged = [t for t in self.trajectories if not strange[t[0].id]]
+        new = sorted({kind for kinds in strange.values() for kind in kinds})
+        if not new:
+            return judged, []
+        listed, count = ", ".join(map(str, new)), len(self.trajectories)
+        if not judged:
+            raise InputError(
+                f"validation: all {count} simulations have species, {listed}, that were not trained on; "
+                "hold out others"
+            )
+        return judged, [
+            f"{count - len(judged)} of {count} simulations have species that were not trained on, "
+            f"{listed}, and are left out"
+        ]
+
     def _fields(
-        self, surrogate: nn.Module, device: torch.device, steps: int, findings: Findings
+        self,
+        judged: Sequence[Trajectory],
+        surrogate: nn.Module,
+        device: torch.device,
+        steps: int,
+        findings: Findings,
     ) -> dict[str, dict[str, Any]]:
         """Figures of each field, of one step and of a rollout over so many."""
-        fields = self._one_step(surrogate, device, findings)
-        rolled = self._rollout(surrogate, device, steps, findings) if steps else {}
+        fields = self._one_step(judged, surrogate, device, findings)
+        rolled = self._rollout(judged, surrogate, device, steps, findings) if steps else {}
         for name, found in rolled.items():
             fields[name] = {**fields[name], **found}
         return fields
 
     def _one_step(
-        self, surrogate: nn.Module, device: torch.device, findings: Findings
+        self,
+        judged: Sequence[Trajectory],
+        surrogate: nn.Module,
+        device: torch.device,
+        findings: Findings,
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=1)
         continued = [n for n in task.targets if n in task.inputs and task.history and task.lead]
-        windows = [w for t in self.trajectories for w in self._spread(_windows(t, task))]
+        windows = [w for t in judged for w in self._spread(_windows(t, task))]
         if not windows:
             raise InputError(
                 f"validation: no window of the task fits into "
-                f"{max(len(frames) for _, frames in self.trajectories)} frames; hold out longer ones"
+                f"{max(len(frames) for _, frames in judged)} frames; hold out longer ones"
             )
         errors, stays = _metrics(surrogate), {name: Tally() for name in continued}
         for begin in range(0, len(windows), self.batch_size):
@@ -174,18 +205,23 @@ class Validation:
         batch = collate(samples, task, getattr(surrogate, "structures", ()))
         return weighed(suited(batch, surrogate, device), self.weighting)
 
-    def _rollout_steps(self, task: Task) -> int:
+    def _rollout_steps(self, judged: Sequence[Trajectory], task: Task) -> int:
         """Leads that every simulation has."""
         if not self.rollout or not task.autoregressive:
             return 0
-        shortest = min(longest_stretch(frames, task) for _, frames in self.trajectories)
+        shortest = min(longest_stretch(frames, task) for _, frames in judged)
         return max(0, min(self.rollout, (shortest - 1) // task.lead - (task.history - 1)))
 
     def _rollout(
-        self, surrogate: nn.Module, device: torch.device, steps: int, findings: Findings
+        self,
+        judged: Sequence[Trajectory],
+        surrogate: nn.Module,
+        device: torch.device,
+        steps: int,
+        findings: Findings,
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=steps)
-        starts = [_windows(t, task)[0] for t in self.trajectories]
+        starts = [_windows(t, task)[0] for t in judged]
         errors = _metrics(surrogate)
         stays, begun = ({name: Tally() for name in task.inputs} for _ in range(2))
         for begin in range(0, len(starts), self.batch_size):

@@ -104,8 +104,8 @@ def test_references_are_least_squares_and_forces_scale_what_is_left():
     counts = np.array([[(s.simulation.domain.species == k).sum() for k in ALONE] for s in samples])
     energies = np.array([s.targets[0].fields["E"] for s in samples])
     wanted = np.linalg.lstsq(counts.astype(float), energies, rcond=None)[0]
-    assert references.species.tolist() == list(ALONE)
-    np.testing.assert_allclose(references.energies, wanted, rtol=1e-9)
+    assert references.known[0].tolist() == list(ALONE)
+    np.testing.assert_allclose(references.known[1], wanted, rtol=1e-9)
     forces = np.concatenate([s.targets[0].fields["F"].ravel() for s in samples])
     unit = made.normalizer.numbers("E")
     assert unit == pytest.approx((0.0, np.sqrt((forces**2).mean())), rel=1e-9)
@@ -193,10 +193,7 @@ def test_learning_through_validation_and_prediction(tmp_path):
     assert "MAE of energy" in lines(found)[0] and "eV a particle" in lines(found)[0]
     made.save(tmp_path / "saved")
     again = Surrogate.load(tmp_path / "saved", Pairs())
-    assert (
-        again.normalizer.references.energies.tolist()
-        == made.normalizer.references.energies.tolist()
-    )
+    assert again.normalizer.references.known.tolist() == made.normalizer.references.known.tolist()
     batch = collate(samples[:3], TASK)
     assert torch.equal(again(batch)["E"], made.eval()(batch)["E"])
 
@@ -229,7 +226,7 @@ def test_a_simulation_that_turned_out_bad_is_taken_out_of_the_references():
     bad = [Sample(bad[0][0], f.step, (f,), (f,)) for f in bad[0][1]]
     for sample in bad:
         sample.targets[0].fields["E"][...] = 1e12
-    wanted = surrogate_of(windows(good)).normalizer.references.energies
+    wanted = surrogate_of(windows(good)).normalizer.references.known
     made = Surrogate(
         Pairs(), TASK, Normalizer.of(Setting(TASK, good[0][0].domain, FIELDS)), fields=FIELDS
     )
@@ -240,4 +237,32 @@ def test_a_simulation_that_turned_out_bad_is_taken_out_of_the_references():
         shares.close(number)
     shares.remove(99)
     shares.fix([])
-    np.testing.assert_allclose(made.normalizer.references.energies, wanted, rtol=1e-9)
+    np.testing.assert_allclose(made.normalizer.references.known, wanted, rtol=1e-9)
+
+
+def test_a_species_that_comes_later_in_a_stream_has_a_reference_of_its_own():
+    early = windows(molecules(30))
+    made = surrogate_of(early)
+    before = made.normalizer.references.known.clone()
+    [(_, frames)] = molecules(1, seed=5)
+    late = Simulation(77, Particles([1, 8, 9, 9], units="Å"), FIELDS)
+    shown = []
+    for frame in frames:
+        energy = np.array(-13.6 - 2041.0 - 2 * 2700.0 + 1e-3 * frame.step)
+        values = {"x": np.eye(4, 3), "E": energy, "F": np.zeros((4, 3))}
+        shown.append(Sample(late, frame.step, *[(Frame(77, frame.step, 0.0, values),)] * 2))
+    check = Validation([(s.simulation, [s.inputs[0]]) for s in shown[:1]] + molecules(2, seed=1))
+    assert (
+        "1 of 3 simulations have species that were not trained on, 9" in check(made)["findings"][0]
+    )
+    with pytest.raises(
+        InputError, match="all 1 simulations have species, 9, that were not trained on"
+    ):
+        Validation([(late, [shown[0].inputs[0]])])(made)
+    Statistics(made).update(shown)
+    known = made.normalizer.references.known
+    assert torch.equal(known[:, :3], before) and known[0].tolist() == [1, 6, 8, 9]
+    batch = collate(shown, TASK)
+    left = batch.targets["E"] - made.normalizer.offset("E", batch)
+    np.testing.assert_allclose(left[:, 0], [0.0, 1e-3], atol=1e-9)
+    assert "findings" not in check(made)

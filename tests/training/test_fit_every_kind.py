@@ -186,14 +186,20 @@ def test_millielectronvolts_of_total_energies_are_learned_from_files(tmp_path):
     np.testing.assert_allclose(made.predict(data[3]).F, data[3].F, atol=1e-6)
 
 
-def test_species_of_what_is_held_out_alone_are_told_before_training(tmp_path):
+def test_species_of_what_is_held_out_alone_are_told_before_training(tmp_path, caplog):
     rng = np.random.default_rng(0)
     data = [molecule((1, 2), rng, 1.0), molecule((1, 1), rng, 1.0), molecule((1, 7), rng, 1.0)]
     data[2].attrs["split"] = "validation"
     for ds in data[:2]:
         ds.attrs["split"] = "train"
     task = {"inputs": ["x"], "targets": ["E", "F"], "lead": 0}
+    made = sciml.fit(Bonds(), written(data, tmp_path), task, epochs=1)
+    assert (
+        "1 of 1 simulations that are held out have species that are not trained on, 7"
+        in caplog.text
+    )
+    assert made.history.validations == []
     with pytest.raises(
-        InputError, match="species 7 of particles whose 'E' is wanted; trained on 1, 2"
+        InputError, match="dataset has species 7; the surrogate was trained on 1, 2"
     ):
-        sciml.fit(Bonds(), written(data, tmp_path), task, epochs=1)
+        made.predict(data[2])
