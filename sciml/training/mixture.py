@@ -78,7 +78,7 @@ class Mixture:
             said = keys.get("kind")
             if said not in KEYS or said == STREAM:
                 what = f"unknown kind {said!r}" if said else "no kind"
-                known = [kind for kind in KEYS if kind != STREAM]  # what studies have
+                known = [one for one in KEYS if one != STREAM]  # which studies have
                 raise InputError(f"source '{name}': {what}; {nearest(str(said or ''), known)}")
             for key in keys:
                 if key not in ("kind", *KEYS[said]):
