@@ -134,12 +134,17 @@ def _descend(
 def _search(
     problem: Problem, phase: Phase, optimizer: torch.optim.Optimizer
 ) -> tuple[float, dict[str, float]]:
-    """One outer step of L-BFGS; its line search evaluates the frozen batches many times."""
+    """One outer step of L-BFGS; its line search evaluates the frozen batches many times, and what is
+    drawn for a loss (random points, dropout) is the same each time."""
     first: list[tuple[float, dict[str, float]]] = []
+    seed = int(torch.randint(1 << 62, ()))
+    devices = {p.device for p in problem.model.parameters() if p.device.type == "cuda"}
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        found = problem.gradient()
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            found = problem.gradient()
         if not first:
             first.append(problem.read(found))
         return torch.stack([loss for loss, _ in found]).sum()

@@ -189,6 +189,18 @@ def test_lbfgs_keeps_its_batch(redraw, draws):
     assert len({tuple(s.flatten().tolist()) for s in seen}) == draws
 
 
+def test_a_line_search_sees_the_same_draws():
+    seen = []
+
+    def objective(model, batch):
+        seen.append(torch.rand(()).item())
+        return {"value": model(batch) * (1 + seen[-1])}
+
+    phase = Phase("lbfgs", lr=1.0, steps=3, iterations=4)
+    train(Rosenbrock(), CollocationSource(noise, 3), objective, phase)
+    assert len(seen) > 6 and len({*seen}) == 3
+
+
 def test_a_frozen_phase_uses_the_last_batch_of_a_source_that_ended():
     source = CollocationSource(noise, 2, draws=3)
     plan = [Phase(lr=1e-3), Phase("lbfgs", lr=1.0, steps=2)]
