@@ -22,7 +22,7 @@ _HOMES = {
     "UNO": "grid.uno",
     "UNet": "grid.unet",
     "ViT": "grid.vit",
-    "collate": "batch",
+    "collate": "collation",
     "to_operator": "grid.operator.conversion",
 }
 

@@ -23,7 +23,8 @@ from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates import timing
 from sciml.surrogates.arranging import Arrangement
-from sciml.surrogates.batch import collate, suited
+from sciml.surrogates.batch import suited
+from sciml.surrogates.collation import collate
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.forcing import Forcing
 from sciml.surrogates.matching import layout_for, require_masks

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.errors import InputError
 from sciml.samples import Sample
-from sciml.surrogates.batch import collate
+from sciml.surrogates.collation import collate
 from sciml.surrogates.surrogate import Surrogate
 
 #: Samples from which a basis is taken, at most; drawn evenly from all that came.

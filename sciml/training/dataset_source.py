@@ -7,7 +7,8 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.samples import Sample, Task
-from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.collation import collate
 from sciml.surrogates.structure import Structure
 from sciml.training.epochs import Epochs
 

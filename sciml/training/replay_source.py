@@ -10,7 +10,8 @@ from sciml.buffer.core import Buffer
 from sciml.errors import InputError
 from sciml.record import Trajectories, Windows
 from sciml.samples import Sample, Task, Windower
-from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.collation import collate
 from sciml.surrogates.structure import Structure
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sciml.samples import Sample, Task
-from sciml.surrogates.batch import Batch, collate
+from sciml.surrogates.batch import Batch
+from sciml.surrogates.collation import collate
 from sciml.surrogates.structure import Structure
 
 

@@ -9,7 +9,8 @@ import torch
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Sample
 from sciml.surrogates import Surrogate
-from sciml.surrogates.batch import Batch, collate, suited
+from sciml.surrogates.batch import Batch, suited
+from sciml.surrogates.collation import collate
 from sciml.training.device import require_dtypes
 
 

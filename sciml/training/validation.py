@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import longest_stretch
-from sciml.surrogates.batch import Batch, collate, suited
+from sciml.surrogates.batch import Batch, suited
+from sciml.surrogates.collation import collate
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.kits import kit_of
 from sciml.surrogates.setting import Setting

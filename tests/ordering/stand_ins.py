@@ -258,8 +258,8 @@ CHECKPOINT._write, CHECKPOINT.read, CHECKPOINT._sync = _write, _read, lambda pat
 _SOURCE = loaded(
     "sciml.training.stream_source",
     {
-        "sciml.surrogates.batch": module(
-            "sciml.surrogates.batch", collate=lambda samples, *_: list(samples)
+        "sciml.surrogates.collation": module(
+            "sciml.surrogates.collation", collate=lambda samples, *_: list(samples)
         )
     },
 )
