@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 from programs import run_program
-from small_study import sciml, small_study
+from small_study import called, small_study
 
 pytest_plugins = ["budget"]
 
@@ -55,5 +55,5 @@ def write_study(tmp_path):
 
 @pytest.fixture
 def command():
-    """``command("run", …)``: the command line, in a process of its own."""
-    return sciml
+    """``command("run", …)``: the command line, in this process."""
+    return called

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from small_study import sciml, small_study
+from small_study import called, small_study
 
 from sciml.ensemble.rehearsal import TakesLong, disagreements, rehearse
 from sciml.errors import InputError, ScimlError
@@ -127,7 +127,7 @@ def test_the_cost_of_a_foreign_program_without_out_is_told(tmp_path):
     training = {"batch_size": 8, "phases": [{"schedule": "cosine", "steps": 2000}]}
     buffer = {"capacity": 400, "watermark": 200}
     path.write_text(yaml.safe_dump(ring_study(training=training, buffer=buffer)))
-    done = sciml("run", path, "--dry-run")
+    done = called("run", path, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "21 a simulation, 84 in all" in done.stdout and "800 B a frame" in done.stdout
     # 3 simulations of 20 windows, in batches of 8.

@@ -1,6 +1,7 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
 import re
+from functools import cache
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from small_study import one_line, small_study
 from sciml.domain import Field, Grid
 from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
-from sciml.run.feasibility import check_model
+from sciml.run import simulations
+from sciml.run.feasibility import check_device, check_model
+from sciml.run.online import study_run
 from sciml.run.simulations import check
+from sciml.run.trainer_process import EarlyTrainer
 from sciml.solver.describe import describe
 from sciml.study import load_study
 
@@ -22,8 +26,31 @@ def refused(process, tmp_path):
     return line
 
 
+asked = cache(describe)
+
+
+class Here(EarlyTrainer):
+    """It tries the model in this process, which has torch."""
+
+    def __init__(self, study):
+        self.study = study
+
+    def end(self):
+        pass
+
+    def try_model(self, domain, fields):
+        check_device(self.study)
+        check_model(self.study, domain, fields, online=True)
+
+    def require(self):
+        raise AssertionError("nothing is wrong with the study")
+
+
 @pytest.fixture
-def refuse(command, write_study, tmp_path):
+def refuse(command, write_study, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_run, "EarlyTrainer", Here)
+    monkeypatch.setattr(simulations, "describe", asked)
+
     def run(*arguments, **changes):
         study = write_study(**changes)
         return refused(command("run", study, "--out", tmp_path / "out", *arguments), tmp_path)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 import yaml
 from killing import PATIENCE, start, trainers, wait_until
-from small_study import sciml, small_study
+from small_study import called, small_study
 
 from sciml.ensemble.job import reap
 from sciml.ensemble.processes import start_time
@@ -142,7 +142,7 @@ def state_of(run):
 
 def resumed(run, whole=True):
     """What resuming a run says on stderr; ``whole``: nothing that the checkpoint needs is lost."""
-    done = sciml("resume", run)
+    done = called("resume", run)
     log = (run / "logs" / "trainer.log").read_text()
     assert done.returncode == 0, done.stderr + log
     assert "Traceback" not in done.stderr + log

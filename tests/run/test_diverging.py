@@ -11,7 +11,7 @@ import pytest
 import yaml
 from diverging import diverging_study
 from patience import PATIENCE, wait_until
-from small_study import one_line, sciml
+from small_study import called, one_line
 
 from sciml.record import open_recording
 
@@ -26,7 +26,7 @@ def test_where_all_diverge_the_run_says_so(tmp_path):
     """In place of a surrogate that has learned nothing, and exit code 0."""
     faults = dict.fromkeys(range(5), "grows")
     study, out = write(tmp_path, faults, simulations=3, frames=50, pace=0.0, steps=20)
-    process = sciml("run", study, "--out", out)
+    process = called("run", study, "--out", out)
     line = one_line(process)
     assert "simulations that came for training were left out" in line, line
     assert "nan at index" in line and not (out / "summary.json").exists()
@@ -85,7 +85,7 @@ def test_three_that_diverge_of_twelve_do_not_matter(tmp_path, fault):
         folder.mkdir()
         # All samples come before the training ends, however busy the machine is.
         study, out = write(folder, dict.fromkeys((1, 4, 8), name), pace=0.01, steps=4000)
-        process = sciml("run", study, "--out", out)
+        process = called("run", study, "--out", out)
         assert process.returncode == 0, process.stderr
         errors[name] = json.loads((out / "summary.json").read_text())["one_step"]
     print(errors)

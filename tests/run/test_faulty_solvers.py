@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from small_study import one_line, sciml, small_study
+from small_study import called, one_line, small_study
 
 from sciml.ensemble.folders import write_json
 from sciml.ensemble.job import JobResult
@@ -102,7 +102,7 @@ def finished(tmp_path_factory):
     cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1}
     study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
     out = folder / "out"
-    process = sciml("run", study, "--out", out)
+    process = called("run", study, "--out", out)
     log = out / "logs/trainer.log"
     assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
     return process.stderr, json.loads((out / "status.json").read_text()), out
@@ -241,7 +241,7 @@ def test_the_recording_names_those_that_are_not_in_it(finished):
 def test_a_study_whose_first_simulations_fail_alike_ends_with_their_words(tmp_path):
     study = faulty_study(tmp_path, dict.fromkeys(range(SIMULATIONS), "dies"))
     out = tmp_path / "out"
-    process = sciml("run", study, "--out", out)
+    process = called("run", study, "--out", out)
     assert process.returncode == 2 and "Traceback" not in process.stderr
     last = process.stderr.strip().splitlines()[-1]
     # Three, and those that ended in the same moment.
@@ -251,7 +251,7 @@ def test_a_study_whose_first_simulations_fail_alike_ends_with_their_words(tmp_pa
     # One attempt each, of 10 simulations with two tries; those that had begun meanwhile ended, too.
     logs = [path.stem for path in (out / "logs").glob("simulation-*")]
     assert 3 <= len(logs) < SIMULATIONS and all(name.endswith("attempt-1") for name in logs)
-    status = sciml("status", out)
+    status = called("status", out)
     assert "failed" in status.stdout and "could not open the input deck" in status.stdout
 
 
@@ -332,12 +332,12 @@ def test_a_run_that_lacks_a_simulation_is_not_finished_and_can_be_resumed(tmp_pa
         "training.phases.0.steps=2",
     ):
         changed += ["--set", value]
-    line = one_line(sciml("run", faulty_study(tmp_path, {1: "waits"}), "--out", run, *changed))
+    line = one_line(called("run", faulty_study(tmp_path, {1: "waits"}), "--out", run, *changed))
     assert "1 of 3 simulations have neither ended nor been given up (1)" in line
     assert "sciml resume" in line
     assert json.loads((run / "summary.json").read_text())["simulations"]["lacking"] == [1]
     (tmp_path / "faulty.py.go").touch()
-    resumed = sciml("resume", run, "--set", "validation.patience=600", "--force")
+    resumed = called("resume", run, "--set", "validation.patience=600", "--force")
     assert resumed.returncode == 0, resumed.stderr
     found = json.loads((run / "summary.json").read_text())
     assert found["simulations"]["lacking"] == [] and found["simulations"]["with_outcome"] == 3

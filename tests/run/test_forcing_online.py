@@ -3,8 +3,8 @@
 import numpy as np
 import xarray as xr
 import yaml
+from small_study import called as command
 from small_study import one_line
-from small_study import sciml as command
 
 import sciml
 from sciml.record import open_recording

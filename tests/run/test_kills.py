@@ -19,7 +19,7 @@ from killing import (
     start,
     wait_for_step,
 )
-from small_study import sciml, small_study
+from small_study import called, small_study
 
 from sciml.record import open_recording
 
@@ -179,8 +179,8 @@ def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     assert process.returncode == 75, said
     assert "sciml resume" in said
     assert not marked(run)
-    resumed = sciml("resume", run)
+    resumed = called("resume", run)
     assert resumed.returncode == 0, resumed.stderr
     check_account(run, 8)
-    again = sciml("resume", run)
+    again = called("resume", run)
     assert again.returncode == 2 and "has finished" in again.stderr

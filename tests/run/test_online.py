@@ -9,13 +9,15 @@ import torch
 import xarray as xr
 import yaml
 from killing import CHECKPOINT, Killer
-from small_study import one_line, sciml, small_study
+from small_study import called, one_line, small_study
 
 from sciml import load, open_run
+from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.run.online import training as learning
 from sciml.study import load_study
 from sciml.surrogates import Surrogate
+from sciml.surrogates.setting import Setting
 from sciml.training import EMA, Augmentation, Noise, Pushforward
 from sciml.training.checkpoint import Checkpoints
 from sciml.training.history import History
@@ -87,15 +89,16 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     study = load_study(_write(tmp_path, given))
     told = {}
     monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs) or History())
-    trainer = SimpleNamespace(
+    life = SimpleNamespace(
         buffer=None, checkpoint=None, server=None, stop=None,
         intake=SimpleNamespace(lock=None, screen=SimpleNamespace(shaken=None)),
         progress={"step": 1},
     )  # fmt: skip
     outcome = SimpleNamespace(validate=None, on_validation=None)
+    setting = Setting(study.task.build(), Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2))
     stub = SimpleNamespace(
-        trainer=trainer, study=study, task=study.task.build(), outcome=outcome,
-        surrogate=SimpleNamespace(structures=None),
+        life=life, study=study, task=study.task.build(), outcome=outcome,
+        surrogate=SimpleNamespace(structures=None, setting=setting, domain=None),
         device=None, run=SimpleNamespace(checkpoints=tmp_path), _begin=None, _beside=None,
         _attach_statistics=None, _require_sound=lambda: None, _rescue=None, _on_step=None,
         _on_checkpoint=None, _on_checkpoint_failed=None,
@@ -108,6 +111,7 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     assert (options.autocast, options.accumulate, options.compile) == ("bfloat16", 2, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -151,7 +155,7 @@ def test_a_compiled_network_online(tmp_path):
     study = small_study(model={"name": "cnn", "width": 4, "blocks": 1})
     study["training"]["compile"] = True
     study["training"]["phases"][0]["steps"] = 8  # before the last batch, whose size is another
-    run = sciml("run", _write(tmp_path, study), "--out", tmp_path / "run", timeout=800)
+    run = called("run", _write(tmp_path, study), "--out", tmp_path / "run")
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 8
     predicted(tmp_path / "run")
@@ -163,6 +167,7 @@ def _write(folder, study):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_through_a_kill(tmp_path):
     file = tmp_path / "net.py"
     file.write_text(
@@ -179,7 +184,7 @@ def test_a_model_of_ones_own_through_a_kill(tmp_path):
     assert open_run(run).surrogate().model[0].out_channels == 3
     with pytest.raises(InputError, match="built by the file"):
         load(run)  # a surrogate, wherever it came from
-    done = sciml("evaluate", run, "--json")
+    done = called("evaluate", run, "--json")
     assert json.loads(done.stdout)["one_step"] > 0, done.stderr
-    done = sciml("evaluate", run / "surrogate", "--data", next((run / "validation").glob("*.nc")))
+    done = called("evaluate", run / "surrogate", "--data", next((run / "validation").glob("*.nc")))
     assert f"load(directory, model='{file}')" in one_line(done)

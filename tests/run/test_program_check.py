@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_study import sciml
+from small_study import called
 
 from sciml.domain import Grid
 from sciml.run.model_file import builds_model
@@ -95,15 +95,15 @@ def test_one_rank_that_fails_does_not_leave_the_others_waiting(tmp_path, old, ne
 
 
 def test_the_command_draws_and_has_an_exit_code(tmp_path):
-    good = sciml("check", LORENZ, "--set", "steps=5", "--json", cwd=tmp_path)
+    good = called("check", LORENZ, "--set", "steps=5", "--json", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     said = json.loads(good.stdout)
     assert said["wrong"] == [] and said["frames"].startswith("6, 0.01 apart")
     assert (tmp_path / "check-lorenz-96.png").stat().st_size > 5000
     path = changed(tmp_path, ('"F": given.F}', '"F": 8.0}'))
-    bad = sciml("check", path, "--set", "steps=5", "--picture", tmp_path / "p.png", cwd=tmp_path)
+    bad = called("check", path, "--set", "steps=5", "--picture", tmp_path / "p.png", cwd=tmp_path)
     assert bad.returncode == 1 and bad.stdout.splitlines()[-1] == "1 thing wrong"
-    none = sciml("check", LORENZ, "--set", "stepz=5", cwd=tmp_path)
+    none = called("check", LORENZ, "--set", "stepz=5", cwd=tmp_path)
     assert none.returncode == 2 and "no parameter or option 'stepz'" in none.stderr
 
 
@@ -116,7 +116,7 @@ def test_the_file_of_a_model_is_described(tmp_path):
         "    return nn.Conv2d(2, 1, 3, padding=1)\n"
     )
     assert builds_model(path) and not builds_model(LORENZ)
-    done = sciml("describe", path, "--json")
+    done = called("describe", path, "--json")
     assert done.returncode == 0, done.stderr
     about = json.loads(done.stdout)
     assert about["options"]["width"] == {"type": "a whole number", "default": 4}

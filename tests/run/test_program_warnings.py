@@ -6,7 +6,7 @@ import warnings
 import pytest
 import xarray as xr
 import yaml
-from small_study import sciml as command
+from small_study import called as command
 from small_study import small_study
 
 import sciml

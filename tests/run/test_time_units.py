@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from small_study import sciml as command
+from small_study import called as command
 from small_study import small_study
 
 import sciml
