@@ -90,7 +90,7 @@ class Killer:
 
     def kill(self, kind):
         """One more: at a moment in seconds or in steps from now, or where ``kind`` says."""
-        self._wait_for(lambda: (self.run / "pids/supervisor.json").exists(), "the run")
+        self._wait_for(lambda: (self.run / "study.yaml").exists(), "the run")
         if kind == END:
             pass
         elif self.random.random() < 0.5:
