@@ -189,6 +189,7 @@ def test_a_simulation_whose_description_is_lost_leaves_the_buffer(killed):
     assert "1 descriptions that the checkpoint needs are lost" in resumed(killed, whole=False)
 
 
+@pytest.mark.slow
 def test_frames_that_the_checkpoint_does_not_know_are_sent_again(killed):
     """Of a simulation whose solver has ended, and of the one that was cut off."""
     lost = later(killed)

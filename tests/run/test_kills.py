@@ -91,6 +91,13 @@ def shuffled(kinds, seed):
     return sorted(kinds, key=lambda kind: kind == END)
 
 
+def test_a_kill_of_each_loses_nothing(tmp_path):
+    """A rank, the trainer, and the supervisor, after which it is resumed."""
+    _, said = run_with_kills(tmp_path, ["rank", "trainer", "supervisor"], 20, training=5)
+    assert said.count("trainer died") == 1
+
+
+@pytest.mark.slow
 def test_two_kills_of_rank_job_and_trainer_lose_nothing(tmp_path):
     seed = 20
     kinds = shuffled(["rank", "job"] * 2 + ["trainer", CHECKPOINT], seed)
@@ -98,10 +105,12 @@ def test_two_kills_of_rank_job_and_trainer_lose_nothing(tmp_path):
     assert said.count("trainer died") == 2
 
 
+@pytest.mark.slow
 def test_the_supervisor_is_killed_and_resumed_twice(tmp_path):
     run_with_kills(tmp_path, ["supervisor", "supervisor"], 21, training=8)
 
 
+@pytest.mark.slow
 def test_the_trainer_is_killed_while_it_writes_what_it_has_learned(tmp_path):
     """No simulation is open any more, and the buffer is empty: all there is is in the checkpoint."""
     _, said = run_with_kills(tmp_path, [END], 22, training=2)
@@ -171,9 +180,9 @@ def test_a_recording_is_the_same_whatever_was_killed(tmp_path, round):
 
 def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     run, study = tmp_path / "run", tmp_path / "study.yaml"
-    study.write_text(yaml.safe_dump(study_of(8)))
+    study.write_text(yaml.safe_dump(study_of(3)))
     process = start("run", study, "--out", run, run=run)
-    wait_for_step(process, run, 10)
+    wait_for_step(process, run, 1)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 75, said
@@ -181,6 +190,6 @@ def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     assert not marked(run)
     resumed = called("resume", run)
     assert resumed.returncode == 0, resumed.stderr
-    check_account(run, 8)
+    check_account(run, 3)
     again = called("resume", run)
     assert again.returncode == 2 and "has finished" in again.stderr

@@ -68,6 +68,7 @@ def begun(folder, *before, step=0):
     run = folder / "run"
     process = start("run", folder / "study.yaml", "--out", run, run=run, before=before)
     wait_until(process, (run / "endpoint.json").exists)
+    wait_until(process, (run / "status.json").exists)  # dask has closed its pages by then
     wait_for_step(process, run, step)
     assert process.poll() is None, process.communicate()[0]
     return run, process

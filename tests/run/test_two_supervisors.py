@@ -36,6 +36,7 @@ def outcome(run):
     return planned, {number for number, record in records.items() if record.get("code") == 0}
 
 
+@pytest.mark.slow
 def test_of_two_who_resume_at_once_one_leads(left):
     both = [start("resume", left, run=left) for _ in range(2)]
     said = [process.communicate(timeout=PATIENCE)[0] for process in both]
