@@ -90,7 +90,12 @@ def sides_of(name: str, cells: np.ndarray) -> np.ndarray:
         pairs = pairs[pairs[:, 0] >= 0]
     else:
         pairs = cells[:, CELLS[name].sides].reshape(-1, 2)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
+    if not len(pairs):
+        return pairs
+    # As one number each: sorting rows takes ten times as long.
+    nodes = int(pairs.max()) + 1
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    return np.stack(np.divmod(np.unique(low * nodes + high), nodes), axis=1)
 
 
 def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
