@@ -127,7 +127,8 @@ def test_files_of_simulations_that_differ(tmp_path):
     assert list(figures(tmp_path, "errors")) == ["errors"]
 
 
-def test_nodes_of_a_mesh(tmp_path):
+def test_nodes_of_a_mesh(tmp_path, monkeypatch):
+    monkeypatch.setattr("sciml.report.cases.DOTS", 20)
     places = np.random.default_rng(0).random((2, 30))
     ds = xr.Dataset(
         {
@@ -144,6 +145,8 @@ def test_nodes_of_a_mesh(tmp_path):
     ds.to_netcdf(tmp_path / "predictions.nc", engine="h5netcdf")
     sheet = figures(tmp_path, "median")["median"]
     assert sum(bool(axes.collections) for axes in sheet.axes) >= 12
+    dots = [len(c.get_offsets()) for axes in sheet.axes for c in axes.collections]
+    assert dots.count(20) >= 12 and max(dots) == 20
 
 
 def test_text_is_text_whatever_the_user_has_set(tmp_path):

@@ -1,6 +1,7 @@
 """Meshes, particles and graphs, all of them different, through the whole product."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from every_kind import FRAMES, KINDS, solved, study
 from killing import CHECKPOINT, Killer
 
 import sciml
+from sciml.domain import Particles
 from sciml.domain.dataset import domain_of, fields_of
+from sciml.errors import InputError
 from sciml.record import Recorder, open_recording
 from sciml.study import load_study
 
@@ -31,7 +34,8 @@ def same(one, other):
 def test_online_with_the_trainer_killed_once(kind, tmp_path):
     given = study(tmp_path, kind)
     given["solver"]["options"]["steps"] = STEPS
-    given["training"]["checkpoint_every"] = 1
+    given["parameters"]["simulations"], given["validation"]["simulations"] = 3, 1
+    given["training"]["checkpoint_every"], given["validation"]["every"] = 1, 20
     with Killer(given, tmp_path, seed=0) as killer:
         killer.kill(CHECKPOINT)
         assert killer.finish().count("trainer died") == 1
@@ -40,7 +44,7 @@ def test_online_with_the_trainer_killed_once(kind, tmp_path):
     frames, planned = state["frames"], json.loads((killer.run / "simulations.json").read_text())
     assert frames["lost"] == frames["doubled"] == frames["missing"] == 0, frames
     assert frames["received"] == frames["produced"] == len(planned) * (STEPS + 1)
-    assert state["samples"]["entered"] == (len(planned) - HELD_OUT) * STEPS
+    assert state["samples"]["entered"] == (len(planned) - 1) * STEPS
     recording, sizes = open_recording(killer.run), []
     for entry in planned:
         simulation, came = solved(kind, entry["id"], **entry["parameters"], seed=entry["seed"])
@@ -58,23 +62,30 @@ def test_online_with_the_trainer_killed_once(kind, tmp_path):
 pytestmark = pytest.mark.filterwarnings("ignore:.*of that range outside")
 
 
+def recorded(folder, solutions, held_out=range(HELD_OUT)):
+    """A recording of simulations, whose numbers are their places."""
+    about = {n: {"role": "validation" if n in held_out else "train"} for n in range(len(solutions))}
+    recorder = Recorder(folder / "recording", about=about)
+    for number, (simulation, frames) in enumerate(solutions):
+        recorder.open(replace(simulation, id=number))
+        for frame in frames:
+            recorder.push(replace(frame, simulation=number))
+        recorder.close(number)
+    recorder.finish()
+
+
+def train(folder, kind, **changes):
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study(folder, kind, **changes)))
+    return sciml.train(load_study(path), folder / "recording", out=folder / "run", plain=True)
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def trained(request, tmp_path_factory):
     """A kind, its recording, and a run that was trained on that."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)
-    about = {n: {"role": "validation" if n < HELD_OUT else "train"} for n in range(5)}
-    recorder = Recorder(folder / "recording", about=about)
-    for number in about:
-        simulation, frames = solved(kind, number, 0.2 + 0.1 * number, seed=number)
-        recorder.open(simulation)
-        for frame in frames:
-            recorder.push(frame)
-        recorder.close(number)
-    recorder.finish()
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(study(folder, kind)))
-    run = sciml.train(load_study(path), folder / "recording", out=folder / "run", plain=True)
-    return kind, folder / "recording", run
+    recorded(folder, [solved(kind, n, 0.2 + 0.1 * n, seed=n) for n in range(5)])
+    return kind, folder / "recording", train(folder, kind)
 
 
 def test_trained_on_the_recording(trained):
@@ -121,3 +132,26 @@ def test_predictions_open_with_plain_xarray(trained, tmp_path):
             if kind == "mesh":
                 assert ds["mesh"].attrs["cf_role"] == "mesh_topology"
                 assert ds["u"].attrs["location"] == "node"
+
+
+def test_two_kinds_in_one_study_are_refused(tmp_path):
+    recorded(tmp_path, [solved(kind) for kind in ("mesh", "graph", "mesh")], held_out=())
+    with pytest.raises(InputError, match=r"lives on a \w+, others on a \w+; expected one"):
+        train(tmp_path, "mesh", task={"inputs": ["u"]})
+    assert not (tmp_path / "run").exists()
+
+
+def test_species_that_no_training_has_seen_are_named(tmp_path):
+    """A run says so and is whole; whoever asks for them later is refused."""
+    solutions = [solved("particles", seed=seed) for seed in range(3)]
+    strange, frames = solutions[0]
+    species = np.where(strange.domain.species == 8, 7, 1)
+    domain = Particles(species, strange.domain.cell, strange.domain.periodic, "m")
+    recorded(tmp_path, [(replace(strange, domain=domain), frames), *solutions[1:]], held_out=(0,))
+    run = train(tmp_path, "particles")
+    line = "dataset has species 7; the surrogate was trained on 1, 8"
+    assert run.summary["findings"][0].startswith(f"simulation 0: {line}")
+    with xr.open_dataset(run.path / "predictions.nc") as ds:
+        assert domain_of(ds) == domain
+    with pytest.raises(InputError, match=line):
+        sciml.evaluate(run.surrogate(), tmp_path / "recording")
