@@ -215,7 +215,8 @@ class PhysicalModel(nn.Module):
             units=units,
         )
         # Forces are a gradient, also where nobody trains.
-        wanted, forces = torch.is_grad_enabled(), self._forces
+        wanted = torch.is_grad_enabled()
+        forces = "" if self.potential is None else self.potential.forces
         with torch.set_grad_enabled(wanted or bool(forces) or traits_of(self.model).differentiates):
             if forces:
                 window = replace(window, raw=_watched(window.raw, self.potential.positions))
@@ -229,12 +230,6 @@ class PhysicalModel(nn.Module):
                 pull = self.potential.forces_of(energy, x, again=wanted)
                 found[forces] = pull.squeeze(1).to(dtypes[forces])
         return found if wanted else {n: out.detach() for n, out in found.items()}
-
-    @property
-    def _forces(self) -> str:
-        """The target that is the gradient of another, where the model does not say that it gives it."""
-        derives = self.potential is not None and not traits_of(self.model).differentiates
-        return self.potential.forces if derives else ""
 
     def _filled(
         self, fields: Mapping[str, Tensor], masks: Mapping[str, Tensor], first: int = 2

@@ -10,7 +10,7 @@ from sciml.domain import Field, Particles
 from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, collate
+from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, Traits, collate
 from sciml.surrogates.kits import kit_of
 from sciml.surrogates.potential import Potential
 from sciml.training import DatasetSource, EnergyForces, Phase, Supervised, Validation, train
@@ -177,6 +177,39 @@ def test_forces_are_derived_wherever_a_surrogate_is_asked():
     batch.inputs["x"] = x
     [gradient] = torch.autograd.grad(made(batch)["E"].sum(), x)
     torch.testing.assert_close(out["F"].double(), -gradient, rtol=1e-4, atol=1e-6)
+
+
+class Own(Pairs):
+    """Gives its forces itself, where its traits say so; else they are derived all the same."""
+
+    traits = Traits(differentiates=True)
+
+    def __init__(self, gives):
+        super().__init__()
+        self.gives = gives
+
+    def forward(self, x, **rest):
+        x.requires_grad_()
+        out = super().forward(x, **rest)
+        if self.gives:
+            [gradient] = torch.autograd.grad(out["E"].sum(), x, create_graph=self.training)
+            out["F"] = -gradient
+        return out
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_may_give_its_forces_itself(training):
+    samples = windows(molecules(8))
+    batch, found = collate(samples, TASK), {}
+    for gives in (True, False):
+        torch.manual_seed(0)
+        made = surrogate_of(samples, Own(gives)).train(training)
+        with torch.set_grad_enabled(training):
+            found[gives] = made(batch)
+        if training:
+            EnergyForces()(made, batch)["forces"].backward()
+            assert all(p.grad is not None for p in made.model.pair[:2].parameters())
+    torch.testing.assert_close(found[True]["F"], found[False]["F"], rtol=1e-4, atol=1e-6)
 
 
 def test_learning_through_validation_and_prediction(tmp_path):
