@@ -18,12 +18,23 @@ from sciml.errors import InputError, ScimlError, no_room
 @contextmanager
 def written_aside(path: Path) -> Iterator[IO[str]]:
     """A file to write, renamed to ``path`` once it is whole: a reader sees the old one or the new one,
-    never half of one."""
+    never half of one.
+
+    Raises:
+        ScimlError: it was cleared away meanwhile, as one does who takes a run over from a process that
+            was not heard for long: what that has to say is no longer true.
+    """
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             yield file
-        os.replace(aside, path)
+        try:
+            os.replace(aside, path)
+        except FileNotFoundError as error:
+            raise ScimlError(
+                f"{path} is not written: whoever leads {path.parent} now has cleared away what this "
+                "process, which was not heard for too long, had begun"
+            ) from error
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise

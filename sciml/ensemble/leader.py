@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -83,8 +85,11 @@ class Leader:
         self._run.pids.mkdir(exist_ok=True)
         held = self._take_lock()
         try:
+            elsewhere = read_lease(self._run).get("boot", here()["boot"]) != here()["boot"]
             self._await_lapse(locks=held)
             self._write()
+            if elsewhere:
+                look_anew(self._run.path)
             if not held:
                 # Two may have found the lease lapsed at once: the one that wrote last leads.
                 time.sleep(2 * self._beat)
@@ -198,6 +203,19 @@ class Leader:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def look_anew(folder: Path) -> None:
+    """See the files that other machines have made in a folder and in those in it.
+
+    A network file system remembers for up to a minute that a name was not there: a summary that was
+    written meanwhile, say. Who makes a name in a directory learns what else is new in it.
+    """
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        with suppress(OSError):  # no room, or gone: then there is nothing to be learned
+            handle, name = tempfile.mkstemp(dir=place, prefix=".look.")
+            os.close(handle)
+            os.unlink(name)
 
 
 def read_lease(run: JobFolders) -> dict[str, Any]:

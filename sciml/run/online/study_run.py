@@ -128,7 +128,6 @@ def resume(
             trainer.try_model(domain, (*description.fields, *description.static))
             trainer.require()
             reap(directory)
-            directory.summary.unlink(missing_ok=True)  # simulations are lacking in it
             adopt(directory, loaded, changed)
             print_changes(changed)
             planned = kept_plan(loaded, directory)

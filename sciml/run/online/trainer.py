@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.ensemble.folders import read_json, without_room, write_json
+from sciml.ensemble.leader import read_lease
 from sciml.ensemble.processes import allow_files, end_with_parent
 from sciml.errors import ScimlError, no_room
 from sciml.heap import keep_heap
@@ -41,6 +42,7 @@ class Trainer(Life):
     def __init__(self, run: RunDirectory) -> None:
         super().__init__(run)
         self._done = threading.Event()
+        self._leader = read_lease(run).get("token")
 
     def main(self) -> int:
         """Train to the end; returns the exit code."""
@@ -91,8 +93,19 @@ class Trainer(Life):
         if self._told_to_stop():
             return False  # the checkpoint that the training ended with is gone on from
         self.close_intake()
+        self._require_leader()
         learning.finish()
         return True
+
+    def _require_leader(self) -> None:
+        """End at once where another leads the run than the one that has started this trainer.
+
+        A supervisor that stands still is taken for dead in the end, and then there is another trainer,
+        perhaps elsewhere: nothing may be written beside it, not even a last checkpoint.
+        """
+        if read_lease(self.run).get("token", self._leader) != self._leader:
+            log.error("another leads %s by now; this trainer ends as it is", self.run.path)
+            os._exit(STOPPED)
 
     def _told_to_stop(self) -> bool:
         """Raises what a thread died of, which stops the training as a signal does."""
@@ -145,6 +158,7 @@ class Trainer(Life):
         untold = ""
         while not self._done.wait(STATUS_EVERY):
             try:
+                self._require_leader()
                 if self.stop.is_set():
                     self.buffer.stop()  # whoever waits for samples, or for room, would wait for ever
                 if self.first_step_at is None or self.intake.screen.holding:
