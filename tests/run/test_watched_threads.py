@@ -1,6 +1,7 @@
 """What a thread of the trainer dies of ends the run in one line, with a checkpoint."""
 
 import errno
+import json
 import threading
 from types import SimpleNamespace
 
@@ -50,7 +51,30 @@ def trainer_with(tmp_path, status):
     trainer.stop, trainer.reason = threading.Event(), ""
     trainer.intake = intake_on(tmp_path, None, trainer.stop)
     trainer._publish = status
+    trainer.run, trainer._leader = RunDirectory(tmp_path), None
     return trainer
+
+
+def test_a_trainer_whose_run_another_leads_ends_as_it_is(tmp_path, monkeypatch):
+    """Not even a checkpoint is written beside the other's."""
+    monkeypatch.setattr("sciml.run.online.trainer.STATUS_EVERY", 0.01)
+    codes = []
+
+    def ended(code):
+        codes.append(code)
+        trainer._done.set()
+
+    monkeypatch.setattr("os._exit", ended)
+    trainer = trainer_with(tmp_path, lambda: None)
+    trainer._leader = "mine"
+    trainer.run.pids.mkdir()
+    for token in ("mine", "another's"):
+        trainer.run.supervisor.write_text(json.dumps({"pid": 1, "token": token}))
+        trainer._require_leader()
+        assert codes == ([] if token == "mine" else [75])
+    trainer._done.clear()
+    trainer._report()
+    assert set(codes) == {75} and not trainer.stop.is_set()
 
 
 def test_a_status_that_cannot_be_told_ends_the_run(tmp_path, monkeypatch):
