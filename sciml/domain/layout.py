@@ -313,7 +313,7 @@ def _dims(
     if "point" in roles.values():  # what is in cells or on edges is as wide as what is on nodes
         placed = [a for a in numeric if {roles[d] for d in a.dims} & {"point", "cell", "edge"}]
         # So are the components of what there is one of in a frame, as of a stress.
-        placed += [a for a in numeric if {roles[d] for d in a.dims} == {"T", "component"}]
+        placed += [a for a in numeric if {roles[d] for d in a.dims} - {None} == {"T", "component"}]
         placed = [a for a in placed if "cf_role" not in a.attrs and a.name != "edges"]
         return dict.fromkeys(dim for array in placed for dim in array.dims)
     widest = max((axes(array) for array in numeric), key=len, default=frozenset())

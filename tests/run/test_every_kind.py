@@ -155,3 +155,16 @@ def test_species_that_no_training_has_seen_are_named(tmp_path):
         assert domain_of(ds) == domain
     with pytest.raises(InputError, match=line):
         sciml.evaluate(run.surrogate(), tmp_path / "recording")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_simulations_on_one_domain_are_one_dataset(kind, tmp_path):
+    solutions = [solved(kind, rate=rate, seed=4) for rate in (0.3, 0.5)]
+    recorded(tmp_path, solutions)
+    ds = open_recording(tmp_path / "recording").dataset
+    simulation, frames = solutions[1]
+    assert domain_of(ds) == simulation.domain and ds.sizes["sample"] == 2
+    known = {(f.name, f.on, f.components) for f in fields_of(ds)}
+    assert known == {(f.name, f.on, f.components) for f in simulation.fields}
+    for field in simulation.fields:
+        np.testing.assert_array_equal(ds[field.name][1, -1], frames[-1].fields[field.name])
