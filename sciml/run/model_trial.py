@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
+from sciml.domain import Domain, Field, Graph, Grid, Mesh
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import windows_of
@@ -121,7 +121,6 @@ def suits(name: str) -> dict[str, str]:
     }
     domains |= {
         "mesh": Mesh(corners, np.array(cells)),
-        "particles": Particles(np.ones(8)),
         "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
     }
     one, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
