@@ -97,6 +97,22 @@ def test_an_equation_alone_resumes_bitwise(whole, tmp_path, monkeypatch, stopped
     assert [x for x in lines[0] if json.loads(x)["step"] != stopped_at] == lines[1]
 
 
+def test_fit_learns_the_same_from_the_same_keys(whole):
+    study = alone().model_dump(exclude_none=True)
+    training = study["training"]
+    surrogate = sciml.fit(
+        {**study["model"], "name": NET},
+        task={key: study["task"][key] for key in ("inputs", "targets", "history", "time")},
+        sources=training["sources"],
+        objectives=training["objectives"],
+        phases=training["phases"],
+    )
+    known = weights(whole)
+    for name, tensor in surrogate.state_dict().items():
+        if name.startswith("model."):
+            assert torch.equal(tensor, known[name]), name
+
+
 def test_the_command_line_runs_and_resumes_it(tmp_path):
     runner = CliRunner()
     arguments = [part for override in SHORT for part in ("--set", override)]
