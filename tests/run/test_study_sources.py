@@ -292,7 +292,7 @@ def test_a_stream_and_an_equation_are_killed_and_go_on(tmp_path):
         killer.finish()
         frames = json.loads((killer.run / "status.json").read_text())["frames"]
         processes, files = killer.left()
-    assert frames["lost"] == frames["doubled"] == 0 and frames["received"] == 8 * 21
+    assert frames["lost"] == frames["doubled"] == 0 and frames["received"] == 6 * 21
     assert not processes and not files
     [line, *_] = (json.loads(text) for text in (killer.run / "metrics.jsonl").open())
     assert "physics.equation" in line.get("losses", line)
