@@ -255,9 +255,8 @@ class Buffer(ABC):
         version, words, gauss = state["random"]
         with self._lock:
             self._random.setstate((version, tuple(words), gauss))
-            counts = [*state["counts"], 0][:5]  # buffers of before removed nothing
-            self._put, self._drawn, self._distinct, self._evicted, self._removed = counts
-            self._watched = dict(state.get("watched", ()))
+            self._put, self._drawn, self._distinct, self._evicted, self._removed = state["counts"]
+            self._watched = dict(state["watched"])
             self._staleness = state["staleness"]
             self._closed = state["closed"]
             self._restore(entries)

@@ -300,17 +300,15 @@ class Ledger:
                     entry["attempt"], False, entered.copy(), entered.copy(), entered
                 )
             self._finished = Intervals(tuple(pair) for pair in state["finished"])
-            # Checkpoints of before did not say.
             self._delivered = {
                 int(n): Intervals(tuple(pair) for pair in ranges)
-                for n, ranges in state.get("delivered", {}).items()
+                for n, ranges in state["delivered"].items()
             }
             self._quarantined = {int(k): v for k, v in state["quarantined"].items()}
             self.warned_version += 1
-            # Checkpoints of before knew of no warnings.
             self._warned = {
                 int(k): (attempt, parsed(warned))
-                for k, (attempt, warned) in state.get("warned", {}).items()
+                for k, (attempt, warned) in state["warned"].items()
             }
             self._totals = Counter(state["totals"])
             self._samples = {**dict.fromkeys(SAMPLES, 0), **state["samples"]}

@@ -22,7 +22,8 @@ from sciml.training.plain import pack, unpack
 
 WEIGHTS, TENSORS, PLAIN = "model.safetensors", "training.safetensors", "training.msgpack"
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+#: Of what lies in a checkpoint: 1 knew neither what is held back nor domains that vary.
+SCHEMA_VERSION = 2
 
 
 class CheckpointError(ScimlError, RuntimeError):
@@ -161,11 +162,17 @@ def read(path: str | Path) -> Checkpoint:
     """The checkpoint in a directory.
 
     Raises:
-        CheckpointError: it is damaged or not there.
+        CheckpointError: it is damaged, not there, or of another version.
     """
     path = Path(path)
     if not intact(path):
         raise CheckpointError(f"{path}: no intact checkpoint; take another one")
+    if (version := _manifest(path)["schema_version"]) != SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} is a checkpoint of version {version}, this sciml goes on from version "
+            f"{SCHEMA_VERSION}: go on with the one that wrote it, or begin anew (its surrogate can be "
+            "loaded all the same)"
+        )
     # Cloned: tensors of a mapped file lie at any address, and sums over badly aligned memory are
     # taken in another order, which would end bitwise equality after a resume.
     tensors = {name: t.clone() for name, t in load_file(path / TENSORS).items()}

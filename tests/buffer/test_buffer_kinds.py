@@ -165,17 +165,6 @@ def test_counts_of_draws_come_back_with_a_buffer(kind):
     assert again.unwatch(1) == sum(key[0] == 1 for key in drawn)
 
 
-@KIND
-def test_a_checkpoint_of_a_buffer_that_knew_of_no_removal(kind):
-    buffer, _ = mixed(kind)
-    state = buffer.state_dict()
-    state["counts"] = state["counts"][:4]
-    del state["watched"]
-    again = make(kind, 20, 4)
-    again.load_state_dict(state, lambda key: sample(key[1]))
-    assert again.stats() == buffer.stats()
-
-
 def test_seed_decides_the_draws():
     def draws(seed):
         buffer = Reservoir(50, 1, seed)

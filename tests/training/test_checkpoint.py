@@ -1,5 +1,6 @@
 import builtins
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,12 @@ def test_a_surrogate_knows_the_name_that_its_checkpoint_has(tmp_path):
     surrogate = Surrogate(nn.Linear(2, 2), Task(("u",), ("u",)))
     path = Checkpoints(tmp_path).save(3, surrogate, {})
     assert surrogate.saved_in == str(path) and path.is_dir()
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_a_line(tmp_path):
+    model = torch.nn.Linear(2, 1)
+    path = Checkpoints(tmp_path).save(3, model, {"extra": {}})
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
+    with pytest.raises(CheckpointError, match=r"of version 1, this sciml goes on from version 2"):
+        read(path)

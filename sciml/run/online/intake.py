@@ -201,12 +201,11 @@ class Intake(threading.Thread):
         self._put_count = put
         self._on_the_way = list(enumerate(waiting, put))
         self.opened = set(state["opened"])
-        if "screen" in state:  # not in checkpoints of before
-            self.screen.load_state_dict(state["screen"])
-        if state.get("scope"):  # not in checkpoints of before
+        self.screen.load_state_dict(state["screen"])
+        if state["scope"]:
             self.scope = self._domains = scope_from_wire(state["scope"])
         dt = state["dt"]
-        self.dt = Step(dt[0], dt[1], dates=dt[2]) if isinstance(dt, list) else Step.of(dt)
+        self.dt = None if dt is None else Step(dt[0], dt[1], dates=dt[2])
         # The model is in the checkpoint: no simulation need open to build it from.
         self.first.set()
 

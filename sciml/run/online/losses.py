@@ -50,7 +50,7 @@ class Losses:
         beside, source = state["extra"], state["source"]
         buffered = source["buffer"]
         entries = [e for e in buffered["entries"] if self._whole(task, e)]
-        counts = [*buffered["counts"], 0][:5]
+        counts = [*buffered["counts"]]
         counts[4] += len(buffered["entries"]) - len(entries)
         windows = [
             [
@@ -79,13 +79,11 @@ class Losses:
                     e for e in noted["open"] if not self._touches(e[0], (s for s, *_ in e[2]))
                 ],
             }
-        if "screen" in beside:
-            screen = beside["screen"]
-            held = [
-                [n, far, [o for o in origins if self._whole(task, (n, o))], lost]
-                for n, far, origins, lost in screen["held"]
-            ]
-            extra["screen"] = {**screen, "held": held}
+        held = [
+            [n, far, [o for o in origins if self._whole(task, (n, o))], lost]
+            for n, far, origins, lost in beside["screen"]["held"]
+        ]
+        extra["screen"] = {**beside["screen"], "held": held}
         found = {
             **state,
             "extra": extra,

@@ -26,7 +26,7 @@ def kept(task: Task, state: dict[str, Any]) -> set[tuple[int, int]]:
     that are being recorded, and what was taken out of the buffer and is held back."""
     recorded = (state["extra"].get("recorder") or {"open": ()})["open"]
     # Of simulations that are held back, the samples that may be let in again.
-    held = state["extra"].get("screen", {"held": ()})["held"]
+    held = state["extra"]["screen"]["held"]
     aside = sample_frames(task, [(n, origin) for n, _, origins, _ in held for origin in origins])
     return (
         needed(task, state) | aside | {(n, step) for n, _, steps in recorded for step, *_ in steps}
