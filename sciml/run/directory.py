@@ -48,16 +48,7 @@ class RunDirectory(JobFolders):
             InputError: something lies there already.
         """
         path = Path(path)
-        try:
-            there = path.exists()
-        except OSError as error:
-            raise InputError(
-                f"output {str(path)[:60]}… cannot be made: {error.strerror}; name another"
-            ) from error
-        if there:
-            raise InputError(
-                f"output {path} exists; name another with --out, or remove it (nothing was touched)"
-            )
+        require_free(path)
         run = cls(path.resolve())
         try:
             for folder in (
@@ -170,6 +161,24 @@ class RunDirectory(JobFolders):
     @property
     def spool(self) -> Path:
         return self.path / "spool"
+
+
+def require_free(path: Path) -> None:
+    """That nothing lies there.
+
+    Raises:
+        InputError: something does, or no file system takes such a name.
+    """
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise InputError(
+            f"output {str(path)[:60]}… cannot be made: {error.strerror}; name another"
+        ) from error
+    if there:
+        raise InputError(
+            f"output {path} exists; name another with --out, or remove it (nothing was touched)"
+        )
 
 
 def free_name(name: str) -> Path:

@@ -168,6 +168,7 @@ def damage_frame(run, key):
     damage(path, payload + 40)
 
 
+@pytest.mark.slow
 def test_a_sample_whose_frame_is_lost_leaves_the_buffer(killed):
     number, origin = held(killed)[0]
     damage_frame(killed, (number, origin))

@@ -178,6 +178,7 @@ def test_a_recording_is_the_same_whatever_was_killed(tmp_path, round):
         assert ours["u"].values.tobytes() == truth["u"].values.tobytes()
 
 
+@pytest.mark.slow
 def test_sigterm_says_resume_me_and_resume_finishes(tmp_path):
     run, study = tmp_path / "run", tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(study_of(3)))

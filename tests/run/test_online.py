@@ -55,6 +55,7 @@ def predicted(run, **kwargs):
     return found, truth
 
 
+@pytest.mark.slow
 def test_every_option_at_once_through_a_kill(tmp_path):
     training = {"batch_size": 4, "phases": [{"lr": 1e-3}], "checkpoint_every": 4, **OPTIONS}
     study = small_study(

@@ -15,22 +15,6 @@ from killing import PATIENCE, wait_for_step
 from small_study import one_line
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """One run, looked at by several tests."""
-    import yaml
-    from small_study import sciml, small_study
-
-    folder = tmp_path_factory.mktemp("study")
-    study = small_study(record=True)
-    study["training"]["phases"][0]["steps"] = 100_000  # the stream ends before
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    process = sciml("run", folder / "study.yaml", "--out", folder / "run")
-    log = folder / "run/logs/trainer.log"
-    assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
-    return folder / "run", process
-
-
 def test_every_frame_is_accounted_for_once(finished, command):
     run, _ = finished
     state = json.loads(command("status", run, "--json").stdout)

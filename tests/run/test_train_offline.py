@@ -337,23 +337,22 @@ def test_record_in_the_study_file(write_study):
             load_study(write_study(record=bad))
 
 
-def test_record_a_run_and_train_on_it(command, write_study, tmp_path):
-    process = command("run", write_study(record=True), "--out", tmp_path / "online")
-    assert process.returncode == 0, process.stderr
-    recording = open_recording(tmp_path / "online")
-    planned = json.loads((tmp_path / "online" / "simulations.json").read_text())
+def test_what_a_run_recorded_is_trained_on(finished, tmp_path):
+    run, _ = finished
+    recording = open_recording(run)
+    planned = json.loads((run / "simulations.json").read_text())
     assert {n: r for n, r in recording.roles.items() if r == "validation"}
     for entry in planned:
         if entry["id"] in recording.ids:
             parameters = recording.simulation(entry["id"]).parameters
             assert parameters["kappa"] == pytest.approx(entry["parameters"]["kappa"])
             assert len(list(recording.frames(entry["id"]))) == 12
-    for held in (tmp_path / "online" / "validation").glob("*.nc"):
+    for held in (run / "validation").glob("*.nc"):
         number = int(held.stem.split("-")[1])
         with xr.open_dataset(held) as ds, recording.open_simulation(number) as mine:
             np.testing.assert_array_equal(ds["u"].values, mine["u"].values)
-    study = tmp_path / "online" / "study.yaml"
-    _, code = train_offline(load_study(study), tmp_path / "online", tmp_path / "replay", plain=True)
+    study = load_study(run / "study.yaml", ["training.phases.0.steps=20"])
+    _, code = train_offline(study, run, tmp_path / "replay", plain=True)
     assert code == 0 and (tmp_path / "replay" / "surrogate" / "model.safetensors").is_file()
 
 

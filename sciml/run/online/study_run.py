@@ -16,7 +16,7 @@ from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
 from sciml.report.card import shown
-from sciml.run.directory import RunDirectory, free_name
+from sciml.run.directory import RunDirectory, free_name, require_free
 from sciml.run.ending import figures, lacking, left_behind, shortcomings
 from sciml.run.kept_files import keep, require_program, with_copy
 from sciml.run.lineage import adopt, begin, current, print_changes, propose, require_own
@@ -45,6 +45,8 @@ def execute(
 
         return train_offline(study, None, out, plain=plain)
     study.require_solver()
+    if out is not None:
+        require_free(Path(out))
     with EarlyTrainer(study) as trainer:
         from sciml.run.simulations import check_program, starts_of
 
