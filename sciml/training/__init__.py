@@ -5,11 +5,13 @@ from sciml.lazy import lazy
 _HOMES = {
     "EMA": "ema",
     "Augmentation": "augmentation",
+    "BoxPoints": "collocation",
     "Checkpoints": "checkpoint",
     "CollocationSource": "collocation_source",
     "DatasetSource": "dataset_source",
     "Classification": "classification",
     "EnergyForces": "energy_forces",
+    "EquationResidual": "equation_residual",
     "History": "history",
     "Hooks": "hooks",
     "Mix": "source",
