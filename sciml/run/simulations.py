@@ -20,7 +20,7 @@ from sciml.run.directory import RunDirectory
 from sciml.run.feasibility import check_device, check_model
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
-from sciml.stream.dealer import RUN_VARIABLE
+from sciml.stream import environment
 from sciml.study.designs import PlannedSimulation, plan
 from sciml.study.schema import Study
 from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_while
@@ -249,9 +249,9 @@ def jobs(
     """One job a planned simulation, in launch order."""
     environ = {
         "OMP_NUM_THREADS": "1",
-        "SCIML_ENDPOINT": str(run.endpoint),
-        RUN_VARIABLE: name_of(run),
-        "SCIML_SEND": json.dumps(study.solver.send.model_dump()),
+        environment.ENDPOINT: str(run.endpoint),
+        environment.RUN: name_of(run),
+        environment.SEND: json.dumps(study.solver.send.model_dump()),
     }
     local = study.cluster.kind == "local"
     # Ranks that wait for each other keep a core busy: they shall not take it from the trainer.
@@ -268,7 +268,7 @@ def jobs(
                 *executable(description.path, study.solver.ranks),
                 *description.arguments(values(study, planned, start(planned))),
             ],
-            environment={**environ, "SCIML_SIMULATION": str(planned.id)},
+            environment={**environ, environment.SIMULATION: str(planned.id)},
             run=str(run.path),
             ranks=study.solver.ranks,
             local=local,

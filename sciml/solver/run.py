@@ -23,7 +23,7 @@ from sciml.solver import stream
 from sciml.solver.file import FileSink, refuse_existing
 from sciml.solver.flags import parse
 from sciml.solver.program import Program, schema
-from sciml.stream.policy import SendPolicy
+from sciml.stream import environment
 
 #: Exit codes: bad input, and a stream that the trainer refused.
 BAD_INPUT, REFUSED = 2, 3
@@ -99,7 +99,7 @@ def _simulate(
     _check_state(program, state, domain, block)
     if given.out:
         sinks.append(FileSink(program, given, domain, block, comm, state))
-    if stream.wanted():
+    if environment.wanted():
         sinks.append(stream.StreamSink(program, given, domain, block, comm, state, warnings))
     log.info("%d steps on %d points, this rank %d", given.steps, domain.size, block.size)
     busy, time = 0.0, 0.0
@@ -187,12 +187,12 @@ def _diverged(run: Program, block: Block, n: int, given: SimpleNamespace, comm: 
 def _check_destination(
     program: type[Program], given: SimpleNamespace, domain: Domain, comm: Any
 ) -> None:
-    if not given.out and not stream.wanted():
+    if not given.out and not environment.wanted():
         raise InputError(
             "nowhere to put the result; give --out FILE.nc, or SCIML_ENDPOINT in the environment"
         )
-    if stream.wanted():
-        policy = SendPolicy.of_environment()
+    if environment.wanted():
+        policy = environment.policy()
         policy.choose(program.fields)
         policy.domain(domain)
     if given.out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +12,6 @@ from sciml.domain import Block, Domain
 from sciml.parallel import Gather
 from sciml.samples.warned import Warned, Warnings
 from sciml.solver.program import Program
-
-
-def wanted() -> bool:
-    """Whether the environment names an endpoint."""
-    return bool(os.environ.get("SCIML_ENDPOINT"))
 
 
 class StreamSink:
@@ -50,7 +44,7 @@ class StreamSink:
         state: Mapping[str, np.ndarray],
         warnings: Warnings,
     ) -> None:
-        from sciml.stream.client import connect
+        from sciml.stream.connection import connect
 
         # Whole static fields on every rank: they travel with the first message of each.
         gather = Gather(comm, block, domain.point_shape) if program.static else None

@@ -5,7 +5,7 @@ from sciml.lazy import lazy
 # Resolved on first use (PEP 562): a solver rank needs the client only.
 _HOMES = {
     "Client": "client",
-    "connect": "client",
+    "connect": "connection",
     "ControlClient": "control",
     "Endpoint": "endpoint",
     "Arrived": "events",

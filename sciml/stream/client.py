@@ -1,7 +1,7 @@
-"""What a solver rank holds: connect, send, close.
+"""What a solver rank holds: send, close.
 
-Light on purpose: numpy, zmq and msgpack, no thread of its own. Everything the protocol asks for is
-done inside ``send`` and ``close``; the trainer may die and come back in between.
+Light on purpose: numpy and msgpack, no thread of its own. Everything the protocol asks for is done
+inside ``send`` and ``close``; the trainer may die and come back in between.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import time as clock
-from collections.abc import Iterable, Mapping
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml.domain import Domain, Field
 from sciml.domain.block import Block
 from sciml.domain.names import require_names
 from sciml.errors import InputError, StreamError
+from sciml.lazy import lazy
 from sciml.samples import Simulation
 from sciml.samples.warned import Warned, Warnings
 from sciml.stream import message as m
-from sciml.stream.dealer import Dealer, Patience
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.in_flight import InFlight
 from sciml.stream.intervals import Intervals
 from sciml.stream.parcel import Packer, Parcel
+from sciml.stream.patience import Patience
 from sciml.stream.policy import SendPolicy
 from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
+
+if TYPE_CHECKING:
+    from sciml.stream.transport import Transport
 
 #: Seconds that one wait for the trainer lasts. Longer, and a trainer that has moved is found later;
 #: shorter, and ranks that wait take more of the cores.
@@ -47,7 +49,7 @@ class Client:
         block: the points this rank holds; ``None``: all of them (one rank only).
         rank, ranks: of how many.
         attempt: of running this simulation, from 1; a higher one fences lower ones off.
-        endpoint: file or run directory.
+        transport: the way to the trainer, which is closed with the client.
         timeout: seconds to wait for the first answer.
         patience: seconds without any sign of the trainer before giving up later on.
         shared_memory: whether fields may go through it to a trainer on the same node.
@@ -67,7 +69,7 @@ class Client:
         rank: int,
         ranks: int,
         attempt: int,
-        endpoint: str | os.PathLike[str] | None,
+        transport: Transport,
         timeout: float,
         patience: float,
         shared_memory: bool,
@@ -99,8 +101,8 @@ class Client:
         self._slots: Slots | None = None
         self._node = node() if shared_memory else ""
         self._waits = ""
-        self._dealer = Dealer(endpoint)
-        limit = self._dealer.endpoint.message_limit
+        self._transport = transport
+        limit = transport.endpoint.message_limit
         self._packer = Packer(simulation, block, rank, attempt, limit, dtype)
         self._patience = Patience(timeout)
         try:
@@ -216,9 +218,9 @@ class Client:
             self.abort()
 
     def abort(self) -> None:
-        """Let go of the socket without a word; what is not durable is lost to the trainer."""
+        """Let go of the transport without a word; what is not durable is lost to the trainer."""
         self._closed = True
-        self._dealer.close()
+        self._transport.close()
         if self._slots is not None:
             self._slots.close()
 
@@ -245,7 +247,7 @@ class Client:
             if refer:
                 self._send(m.SLOTS, sequence=sequence, blocks=blocks)
             else:
-                self._dealer.send([self._envelope(m.BLOCKS, sequence=sequence), *blocks])
+                self._transport.send([self._envelope(m.BLOCKS, sequence=sequence), *blocks])
 
     def _send_warnings(self) -> None:
         """What is new of them, now and then."""
@@ -291,14 +293,14 @@ class Client:
         return m.envelope(kind, epoch=self._epoch, hello=self._hello, **entries)
 
     def _send(self, kind: str, **entries: Any) -> None:
-        self._dealer.send([self._envelope(kind, **entries)])
+        self._transport.send([self._envelope(kind, **entries)])
 
     def _say_hello(self) -> None:
         """Introduce this rank; answers to an earlier hello no longer count."""
         self._ready = False
         self._hello += 1
         entries: dict[str, Any] = {
-            "run": self._dealer.endpoint.run,
+            "run": self._transport.endpoint.run,
             "simulation": self.simulation.id,
             "attempt": self.attempt,
             "rank": self.rank,
@@ -316,31 +318,33 @@ class Client:
                 f"connect: domain and static fields take {len(hello)} bytes; expected at most "
                 f"{m.ENVELOPE_LIMIT}: leave static fields out, or send them as fields"
             )
-        self._dealer.send([hello])
+        self._transport.send([hello])
 
     # -- inward ---------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         """Take what the trainer has said, without waiting."""
-        while (parts := self._dealer.receive(0.0)) is not None:
+        while (parts := self._transport.receive(0.0)) is not None:
             self._hear(parts)
 
     def _await(self) -> None:
         """Wait for the trainer to say something; ask it now and then."""
-        parts = self._dealer.receive(POLL)
+        parts = self._transport.receive(POLL)
         if parts is not None:
             self._hear(parts)
             self._listen()
             return
         if self._patience.exhausted:
             self._give_up()
-        trouble = self._dealer.trouble()  # always: what nobody reads of it holds libzmq up one day
+        trouble = (
+            self._transport.trouble()
+        )  # always: what nobody reads of it holds libzmq up one day
         if not self._ready:
             if "key" in trouble:
-                raise StreamError(f"{self._dealer.endpoint.address}: {trouble}")
+                raise StreamError(f"{self._transport.endpoint.address}: {trouble}")
             self._waits = trouble or self._waits
         if self._patience.asks():
-            if self._dealer.refresh() or not self._ready:
+            if self._transport.reconnect() or not self._ready:
                 self._say_hello()
             else:
                 self._send(m.PING)
@@ -348,7 +352,7 @@ class Client:
     def _give_up(self) -> None:
         why = self._waits or "is it running?"
         raise StreamError(
-            f"no sign of the trainer at {self._dealer.endpoint.address} for "
+            f"no sign of the trainer at {self._transport.endpoint.address} for "
             f"{self._patience.silence:.0f} s: {why}"
         )
 
@@ -400,93 +404,5 @@ class Client:
         self._ready = not self._offer_slots(message.get("node"))
 
 
-def connect(
-    simulation: Simulation | None = None,
-    block: Block | None = None,
-    rank: int = 0,
-    ranks: int = 1,
-    *,
-    endpoint: str | os.PathLike[str] | None = None,
-    attempt: int | None = None,
-    domain: Domain | None = None,
-    fields: Iterable[Field | str] = (),
-    parameters: Mapping[str, float] | None = None,
-    static: Mapping[str, np.ndarray] | None = None,
-    static_fields: Iterable[Field] = (),
-    deterministic: bool = True,
-    timeout: float = 60.0,
-    patience: float = 600.0,
-    shared_memory: bool = True,
-    dtype: np.dtype | str | None = None,
-    time_units: str = "1",
-    thin: bool = True,
-) -> Client:
-    """Connect one rank to the trainer; every rank does this for itself.
-
-    What the study says under ``solver.send`` holds from here on: see :meth:`Client.send`.
-
-    Args:
-        simulation: what is streamed; or give ``domain``, ``fields``, … and its number is taken from
-            ``SCIML_SIMULATION``.
-        block: the points this rank holds; ``None``: all of them (one rank only).
-        rank, ranks: of how many; rank 0 must connect for the others to be answered.
-        endpoint: endpoint file or run directory; default ``SCIML_ENDPOINT``.
-        attempt: default ``SCIML_ATTEMPT``, else 1.
-        domain, fields, parameters, static, static_fields, deterministic: see
-            :class:`~sciml.samples.Simulation`; a field may be given by its name.
-        timeout: seconds to wait for the first answer.
-        patience: seconds without any sign of the trainer before giving up later on; it may be away
-            for so long, and come back.
-        shared_memory: let fields go through it if the trainer is on the same node; off: always
-            through the socket.
-        dtype: send fields as this, such as ``float32``, cast while they are copied; ``None``: as
-            they are. What the study says comes first.
-        time_units: of the times given to ``send``: ``"s"``, ``"h"``, ``"days since 2000-01-01"``;
-            ``"1"``: numbers without units.
-        thin: whether ``solver.send`` of the study is followed here; ``False``: the program reads
-            ``SCIML_SEND`` by itself.
-
-    Raises:
-        InputError: neither a simulation nor a domain with fields; a dtype that is none; a
-            ``solver.send`` that does not fit: an unknown field, points that ``coarsen`` does not
-            divide, or none left to this rank.
-        DomainError: names that no dataset can have: a field called ``x`` or ``time``, two of one name.
-        StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
-    """
-    if simulation is None:
-        known = tuple(f if isinstance(f, Field) else Field(f) for f in fields)
-        if domain is None or not known:
-            raise InputError("connect: expected simulation=, or domain= and fields=")
-        simulation = Simulation(
-            _number("SCIML_SIMULATION", 0),
-            domain,
-            known,
-            parameters or {},
-            static or {},
-            deterministic,
-            time_units,
-            static_fields=tuple(static_fields),
-        )
-    attempt = _number("SCIML_ATTEMPT", 1) if attempt is None else attempt
-    policy = SendPolicy.of_environment() if thin else SendPolicy()
-    kind = _dtype(policy.dtype or dtype)
-    numbers = (int(rank), int(ranks), int(attempt))
-    ways = (endpoint, timeout, patience, shared_memory, kind, policy)
-    return Client(simulation, block, *numbers, *ways)
-
-
-def _dtype(given: np.dtype | str | None) -> np.dtype | None:
-    try:
-        dtype = None if given is None else np.dtype(given)
-    except TypeError as error:
-        raise InputError(f"connect: dtype={given!r}; expected float32 or float64") from error
-    if dtype is not None and dtype.kind != "f":
-        raise InputError(f"connect: dtype={given!r}; expected float32 or float64")
-    return dtype
-
-
-def _number(variable: str, low: int) -> int:
-    text = os.environ.get(variable, str(low))
-    if not text.isdecimal() or int(text) < low:
-        raise InputError(f"{variable}={text!r}; expected a whole number ≥ {low}")
-    return int(text)
+# Programs import ``connect`` from here; it makes a Client, so this module cannot import it (PEP 562).
+__getattr__, *_ = lazy(__name__, {"connect": "sciml.stream.connection"})

@@ -9,7 +9,8 @@ from typing import Any
 
 from sciml.errors import StreamError
 from sciml.stream import message as m
-from sciml.stream.dealer import Dealer, Patience
+from sciml.stream.dealer import Dealer
+from sciml.stream.patience import Patience
 
 
 def check_control(message: Mapping[str, Any]) -> None:
@@ -46,13 +47,13 @@ class ControlClient:
     """Sends the trainer what the launcher knows, and gets its status; used from one thread.
 
     Args:
-        endpoint: the endpoint file or its run directory; default ``SCIML_ENDPOINT``.
+        endpoint: the endpoint file or its run directory.
 
     Raises:
         StreamError: no endpoint file, or one that others can read.
     """
 
-    def __init__(self, endpoint: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, endpoint: str | os.PathLike[str]) -> None:
         self._dealer = Dealer(endpoint)
         self._number = 0
 
@@ -69,14 +70,14 @@ class ControlClient:
         self._number += 1
         run = self._dealer.endpoint.run
         question = m.envelope(m.CONTROL, run=run, number=self._number, message=message)
-        self._dealer.refresh()
+        self._dealer.reconnect()
         self._dealer.send([question])
         deadline = time.monotonic() + timeout
         patience = Patience(timeout)
         while (left := deadline - time.monotonic()) > 0:
             parts = self._dealer.receive(min(left, 0.25))
             if parts is None:
-                if patience.asks() and self._dealer.refresh():
+                if patience.asks() and self._dealer.reconnect():
                     self._dealer.send([question])
                 continue
             answer = m.decode_envelope(parts[0])

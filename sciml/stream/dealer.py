@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,6 @@ RECONNECT_MS, RECONNECT_MAX_MS = 100, 2_000
 #: Milliseconds between signs of life of both sides, and of silence after which a connection is dropped.
 #: Shorter, and a machine that stands still for a moment loses all of them.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 30_000
-ENDPOINT_VARIABLE = "SCIML_ENDPOINT"
-#: UUID of the run that started a solver: in the folder of its endpoint there may be another by now.
-RUN_VARIABLE = "SCIML_RUN"
 #: Smaller parts are copied into the message: pyzmq has a thread that lets go of those that are not,
 #: and its turns cost more than to copy so much.
 COPIED = 256 << 10
@@ -32,29 +28,23 @@ _OPEN: set[zmq.Context] = set()
 
 
 class Dealer:
-    """A DEALER socket to the trainer; used from one thread.
+    """A DEALER socket to the trainer: a :class:`~sciml.stream.transport.Transport`.
 
     libzmq reconnects by itself when the trainer comes back at the same address.
 
     Args:
-        endpoint: the file, its run directory, or ``None`` for ``SCIML_ENDPOINT``.
+        endpoint: the file, or its run directory.
+        run: UUID of the run that it must be of; empty: any.
 
     Raises:
         StreamError: no endpoint file, one that others can read, or that of another run than started
             this process.
     """
 
-    def __init__(self, endpoint: str | os.PathLike[str] | None) -> None:
-        path = endpoint if endpoint is not None else os.environ.get(ENDPOINT_VARIABLE)
-        if not path:
-            raise StreamError(
-                "no endpoint: `sciml run STUDY` starts a program and says where it streams to; by hand, "
-                f"give endpoint=, or set {ENDPOINT_VARIABLE} to the endpoint.json of a run"
-            )
-        self._path = Path(path)
+    def __init__(self, endpoint: str | os.PathLike[str], run: str = "") -> None:
+        self._path = Path(endpoint)
         self.endpoint = Endpoint.read(self._path)
-        mine = os.environ.get(RUN_VARIABLE) if endpoint is None else None
-        self._check_run(self.endpoint, mine or self.endpoint.run)
+        self._check_run(self.endpoint, run or self.endpoint.run)
         self._context = zmq.Context()
         _OPEN.add(self._context)
         self._socket = self._connect()
@@ -77,8 +67,8 @@ class Dealer:
         except zmq.Again:
             return None
 
-    def refresh(self) -> bool:
-        """Read the endpoint file again; reconnects and returns True if the trainer has moved.
+    def reconnect(self) -> bool:
+        """Read the endpoint file again; connects and returns True if the trainer has moved.
 
         Raises:
             StreamError: it is that of another run.
@@ -159,35 +149,3 @@ _TROUBLES = {
     "other is not, or something else listens there",
     zmq.EVENT_CONNECT_RETRIED: "nothing listens there",
 }
-
-
-class Patience:
-    """How long a peer has been silent, and when to ask it something.
-
-    Args:
-        limit: seconds of silence to bear.
-        every: seconds between questions.
-    """
-
-    def __init__(self, limit: float, every: float = 1.0) -> None:
-        self._limit, self._every = limit, every
-        self._heard = self._asked = time.monotonic()
-
-    def heard(self) -> None:
-        self._heard = time.monotonic()
-
-    @property
-    def silence(self) -> float:
-        return time.monotonic() - self._heard
-
-    @property
-    def exhausted(self) -> bool:
-        return self.silence > self._limit
-
-    def asks(self) -> bool:
-        """Whether a question is due; it then counts as asked."""
-        now = time.monotonic()
-        due = now - max(self._asked, self._heard) >= self._every
-        if due:
-            self._asked = now
-        return due

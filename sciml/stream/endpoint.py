@@ -13,7 +13,7 @@ import socket
 import stat
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import zmq
@@ -126,6 +126,23 @@ class Keys:
 
     def write(self, run_dir: Path) -> None:
         _write_private(run_dir / SERVER_KEY, asdict(self))
+
+
+def announce(run_dir: Path, keys: Keys, host: str, port: int) -> tuple[Keys, str]:
+    """Write down for ranks and for the next life where the trainer listens; that, and its address."""
+    keys = replace(keys, port=port)
+    keys.write(run_dir)
+    host = host if host not in ("0.0.0.0", "*") else socket.getfqdn()
+    endpoint = Endpoint(
+        f"tcp://{host}:{port}",
+        keys.epoch,
+        keys.server_public,
+        keys.client_public,
+        keys.client_secret,
+        run=keys.run,
+    )
+    endpoint.write(run_dir)
+    return keys, endpoint.address
 
 
 def check_host(host: str, *, encryption: bool) -> None:

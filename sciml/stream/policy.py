@@ -6,7 +6,6 @@ A client applies it to whatever program it is in, so that a program of anyone's 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -53,15 +52,6 @@ class SendPolicy:
             raise InputError(
                 f"send: dtype={self.dtype!r}; expected {', '.join(_DTYPES)}, or null to keep it"
             )
-
-    @classmethod
-    def of_environment(cls) -> SendPolicy:
-        """What the study that started this process says (``SCIML_SEND``); without one, all of it.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        return cls.read(os.environ.get("SCIML_SEND") or "{}")
 
     @classmethod
     def read(cls, text: str) -> SendPolicy:

@@ -1,43 +1,25 @@
-"""The trainer's end of the stream: one thread with one socket."""
+"""The trainer's end of the stream: what it may be asked, over the listener, the spool and the ledger."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import zmq
-
 from sciml.samples import Frame, Simulation
 from sciml.stream import message as m
-from sciml.stream.authentication import Gate, guard
-from sciml.stream.dealer import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
 from sciml.stream.description import simulation_from_wire
-from sciml.stream.endpoint import ENDPOINT, Endpoint, Keys, bind, check_host
+from sciml.stream.endpoint import ENDPOINT, Keys, announce, check_host
 from sciml.stream.events import Arrived, Closed, Event, EventQueue, Quarantined
 from sciml.stream.journal import Journal
 from sciml.stream.ledger import Ledger
-from sciml.stream.lobby import Lobby
+from sciml.stream.listener import Listener
 from sciml.stream.recovery import Recovery
 from sciml.stream.registry import Registry
 from sciml.stream.spool import SEGMENT_SIZE, Spool
-
-#: Messages and bytes taken before answers go out: acknowledgements are cumulative.
-BURST, BURST_BYTES = 64, 4 << 20
-#: After fewer bytes of blocks than this the thread sleeps so many seconds, to find more of them at once:
-#: beside a training, most of the cost of a lone frame is to get code and threads back into the caches.
-GATHER_BYTES, GATHER = 1 << 20, 0.02
-#: Milliseconds in which the thread looks around although nothing has come.
-TICK_MS = 200
-
-log = logging.getLogger("sciml.stream")
 
 
 class Server:
@@ -59,7 +41,7 @@ class Server:
         shared_memory: let ranks on this node send their fields through it.
         run: UUID of the run, which its solvers say in their hello; by default one of its own.
         planned: numbers of its simulations; by default any number is taken.
-        on_failure: called with what its thread died of; no message was the reason, those are refused.
+        on_failure: called with what its listener died of; no message was the reason, those are refused.
 
     Raises:
         InputError: no encryption on a host that others reach; or another trainer has the spool.
@@ -83,8 +65,7 @@ class Server:
         self.run_dir = Path(run_dir)
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self._host = "127.0.0.1" if host == "localhost" else host
-        self._port, self._encryption = port, encryption
-        self._on_failure = on_failure
+        self._port = port
         self._spool_limit = spool_limit
         self._needed_by_checkpoint = 0
         segment_size = max(1 << 20, min(SEGMENT_SIZE, spool_limit // 8))
@@ -108,12 +89,8 @@ class Server:
             planned,
         )
         self._lock = threading.Lock()
-        self._recovered = self._stopping = False
-        self._lobby: Lobby | None = None
-        self._thread: threading.Thread | None = None
-        self._waker, self._wakened = os.pipe()
-        os.set_blocking(self._waker, False)
-        os.set_blocking(self._wakened, False)
+        self._listener = Listener(self._registry, self._lock, on_failure)
+        self._recovered = False
         self._simulations: dict[int, Simulation] = {}
         self._rate, self._rated = 0.0, (time.monotonic(), 0)
         self.address = ""
@@ -140,27 +117,15 @@ class Server:
         """
         if not self._recovered:
             self.recover()
-        self._context = zmq.Context()
-        self._gate = Gate(self._context, self._keys) if self._encryption else None
-        self._router = self._bind()
-        # Without keys nothing tells who is let in; but then nobody comes from elsewhere either.
-        self._lobby = Lobby(self._router, self._keys.port) if self._gate and Lobby.AT_HAND else None
-        self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
-        self._thread.start()
+        port = self._listener.bind(self._host, self._port, self._keys)
+        self._keys, self.address = announce(self.run_dir, self._keys, self._host, port)
+        self._listener.start()
 
     def stop(self) -> None:
         """Close the socket and the spool; clients park until another server comes, or time out."""
-        self._stopping = True
         self.events.close()
-        if self._thread is not None:
-            self._wake()
-            self._thread.join()
-            self._thread = None
-        if self._waker >= 0:
+        if self._listener.stop():
             self._spool.close()
-            os.close(self._waker)
-            os.close(self._wakened)
-            self._waker = self._wakened = -1
 
     # -- what the trainer asks ------------------------------------------------------------------
 
@@ -287,85 +252,15 @@ class Server:
             "wants_commit": self.wants_commit,
             "garbage": registry.garbage,
             "failures": registry.failures,
-            "turned_away": self._lobby.turned_away if self._lobby else 0,
-            "refused_keys": self._gate.refused if self._thread and self._gate else 0,
+            "turned_away": self._listener.turned_away,
+            "refused_keys": self._listener.refused_keys,
             "problem": registry.problem,
         }
 
-    # -- the thread -----------------------------------------------------------------------------
-
-    def _serve(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._router, zmq.POLLIN)
-        poller.register(self._waker, zmq.POLLIN)
-        if self._gate is not None:
-            poller.register(self._gate.socket, zmq.POLLIN)
-        if self._lobby is not None:
-            poller.register(self._lobby.socket, zmq.POLLIN)
-        try:
-            while not self._stopping:
-                ready = dict(poller.poll(TICK_MS))
-                if self._waker in ready:
-                    self._drain_wakes()
-                if self._gate is not None and self._gate.socket in ready:
-                    self._gate.answer()
-                if self._lobby is not None and self._lobby.socket in ready:
-                    self._lobby.look()
-                with self._lock:
-                    few = self._take_burst()
-                    self._registry.readers.sweep()
-                    self._registry.credit.release()
-                    self._registry.flush()
-                    self._send_answers()
-                if few:
-                    time.sleep(GATHER)
-        except Exception as error:
-            log.exception("the stream cannot go on")
-            self._on_failure(error)
-        finally:
-            if self._gate is not None:
-                self._gate.close()  # first: connections that asked it end when it does
-            if self._lobby is not None:
-                self._lobby.close()
-            self._registry.readers.close()
-            self._router.close()
-            self._context.term()
-
-    def _take_burst(self) -> bool:
-        """Some messages: few enough that senders hear in time that their window moves on.
-
-        Returns whether these were all that waited, with blocks among them and little in those.
-        """
-        before, taken = self._registry.reception.bytes, 0
-        for _ in range(BURST):
-            try:
-                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return 0 < taken < GATHER_BYTES
-            self._registry.handle(frames[0].bytes, [frame.buffer for frame in frames[1:]])
-            taken = self._registry.reception.bytes - before
-            if taken >= BURST_BYTES:
-                break
-        return False
-
-    def _send_answers(self) -> None:
-        outbox, self._registry.outbox = self._registry.outbox, []
-        for peer, answer in outbox:
-            try:
-                self._router.send_multipart([peer, answer], zmq.NOBLOCK)
-            except zmq.Again:
-                continue  # it does not read; answers are cumulative, and it will ask again
-            except zmq.ZMQError:
-                self._registry.gone(peer)
+    # -- within ---------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if self._wakened >= 0:
-            with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
-                os.write(self._wakened, b"\0")
-
-    def _drain_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._waker, 4096)
+        self._listener.wake()
 
     def _settle(self, event: Event) -> None:
         match event:
@@ -380,31 +275,6 @@ class Server:
 
     def _full(self) -> bool:
         return self.events.full or self._spool.bytes >= self._spool_room
-
-    def _bind(self) -> zmq.Socket:
-        router = self._context.socket(zmq.ROUTER)
-        router.linger = 0
-        router.router_mandatory = True
-        router.maxmsgsize = m.MESSAGE_LIMIT
-        router.sndhwm = router.rcvhwm = 10_000
-        router.heartbeat_ivl, router.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
-        router.tcp_keepalive = 1
-        if self._encryption:
-            guard(router, self._keys)
-        port = bind(router, self._host, self._port, self._keys.port)
-        host = self._host if self._host not in ("0.0.0.0", "*") else socket.getfqdn()
-        self.address = f"tcp://{host}:{port}"
-        keys = self._keys = replace(self._keys, port=port)
-        keys.write(self.run_dir)
-        Endpoint(
-            self.address,
-            self.epoch,
-            keys.server_public,
-            keys.client_public,
-            keys.client_secret,
-            run=keys.run,
-        ).write(self.run_dir)
-        return router
 
     @property
     def endpoint(self) -> Path:

@@ -168,7 +168,7 @@ print(json.dumps({
 def import_cost() -> Rows:
     """Of our part of a rank, after numpy and mpi4py; heavy packages that came along."""
     rows = []
-    for extra in ([], ["sciml.stream.client"]):
+    for extra in ([], ["sciml.stream.connection"]):
         words = [sys.executable, "-c", COST, str(find("solvers/heat.py")), *extra]
         runs = [json.loads(_run(words, environment())) for _ in range(REPEATS)]
         loaded = set(runs[0]["modules"])

@@ -38,9 +38,11 @@ from sciml.run.trainer_process import start_trainer
 from sciml.samples import Frame, Simulation
 from sciml.stream import (
     client,
+    connection,
     dealer,
     endpoint,
     in_flight,
+    listener,
     lobby,
     reception,
     registry,
@@ -60,8 +62,8 @@ _SLOWER = [
     (supervisor, "POLL", 1.0),
     (supervisor, "EXCHANGE_EVERY", 3.0),
     (supervisor, "TRAINER_START", 60.0),
-    (server, "TICK_MS", 5000),
-    (server, "GATHER", 0.0),
+    (listener, "TICK_MS", 5000),
+    (listener, "GATHER", 0.0),
     (trainer, "STATUS_EVERY", 3.0),
     (intake, "WAIT", 5.0),
     (client, "POLL", 1.0),
@@ -159,7 +161,7 @@ def rank_of(world: World, number: int, rank: int, ranks: int) -> int:
     rows = slice(4 * rank // ranks, 4 * (rank + 1) // ranks)
     block = None if ranks == 1 else Block((rows.start, 0), (rows.stop - rows.start, 2))
     try:
-        with client.connect(
+        with connection.connect(
             simulation,
             block,
             rank,
@@ -306,12 +308,12 @@ def installed():
         (job, "is_local", lambda ranks: True),
         (job, "environment", lambda **_: {}),
         (server, "Spool", lambda folder, size, spare: spool.Spool(folder, 1 << 15, spare)),
-        (server, "zmq", network.Zmq()),
+        (listener, "zmq", network.Zmq()),
         (dealer, "zmq", network.Zmq()),
         (endpoint, "zmq", network.Zmq()),
         (lobby.Lobby, "AT_HAND", False),
-        (server, "guard", network.guard),
-        (server, "Gate", network.Gate),
+        (listener, "guard", network.guard),
+        (listener, "Gate", network.Gate),
         (lineage, "load_study", lambda *_, **__: here().study),
         (study_run, "with_copy", lambda run, study, **_: study),
         (study_run, "require_own", lambda *_, **__: None),

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 
 from patience import PATIENCE
 
@@ -36,7 +35,7 @@ print(json.dumps(found))
 
 
 def test_a_rank_is_light():
-    extra = ["sciml.stream.client"] if find_spec("sciml.stream.client") else []
+    extra = ["sciml.stream.connection"]
     # 0.3 s where numpy and mpi4py take 0.13 s, as on a free core; a core shared with another thread
     # is slower for both. One measurement in seven is half as much again as the others.
     runs = []

@@ -40,7 +40,7 @@ def test_without_an_endpoint_one_line_says_so():
 
 def test_a_rank_imports_little():
     program = (
-        "import sys, sciml.stream.client\n"
+        "import sys, sciml.stream.connection\n"
         "heavy = {'torch', 'xarray', 'pydantic', 'scipy', 'h5py', 'dask', 'sciml.stream.server'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

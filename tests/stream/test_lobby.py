@@ -69,7 +69,7 @@ def test_a_crowd_that_shows_no_key_takes_no_file_from_a_trainer(
 ):
     monkeypatch.setattr("sciml.stream.endpoint.HANDSHAKE", 600.0)  # those that may stay, do
     server = serve()
-    lobby, before = server._lobby, descriptors()
+    lobby, before = server._listener._lobby, descriptors()
     strangers = crowd(server.address, SAID[said])
     try:
         assert strangers.stdout.readline() == "there\n"
@@ -98,13 +98,13 @@ def test_clients_that_were_let_in_are_none_of_the_crowd(
     serve, solve, grid_simulation, tools, monkeypatch
 ):
     server = serve()
-    monkeypatch.setattr(server._lobby, "_most", 2)
+    monkeypatch.setattr(server._listener._lobby, "_most", 2)
     threads = [t for n in range(8) for t in solve(grid_simulation(n), range(20), pause=0.02)]
     closed = iter(range(7, -1, -1))
     tools.drain(server, lambda e: isinstance(e, Closed) and next(closed) == 0)
     tools.finish(threads)
     assert server.ledger.frames()["received"] == 160
-    assert len(server._lobby._waiting) <= 2
+    assert len(server._listener._lobby._waiting) <= 2
 
 
 #: More come and go than libzmq may tell of, while nobody looks; those behind them wait outside.

@@ -242,8 +242,8 @@ def test_what_is_replayed_from_an_older_life_is_not_taken(serve, grid_simulation
     """True messages of the first life, byte for byte, to the second one."""
     server = serve(encryption=False, run="here")
     client = connect(grid_simulation(), endpoint=server.run_dir, shared_memory=False)
-    said, send = [], client._dealer.send
-    client._dealer.send = lambda parts: (said.append([bytes(p) for p in parts]), send(parts))
+    said, send = [], client._transport.send
+    client._transport.send = lambda parts: (said.append([bytes(p) for p in parts]), send(parts))
     for step in range(5):
         client.send(
             step, 0.1 * step, u=tools.value(grid_simulation(), step, client.simulation.fields[0])
