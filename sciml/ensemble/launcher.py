@@ -72,7 +72,7 @@ class Launcher:
     Args:
         cluster: a dask cluster, or a scheduler's address.
         run: run directory.
-        jobs: simulations in the order in which they start.
+        jobs: simulations in the order in which they start; :meth:`submit` adds to them.
         at_once: how many run side by side.
         retries: how often a failing simulation is started again.
         finished: simulations that need not run any more, for the counts.
@@ -110,7 +110,8 @@ class Launcher:
                 f"({' '.join(str(error).split())}); expected one with our certificates"
             ) from error
         self._run, self._leader = run, leader
-        self._waiting = list(reversed(jobs))
+        #: The next one to start comes last.
+        self._waiting: list[Job] = []
         self._running: dict[int, tuple[Job, Any]] = {}
         # One more than the slots, so that a slot that falls free finds its next job at once.
         self._window = at_once + 1
@@ -121,7 +122,10 @@ class Launcher:
         self._work = work
         self._failed_attempts: dict[int, int] = {}
         self._starts = itertools.count()
-        self.total = len({*finished, *(job.simulation for job in jobs)})
+        self._known = {*finished}
+        self.total = len(self._known)
+        #: Whether a design may submit more: until it has ended, nothing is done.
+        self.growing = False
         self.finished: list[int] = list(finished)
         self.failures: list[Failure] = []
         #: Simulations whose outcome says that their program warned.
@@ -129,6 +133,7 @@ class Launcher:
         self.restarts = 0
         self._stopping = False
         self._skipped: set[int] = set()
+        self.submit(*jobs)
 
     @property
     def running(self) -> list[int]:
@@ -150,7 +155,22 @@ class Launcher:
 
     @property
     def done(self) -> bool:
-        return not self._running and (self._stopping or not self._waiting)
+        return not self._running and (self._stopping or not (self._waiting or self.growing))
+
+    def submit(self, *jobs: Job) -> None:
+        """Run these too, after those that wait; between polls, by the thread that polls.
+
+        Raises:
+            InputError: a simulation of that number is there.
+        """
+        for job in jobs:
+            if job.simulation in self._known:
+                raise InputError(
+                    f"simulation {job.simulation} was submitted before; expected a number of its own"
+                )
+            self._known.add(job.simulation)
+            self._waiting.insert(0, job)
+        self.total = len(self._known)
 
     def poll(self) -> list[Failure]:
         """Take in what ended, start what may start; returns the simulations given up just now.
@@ -169,7 +189,7 @@ class Launcher:
                 if failure is not None:
                     given_up.append(failure)
         while self._waiting and len(self._running) < self._window and not self._stopping:
-            self._submit(self._waiting.pop())
+            self._start(self._waiting.pop())
         return given_up
 
     def again(self, job: Job) -> None:
@@ -209,7 +229,7 @@ class Launcher:
             self.stop()
         self._client.close()
 
-    def _submit(self, job: Job) -> None:
+    def _start(self, job: Job) -> None:
         future = self._client.submit(
             self._work,
             replace(job, leader=self._leader),
@@ -230,7 +250,7 @@ class Launcher:
         except TimeoutError:  # a scheduler elsewhere may be busy; this process does not wait for it
             return None
         if isinstance(error, KilledWorker | WorkerLeaves):
-            self._submit(job)
+            self._start(job)
             return None
         if no_room(error):
             raise error

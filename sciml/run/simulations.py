@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sciml.run.feasibility import check_device, check_model
 from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
 from sciml.stream import environment
-from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.designs import PlannedSimulation, further, plan
 from sciml.study.schema import Study
 from sciml.study.starts import Starts, copy_of, find_starts, kept, kept_for_a_while
 
@@ -276,3 +276,21 @@ def jobs(
         )
         for planned in several
     ]
+
+
+def further_job(
+    study: Study,
+    description: Description,
+    run: RunDirectory,
+    number: int,
+    parameters: Mapping[str, float],
+) -> Job:
+    """The job of a simulation that a design has drawn while others run.
+
+    Raises:
+        InputError: a parameter that the program does not have or take; as
+            :func:`~sciml.study.designs.further`.
+    """
+    for name, value in parameters.items():
+        description.check(name, value, value)
+    return jobs(study, description, [further(study, number, parameters)], run)[0]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,7 @@ class Supervisor:
         finished: simulations that a supervisor before this one has seen to their end.
         queue: worker jobs of Slurm's, if that is where the workers come from.
         trainer: its first life, if that has begun.
+        job_of: makes a job of a number and drawn parameters, for :meth:`submit`.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class Supervisor:
         finished: Sequence[int] = (),
         queue: WorkerJobs | None = None,
         trainer: subprocess.Popen[bytes] | None = None,
+        *,
+        job_of: Callable[[int, Mapping[str, float]], Job],
     ) -> None:
         self._study = study
         self._run = run
@@ -88,7 +91,8 @@ class Supervisor:
         self._stop_signal: int | None = None
         self._quarantined: dict[int, str] = {}
         self._reply: dict[str, Any] = {}
-        self._training = training
+        self._training = {*training}
+        self._job_of = job_of
         self._trainer: subprocess.Popen[bytes] | None = None
         self._begun = trainer
         self._control: ControlClient | None = None
@@ -165,6 +169,22 @@ class Supervisor:
                     trainer.wait()
                 if not self._leader.lost.is_set():
                     self._write_status()
+
+    def submit(self, parameters: Mapping[str, float]) -> int:
+        """Run one more simulation for training, of parameters drawn just now; returns its number.
+
+        By the thread of :meth:`run`. A trainer reads the plan when it starts, and takes no other number
+        yet: who draws while it trains has to tell it first.
+
+        Raises:
+            InputError: parameters that the program does not take.
+        """
+        number = max(self._jobs, default=-1) + 1
+        job = self._job_of(number, parameters)
+        self._launcher.submit(job)
+        self._jobs[number] = job
+        self._training.add(number)
+        return number
 
     def _failure_of_the_trainer(self) -> tuple[str, int]:
         """What its last life raised, and at which step; of one that was killed nothing is known."""

@@ -219,6 +219,27 @@ def _interleave(train: int, validation: int) -> list[tuple[str, int]]:
     return [(role, index) for _, _, role, index in sorted(order)]
 
 
+def further(study: Study, number: int, parameters: Mapping[str, float]) -> PlannedSimulation:
+    """A simulation for training that is drawn while others run.
+
+    Args:
+        study: what it belongs to.
+        number: within the study, above all that were planned, so that no seed comes twice.
+        parameters: values by name.
+
+    Raises:
+        InputError: simulations start from files: nothing says from which.
+    """
+    if study.parameters.files:
+        raise InputError(
+            "parameters.files: a simulation that is drawn while others run has no state to start from; "
+            "expected a program that makes its own"
+        )
+    stream = np.random.SeedSequence(study.seed).spawn(3)[2].spawn(2)[0]  # as plan() has it
+    seed = seed_of(stream, number) if study.parameters.seed else None
+    return PlannedSimulation(number, "train", dict(parameters), seed)
+
+
 def seed_of(stream: np.random.SeedSequence, index: int) -> int:
     """Seed of one simulation: it does not depend on how many there are.
 

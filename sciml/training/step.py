@@ -113,12 +113,22 @@ def advance(
     return (_search if phase.frozen else _descend)(problem, phase, optimizer)
 
 
+def reduce_gradients(model: nn.Module) -> None:
+    """Make the gradients of all ranks their mean; there is one rank today, so they stay as they are.
+
+    Every gradient goes through here once: all batches of a step are in it, and it is not clipped yet.
+    """
+    # Ranks that hold copies of the model would all-reduce p.grad here, and their losses likewise: of a
+    # line search each must see the same, or they part ways.
+
+
 def _descend(
     problem: Problem, phase: Phase, optimizer: torch.optim.Optimizer
 ) -> tuple[float, dict[str, float]]:
     """One step of a stochastic optimizer."""
     optimizer.zero_grad(set_to_none=True)
     found = problem.gradient()
+    reduce_gradients(problem.model)
     total, losses = problem.read(found)
     if phase.clip is not None:
         norm = nn.utils.clip_grad_norm_(problem.model.parameters(), phase.clip)
@@ -145,6 +155,7 @@ def _search(
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             found = problem.gradient()
+        reduce_gradients(problem.model)
         if not first:
             first.append(problem.read(found))
         return torch.stack([loss for loss, _ in found]).sum()

@@ -19,6 +19,7 @@ from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.job import Job, end_all_jobs, end_job, last_lines, run_job, skip_job
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.processes import end_session, session_members, start_time
+from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 
 
@@ -207,6 +208,33 @@ def test_launcher_retries_gives_up_and_goes_on(run):
     assert [f.simulation for f in given_up] == [2]
     assert given_up[0].attempts == 3 and "never" in given_up[0].line()
     assert launcher.restarts == 3
+
+
+def test_jobs_are_added_while_others_run(run):
+    """By a design that draws when it has seen how the first one ended."""
+    waits = f"import os, time\nwhile not os.path.exists({str(run.path / 'go')!r}):\n    time.sleep(0.01)"
+    with local_cluster(1) as cluster:
+        launcher = Launcher(cluster, run, [job(run, 5, waits)], at_once=1, retries=1, finished=[2])
+        launcher.growing = True
+        assert (launcher.total, launcher.finished, launcher.done) == (2, [2], False)
+        launcher.poll()
+        assert launcher.running == [5]
+        launcher.submit(job(run, 6, "raise SystemExit('never')"), job(run, 7, "print('fine')"))
+        assert (launcher.total, launcher.outstanding) == (4, 3)
+        for known in (2, 5, 7):
+            with pytest.raises(InputError, match=f"simulation {known} was submitted before"):
+                launcher.submit(job(run, known, ""))
+        (run.path / "go").touch()
+        given_up = []
+        wait_until(lambda: given_up.extend(launcher.poll()) or not launcher.outstanding)
+        assert not launcher.done
+        launcher.submit(job(run, 8, "print('fine')"))
+        launcher.growing = False
+        assert not launcher.done
+        wait_until(lambda: given_up.extend(launcher.poll()) or launcher.done)
+        launcher.close()
+    assert launcher.finished == [2, 5, 7, 8] and launcher.total == 5
+    assert [(f.simulation, f.attempts) for f in given_up] == [(6, 2)]
 
 
 def test_launcher_does_not_retry_what_is_quarantined(run):

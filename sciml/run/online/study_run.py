@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,7 @@ def supervise(
     from sciml.ensemble.cluster import opened
     from sciml.ensemble.job import finished_jobs
     from sciml.report.progress import Progress
-    from sciml.run.simulations import jobs
+    from sciml.run.simulations import further_job, jobs
     from sciml.run.supervisor import Supervisor
 
     finished = finished_jobs(directory)
@@ -183,6 +184,7 @@ def supervise(
                     finished,
                     queue,
                     begun,
+                    job_of=partial(further_job, study, description, directory),
                 )
                 code = supervisor.run()
                 # What a batch system says from here on changes nothing of how the run has ended.
