@@ -77,7 +77,9 @@ def lay_out(
     shapes = {f.name: (dims_of(domain, f), f.shape(domain)) for f in (*fields, *static)}
     for names, shape in (*((v.dims, v.values.shape) for v in described.values()), *shapes.values()):
         dims |= dict(zip(names, shape, strict=True))
-    file = h5netcdf.File(path, "w")
+    # Nobody else knows of it yet. A lock would outlive its closing while a process that another thread
+    # starts still has the descriptor, and whoever opens it next would be refused.
+    file = h5netcdf.File(path, "w", locking=False)
     try:
         file.dimensions = dims
         if time is not None:

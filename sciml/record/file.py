@@ -106,7 +106,7 @@ class SimulationFile:
         with file:
             for name, array in static.items():
                 file.variables[name][...] = array.astype(file.variables[name].dtype)
-        self._file: h5py.File | None = h5py.File(self.aside, "r+")
+        self._file: h5py.File | None = h5py.File(self.aside, "r+", locking=False)
         self._sets = {name: self._file[name] for name in self._names}
         self._capacity = 0
 

@@ -312,3 +312,33 @@ def test_what_was_half_over_when_recording_began_is_left_out(tmp_path):
     # The reason stays, even if a successor knows nothing of it.
     Recorder(tmp_path / "r", about={0: {}, 1: {}}).finish()
     assert open_recording(tmp_path / "r").absent == {0: "began in the middle"}
+
+
+def test_a_process_that_is_started_meanwhile_locks_no_file(tmp_path, monkeypatch):
+    """Until it runs its program it has all descriptors, and a lock with them."""
+    from sciml.record import file as module
+
+    reader, writer = os.pipe()
+    children = []
+
+    def laid_out(*arguments, **keywords):
+        made = lay_out(*arguments, **keywords)
+        children.append(os.fork())
+        if not children[-1]:
+            os.close(writer)
+            os.read(reader, 1)  # until the file has been opened again
+            os._exit(0)
+        return made
+
+    lay_out = module.lay_out
+    monkeypatch.setattr(module, "lay_out", laid_out)
+    sim = simulation(0)
+    try:
+        one = module.SimulationFile(tmp_path / "simulation-00000.nc", sim, frame(sim, 0))
+        one.add(0, frame(sim, 0))
+        one.close()
+    finally:
+        os.close(writer)
+        os.waitpid(children[0], 0)
+        os.close(reader)
+    assert module.entry_in(one.path).frames == 1
