@@ -107,15 +107,6 @@ def test_the_ledger_knows_how_many_frames_came_of_whom():
         assert found == {3: [(0, 2)], 1: [(2, 3)], 0: [(3, 4)]}
 
 
-def test_a_checkpoint_of_before_knows_who_closed():
-    """Not how much came of them: nobody is named for that."""
-    state = Ledger().state_dict() | {"finished": [(0, 8)]}
-    del state["delivered"]
-    ledger = Ledger()
-    ledger.load_state_dict(state)
-    found = Account(ROLES, 61, ledger.concluded(), ledger.delivered())
-    assert found.short == {} and found.lacking == []
-
 
 def test_what_nobody_knows_is_not_shown_as_nothing():
     assert Snapshot().to_json()["frames"]["expected"] is None
