@@ -107,7 +107,6 @@ def test_the_ledger_knows_how_many_frames_came_of_whom():
         assert found == {3: [(0, 2)], 1: [(2, 3)], 0: [(3, 4)]}
 
 
-
 def test_what_nobody_knows_is_not_shown_as_nothing():
     assert Snapshot().to_json()["frames"]["expected"] is None
     counted = Snapshot(trainer={"frames": {"expected": 8, "received": 7}}).to_json()["frames"]
