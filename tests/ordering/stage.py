@@ -467,7 +467,7 @@ def _gettempdir(real: Any) -> Any:
             return real()
         folder = f"{world.folder}/{world.current.process.host.name}"
         if not os.path.lexists(folder):
-            os.makedirs(folder)
+            os.makedirs(folder, exist_ok=True)  # two processes may ask at once
         return folder
 
     return call
