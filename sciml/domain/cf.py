@@ -237,18 +237,39 @@ def read_mesh(topology: Readable, variables: Mapping[str, Readable]) -> Mesh:
         attribute = f"{element}_node_connectivity"
         if attribute not in topology.attrs:
             continue
-        table = variables[str(topology.attrs[attribute])]
-        cells = _indices(table)
-        # UGRID lets the table lie on its side if the topology names the dimension of cells.
-        if topology.attrs.get(f"{element}_dimension") == table.dims[1]:
-            cells = cells.T
+        table, cells = _table(topology, variables, element)
         kind = str(table.attrs.get("cell_type") or _usual(dimension, cells))
         units = str(variables[names[0]].attrs.get("units", "1"))
-        return Mesh(points, cells, units, kind, _read_groups(variables.get("node_groups")))
+        mesh = Mesh(points, cells, units, kind, _read_groups(variables.get("node_groups")))
+        if element != EDGE and f"{EDGE}_node_connectivity" in topology.attrs:
+            _take_sides(mesh, _table(topology, variables, EDGE)[1])
+        return mesh
     raise DomainError(
         "mesh topology that names no cells; expected one of the attributes "
         f"{', '.join(f'{e}_node_connectivity' for e in ELEMENTS.values())} (UGRID)"
     )
+
+
+def _table(
+    topology: Readable, variables: Mapping[str, Readable], element: str
+) -> tuple[Readable, np.ndarray]:
+    """The variable that joins nodes to elements, and nodes of each element, a row each."""
+    table = variables[str(topology.attrs[f"{element}_node_connectivity"])]
+    nodes = _indices(table)
+    # UGRID lets the table lie on its side if the topology names the dimension of elements.
+    return table, nodes.T if topology.attrs.get(f"{element}_dimension") == table.dims[1] else nodes
+
+
+def _take_sides(mesh: Mesh, sides: np.ndarray) -> None:
+    """Number the sides of a mesh, and direct them, as a file does whose fields are on them."""
+    ordered = np.sort(sides, axis=1)
+    if np.array_equal(np.unique(ordered, axis=0), mesh.sides) and len(sides) == len(mesh.sides):
+        vars(mesh)["sides"] = sides
+    elif len(sides) == len(mesh.sides):
+        raise DomainError(
+            "mesh: edge_node_connectivity names other pairs of nodes than the sides of the cells; "
+            "expected each side once, or no such table"
+        )
 
 
 def _usual(dimension: int, cells: np.ndarray) -> str:

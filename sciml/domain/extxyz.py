@@ -25,6 +25,8 @@ UNITS = {
     "dipole": "e Å",
     "charges": "e",
 }
+#: What ASE gives of each atom. A shape does not tell: three atoms have a dipole, six a stress.
+OF_ATOMS = ("forces", "energies", "stresses", "charges", "magmoms")
 #: Places of a symmetric tensor's six numbers: xx, yy, zz, yz, xz, xy.
 VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 
@@ -48,15 +50,17 @@ def _run(frames: Sequence[Any]) -> xr.Dataset:
     from sciml.domain.dataset import to_dataset
 
     first, each = frames[0], [_values(atoms) for atoms in frames]
-    cell = first.cell.array if first.cell.rank == 3 else None
-    periodic = tuple(first.pbc.tolist()) if cell is not None else (False,) * 3
-    domain = Particles(first.numbers, cell, periodic, "Å")
+    # A slab may have no vector along which it does not repeat.
+    periodic = tuple((first.pbc & first.cell.mask()).tolist())
+    whole = first.cell.rank == 3 or any(periodic)
+    domain = Particles(first.numbers, first.cell.complete().array if whole else None, periodic, "Å")
+    of_atoms = {*first.arrays, *OF_ATOMS}
     fields, values = [], {}
     for name, array in each[0].items():
         shapes = {one[name].shape for one in each if name in one}
         if name in TAKEN_ON["particles"] or len(shapes) > 1 or any(name not in one for one in each):
             continue
-        on = "point" if array.shape[:1] == (len(first),) else "global"
+        on = "point" if name in of_atoms else "global"
         trailing = array.shape[1:] if on == "point" else array.shape
         if len(trailing) < 2:
             fields.append(Field(name, UNITS.get(name, "1"), on=on, components=sum(trailing)))

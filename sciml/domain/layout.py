@@ -247,7 +247,8 @@ def mesh_topology(ds: xr.Dataset) -> xr.DataArray | None:
 
 
 def other_places(ds: xr.Dataset) -> dict[str, str]:
-    """Dimensions of the cells and edges of a mesh, or of the edges of a graph."""
+    """Dimensions of the cells and edges of a mesh, or of the edges of a graph; faces of volumes are
+    neither."""
     topology = mesh_topology(ds)
     if topology is None:
         edges = ds.variables.get("edges")
@@ -256,9 +257,9 @@ def other_places(ds: xr.Dataset) -> dict[str, str]:
     for element in ("edge", "face", "volume"):  # the last of them are the cells
         table = ds.variables.get(topology.attrs.get(f"{element}_node_connectivity"))
         if table is not None:
-            named = topology.attrs.get(f"{element}_dimension", table.dims[0])
-            found = dict.fromkeys(found, "edge") | {str(named): "cell"}
-    return found
+            found[element] = str(topology.attrs.get(f"{element}_dimension", table.dims[0]))
+    edges = {found["edge"]: "edge"} if "edge" in found else {}
+    return edges | ({found.popitem()[1]: "cell"} if found else {})
 
 
 def variable(ds: xr.Dataset, name: str, what: str = "variable") -> xr.DataArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +79,14 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
             array = array[:, 0] if array.shape[1:] == (1,) else array
             if array.ndim > 2 or array.dtype.kind not in "fiu":
                 continue
-            if flat and array.shape[1:] == (3,) and not array[:, 2].any():
-                array = array[:, :2]
             fields[name] = Field(name, on=on, components=sum(array.shape[1:]))
             values.setdefault(name, []).append(array)
     whole = {n: np.stack(v) for n, v in values.items() if len({a.shape for a in v}) == 1}
     whole = {n: v for n, v in whole.items() if len(v) == len(states)}
+    for name, array in whole.items():  # of all states: what starts from rest may leave the plane
+        if flat and array.shape[2:] == (3,) and not array[..., 2].any():
+            whole[name] = array[..., :2]
+            fields[name] = replace(fields[name], components=2)
     if states[0][0] is None:
         return to_dataset(mesh, list(fields.values()), {n: v[0] for n, v in whole.items()}, None)
     return to_dataset(mesh, list(fields.values()), whole, [time for time, *_ in states])

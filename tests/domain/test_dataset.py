@@ -7,6 +7,7 @@ import xarray as xr
 from sciml.domain import Field, Graph, Grid, Mesh, Particles
 from sciml.domain.dataset import Layout, domain_of, fields_of, layout_of, to_dataset
 from sciml.errors import DomainError
+from sciml.samples.dataset import simulations_of
 
 TRIANGLES = Mesh(np.array([[0, 0], [1, 0], [0, 1], [1, 1.5]]), [[0, 1, 2], [1, 3, 2]], "m")
 PADDED = Mesh(
@@ -207,6 +208,38 @@ def test_fields_in_cells_on_edges_and_of_kinds_come_back(tmp_path):
         assert kind.categories == kinds.categories and (area.on, area.units) == ("cell", "m2")
         np.testing.assert_array_equal(back.mesh_edge_nodes, mesh.sides)
         assert layout_of(back, [f.name for f in fields]).edges == "edge"
+
+
+def test_edges_of_others_keep_their_numbers_and_directions(tmp_path):
+    mesh, order = Mesh(TRIANGLES.points, TRIANGLES.cells), [3, 0, 4, 2, 1]
+    flux = np.arange(5.0)
+    ds = to_dataset(mesh, [Field("flux", on="edge")], {"flux": flux}, None).isel(edge=order)
+    sides = mesh.sides[order]
+    sides[1] = sides[1, ::-1]
+    ds["mesh_edge_nodes"] = ds.mesh_edge_nodes.copy(data=sides)
+    ((simulation, (frame,)),) = simulations_of(ds)
+    np.testing.assert_array_equal(simulation.domain.sides, sides)
+    np.testing.assert_array_equal(frame.fields["flux"], flux[order])
+    again = to_dataset(simulation.domain, simulation.fields, frame.fields, None)
+    np.testing.assert_array_equal(again.mesh_edge_nodes, sides)
+    np.testing.assert_array_equal(domain_of(again).edges, mesh.edges)
+    ds["mesh_edge_nodes"] = ds.mesh_edge_nodes.copy(data=np.roll(sides, 1, axis=0)[:, [0, 0]])
+    with pytest.raises(DomainError, match="names other pairs of nodes than the sides"):
+        domain_of(ds)
+
+
+def test_faces_of_volumes_are_neither_cells_nor_edges():
+    mesh = Mesh(np.eye(4, 3), [[0, 1, 2, 3]], cell_type="tetrahedron")
+    ds = to_dataset(mesh, [Field("u")], {"u": np.ones(4)}, None)
+    ds["faces"] = (
+        ("face", "three"),
+        [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]],
+        {"start_index": 0},
+    )
+    ds["through"] = "face", np.ones(4)
+    ds.mesh.attrs.update(face_node_connectivity="faces", face_dimension="face")
+    assert [f.name for f in fields_of(ds)] == ["u"]
+    assert layout_of(ds, ["u"]).edges is None
 
 
 def test_a_surface_of_quadrilaterals_is_no_tetrahedron(tmp_path):

@@ -64,6 +64,33 @@ def test_atoms_in_a_cell_over_time(tmp_path):
     assert ds.positions.values[:, 1, 0].tolist() == pytest.approx([1, 1.1, 1.2])
 
 
+def test_as_many_numbers_as_atoms_are_not_one_an_atom(tmp_path):
+    ase = pytest.importorskip("ase")
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    path = tmp_path / "water.extxyz"
+    atoms = ase.Atoms("OH2", np.eye(3), info={"field": np.arange(3.0)})
+    given = {"energy": -1.0, "dipole": np.array([1.0, 2, 3]), "charges": np.array([-2.0, 1, 1])}
+    atoms.calc = SinglePointCalculator(atoms, **given)
+    write(path, atoms, format="extxyz")
+    known = {f.name: (f.on, f.components) for f in fields_of(open_dataset(path))}
+    assert known.pop("positions") == known.pop("forces", ("point", 3)) == ("point", 3)
+    assert known == {
+        "energy": ("global", 0), "dipole": ("global", 3), "field": ("global", 3), "charges": ("point", 0),
+    }  # fmt: skip
+
+
+def test_a_slab_repeats_though_nothing_spans_its_height(tmp_path):
+    ase = pytest.importorskip("ase")
+    from ase.io import write
+
+    path, cell = tmp_path / "slab.extxyz", [[4.0, 0, 0], [0, 5, 0], [0, 0, 0]]
+    write(path, ase.Atoms("Cu2", np.eye(2, 3), cell=cell, pbc=(1, 1, 0)), format="extxyz")
+    expected = Particles([29, 29], np.diag([4.0, 5, 1]), (True, True, False), "Å")
+    assert domain_of(open_dataset(path)) == expected
+
+
 def test_a_mesh_with_fields_on_nodes_and_in_cells(tmp_path):
     meshio = pytest.importorskip("meshio")
     path = tmp_path / "plate.vtu"
@@ -86,11 +113,13 @@ def test_a_series_of_states_on_a_mesh(tmp_path, monkeypatch):
     with meshio.xdmf.TimeSeriesWriter(path) as writer:
         writer.write_points_cells(POINTS[:4], [("quad", QUADS)])
         for step in range(3):
-            writer.write_data(0.5 * step, point_data={"u": POINTS[:4, 0] + step})
+            wind = np.outer(POINTS[:4, 0], [1, 0, step])  # out of the plane, but at first
+            writer.write_data(0.5 * step, point_data={"u": POINTS[:4, 0] + step, "wind": wind})
     ds = open_dataset(path)
     assert domain_of(ds) == Mesh(POINTS[:4, :2], QUADS)
     assert ds.time.values.tolist() == [0, 0.5, 1] and ds.u.dims == ("time", "node")
     np.testing.assert_array_equal(ds.u[2], POINTS[:4, 0] + 2)
+    np.testing.assert_array_equal(ds.wind[2], np.outer(POINTS[:4, 0], [1, 0, 2]))
 
 
 @pytest.mark.parametrize(
