@@ -77,7 +77,8 @@ def test_as_many_numbers_as_atoms_are_not_one_an_atom(tmp_path):
     known = {f.name: (f.on, f.components) for f in fields_of(open_dataset(path))}
     assert known.pop("positions") == known.pop("forces", ("point", 3)) == ("point", 3)
     assert known == {
-        "energy": ("global", 0), "dipole": ("global", 3), "field": ("global", 3), "charges": ("point", 0),
+        "energy": ("global", 0), "dipole": ("global", 3), "field": ("global", 3),
+        "charges": ("point", 0),
     }  # fmt: skip
 
 
