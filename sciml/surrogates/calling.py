@@ -140,9 +140,16 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
 
 
 def _node_channels(task: Task, window: Window) -> Tensor:
+    owner, on = window.batch.geometry["owner"], window.batch.on
+    for name in (*task.inputs, *task.forcing):
+        # There may be as many: a ring has an edge a node.
+        if (place := on.get(name)) in ("cell", "edge"):
+            raise InputError(
+                f"'{name}' has a value for each {place}, and models of a {window.batch.kind} see "
+                "channels of nodes; expected a field on points, or one that stays, among the static ones"
+            )
     # The components of a vector are channels, each with its history.
     fields = [window.inputs[n].flatten(1) for n in task.inputs]
-    owner, on = window.batch.geometry["owner"], window.batch.on
     for name in task.static:
         values = window.static[name]
         if on.get(name) not in ("cell", "edge"):

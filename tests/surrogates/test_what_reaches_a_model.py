@@ -57,6 +57,16 @@ def test_every_place_is_put_together():
     assert geometry["sides"][6:].min() == 5
 
 
+def test_as_many_edges_as_nodes_are_no_channel_of_nodes():
+    ring = Graph(3, [[0, 1, 2], [1, 2, 0]])
+    fields = Field("u"), Field("flow", on="edge")
+    values = {"u": np.ones((4, 3)), "flow": np.ones((4, 3))}
+    ds = to_dataset(ring, fields, values, range(4))
+    task = {"inputs": ["u", "flow"], "targets": ["u"]}
+    with pytest.raises(InputError, match=r"'flow' has a value for each edge.* expected"):
+        sciml.fit(Seen(1), ds, task, epochs=1)
+
+
 def test_graphs_have_fields_on_their_edges():
     graph = Graph(3, [[0, 1], [1, 2]])
     about = Simulation(0, graph, (Field("u"), Field("flow", on="edge")))
