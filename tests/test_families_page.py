@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from sciml.errors import InputError
+from sciml.run.model_trial import ATOMS, suits
 from sciml.surrogates.structure import structures_of
 
 PAGE = (Path(__file__).parents[1] / "docs/families.md").read_text()
-MODEL, USE, STRUCTURE = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+MODEL, USE, PAIRS, STRUCTURE = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 
 
 def test_the_example_is_short():
@@ -32,6 +35,32 @@ def test_a_model_for_meshes_that_differ(tmp_path, monkeypatch):
     assert np.allclose(rolled.u.values[:, walls], truth.values[:, walls], atol=1e-3)
     stays = float(abs(new.u.isel(time=0) - new.u.isel(time=-1)).mean())
     assert float(abs(rolled.u.isel(time=-1) - truth.isel(time=-1)).mean()) < 0.5 * stays
+
+
+def test_a_model_for_molecules(tmp_path):
+    import xarray as xr
+
+    from sciml.training import fit
+
+    rng = np.random.default_rng(0)
+    molecules = []
+    for n in (3, 4, 5, 4):
+        r, along = rng.normal(size=(1, n, 3)), ("time", "particle", "space")
+        energy = ("time", (r**2).sum((1, 2)), {"units": "eV"})
+        fields = {"positions": (along, r), "energy": energy, "forces": (along, -2 * r)}
+        species = ("particle", [1, 6, 8, 1, 6][:n])
+        molecules.append(xr.Dataset(fields, {"species": species, "time": [0.0]}))
+    (tmp_path / "pairs.py").write_text(PAIRS)
+    names = {"inputs": ["positions"], "targets": ["energy", "forces"]}
+    model = {"name": str(tmp_path / "pairs.py"), "width": 8}
+    with pytest.raises(InputError, match="or say lead=0 in the task"):
+        fit(model, molecules, names)
+    surrogate = fit(model, molecules, names | {"lead": 0}, epochs=1, validation=0.25)
+    found = surrogate.predict(molecules[2])
+    assert found.forces.shape == (1, 5, 3)
+    assert np.allclose(found.forces.sum("particle"), 0, atol=1e-5), "pairs pull as they are pulled"
+    described = suits(model["name"])
+    assert described[ATOMS].endswith("weights") and described["mesh"].startswith("no: ")
 
 
 def test_a_structure_of_ones_own():

@@ -329,4 +329,4 @@ def read_graph(nodes: int, edges: Readable | None) -> Graph:
             f"dimension '{NODE}' without a UGRID topology or a variable 'edges' of shape "
             "(2, edges); cannot tell how the nodes are joined"
         )
-    return Graph(nodes, np.asarray(edges.values))
+    return Graph(nodes, np.asarray(edges.values) - int(edges.attrs.get("start_index", 0)))

@@ -28,10 +28,11 @@ class Graph:
     def __post_init__(self) -> None:
         edges = np.asarray(self.edges, dtype=np.int64)
         if edges.ndim != 2 or edges.shape[0] != 2:
-            raise DomainError(f"graph: edges {edges.shape}; expected (2, E)")
+            raise DomainError(f"graph: edges {edges.shape}; expected (2, E), sources and receivers")
         if edges.size and (edges.min() < 0 or edges.max() >= self.nodes):
             raise DomainError(
-                f"graph: edges name nodes {edges.min()} to {edges.max()}; there are {self.nodes}"
+                f"graph: edges name nodes {edges.min()} to {edges.max()}; there are {self.nodes}, "
+                "counted from 0 (in files from edges.attrs['start_index'])"
             )
         object.__setattr__(self, "edges", edges)
 

@@ -152,7 +152,8 @@ def open_file(
         if len(simulations) > 1:
             raise InputError(
                 f"{path} holds {len(simulations)} simulations of other atoms or cells each, which make "
-                "no single dataset; sciml.fit and sciml train --from take the file as it is"
+                "no single dataset; sciml.fit, evaluate and sciml train --from take the file as it is, "
+                "predict and rollout a file of one"
             )
         return simulations[0]
     try:

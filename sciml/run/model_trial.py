@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sciml.domain import Domain, Field, Graph, Grid, Mesh
+from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import windows_of
@@ -99,6 +99,8 @@ def try_model(
 
 #: Where a model is tried without a field that goes in.
 ALONE = "parameter and time"
+#: Where it is tried with what particles usually have.
+ATOMS = "particles to an energy"
 
 
 def suits(name: str) -> dict[str, str]:
@@ -122,14 +124,20 @@ def suits(name: str) -> dict[str, str]:
     domains |= {
         "mesh": Mesh(corners, np.array(cells)),
         "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
+        ATOMS: Particles(np.array([1, 1, 8])),
     }
     one, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
     domains[ALONE] = domains["grid, 1 axis"]
     for kind, domain in domains.items():
-        task = Task((), ("u",), history=0, parameters=("p",), time=True) if kind == ALONE else one
+        task, fields = one, ()
+        if kind == ALONE:
+            task = Task((), ("u",), history=0, parameters=("p",), time=True)
+        elif kind == ATOMS:
+            task = Task(("positions",), ("energy",), lead=0)
+            fields = (Field("positions", components=3), Field("energy", on="global"))
         try:
-            empty = built({"name": name}, task, domain)
-            try_model({"name": name}, task, domain, (), empty)
+            empty = built({"name": name}, task, domain, fields)
+            try_model({"name": name}, task, domain, fields, empty)
             weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
             found[kind] = f"{weights} weights" if weights else "works"
         except (ScimlError, RuntimeError) as error:

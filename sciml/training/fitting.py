@@ -111,7 +111,8 @@ def fit(
             on all of it, take the split off, ``ds.drop_vars("split")``. ``None``: the surrogate learns
             from an equation alone, see ``objectives``.
         task: what to learn. ``None``: all fields one step ahead where there is time; else
-            ``targets`` from ``inputs`` at the same time.
+            ``targets`` from ``inputs`` at the same time. Where frames are samples of their own, as
+            molecules are, say so: ``{"inputs": [...], "targets": [...], "lead": 0}``.
         inputs, targets, parameters: names, instead of a task. Models by name get fields in the
             order of their names, a module and a file of your own in the order given.
         forcing: fields, or numbers, that vary in time and are known ahead, instead of a task: the

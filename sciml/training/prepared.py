@@ -158,7 +158,7 @@ def of_data(
         raise InputError(
             f"no window of the task (lead={task.lead}, history={task.history}, "
             f"unroll={task.unroll}) fits into {max(len(f) for _, f in training)} frames; shorten it or "
-            f"give more times{data.hint}"
+            f"give more times, or say lead=0 in the task: targets in the frame of the inputs{data.hint}"
         )
     require_weighting(weighting, training[0][0].domain)
     looked_at = [(s, spread(frames, FRAMES)) for s, frames in spread(training, SIMULATIONS)]

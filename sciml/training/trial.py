@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from sciml.domain.names import LATTICE
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Sample
 from sciml.surrogates import Surrogate
@@ -60,14 +61,30 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
 
 
 def _given(surrogate: Surrogate, batch: Batch) -> str:
-    """Channels in their order, and the shape of their fields."""
-    task = surrogate.task
+    """What the model is called with, see :mod:`sciml.surrogates.calling`: channels in their order, the
+    shape of their fields, and what comes by keyword."""
+    task, off_nodes = surrogate.task, []
+    derived = [f"{name}=" for name in batch.structure]
+    if batch.kind == "particles":
+        known = ["species", "ptr", "owner", "parameters", "cell", "periodic", *task.static]
+        keywords = [*(f"{name}=" for name in known), *derived]
+        fields = [name for name in task.inputs if name != LATTICE]
+        return f"{', '.join(fields)} of particles, and by keyword {', '.join(keywords)}"
     channels = [
         f"{name} (frame −{task.history - 1 - k})" if task.history > 1 else name
         for name in task.inputs
         for k in range(task.history)
     ]
-    channels += [*task.static, *task.forcing, *task.parameters, *(["time"] if task.time else [])]
-    shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
-    on = f" on points of shape {', '.join(map(str, shapes))}" if shapes else ""
-    return f"{len(channels)} channels{on}, in this order: {', '.join(channels)}"
+    if batch.kind in ("mesh", "graph"):
+        off_nodes = [n for n in task.static if batch.on.get(n) in ("cell", "edge")]
+        tables = [table for table in ("cells", "sides") if off_nodes and table in batch.geometry]
+        derived = [*(f"{name}=" for name in (*off_nodes, *tables)), *derived]
+    static = [name for name in task.static if name not in off_nodes]
+    channels += [*static, *task.forcing, *task.parameters, *(["time"] if task.time else [])]
+    if batch.kind in ("mesh", "graph"):
+        on = " at the nodes"
+    else:
+        shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
+        on = f" on points of shape {', '.join(map(str, shapes))}" if shapes else ""
+    beside = f", and by keyword {', '.join(derived)}" if derived else ""
+    return f"{len(channels)} channels{on}, in this order: {', '.join(channels)}{beside}"

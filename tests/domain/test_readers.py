@@ -4,11 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from sciml.domain import Mesh, Particles
 from sciml.domain.dataset import domain_of, fields_of
 from sciml.domain.opening import open_dataset
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.record import open_trajectories
 from sciml.samples import Task
 
@@ -186,3 +187,12 @@ def test_molecules_of_a_file_train_a_model(tmp_path):
     surrogate = sciml.fit(Energy(), path, task=task, epochs=1, batch_size=2, validation=0)
     assert (surrogate.domain.least, surrogate.domain.most) == (3, 5)
     assert surrogate.domain.species == (1, 6)
+
+
+def test_edges_of_a_graph_are_counted_from_where_they_say():
+    edges = np.array([[1, 2, 3], [2, 3, 1]])
+    ds = xr.Dataset({"u": (("time", "node"), np.zeros((2, 3))), "edges": (("end", "edge"), edges)})
+    with pytest.raises(DomainError, match="nodes 1 to 3; there are 3, counted from 0"):
+        domain_of(ds)
+    ds.edges.attrs["start_index"] = 1
+    assert np.array_equal(domain_of(ds).edges, edges - 1)

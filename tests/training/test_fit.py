@@ -256,3 +256,23 @@ def test_a_sample_that_diverged_is_named_and_spoils_nothing(ocean, caplog, facto
     assert f"simulation 1 is far outside, and {words}: 'sst' reaches" in line
     scale = float(fit(TINY, ocean, inputs=["sst"], validation=0, epochs=1).normalizer.std("sst"))
     assert float(surrogate.normalizer.std("sst")) == pytest.approx(scale, rel=0.2)
+
+
+class OnNodesAlone(nn.Module):
+    def forward(self, x, edges, owner):
+        return x[:, :1]
+
+
+def test_what_a_model_of_graphs_is_called_with_is_said():
+    rng, ring = np.random.default_rng(0), np.arange(5)
+    ds = xr.Dataset(
+        {
+            "u": (("time", "node"), rng.normal(size=(6, 5))),
+            "edges": (("end", "edge"), np.stack([ring, np.roll(ring, 1)])),
+            "weight": ("edge", rng.uniform(size=5)),
+        }
+    )
+    task = {"inputs": ["u"], "targets": ["u"], "static": ["weight"]}
+    said = "1 channels at the nodes, in this order: u, and by keyword weight=; it says"
+    with pytest.raises(InputError, match=said):
+        fit(OnNodesAlone(), ds, task, epochs=1)
