@@ -218,13 +218,14 @@ def _pick_channels(output: Tensor, setting: Setting) -> dict[str, Tensor]:
             f"model gave shape {tuple(output.shape)}; expected {wanted} channels "
             f"in axis 1, one for each of {', '.join(task.targets)}"
         )
-    if wanted > len(task.targets):
+    vectors = {n for n in task.targets if setting.field(n).components or setting.width(n) > 1}
+    if vectors or wanted > len(task.targets):
         axis = 1
         if task.bundle > 1:
             output, axis = output.unflatten(1, (task.bundle, -1)), 2
         parts = output.split([setting.width(name) for name in task.targets], dim=axis)
         return {
-            n: part if setting.width(n) > 1 else part.squeeze(axis)
+            n: part if n in vectors else part.squeeze(axis)
             for n, part in zip(task.targets, parts, strict=True)
         }
     # Not output[:, i]: the gradient of each would be a whole output, zeros but for one channel.

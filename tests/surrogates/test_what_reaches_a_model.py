@@ -108,6 +108,21 @@ def test_kinds_become_channels_and_vectors_keep_theirs():
         Surrogate(Seen(1), task, None, HOUSE, fields=FIELDS)(collate([one], task))
 
 
+@pytest.mark.parametrize("bundle", [1, 2])
+def test_a_vector_of_one_component_keeps_its_axis(bundle):
+    fields, rng = (Field("v", components=1), Field("p")), np.random.default_rng(0)
+    values = {f.name: rng.normal(size=(6, *f.shape(HOUSE))) for f in fields}
+    ds = to_dataset(HOUSE, fields, values, range(6))
+    task = {"inputs": ["p", "v"], "targets": ["v", "p"], "bundle": bundle}
+
+    class Net(nn.Linear):
+        def forward(self, x, *_):
+            return super().forward(x)
+
+    ahead = sciml.fit(Net(2, 2 * bundle), ds, task, epochs=1).predict(ds)
+    assert ahead.v.shape == (6, 5, 1) and ahead.p.shape == (6, 5)
+
+
 def test_kinds_on_a_grid_from_a_file_to_a_prediction():
     grid = Grid((6, 8), ((0, 1), (0, 1)), ("periodic", "periodic"))
     u = np.random.default_rng(0).normal(size=(5, 6, 8))
