@@ -137,6 +137,8 @@ def disagreements(
     described = {f.name: f for f in description.static}
     if missing := [name for name in described if name not in simulation.static]:
         graver.append(f"static fields: --describe names {_list(missing)}, connect() does not")
+    for name in simulation.static.keys() - described.keys():
+        lesser.append(f"static field '{name}' of connect() is missing in --describe")
     for other in simulation.static_fields:
         one = described.get(other.name, other)
         if (one.on, one.components) != (other.on, other.components):

@@ -16,7 +16,7 @@ import numpy as np
 
 from sciml.domain.block import Block
 from sciml.domain.names import require_names
-from sciml.errors import InputError, StreamError
+from sciml.errors import DomainError, InputError, StreamError
 from sciml.lazy import lazy
 from sciml.samples import Simulation
 from sciml.samples.warned import Warned, Warnings
@@ -58,7 +58,7 @@ class Client:
 
     Raises:
         InputError: a policy that does not fit.
-        DomainError: names that no dataset can have.
+        DomainError: names that no dataset can have, a static field of another shape.
         StreamError: as :func:`connect`.
     """
 
@@ -78,6 +78,13 @@ class Client:
     ) -> None:
         fields = [field.name for field in simulation.fields]
         require_names(fields, simulation.static, simulation.parameters, simulation.domain.kind)
+        for field in simulation.static_fields:
+            found, wanted = np.shape(simulation.static[field.name]), field.shape(simulation.domain)
+            if found != wanted:
+                raise DomainError(
+                    f"connect: static field '{field.name}' of shape {found}; expected {wanted}, all of "
+                    f"it on every rank; on '{field.on}', as static_fields=[Field(...)] says, else point"
+                )
         points = simulation.domain.point_shape
         self._policy, self._declared = policy, simulation.fields
         self._whole_block = Block((0,) * len(points), points) if block is None else block

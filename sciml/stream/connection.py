@@ -67,7 +67,8 @@ def connect(
         InputError: neither a simulation nor a domain with fields; a dtype that is none; a
             ``solver.send`` that does not fit: an unknown field, points that ``coarsen`` does not
             divide, or none left to this rank.
-        DomainError: names that no dataset can have: a field called ``x`` or ``time``, two of one name.
+        DomainError: names that no dataset can have: a field called ``x`` or ``time``, two of one name;
+            a static field of another shape than its place has.
         StreamError: no endpoint, a key that is not let in, no answer in time, fenced, quarantined.
     """
     if simulation is None:

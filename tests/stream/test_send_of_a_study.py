@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from patience import PATIENCE
 
-from sciml.domain import Field, Grid, Particles
+from sciml.domain import Field, Grid, Mesh, Particles
 from sciml.domain.block import Block
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.samples import Simulation
 from sciml.stream import Arrived, Closed, Opened, connect
 
@@ -106,3 +106,19 @@ def test_points_that_are_not_those_of_the_block_are_named(serve, monkeypatch):
     with pytest.raises(InputError, match="unknown field 'w'"):
         client.send(0, 0.0, u=RAMP, v=RAMP, e=1.0, w=RAMP)
     client.abort()
+
+
+@pytest.mark.parametrize(
+    ("k", "on", "said"),
+    [
+        (np.ones(3), "cell", r"'k' of shape \(3,\); expected \(2,\)"),
+        (np.ones(2), "point", r"'k' of shape \(2,\); expected \(4,\).*on 'point'"),
+    ],
+)
+def test_a_static_field_of_another_shape_than_its_place_is_refused(serve, k, on, said):
+    square = Mesh(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]), np.array([[0, 1, 2], [0, 2, 3]]))
+    plate = Simulation(
+        0, square, (Field("u"),), static={"k": k}, static_fields=(Field("k", on=on),)
+    )
+    with pytest.raises(DomainError, match=said):
+        connect(plate, endpoint=serve().run_dir)
