@@ -72,6 +72,12 @@ class PhysicalModel(nn.Module):
         self.task = task
         self.normalizer = normalizer
         setting = Setting(task, domain, tuple(fields))
+        for name in task.forcing:
+            if width := setting.field(name).components:
+                raise InputError(
+                    f"task: forcing '{name}' has {width} components; expected a number a frame, or a "
+                    "field of numbers: make a field of each component"
+                )
         for name in (*task.inputs, *task.forcing):
             if setting.field(name).categories:
                 raise InputError(

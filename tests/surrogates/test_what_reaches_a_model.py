@@ -67,6 +67,15 @@ def test_as_many_edges_as_nodes_are_no_channel_of_nodes():
         sciml.fit(Seen(1), ds, task, epochs=1)
 
 
+@pytest.mark.parametrize("on", ["point", "global"])
+def test_forcing_of_vectors_is_refused(on):
+    fields = Field("u"), Field("wind", on=on, components=2)
+    values = {f.name: np.ones((4, *f.shape(HOUSE))) for f in fields}
+    ds = to_dataset(HOUSE, fields, values, range(4))
+    with pytest.raises(InputError, match="forcing 'wind' has 2 components; expected a number"):
+        sciml.fit(Seen(1), ds, {"inputs": ["u"], "forcing": ["wind"]}, epochs=1)
+
+
 def test_graphs_have_fields_on_their_edges():
     graph = Graph(3, [[0, 1], [1, 2]])
     about = Simulation(0, graph, (Field("u"), Field("flow", on="edge")))
