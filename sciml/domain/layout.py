@@ -336,6 +336,6 @@ def _sample(left: list[str], space: tuple[str, ...], dims: Iterable[str]) -> str
     raise DomainError(
         f"cannot tell what {named} of dimensions {tuple(dims)} means; expected one sample, one "
         "time and 1 to 3 axes in space: set the attribute axis of a coordinate to T, Z, Y or X "
-        "(ds[dim].attrs['axis'] = 'X'), rename dimensions to x, y, z, time, sample, or select "
-        "with ds.isel"
+        "(ds[dim].attrs['axis'] = 'X'), rename dimensions to x, y, z, time, sample (node in "
+        "graphs, particle), or select with ds.isel"
     )

@@ -139,7 +139,7 @@ def test_foreign_calendars_become_seconds():
         (dataset(("x",), {"x": list("abc")}, (3,)), "expected numbers"),
         (dataset(("level", "y", "x"), shape=(1, 4, 4)), r"holds 1 point.*squeeze"),
         (dataset(("a", "b", "x")), "cannot tell what 'a' and 'b' of dimensions"),
-        (dataset(("a",)), "cannot tell what 'a'"),
+        (dataset(("a",)), r"cannot tell what 'a'.*\(node in graphs, particle\)"),
         (dataset(("x", "lon")), "'x' and 'lon' both look like the X axis"),
         (dataset(("time",)), "no axis in space"),
         (dataset(("time", "node")), "cannot tell how the nodes are joined"),
