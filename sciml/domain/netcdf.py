@@ -72,7 +72,10 @@ def lay_out(
     dims = each | ({} if time is None else {TIME: times})
     beside, head = dict(beside or {}), tuple(dims)
     refuse_repeats(
-        described, beside, head[-1:] if time else (), (f.name for f in (*fields, *static))
+        described,
+        beside,
+        head[-1:] if time is not None else (),
+        (f.name for f in (*fields, *static)),
     )
     shapes = {f.name: (dims_of(domain, f), f.shape(domain)) for f in (*fields, *static)}
     for names, shape in (*((v.dims, v.values.shape) for v in described.values()), *shapes.values()):

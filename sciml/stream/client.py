@@ -30,7 +30,7 @@ from sciml.stream.policy import SendPolicy
 from sciml.stream.slots import ROOM, ROOM_LIMIT, SMALL, Slots, node
 
 if TYPE_CHECKING:
-    from sciml.stream.transport import Transport
+    from sciml.stream.transport import StreamTransport
 
 #: Seconds that one wait for the trainer lasts. Longer, and a trainer that has moved is found later;
 #: shorter, and ranks that wait take more of the cores.
@@ -69,7 +69,7 @@ class Client:
         rank: int,
         ranks: int,
         attempt: int,
-        transport: Transport,
+        transport: StreamTransport,
         timeout: float,
         patience: float,
         shared_memory: bool,

@@ -28,7 +28,7 @@ _OPEN: set[zmq.Context] = set()
 
 
 class Dealer:
-    """A DEALER socket to the trainer: a :class:`~sciml.stream.transport.Transport`.
+    """A DEALER socket to the trainer: a :class:`~sciml.stream.transport.StreamTransport`.
 
     libzmq reconnects by itself when the trainer comes back at the same address.
 

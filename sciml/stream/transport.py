@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sciml.stream.endpoint import Endpoint
 
 
-class Transport(Protocol):
+class StreamTransport(Protocol):
     """Carries messages between one client and the trainer; used from one thread.
 
     What it guarantees: a message arrives whole or not at all, its parts as they were; those that

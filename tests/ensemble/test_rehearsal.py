@@ -147,7 +147,7 @@ def test_a_program_that_alone_knows_its_steps_is_measured_to_its_end(other, tmp_
     loaded = load_study(tmp_path / "study.yaml")
     found = estimate(loaded, description, plan(loaded))
     assert found.frames == 3 and found.frame_bytes == 32 and found.feeds.steps == 1
-    long = other("range(6)", "range(10**6)")
+    long = other("range(6)", "range(2000)")
     assert estimate(loaded, long, plan(loaded)).frames is None
 
 

@@ -142,5 +142,5 @@ def test_no_latitude_is_said_before_a_run(study, air, tmp_path):
 
 
 def test_levels_are_one_of_two(study):
-    with pytest.raises(InputError, match=r"task\.levels: "):
+    with pytest.raises(InputError, match=r"task: levels=.fields.; expected channels or axis"):
         load_study(study, ["task.levels=fields"], solver=False)
