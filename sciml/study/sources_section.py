@@ -176,6 +176,13 @@ def require_pairs(sources: Mapping[str, Any], objectives: Mapping[str, Any]) -> 
                 f"training.objectives.{name}: {objective.kind} on '{wanted}', which is of kind "
                 f"{sources[wanted].kind}; expected {others}"
             )
+        if at_points and objective.solution is None:
+            for key in ("initial", "boundary"):
+                if asked_for := getattr(sources[wanted], key):
+                    raise ValueError(
+                        f"training.sources.{wanted}.{key}: {asked_for} points, and no solution in "
+                        f"training.objectives.{name} says what holds there; add one, or remove them"
+                    )
     used = {objective.source or name for name, objective in objectives.items()}
     for name in sources:
         if name not in used:

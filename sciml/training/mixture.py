@@ -107,6 +107,14 @@ class Mixture:
                     f"objective '{name}': {named} on '{wanted}', which is of kind {self._kind(wanted)}; "
                     f"expected {others}"
                 )
+            about = keys if known and at_points and isinstance(keys, Mapping) else {}
+            if about.get("equation") and about.get("solution") is None:
+                for key in ("initial", "boundary"):
+                    if self.sources[wanted].get(key):
+                        raise InputError(
+                            f"source '{wanted}': points for '{key}', and no solution in objective "
+                            f"'{name}' says what holds there; add one, or remove them"
+                        )
         for name in self.sources:
             if name not in used and not (self._kind(name) == DATA and not self.objectives):
                 raise InputError(f"source '{name}': no objective names it; add one, or remove it")

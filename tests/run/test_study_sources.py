@@ -234,6 +234,11 @@ def test_an_equation_alone_is_held_against_data(tmp_path):
             "training.objectives.physics.solution={name: sine, amplitud: 2}",
             "no option 'amplitud'",
         ),
+        (
+            ALONE,
+            "training.objectives.physics.solution=null",
+            "initial: 128 points, and no solution",
+        ),
         (MIXED, "training.phases.0.weights={physic: 1}", "did you mean 'physics'"),
         (MIXED, "training.phases.0.weights={solvers.mse: 1}", "no objective or loss 'solvers.mse'"),
         (MIXED, "training.phases.0.batch_size={inner: 1}", "did you mean 'inside'"),

@@ -172,6 +172,7 @@ def test_objects_of_ones_own_stand_beside_keys():
         ({"objectives": {"physics": {**HEAT, "source": "insid"}}}, "no source 'insid'; did you mean"),
         ({"objectives": {"physics": {**HEAT, "equation": "heet"}}}, "unknown equation 'heet'; did you"),
         ({"objectives": {"physics": HEAT}}, "needs 'kappa'"),
+        ({"objectives": {"physics": {**HEAT, "solution": None}}}, "'initial', and no solution in obj"),
         ({"objectives": {"physics": {"kind": "residul"}}}, "unknown objective 'residul'; did you mean"),
         ({"objectives": {"physics": {"kind": "residual"}}}, "without equation; expected a value"),
         ({"objectives": {"physics": "supervised"}}, "supervised on 'inside', which is of kind coll"),
