@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml.domain import Grid
 from sciml.equations.equation import LAPLACIAN, Equation, options_of
 from sciml.equations.named import equation as named
 from sciml.errors import InputError, nearest
@@ -20,6 +21,8 @@ from sciml.surrogates.setting import Setting
 Columns = dict[str, Tensor]
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
+#: Constants below zero would make the past of what is the future.
+DIFFUSIVITIES = ("nu", "kappa")
 
 
 class EquationResidual:
@@ -99,6 +102,22 @@ class EquationResidual:
                     f"equation '{name}' needs '{constant}'; give it as parameters: {{{constant}: …}}, "
                     "or as one of task.parameters"
                 )
+            if constant in DIFFUSIVITIES and self.parameters.get(constant, 0.0) < 0.0:
+                raise InputError(
+                    f"equation '{name}': {constant}={self.parameters[constant]:g}; expected 0 or "
+                    "more, as nothing runs backward in time"
+                )
+        self._require_axes(setting)
+
+    def _require_axes(self, setting: Setting) -> None:
+        """That all axes of a box are in the equation: it would hold on each line by itself."""
+        named = {axis for _, by in self.equation.derivatives.values() for axis in by} - {"t"}
+        axes = setting.scope.dims if isinstance(setting.scope, Grid) else ()
+        if named and axes and {*axes} != named:
+            raise InputError(
+                f"equation '{self.equation.name}' is one along {', '.join(sorted(named))}; got a box "
+                f"along {', '.join(sorted(axes))}"
+            )
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if not self._looked_at:

@@ -214,6 +214,9 @@ def test_units_do_not_matter():
         assert value.item() == pytest.approx(found[1][name].item(), rel=1e-4), name
 
 
+TIMED = Setting(Task((), ("u",), history=0, time=True))
+
+
 @pytest.mark.parametrize(
     ("do", "says"),
     [
@@ -245,6 +248,16 @@ def test_units_do_not_matter():
                 Setting(Task((), ("u",), history=0, time=True))
             ),
             "needs 'kappa'; give it as parameters",
+        ),
+        (
+            lambda: EquationResidual("burgers", {"nu": -0.1}).require(TIMED),
+            "nu=-0.1; expected 0 or more",
+        ),
+        (
+            lambda: EquationResidual("burgers", {"nu": 0.1}).require(
+                Setting(TIMED.task, grid(ndim=2))
+            ),
+            "'burgers' is one along x; got a box along x, y",
         ),
         (lambda: BoxPoints(BOX, sampler="sobl"), "unknown sampler 'sobl'; did you mean 'sobol'"),
         (lambda: BoxPoints(BOX, initial=3), "and no time"),
