@@ -55,6 +55,11 @@ class Setting:
         wanted = task.bundle * sum(map(self.width, task.targets))
         return given + len(task.parameters) + task.time, wanted
 
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes of the grid; none where the domain is no grid, or not known."""
+        return self.scope.dims if isinstance(self.scope, Grid) else ()
+
     def grid(self, model: str) -> Grid:
         """The grid, for a model that needs one.
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.domain import Grid
 from sciml.equations.equation import LAPLACIAN, Equation, options_of
 from sciml.equations.named import equation as named
 from sciml.errors import InputError, nearest
@@ -112,11 +111,10 @@ class EquationResidual:
     def _require_axes(self, setting: Setting) -> None:
         """That all axes of a box are in the equation: it would hold on each line by itself."""
         named = {axis for _, by in self.equation.derivatives.values() for axis in by} - {"t"}
-        axes = setting.scope.dims if isinstance(setting.scope, Grid) else ()
-        if named and axes and {*axes} != named:
+        if named and setting.axes and {*setting.axes} != named:
             raise InputError(
                 f"equation '{self.equation.name}' is one along {', '.join(sorted(named))}; got a box "
-                f"along {', '.join(sorted(axes))}"
+                f"along {', '.join(sorted(setting.axes))}"
             )
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -112,8 +112,13 @@ class Supervised:
         return (self.name,) * (not all(kinds)) + ("cross_entropy",) * any(kinds)
 
     def require(self, setting: Setting) -> None:
-        """Raises :class:`InputError` for weights of what is no target."""
+        """Raises :class:`InputError` for weights of what is no target, a loss of grids elsewhere."""
         require_targets(self.field_weights, setting.task.targets)
+        if self.name in ("h1", "h1_spectral") and setting.scope is not None and not setting.axes:
+            raise InputError(
+                f"loss '{self.name}': fields on a domain of kind '{setting.scope.kind}'; expected a "
+                "grid, or relative_l2 or mse"
+            )
 
     def _value(self, name: str, seen: losses.Comparison) -> Tensor:
         if self._own:

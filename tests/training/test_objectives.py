@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from sciml.domain import Graph
 from sciml.errors import InputError
-from sciml.surrogates import Batch, Surrogate
+from sciml.samples import Task
+from sciml.surrogates import Batch, Setting, Surrogate
 from sciml.training import EnergyForces, Residual, Sum, Supervised
 from sciml.training.objective import weighted
 
@@ -114,6 +116,14 @@ def test_an_output_of_another_shape_is_not_stretched_over_its_target(surrogate, 
     total = replace(batch, targets={"u": batch.targets["u"].flatten(2).sum(2)})
     with pytest.raises(InputError, match=r"in the shape .* that of the target"):
         Supervised("mse")(model, total)
+
+
+@pytest.mark.parametrize("loss", ["h1", "h1_spectral"])
+def test_losses_of_grids_are_refused_before_anything_is_trained(loss):
+    graph = Graph(3, [[0, 1], [1, 2]])
+    with pytest.raises(InputError, match=f"'{loss}': .* kind 'graph'; expected a grid"):
+        Supervised(loss).require(Setting(Task(("u",), ("u",)), graph))
+    Supervised(loss).require(Setting(Task(("u",), ("u",))))
 
 
 @pytest.mark.parametrize("loss", ["h1", "h1_spectral"])
