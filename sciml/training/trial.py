@@ -63,9 +63,9 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
 def _given(surrogate: Surrogate, batch: Batch) -> str:
     """What the model is called with, see :mod:`sciml.surrogates.calling`: channels in their order, the
     shape of their fields, and what comes by keyword."""
-    task, off_nodes = surrogate.task, []
+    task = surrogate.task
     derived = [f"{name}=" for name in batch.structure]
-    if batch.kind == "particles":
+    if "species" in batch.geometry:
         known = ["species", "ptr", "owner", "parameters", "cell", "periodic", *task.static]
         keywords = [*(f"{name}=" for name in known), *derived]
         fields = [name for name in task.inputs if name != LATTICE]
@@ -75,13 +75,12 @@ def _given(surrogate: Surrogate, batch: Batch) -> str:
         for name in task.inputs
         for k in range(task.history)
     ]
-    if batch.kind in ("mesh", "graph"):
-        off_nodes = [n for n in task.static if batch.on.get(n) in ("cell", "edge")]
-        tables = [table for table in ("cells", "sides") if off_nodes and table in batch.geometry]
-        derived = [*(f"{name}=" for name in (*off_nodes, *tables)), *derived]
+    off_nodes = [n for n in task.static if batch.on.get(n) in ("cell", "edge")]
+    tables = [table for table in ("cells", "sides") if off_nodes and table in batch.geometry]
+    derived = [*(f"{name}=" for name in (*off_nodes, *tables)), *derived]
     static = [name for name in task.static if name not in off_nodes]
     channels += [*static, *task.forcing, *task.parameters, *(["time"] if task.time else [])]
-    if batch.kind in ("mesh", "graph"):
+    if "owner" in batch.geometry:
         on = " at the nodes"
     else:
         shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
