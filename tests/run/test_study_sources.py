@@ -17,6 +17,7 @@ import sciml
 from sciml.cli import app
 from sciml.errors import InputError
 from sciml.run.evaluation import evaluate
+from sciml.run.offline.solutions import undetermined
 from sciml.run.offline.training import STOPPED, resume_offline, train_offline
 from sciml.run.outcome import Outcome
 from sciml.study import load_study
@@ -301,3 +302,12 @@ def test_a_stream_and_an_equation_are_killed_and_go_on(tmp_path):
     assert not processes and not files
     [line, *_] = (json.loads(text) for text in (killer.run / "metrics.jsonl").open())
     assert "physics.equation" in line.get("losses", line)
+
+
+@pytest.mark.parametrize("solution", ["sine", None])
+def test_where_nothing_tells_one_solution_from_another_that_is_said(solution):
+    free = ["training.sources.inside.initial=0", "training.sources.inside.boundary=0"]
+    free += ["training.phases.0.weights={}", "training.phases.1.weights={}"]
+    free = [*free, "training.objectives.physics.solution=null"] if solution is None else []
+    said = undetermined(load_study("workflows/foundation/collocation.yaml", free))
+    assert ("such as zero" in said) == (solution is None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.domain import Field
 from sciml.run.feasibility import check_device, check_model
-from sciml.run.offline.solutions import held_against, spelled
+from sciml.run.offline.solutions import held_against, spelled, undetermined
 from sciml.run.points import learned
 from sciml.study.schema import Study
 
@@ -58,6 +58,7 @@ def cost(study: Study) -> list[tuple[str, str]]:
     return [
         *points(study),
         ("held against", spelled(held)),
+        *([("warning", said)] if (said := undetermined(study)) else []),
         ("model", f"{weights} weights"),
         ("training", "until the loss is as small" if steps is None else f"{steps} steps"),
         ("time", f"about {seconds:.0f} s ({', '.join(told)} a gradient)"),

@@ -132,6 +132,17 @@ def against(study: Study, held: Trajectories) -> str:
     return f"trained on points alone ({points}), validated on {spelled(held)}"
 
 
+def undetermined(study: Study) -> str:
+    """What is to be said where nothing tells one solution of the equations from another."""
+    residuals = [s for s in study.training.objectives.values() if s.kind == "residual"]
+    if not residuals or any(section.solution is not None for section in residuals):
+        return ""
+    return (
+        "nothing says what holds at the first time and on the sides: unless the model does by itself, "
+        "what is learned is any solution of the equation, such as zero; name one by solution="
+    )
+
+
 def spelled(held: Trajectories) -> str:
     """What a study of collocation points alone is held against."""
     if not held.ids:

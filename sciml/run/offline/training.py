@@ -27,7 +27,7 @@ from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import keep, model_file
 from sciml.run.lineage import adopt, begin, print_changes, propose
 from sciml.run.offline.plan import Replay
-from sciml.run.offline.solutions import against, held_against
+from sciml.run.offline.solutions import against, held_against, undetermined
 from sciml.run.offline.status import Teller
 from sciml.run.one_domain import joined_with
 from sciml.run.results import Run
@@ -354,6 +354,8 @@ def _train(
     ):
         if grid is not None:
             display.say(against(study, trajectories))
+            if said := undetermined(study):
+                display.say(f"warning: {said}")
         else:
             display.say(held_out(trajectories, roles, study))
             if VALIDATION not in roles.values() and study.validation.simulations:
