@@ -117,6 +117,7 @@ def _write(job: PartJob, ds: xr.Dataset) -> None:
         static_fields=tuple(job.static),
     )
     policy = SendPolicy(coarsen=job.coarsen, dtype=job.dtype)
+    on = {field.name: field.on for field in job.fields}
     try:
         with np.errstate(over="ignore"):
             sent = policy.simulation(whole)
@@ -131,7 +132,10 @@ def _write(job: PartJob, ds: xr.Dataset) -> None:
     for place, step in enumerate(steps):
         values = {name: ds.variables[name][{TIME: step}].values for name in names}
         values = policy.take(whole.fields, values, block)
-        values = {name: _cast(name, array, job.dtype, step) for name, array in values.items()}
+        with np.errstate(over="ignore"):  # a narrower type may not hold them, which is looked at
+            values = {name: policy.cast(on[name], array) for name, array in values.items()}
+        for name, array in values.items():
+            _check_finite(name, array, step)
         frame = Frame(job.simulation, place, float(times[step]), values)
         if file is None:
             file = SimulationFile(Path(job.part), sent, frame, units=units, about=about)
@@ -169,14 +173,6 @@ def rows_of(shape: Sequence[int], itemsize: int) -> int:
 def _plain(value: Any) -> Any:
     """An attribute as JSON has it."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _cast(name: str, values: np.ndarray, dtype: str | None, step: int) -> np.ndarray:
-    """Values as they are kept, which must be finite: a narrower type may not hold them."""
-    with np.errstate(over="ignore"):
-        cast = values if dtype is None or values.dtype.kind != "f" else values.astype(dtype)
-    _check_finite(name, cast, step)
-    return cast
 
 
 def _check_finite(name: str, values: np.ndarray, step: int = 0) -> None:

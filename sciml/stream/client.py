@@ -267,7 +267,8 @@ class Client:
     def _room(self, arrays: list[np.ndarray]) -> Slots | None:
         """The slots, with room for ``arrays``, for which it waits; ``None``: use the socket."""
         slots = self._slots
-        payloads = [self._packer.nbytes(array) for array in arrays]
+        dtypes = self._packer.dtypes(arrays)
+        payloads = [a.size * d.itemsize for a, d in zip(arrays, dtypes, strict=True)]
         if slots is None or sum(payloads) < SMALL:
             return None
         size = slots.size(payloads)

@@ -56,7 +56,8 @@ class Packer:
         rank: global fields are packed on rank 0 alone.
         attempt: of running the simulation.
         limit: largest payload, bytes.
-        dtype: of what is sent, cast on the way; ``None``: as the arrays are.
+        dtype: of what is sent, cast on the way; ``None``: as the arrays are. Real numbers one a frame
+            stay as they are: an energy of −4209 eV in float32 has lost 0.1 meV.
     """
 
     def __init__(
@@ -115,16 +116,22 @@ class Packer:
                     f"send: field '{name}' is {array.dtype}; expected real numbers: make two fields "
                     "of it"
                 )
-            if self.nbytes(array) > self._limit:
+        for name, array, dtype in zip(self._fields, arrays, self.dtypes(arrays), strict=True):
+            if (nbytes := array.size * dtype.itemsize) > self._limit:
                 raise InputError(
-                    f"send: a block of field '{name}' has {self.nbytes(array)} bytes; expected at "
-                    f"most {self._limit}: use more ranks, or send less"
+                    f"send: a block of field '{name}' has {nbytes} bytes; expected at most "
+                    f"{self._limit}: use more ranks, or send less"
                 )
         return arrays
 
-    def nbytes(self, array: np.ndarray) -> int:
-        """Of its payload."""
-        return array.size * (self._dtype or array.dtype).itemsize
+    def dtypes(self, arrays: Sequence[np.ndarray]) -> list[np.dtype]:
+        """In which each is sent."""
+        if self._dtype is None:
+            return [array.dtype for array in arrays]
+        return [
+            array.dtype if field.on == "global" and array.dtype.kind == "f" else self._dtype
+            for field, array in zip(self._fields.values(), arrays, strict=True)
+        ]
 
     def pack(
         self, step: int, time: float, arrays: Sequence[np.ndarray], slots: Slots | None
@@ -136,8 +143,8 @@ class Packer:
         are any with room.
         """
         self._sequence += 1
-        headers = []
-        for (name, field), array in zip(self._fields.items(), arrays, strict=True):
+        headers, dtypes = [], self.dtypes(arrays)
+        for (name, field), array, dtype in zip(self._fields.items(), arrays, dtypes, strict=True):
             offset = self._offset if field.on == "point" else ()
             header = Header(
                 self._simulation.id,
@@ -145,18 +152,18 @@ class Packer:
                 step,
                 time,
                 name,
-                (self._dtype or array.dtype).str,
+                dtype.str,
                 self._whole[name],
                 offset + (0,) * (array.ndim - len(offset)),
                 array.shape,
                 self._sequence,
             )
             headers.append(header)
-        nbytes = sum(map(self.nbytes, arrays))
+        nbytes = sum(a.size * d.itemsize for a, d in zip(arrays, dtypes, strict=True))
         span = None
         if slots is not None and nbytes >= SMALL:
-            span = slots.fill(arrays, self._dtype)
+            span = slots.fill(arrays, dtypes)
         payloads = []
         if span is None:
-            payloads = [np.asarray(a, self._dtype).tobytes() for a in arrays]  # C order
+            payloads = [np.asarray(a, d).tobytes() for a, d in zip(arrays, dtypes, strict=True)]
         return Parcel(self._sequence, step, nbytes, headers, payloads, span)

@@ -28,7 +28,8 @@ class SendPolicy:
         fields: names of the fields sent; ``None`` for all.
         coarsen: every so many points along each axis are kept, those whose global index it divides,
             so that any number of ranks sends the same.
-        dtype: ``float32``, ``float64``, or ``None`` to send fields as they are.
+        dtype: ``float32``, ``float64``, or ``None`` to send fields as they are, as numbers one a frame
+            are in any case.
 
     Raises:
         InputError: a value outside of these.
@@ -144,15 +145,25 @@ class SendPolicy:
             for name, array in whole.static.items()
         }
         if self.dtype is not None:
-            static = {
-                n: a.astype(self.dtype) if a.dtype.kind == "f" else a for n, a in static.items()
-            }
+            static = {n: self.cast(on[n], array) for n, array in static.items()}
         return replace(
             whole,
             domain=self.domain(whole.domain),
             fields=self.choose(whole.fields),
             static=static,
         )
+
+    def cast(self, on: str, values: np.ndarray) -> np.ndarray:
+        """Real numbers in the ``dtype``, but for those that are one a frame: they weigh nothing, and an
+        energy of −4209 eV in float32 has lost 0.1 meV.
+
+        Args:
+            on: where the field lies.
+            values: of it.
+        """
+        if self.dtype is None or on == "global" or values.dtype.kind != "f":
+            return values
+        return values.astype(self.dtype)
 
     def take(
         self, declared: Sequence[Field], given: Mapping[str, Any], block: Block

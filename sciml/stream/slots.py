@@ -142,9 +142,11 @@ class Slots:
             return ALIGNMENT if ALIGNMENT + size < tail else None
         return head if head + size < tail else None
 
-    def fill(self, arrays: Sequence[np.ndarray], dtype: np.dtype | None = None) -> Span | None:
-        """Copy a step, in C order, as ``dtype`` or as it is; ``None``: there is no room now."""
-        dtypes = [array.dtype if dtype is None else dtype for array in arrays]
+    def fill(
+        self, arrays: Sequence[np.ndarray], dtypes: Sequence[np.dtype] | None = None
+    ) -> Span | None:
+        """Copy a step, in C order, as ``dtypes`` or as it is; ``None``: there is no room now."""
+        dtypes = [array.dtype for array in arrays] if dtypes is None else dtypes
         sizes = [a.size * kind.itemsize for a, kind in zip(arrays, dtypes, strict=True)]
         start = self.place(self.size(sizes))
         if start is None:
