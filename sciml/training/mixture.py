@@ -183,6 +183,7 @@ class Mixture:
                 made[name] = objective_of(given, setting, **usual)
             except InputError as error:
                 raise InputError(f"objective '{name}': {error}") from error
+        _require_asked(made, setting)
         # What is fed first: it may end.
         order = sorted(self.sources, key=lambda name: self._kind(name) not in (DATA, STREAM))
         sources: dict[str, Source] = {}
@@ -203,6 +204,20 @@ class Mixture:
                 sources[name] = keys
         named = {n: self.source(n) for n in self.objectives} or dict(zip(made, made, strict=True))
         return Mix(sources), Sum(made, named)
+
+
+def _require_asked(objectives: Mapping[str, Objective], setting: Setting) -> None:
+    """Raises :class:`InputError` for a target that no objective asks for: it would stay as it began."""
+    equations = [getattr(objective, "equation", None) for objective in objectives.values()]
+    if None in equations:
+        return  # an objective on fields asks for all targets
+    asked = {name for equation in equations for name in equation.fields}
+    for name in setting.task.targets:
+        if name not in asked:
+            raise InputError(
+                f"target '{name}': no objective asks for it, the equations are of "
+                f"{', '.join(sorted(asked))}; remove it, or add an objective"
+            )
 
 
 def widen(bounds: Bounds, points: BoxPoints) -> None:

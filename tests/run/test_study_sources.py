@@ -218,6 +218,7 @@ def test_an_equation_alone_is_held_against_data(tmp_path):
         (ALONE, "training.objectives.physics.equation=burger", "did you mean 'burgers'"),
         (ALONE, "training.objectives.physics.parameters={}", "'burgers' needs 'nu'"),
         (ALONE, "task.targets=[w]", "is about 'u', which is no target"),
+        (ALONE, "task.targets=[u, v]", "target 'v': no objective asks for it"),
         (ALONE, "task.time=false", "varies in time; set task.time: true"),
         (ALONE, "task={inputs: [u]}", "sees parameters and time, no fields; expected history: 0"),
         (
