@@ -82,7 +82,7 @@ def diverging_study(
         frames: a simulation.
         pace: seconds a frame; ``hurry``: of those with a fault alone.
         steps: of the training, if the stream feeds so many.
-        changes: sections in the place of others.
+        changes: sections instead of others.
     """
     program = folder / "waves.py"
     words = {"FAULTS": faults, "PACE": pace, "FRAMES": frames, "HURRY": hurry}

@@ -1,6 +1,6 @@
 """A run: its directory, lineage, supervisor and display; and, when it is called, :func:`sciml.api.run`.
 
-Importing a module of this room puts the room in the place of the function of that name.
+Importing a module of this room puts the room where the function was of that name.
 """
 
 import sys

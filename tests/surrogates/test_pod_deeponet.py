@@ -1,4 +1,4 @@
-"""POD-DeepONet: a basis of the training outputs in the place of a trunk."""
+"""POD-DeepONet: a basis of the training outputs instead of a trunk."""
 
 import numpy as np
 import pytest

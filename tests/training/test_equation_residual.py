@@ -42,7 +42,7 @@ class Net(nn.Module):
 
 
 class Exact(nn.Module):
-    """A solution in the place of a network, so that residuals are rounding."""
+    """A solution instead of a network, so that residuals are rounding."""
 
     traits = Traits(pointwise=True)
 
