@@ -1,6 +1,6 @@
 """A run: its directory, lineage, supervisor and display; and, when it is called, :func:`sciml.api.run`.
 
-Importing a module of this room puts the room where the function was of that name.
+Once a module of this room is imported, `sciml.run` is the room, which is called like the function.
 """
 
 import sys
