@@ -12,7 +12,7 @@ _PUBLIC = {
     "run": "sciml.api",
     "train": "sciml.api",
     "load": "sciml.run.results",
-    "open_dataset": "sciml.domain.opening",
+    "open_dataset": "sciml.domain.files",
     "open_recording": "sciml.record",
     "open_run": "sciml.run.results",
 }

@@ -366,7 +366,7 @@ def status(
     """How far a run is: simulations, frames, samples, training."""
     from sciml.run.display import simulations, validation
     from sciml.run.results import open_run
-    from sciml.samples.warned import Finding
+    from sciml.samples.program_warnings import Finding
 
     state = open_run(run_dir).status
     if not state:

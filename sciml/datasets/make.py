@@ -25,7 +25,7 @@ from sciml.errors import InputError, ScimlError
 from sciml.record.file import entry_in
 from sciml.report.card import shown
 from sciml.report.progress import Progress, ProgressRow, left
-from sciml.samples.warned import Warned, findings
+from sciml.samples.program_warnings import Warned, findings
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.starts import keep_starts
 

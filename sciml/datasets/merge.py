@@ -22,7 +22,7 @@ from sciml.errors import InputError, ScimlError
 from sciml.installation import version
 from sciml.record.file import entry_in
 from sciml.record.index import Entry
-from sciml.samples.warned import (
+from sciml.samples.program_warnings import (
     ATTRIBUTE,
     COORDINATE,
     Warned,

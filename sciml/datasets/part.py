@@ -19,7 +19,7 @@ from sciml.ensemble.launcher import BAD_INPUT
 from sciml.errors import DomainError, InputError
 from sciml.record.file import SimulationFile, entry_in
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import ATTRIBUTE, of_attribute
+from sciml.samples.program_warnings import ATTRIBUTE, of_attribute
 from sciml.stream.policy import SendPolicy
 
 if TYPE_CHECKING:

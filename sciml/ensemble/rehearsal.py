@@ -20,7 +20,7 @@ from typing import Any
 from sciml.ensemble.processes import end_session
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import Warned
+from sciml.samples.program_warnings import Warned
 from sciml.solver.describe import Description
 from sciml.solver.last_words import last_words, reason
 from sciml.solver.mpirun import command, environment, executable

@@ -19,7 +19,7 @@ from sciml.errors import InputError
 from sciml.record.index import ATTRIBUTE as INDEXED
 from sciml.record.index import Entry, checksum
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import ATTRIBUTE, Warned, of_attribute, to_attribute
+from sciml.samples.program_warnings import ATTRIBUTE, Warned, of_attribute, to_attribute
 
 ARRIVAL, SEGMENT = "arrival", "segment"
 

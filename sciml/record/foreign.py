@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from sciml.domain import Domain
+from sciml.domain.files import files_of, open_file, reason, several
 from sciml.domain.grid import box_difference
 from sciml.domain.layout import Layout, layout_of
-from sciml.domain.opening import files_of, open_file, reason, several
 from sciml.domain.time_units import UNKNOWN, ratio
 from sciml.errors import DomainError, InputError
 from sciml.record import index
@@ -24,10 +24,10 @@ from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.masks import difference
+from sciml.samples.program_warnings import Finding, carried, gathered
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, DatasetSplit, roles_by_name, splits_of
 from sciml.samples.step import Step
 from sciml.samples.times import Times, in_order, require_times
-from sciml.samples.warned import Finding, carried, gathered
 from sciml.share import share_root
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_trajectories(path: Any, task: Task, group: str | None = None) -> Trajec
 
     Args:
         path: a recording, a run that recorded, a file of others, a folder of them, a pattern or a list:
-            see :func:`sciml.domain.opening.files_of`.
+            see :func:`sciml.domain.files.files_of`.
         task: names the fields and parameters that are read of foreign files.
         group: of foreign files, in which the variables are.
 
@@ -142,7 +142,7 @@ def parts_of(data: Any, group: str | None = None) -> list[DataPart]:
     """The files and datasets that are given: one of them, or a list.
 
     Raises:
-        InputError: as :func:`sciml.domain.opening.files_of`; something else; the group of a dataset
+        InputError: as :func:`sciml.domain.files.files_of`; something else; the group of a dataset
             that is open.
     """
     if hasattr(data, "data_vars") and hasattr(data, "children"):  # a tree of groups

@@ -15,8 +15,8 @@ from sciml.domain import Domain
 from sciml.domain.wire import domain_to_wire, fields_to_wire
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Simulation
-from sciml.samples.warned import ATTRIBUTE as WARNINGS
-from sciml.samples.warned import Warned, parsed
+from sciml.samples.program_warnings import ATTRIBUTE as WARNINGS
+from sciml.samples.program_warnings import Warned, parsed
 
 INDEX, VIRTUAL = "index.jsonl", "recording.nc"
 SCHEMA_VERSION = 1

@@ -15,7 +15,7 @@ from sciml.record import index
 from sciml.record.file import SimulationFile, entry_of, measured
 from sciml.record.index import Entry, RecordingError
 from sciml.samples import Frame, Simulation
-from sciml.samples.warned import Warned
+from sciml.samples.program_warnings import Warned
 
 log = logging.getLogger("sciml.record")
 

@@ -24,8 +24,8 @@ from sciml.record.index import Entry
 from sciml.record.trajectories import Order, Trajectories
 from sciml.report import card
 from sciml.samples import Frame, Simulation
+from sciml.samples.program_warnings import Finding, findings
 from sciml.samples.step import Step, step_between
-from sciml.samples.warned import Finding, findings
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.program_warnings import Finding
 from sciml.samples.step import Step
-from sciml.samples.warned import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ import xarray as xr
 from sciml.domain.names import SAMPLE, TIME
 from sciml.record.file import ARRIVAL, SEGMENT
 from sciml.record.index import VIRTUAL, Entry
-from sciml.samples.warned import ATTRIBUTE as WARNINGS
-from sciml.samples.warned import COORDINATE, findings, to_attribute
+from sciml.samples.program_warnings import ATTRIBUTE as WARNINGS
+from sciml.samples.program_warnings import COORDINATE, findings, to_attribute
 
 _DIGEST = "recording_digest"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciml.domain.files import open_file
 from sciml.domain.layout import layout_of, meaning_of
 from sciml.domain.names import TRUTH
-from sciml.domain.opening import open_file
 from sciml.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import xarray as xr
 
+from sciml.domain.files import files_of
 from sciml.domain.layout import layout_of
-from sciml.domain.opening import files_of
 from sciml.errors import InputError
 from sciml.record.foreign import HELD, LINEAGE, DataPart, naming, parts_of
 from sciml.record.index import INDEX
@@ -21,9 +21,9 @@ from sciml.run.directory import RunDirectory
 from sciml.run.results import Run, load, open_run
 from sciml.samples import Task
 from sciml.samples.dataset import simulations_of
+from sciml.samples.program_warnings import Finding, carried, gathered, log_findings
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, Trajectory, roles_by_name, splits_of
 from sciml.samples.times import in_order, require_times
-from sciml.samples.warned import Finding, carried, gathered, log_findings
 from sciml.training.figures import table
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def _measured(
 ) -> tuple[list[Trajectory], list[Finding], str]:
     """What no training has seen of the data, where they say so; warnings of their solvers; in words,
     what it is."""
-    from sciml.surrogates.arranging import Arrangement
-    from sciml.surrogates.matching import require_masks, require_match
+    from sciml.surrogates.arrangement import Arrangement
+    from sciml.surrogates.compatibility import require_masks, require_match
 
     task = surrogate.task
     names = task.moving

@@ -44,7 +44,7 @@ def check_model(
     from sciml.run.model_trial import built, try_model  # torch
     from sciml.surrogates.traits import traits_of
     from sciml.surrogates.weights import require_savable
-    from sciml.training.weighting import require_weighting
+    from sciml.training.area_weights import require_weighting
 
     require_weighting(study.training.weighting, domain)
     # Without values: modes=4000 is refused by its reason, not by the memory it takes.

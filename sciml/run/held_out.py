@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sciml.samples import Frame, Simulation
+from sciml.samples.program_warnings import Warned
 from sciml.samples.splits import VALIDATION
-from sciml.samples.warned import Warned
 
 
 class HeldOut:

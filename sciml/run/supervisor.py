@@ -26,7 +26,7 @@ from sciml.run.display import rows
 from sciml.run.room import RoomWatch
 from sciml.run.snapshot import Snapshot, outcomes
 from sciml.run.trainer_process import start_trainer
-from sciml.samples.warned import Finding
+from sciml.samples.program_warnings import Finding
 from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
 from sciml.study.schema import Study

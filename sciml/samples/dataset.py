@@ -16,11 +16,11 @@ from sciml.domain.inference import TURN, ascending, closes, domain_of, fields_of
 from sciml.domain.layout import layout_of, times_of, variable
 from sciml.domain.levels import apart
 from sciml.errors import InputError
+from sciml.samples.arrays import OnDemand, OnGrid, array_of
 from sciml.samples.ends import Ends
 from sciml.samples.fills import require_decoded
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.masks import Masks, words
-from sciml.samples.on_grid import OnDemand, OnGrid, array_of
 from sciml.samples.sample import Sample
 from sciml.samples.splits import splits_of
 from sciml.samples.task import Task

@@ -18,7 +18,7 @@ from sciml.domain.netcdf import lay_out
 from sciml.domain.time_units import canonical
 from sciml.errors import InputError
 from sciml.parallel import Gather
-from sciml.samples.warned import ATTRIBUTE, Warned, to_attribute
+from sciml.samples.program_warnings import ATTRIBUTE, Warned, to_attribute
 from sciml.solver.declare import EVERY
 from sciml.solver.program import Program, options_of
 

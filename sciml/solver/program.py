@@ -15,7 +15,7 @@ from sciml.domain import Block, Domain, Field
 from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS, fields_to_wire
 from sciml.errors import InputError
-from sciml.samples.warned import Warned, Warnings
+from sciml.samples.program_warnings import Warned, Warnings
 from sciml.solver.declare import EVERY, UNIVERSAL, Option, Parameter, require_flags
 
 

@@ -18,7 +18,7 @@ from sciml.domain import Block, Domain
 from sciml.errors import DivergedError, InputError, ScimlError, StreamError
 from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
-from sciml.samples.warned import Warned, Warnings, joined
+from sciml.samples.program_warnings import Warned, Warnings, joined
 from sciml.solver import stream
 from sciml.solver.file import FileSink, refuse_existing
 from sciml.solver.flags import parse

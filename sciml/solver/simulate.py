@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.errors import InputError, ScimlError, SolverWarning
-from sciml.samples.warned import ATTRIBUTE, of_attribute
+from sciml.samples.program_warnings import ATTRIBUTE, of_attribute
 from sciml.solver.describe import describe
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import command, environment, executable, is_local

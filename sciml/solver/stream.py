@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.domain import Block, Domain
 from sciml.parallel import Gather
-from sciml.samples.warned import Warned, Warnings
+from sciml.samples.program_warnings import Warned, Warnings
 from sciml.solver.program import Program
 
 

@@ -19,7 +19,7 @@ from sciml.domain.names import require_names
 from sciml.errors import DomainError, InputError, StreamError
 from sciml.lazy import lazy
 from sciml.samples import Simulation
-from sciml.samples.warned import Warned, Warnings
+from sciml.samples.program_warnings import Warned, Warnings
 from sciml.stream import message as m
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.in_flight import InFlight

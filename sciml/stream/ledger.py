@@ -10,7 +10,7 @@ from typing import Any
 
 from sciml.errors import InputError, nearest
 from sciml.samples import Frame
-from sciml.samples.warned import Warned, joined, parsed
+from sciml.samples.program_warnings import Warned, joined, parsed
 from sciml.stream.intervals import Intervals
 
 #: Simulations whose warnings are kept with their texts; of further ones, kind and value.

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from sciml.errors import StreamError
-from sciml.samples.warned import Warned, parsed
+from sciml.samples.program_warnings import Warned, parsed
 
 #: Raised with every change of what is said or how: each side refuses the other's in one line. Before 2,
 #: references to slots were parts of their own; before 3, nobody warned; before 4, nobody said of which

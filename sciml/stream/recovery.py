@@ -9,7 +9,7 @@ import numpy as np
 
 from sciml.domain.block import Block
 from sciml.samples import Simulation
-from sciml.samples.warned import parsed
+from sciml.samples.program_warnings import parsed
 from sciml.stream.assembler import piece_of
 from sciml.stream.description import simulation_from_wire
 from sciml.stream.events import Closed, Deferred, Opened, Quarantined

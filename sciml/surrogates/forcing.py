@@ -15,7 +15,7 @@ from sciml.domain.time_units import UNKNOWN, ratio
 from sciml.errors import InputError
 from sciml.samples.dataset import array_of
 from sciml.samples.times import Times, in_order
-from sciml.surrogates.timing import STEP_TOLERANCE, Clock
+from sciml.surrogates.clock import STEP_TOLERANCE, Clock
 
 if TYPE_CHECKING:
     import xarray as xr

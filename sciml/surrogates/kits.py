@@ -1,7 +1,7 @@
 """What each kind of domain brings along: what its targets are, and so how they are learned and judged.
 
 How samples are put together is said in :mod:`sciml.surrogates.collation`, how models are called in
-:mod:`sciml.surrogates.calling`, a row a kind in each; objectives and metrics go by name here, and live
+:mod:`sciml.surrogates.call`, a row a kind in each; objectives and metrics go by name here, and live
 in :mod:`sciml.training`.
 
 ========== ==================================== ====================== ==============================

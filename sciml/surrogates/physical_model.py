@@ -21,7 +21,7 @@ from sciml.samples.step import Step
 from sciml.surrogates import registry
 from sciml.surrogates.batch import Batch, lattice_of, weights_dtype
 from sciml.surrogates.bounds import Bounds
-from sciml.surrogates.calling import Window, call
+from sciml.surrogates.call import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.potential import Potential

@@ -21,13 +21,13 @@ from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.dataset import parameter_of, simulations_of
 from sciml.samples.times import Times, in_order, require_times
-from sciml.surrogates import timing
-from sciml.surrogates.arranging import Arrangement
+from sciml.surrogates.arrangement import Arrangement
 from sciml.surrogates.batch import suited
+from sciml.surrogates.clock import Clock, timed
 from sciml.surrogates.collation import collate
+from sciml.surrogates.compatibility import layout_for, require_masks
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.forcing import Forcing
-from sciml.surrogates.matching import layout_for, require_masks
 from sciml.surrogates.query import Query
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.threads import threads_for, values_of
@@ -50,11 +50,11 @@ def predict(
     _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
     arrangement = Arrangement(surrogate, ds)
-    ds, alone = timing.timed(surrogate, arrangement.ds)
+    ds, alone = timed(surrogate, arrangement.ds)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     ds, order = _ascending(ds, layout)
-    clock = timing.Clock(surrogate, ds, layout)
+    clock = Clock(surrogate, ds, layout)
     if task.history == 0:
         origins = list(range(len(clock)))
         ahead = 0
@@ -108,11 +108,11 @@ def rollout(
             f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
         )
     arrangement = Arrangement(surrogate, ds)
-    ds, _ = timing.timed(surrogate, arrangement.ds, always=True)
+    ds, _ = timed(surrogate, arrangement.ds, always=True)
     layout = layout_for(surrogate, ds)
     require_times(task, ds, layout)
     ds, order = _ascending(ds, layout)
-    clock = timing.Clock(surrogate, ds, layout)
+    clock = Clock(surrogate, ds, layout)
     needed = (task.history - 1) * task.lead + 1
     if len(clock) < needed:
         raise InputError(
@@ -215,7 +215,7 @@ def _evaluate(
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
-    clock: timing.Clock,
+    clock: Clock,
     origins: Sequence[int],
     unroll: int,
     batch_size: int,
@@ -295,7 +295,7 @@ def _windows(
     task: Task,
     ds: xr.Dataset,
     layout: Layout,
-    clock: timing.Clock,
+    clock: Clock,
     origins: Sequence[int],
     unroll: int,
     given: Callable[[int, int], dict[str, np.ndarray]],

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, final
 from torch import nn
 
 from sciml.domain import Domain
-from sciml.domain.opening import open_dataset
+from sciml.domain.files import open_dataset
 from sciml.errors import InputError
 from sciml.report import card
 from sciml.samples import Task
-from sciml.surrogates import exporting, own_model, prediction, registry, storage
+from sciml.surrogates import export, own_model, prediction, registry, storage
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.bounds import PARAMETER
 from sciml.surrogates.normalizer import Normalizer
@@ -38,7 +38,7 @@ class Surrogate(PhysicalModel):
     the dtype of its weights.
 
     Args:
-        model: takes and gives plain tensors; see :mod:`sciml.surrogates.calling`.
+        model: takes and gives plain tensors; see :mod:`sciml.surrogates.call`.
         task: what it was, or will be, trained for.
         normalizer: scales what the model sees and gives; ``None``: physical units throughout.
         domain: where it was trained; of meshes, graphs and particles, which differ, their
@@ -253,7 +253,7 @@ class Surrogate(PhysicalModel):
         Raises:
             DomainError: a domain that is no grid, whose batches have no fixed number of points.
         """
-        exporting.export(self, path, batch)
+        export.export(self, path, batch)
 
 
 def _dataset(ds: Any, group: str | None) -> Any:

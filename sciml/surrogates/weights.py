@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from sciml.errors import InputError
-from sciml.surrogates.plain import pack, unpack
+from sciml.surrogates.packed_state import pack, unpack
 
 #: Entry of a file that holds all that is no plain tensor; tensors within it are numbered behind it.
 PLAIN = "__plain__"

@@ -29,7 +29,7 @@ _HOMES = {
     "TensorSource": "tensor_source",
     "TrainingError": "step",
     "Validation": "validation",
-    "fit": "fitting",
+    "fit": "dataset_fit",
     "train": "loop",
 }
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from sciml.errors import InputError, ScimlError
 from sciml.surrogates import weights
-from sciml.training.plain import pack, unpack
+from sciml.training.random_state import pack, unpack
 
 WEIGHTS, TENSORS, PLAIN = "model.safetensors", "training.safetensors", "training.msgpack"
 MANIFEST = "manifest.json"

@@ -26,8 +26,8 @@ from sciml.training.hooks import Hooks
 from sciml.training.objective import Objective
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
-from sciml.training.plain import random_state, set_random_state
 from sciml.training.precision import set_dtype
+from sciml.training.random_state import random_state, set_random_state
 from sciml.training.source import Batches, Source
 from sciml.training.step import Problem, TrainingError, advance
 

@@ -18,9 +18,9 @@ from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch, dtype_for
 from sciml.surrogates.setting import Setting
 from sciml.training import losses
+from sciml.training.area_weights import require_known, weighed
 from sciml.training.classification import cross_entropy, kinds_of
 from sciml.training.points import at_random_points
-from sciml.training.weighting import require_known, weighed
 
 Losses = dict[str, Tensor]
 Objective = Callable[[nn.Module, Any], Losses]
@@ -45,7 +45,7 @@ class Supervised:
             can be asked at points; ``None``: whole fields.
         field_weights: of targets, by name; 1 for those that are not named. The loss is
             Σ w·loss / Σ w.
-        weighting: of points, ``"latitude"``; see :mod:`sciml.training.weighting`. ``None``: all alike.
+        weighting: of points, ``"latitude"``; see :mod:`sciml.training.area_weights`.
 
     Gives ``{name of the loss: value}``, and ``cross_entropy`` where there are kinds.
 

@@ -61,7 +61,7 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
 
 
 def _given(surrogate: Surrogate, batch: Batch) -> str:
-    """What the model is called with, see :mod:`sciml.surrogates.calling`: channels in their order, the
+    """What the model is called with, see :mod:`sciml.surrogates.call`: channels in their order, the
     shape of their fields, and what comes by keyword."""
     task = surrogate.task
     derived = [f"{name}=" for name in batch.structure]

@@ -18,9 +18,9 @@ from sciml.surrogates.collation import collate
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.kits import kit_of
 from sciml.surrogates.setting import Setting
+from sciml.training.area_weights import weighed
 from sciml.training.figures import PLAIN
 from sciml.training.metrics import METRICS, Metric, Tally, mean_of
-from sciml.training.weighting import weighed
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
 

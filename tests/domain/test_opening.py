@@ -16,10 +16,10 @@ from layouts import (
 )
 
 import sciml
+from sciml.domain.files import files_of, open_file
 from sciml.domain.hdf5 import Stored
 from sciml.domain.inference import domain_of, fields_of
 from sciml.domain.layout import layout_of
-from sciml.domain.opening import files_of, open_file
 from sciml.errors import InputError
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from sciml.domain import Mesh, Particles
 from sciml.domain.dataset import domain_of, fields_of
-from sciml.domain.opening import open_dataset
+from sciml.domain.files import open_dataset
 from sciml.errors import DomainError, InputError
 from sciml.record import open_trajectories
 from sciml.samples import Task

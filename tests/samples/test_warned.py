@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sciml.samples.warned import (
+from sciml.samples.program_warnings import (
     KIND_LIMIT,
     KINDS,
     TEXT_LIMIT,

@@ -11,7 +11,7 @@ from resident import resident
 from test_stream_malformed import BLOCKS, HELLO, PAYLOAD, SIMULATION, fresh_registry, header
 
 from sciml.domain import Field, Mesh, Particles
-from sciml.samples.warned import Warned
+from sciml.samples.program_warnings import Warned
 from sciml.stream import message as m
 from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.slots import Slots, node

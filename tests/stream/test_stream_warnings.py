@@ -9,7 +9,7 @@ from patience import PATIENCE
 
 from sciml.domain.block import Block
 from sciml.errors import InputError, StreamError
-from sciml.samples.warned import KINDS, Warned
+from sciml.samples.program_warnings import KINDS, Warned
 from sciml.stream import Closed, connect
 from sciml.stream import message as m
 from sciml.stream.ledger import TEXTS, Ledger

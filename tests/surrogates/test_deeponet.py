@@ -19,7 +19,7 @@ from sciml.surrogates import (
     registry,
 )
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.deeponet.combine import STRATEGIES, widths
+from sciml.surrogates.deeponet.combination import STRATEGIES, widths
 from sciml.surrogates.deeponet.interpolation import interpolate
 from sciml.surrogates.deeponet.sensors import Sensors
 from sciml.surrogates.setting import Setting

@@ -14,7 +14,7 @@ from sciml.samples import Task
 from sciml.surrogates import Surrogate
 from sciml.training import Checkpoints
 from sciml.training.checkpoint import CheckpointError, intact, read
-from sciml.training.plain import pack, random_state, set_random_state, unpack
+from sciml.training.random_state import pack, random_state, set_random_state, unpack
 
 
 def test_plain_state_comes_back_as_it_was():

@@ -105,7 +105,7 @@ def test_the_training_goes_on_bitwise_in_each_phase(tmp_path, same):
                 raise Stop
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sciml.training.reporting.Reporting.on_step", stop)
+            patch.setattr("sciml.training.fit_display.FitDisplay.on_step", stop)
             with pytest.raises(Stop):
                 fitted(0, directory=directory)
         resumed = fitted(0, directory=directory, resume=True)

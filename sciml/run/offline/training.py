@@ -18,7 +18,7 @@ from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
 from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
-from sciml.record.in_time import CutInTime, cut_of
+from sciml.record.time_cut import CutInTime, cut_of
 from sciml.report.progress import Progress
 from sciml.run.directory import RunDirectory, free_name
 from sciml.run.ending import figures, left_behind

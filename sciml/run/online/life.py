@@ -17,7 +17,7 @@ from sciml.run.lineage import current
 from sciml.run.online.draw_count import DrawCount
 from sciml.run.online.intake import Intake
 from sciml.samples import Windower
-from sciml.samples.warned import findings
+from sciml.samples.program_warnings import findings
 from sciml.stream.server import Server
 from sciml.study.schema import Study
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.deeponet.combine import combine, groups, in_units, networks, widths
-from sciml.surrogates.deeponet.folding import folded, folds
+from sciml.surrogates.deeponet.basis_cache import BasisCache
+from sciml.surrogates.deeponet.combination import combine, groups, in_units, networks, widths
+from sciml.surrogates.deeponet.contraction import folded, folds
 from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense, trunk_of
-from sciml.surrogates.deeponet.remembered import Remembered
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
@@ -85,7 +85,7 @@ class DeepONet(nn.Module):
         )
         self.trunk = networks(lambda: trunk_of(self.features, trunk, activation), strategy, outputs)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self._remembered = Remembered()
+        self._remembered = BasisCache()
 
     def forward(
         self,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.deeponet.combine import combine, groups, networks, widths
+from sciml.surrogates.deeponet.combination import combine, groups, networks, widths
 from sciml.surrogates.deeponet.deeponet import own_points
 from sciml.surrogates.deeponet.networks import Features, dense, trunk_of
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of

@@ -8,9 +8,9 @@ from typing import final
 
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
+from sciml.samples.program_warnings import Finding
 from sciml.samples.splits import held_in_time
 from sciml.samples.step import Step
-from sciml.samples.warned import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 KEPT = 1 << 22
 
 
-class Remembered:
+class BasisCache:
     """A network evaluated once for the same points and weights.
 
     A dataset is predicted batch by batch, a rollout goes step by step, and each asks the trunk the same
@@ -40,11 +40,11 @@ class Remembered:
         self._last = ([t.detach().clone() for t in given], found) if small else None
         return found
 
-    def __deepcopy__(self, memo: object) -> Remembered:
-        return Remembered()
+    def __deepcopy__(self, memo: object) -> BasisCache:
+        return BasisCache()
 
-    def __reduce__(self) -> tuple[type[Remembered], tuple[()]]:
-        return Remembered, ()
+    def __reduce__(self) -> tuple[type[BasisCache], tuple[()]]:
+        return BasisCache, ()
 
 
 def _same(some: list[Tensor], others: list[Tensor]) -> bool:

@@ -15,7 +15,7 @@ from sciml.domain.names import TIME
 from sciml.errors import InputError, nearest
 from sciml.samples import Simulation
 from sciml.samples.masks import difference
-from sciml.surrogates import timing
+from sciml.surrogates.clock import target_time, time_step
 from sciml.surrogates.registry import ANY_RESOLUTION
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.traits import traits_of
@@ -35,7 +35,7 @@ def require_match(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
     Raises:
         InputError: as :meth:`Surrogate.predict`.
     """
-    timing.time_step(surrogate, ds, layout_for(surrogate, ds))
+    time_step(surrogate, ds, layout_for(surrogate, ds))
 
 
 def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
@@ -63,7 +63,7 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
         spans = {d for n in task.parameters for d in variable(ds, n).dims}
         time = TIME if TIME in ds.dims else layout_of(ds, task.parameters).time
         if task.time and time is None:
-            time = timing.target_time(ds)
+            time = target_time(ds)
         return Layout(sample=next((str(d) for d in spans if d != time), None), time=time)
     names = task.inputs or task.static
     layout = layout_of(ds, names)
@@ -76,7 +76,7 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
         layout = replace(layout, sample=sample)
     if task.time and task.history == 0 and layout.time is None:
         # Static fields have no time; that of the targets is what the dataset spans.
-        layout = replace(layout, time=timing.target_time(ds))
+        layout = replace(layout, time=target_time(ds))
     given = domain_of(ds, names)
     _same_kind(surrogate.domain, given, layout, ds)
     _resolution(surrogate, given)

@@ -17,6 +17,7 @@ from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
 from sciml.record.foreign import Foreign, parts_of
 from sciml.samples import Sample, Task
+from sciml.samples.program_warnings import log_findings
 from sciml.samples.reach import Far, those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
@@ -30,16 +31,16 @@ from sciml.samples.splits import (
     shared_frames,
 )
 from sciml.samples.times import Times
-from sciml.samples.warned import log_findings
 from sciml.samples.windower import windows_of
 from sciml.surrogates import own_model
-from sciml.surrogates.calling import require_fields
+from sciml.surrogates.call import require_fields
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.scope import joined
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.threads import threads_for, values_of
+from sciml.training.area_weights import require_weighting
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.mixture import Mixture, scale, task_without_data
 from sciml.training.objective import Objective, Supervised
@@ -47,7 +48,6 @@ from sciml.training.objectives import objective_of
 from sciml.training.source import Source
 from sciml.training.trial import try_out
 from sciml.training.validation import Trajectory
-from sciml.training.weighting import require_weighting
 
 if TYPE_CHECKING:
     import xarray as xr

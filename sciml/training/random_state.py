@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml.surrogates.plain import pack, unpack
+from sciml.surrogates.packed_state import pack, unpack
 
 __all__ = ["pack", "random_state", "set_random_state", "unpack"]
 

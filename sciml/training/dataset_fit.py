@@ -27,14 +27,14 @@ from sciml.training.accumulation import epoch_steps
 from sciml.training.device import device_of
 from sciml.training.figures import remarks
 from sciml.training.fit_directory import FitDirectory, described
+from sciml.training.fit_display import FitDisplay
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
 from sciml.training.mixture import Mixture
 from sciml.training.objective import losses_of, require_weights, without_norm
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
-from sciml.training.prepared import of_data, of_points
-from sciml.training.reporting import Reporting
+from sciml.training.preparation import of_data, of_points
 from sciml.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def fit(
     Args:
         model: name (``"fno"``), name with options (``{"name": "fno", "modes": 8}``, on grids also
             ``"symmetrize": "square"``), or a module with a plain-tensor ``forward`` (see
-            :mod:`sciml.surrogates.calling`).
+            :mod:`sciml.surrogates.call`).
         data: a dataset, the path of a file (netCDF, zarr, HDF5 of The Well or PDEBench), of a folder of
             files, a pattern such as ``"runs/*.nc"``, or a list of them; each is one simulation or has
             several, and what is large is read when it is drawn. Where it says a ``split`` (a coordinate
@@ -264,7 +264,7 @@ def fit(
     check = partial(Validation, held_out, weighting=weighting)
     what = f"{len(training)} simulations" if training else "its equation"
     title = f"fit: {', '.join(task.targets)} of {what}"
-    shown = Reporting(title, phases, epoch_steps(source, options.accumulate), progress)
+    shown = FitDisplay(title, phases, epoch_steps(source, options.accumulate), progress)
     hooks = Hooks(
         on_step=shown.on_step,
         validate=check(windows=max(1, 512 // len(held_out))) if held_out else None,

@@ -231,7 +231,7 @@ def open_dataset(
     if len(files) == 1:
         ds = open_file(files[0], group, **options)
         return ds if chunks is None else ds.chunk(chunks)
-    from sciml.domain.joining import joined
+    from sciml.domain.concatenation import joined
 
     opened = [open_file(file, group, **options) for file in files]
     return joined([(file.name, ds) for file, ds in zip(files, opened, strict=True)], chunks)

@@ -18,7 +18,7 @@ log = logging.getLogger("sciml.fit")
 LOGGED = 10.0
 
 
-class Reporting:
+class FitDisplay:
     """Rows in a terminal or notebook; elsewhere, and where somebody reads the log, lines of that.
 
     Args:
@@ -45,7 +45,7 @@ class Reporting:
         self._seconds, self._first = 0.0, 0
         self._checked, self._seen = "", []
 
-    def __enter__(self) -> Reporting:
+    def __enter__(self) -> FitDisplay:
         if self.progress is not None:
             self.progress.__enter__()
         return self
