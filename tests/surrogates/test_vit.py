@@ -39,3 +39,12 @@ def test_what_cannot_be_is_named(grid_samples, step_task):
     model = registry.build("vit", Setting(step_task, domain), width=8, patch=4)
     with pytest.raises(InputError, match=r"grid \(8, 3\) is too small for patch=4"):
         model(torch.zeros(1, 2, 8, 3))
+
+
+@pytest.mark.slow  # the compiler takes ten seconds
+@torch.no_grad()
+def test_compiled_in_evaluation_it_gives_the_same():
+    model = ViT(1, 1, (16, 16), ("periodic",) * 2, width=32, layers=1, heads=4).eval()
+    x = torch.randn(2, 1, 16, 16)
+    expected = model(x)
+    torch.testing.assert_close(torch.compile(model)(x), expected)
