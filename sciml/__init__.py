@@ -6,7 +6,7 @@ from importlib import import_module
 _PUBLIC = {
     "evaluate": "sciml.run.evaluation",
     "fit": "sciml.training",
-    "generate": "sciml.datasets.make",
+    "generate": "sciml.datasets.generation",
     "load_dataset": "sciml.datasets.published",
     "simulate": "sciml.solver.simulate",
     "run": "sciml.api",

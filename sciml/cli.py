@@ -186,7 +186,7 @@ def generate(
     plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
 ) -> None:
     """Make a dataset: many simulations, one netCDF file; a recording where their domains differ."""
-    from sciml.datasets.make import execute
+    from sciml.datasets.generation import execute
     from sciml.datasets.recipe import load_recipe
 
     code = execute(
@@ -278,7 +278,7 @@ def describe(
     """Equation, fields, parameters and options of a solver program; options of a model."""
     from sciml.run.model_file import builds_model
     from sciml.share import find
-    from sciml.solver.describe import describe as ask
+    from sciml.solver.program_description import describe as ask
 
     if not what.endswith(".py"):  # models take torch, which takes seconds
         from sciml.surrogates.registry import names

@@ -10,9 +10,9 @@ from sciml.parallel import (
     Decomposition,
     Diffusion,
     GaussianField,
+    GlobalSum,
     LaplacianPower,
     Multigrid,
-    Sum,
 )
 from sciml.solver import Option, Parameter, Program, main, sample_seed, stationary_field
 
@@ -93,7 +93,7 @@ class Darcy(Program):
         self.operator, self.multigrid = Diffusion(comm, cut), Multigrid(comm, cut)
         self.cg = ConjugateGradient(
             self.operator.apply,
-            Sum(comm),
+            GlobalSum(comm),
             self.operator.shape,
             tolerance=self.given.tolerance,
             iterations=200,

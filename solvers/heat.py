@@ -8,11 +8,11 @@ from sciml.errors import InputError
 from sciml.parallel import (
     ConjugateGradient,
     Decomposition,
+    GlobalSum,
     Halo,
     Laplacian,
     PiecewiseField,
     SmoothField,
-    Sum,
     free_points,
 )
 from sciml.solver import Option, Parameter, Program, initial_option, initial_state, main
@@ -88,7 +88,7 @@ class Heat(Program):
             shape = self.u[inner].shape
             self.p = self.halo.allocate()
             self.change, self.guess = np.zeros((2, *shape))
-            self.cg = ConjugateGradient(self.implicit, Sum(comm), shape, tolerance=1e-14)
+            self.cg = ConjugateGradient(self.implicit, GlobalSum(comm), shape, tolerance=1e-14)
         return block
 
     def initial(self, block):

@@ -8,10 +8,10 @@ from sciml.errors import InputError, ScimlError
 from sciml.parallel import (
     Decomposition,
     GaussianField,
+    GlobalSum,
     LaplacianPower,
     NinePoint,
     RowElimination,
-    Sum,
 )
 from sciml.solver import Option, Parameter, Program, main, sample_seed
 
@@ -89,7 +89,7 @@ class Helmholtz(Program):
     def start(self, comm):
         cut = Decomposition(self.grid, comm.size, width=2, axes=(0,))
         self.points, self.direct = NinePoint(comm, cut), RowElimination(comm, cut)
-        self.total, self.block = Sum(comm), cut.block(comm.rank)
+        self.total, self.block = GlobalSum(comm), cut.block(comm.rank)
         self.padded = self.points.halo.allocate()
         self.sample(0)
         return self.block

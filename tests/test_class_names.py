@@ -7,12 +7,9 @@ from pathlib import Path
 import sciml
 
 ROOT = Path(sciml.__file__).parent
-#: Two each: one of them a section of the study, a layer of a model, or a law that goes by that name.
+#: Two each: one of them a layer of a model, or a law that goes by that name.
 #: The list may become shorter, and no longer.
-KNOWN = {
-    *("Buffer", "Validation"),  # sections
-    *("Dense", "Forcing", "Source", "Step", "Sum"),
-}
+KNOWN = {"Dense", "Forcing", "Source", "Step"}
 
 
 def test_no_two_public_classes_have_one_name():

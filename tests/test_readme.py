@@ -20,7 +20,7 @@ from sciml.record import Recorder
 from sciml.run.results import Run
 from sciml.samples import Frame, Simulation, Task
 from sciml.share import find
-from sciml.solver.describe import describe
+from sciml.solver.program_description import describe
 from sciml.stream import Arrived, Closed, Server
 from sciml.stream.client import Client, connect
 from sciml.study.schema import load_study

@@ -16,8 +16,8 @@ from sciml.cli import app
 from sciml.domain import Field
 from sciml.ensemble.rehearsal import rehearse
 from sciml.solver import METHODS, Option, Parameter
-from sciml.solver.describe import describe
 from sciml.solver.flags import parse
+from sciml.solver.program_description import describe
 from sciml.study.schema import Study
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ from sciml.lazy import lazy
 
 _HOMES = {
     "Recipe": "recipe",
-    "generate": "make",
+    "generate": "generation",
     "load_recipe": "recipe",
     "planned_runs": "plan",
 }

@@ -11,7 +11,7 @@ from sciml.datasets.plan import planned_runs
 from sciml.datasets.recipe import Recipe
 from sciml.domain.dataset import domain_of
 from sciml.errors import InputError, ScimlError, nearest
-from sciml.solver.describe import Description, describe
+from sciml.solver.program_description import Description, describe
 from sciml.solver.simulate import simulated
 from sciml.stream.policy import SendPolicy
 from sciml.study.starts import Starts, find_starts, kept_for_a_while

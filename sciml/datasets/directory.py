@@ -13,7 +13,7 @@ from sciml.datasets.recipe import Recipe
 from sciml.ensemble.folders import JobFolders, read_json, write_json
 from sciml.errors import InputError
 from sciml.installation import version
-from sciml.solver.describe import Description
+from sciml.solver.program_description import Description
 from sciml.study.starts import Starts
 
 #: How many differences an error names.

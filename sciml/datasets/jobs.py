@@ -12,8 +12,8 @@ from sciml.datasets.plan import PlannedRun
 from sciml.datasets.recipe import Recipe
 from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
-from sciml.solver.describe import Description
 from sciml.solver.mpirun import cores_here, executable
+from sciml.solver.program_description import Description
 from sciml.study.starts import Starts
 
 

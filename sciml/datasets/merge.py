@@ -29,7 +29,7 @@ from sciml.samples.program_warnings import (
     findings,
     to_attribute,
 )
-from sciml.solver.describe import Description
+from sciml.solver.program_description import Description
 
 POINT, FRAME, SEED, INITIAL = "point", "frame", "seed", "initial"
 _NOTES = {

@@ -21,9 +21,9 @@ from sciml.ensemble.processes import end_session
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
 from sciml.samples.program_warnings import Warned
-from sciml.solver.describe import Description
 from sciml.solver.last_words import last_words, reason
 from sciml.solver.mpirun import command, environment, executable
+from sciml.solver.program_description import Description
 from sciml.stream.events import Arrived, Closed, Opened, Quarantined
 from sciml.stream.server import Server
 

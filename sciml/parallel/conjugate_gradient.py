@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sciml.errors import ScimlError
-from sciml.parallel.reduce import Sum
+from sciml.parallel.reduce import GlobalSum
 
 
 class ConjugateGradient:
@@ -36,7 +36,7 @@ class ConjugateGradient:
     def __init__(
         self,
         apply: Callable[[np.ndarray, np.ndarray], None],
-        total: Sum,
+        total: GlobalSum,
         shape: tuple[int, ...],
         *,
         tolerance: float = 1e-14,

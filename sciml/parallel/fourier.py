@@ -11,7 +11,7 @@ import numpy as np
 from sciml.domain import Block, Grid
 from sciml.errors import DomainError, InputError
 from sciml.parallel.decomposition import span
-from sciml.parallel.reduce import Sum, inner
+from sciml.parallel.reduce import GlobalSum, inner
 from sciml.parallel.slab_transform import LineTransform, SlabTransform
 
 
@@ -89,7 +89,7 @@ class Fourier:
         self.shape: tuple[int, ...] = full
         self.k = tuple(self._wave_numbers(axis) for axis in range(grid.ndim))
         self.k2 = np.ascontiguousarray(np.broadcast_to(sum(k * k for k in self.k), self.shape))
-        self._sum = None if alone else Sum(comm)
+        self._sum = None if alone else GlobalSum(comm)
         self._transform: LineTransform | SlabTransform
         if alone:
             self._transform = LineTransform(grid.shape[0], self.keep[0], library)

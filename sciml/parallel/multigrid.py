@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.parallel.agglomeration import ALONE, Agglomeration
 from sciml.parallel.chebyshev import Chebyshev
 from sciml.parallel.compact import Compact, Offset
 from sciml.parallel.decomposition import Decomposition
-from sciml.parallel.gathering import ALONE, Gathering
 from sciml.parallel.halo import Halo
 from sciml.parallel.hierarchy import PRECISION, WIDTH, GridLevel
 from sciml.parallel.interpolation import Interpolation
@@ -56,7 +56,7 @@ class Multigrid:
         self._held = [level.held(axis) for axis in range(len(level.shape))]
         self.inner = free_points(cut.grid, cut.block(comm.rank), WIDTH)
         self._periodic = level.periodic
-        self._links: list[Interpolation | Gathering] = []
+        self._links: list[Interpolation | Agglomeration] = []
         # Coefficients are worked out in double precision, cycles run in single.
         self._halo = halo = Halo(comm, level, corners=True)
         self._halos: list[Halo] = []
@@ -71,7 +71,7 @@ class Multigrid:
                 coarse = level.coarser(factors)
             if coarse is None:
                 level = level.whole()
-                self._links.append(Gathering(comm, halo, level))
+                self._links.append(Agglomeration(comm, halo, level))
                 self._smoothers.append(None)
                 comm = ALONE
             else:

@@ -21,7 +21,7 @@ def _reals(array: np.ndarray) -> np.ndarray:
     return flat.view(float) if flat.dtype == complex else flat
 
 
-class Sum:
+class GlobalSum:
     """Global dot products and sums of fields of which each rank holds a block.
 
     The same on every rank of one run, bit by bit, so that ranks never disagree on when to stop; on

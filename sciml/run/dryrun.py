@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sciml.domain import Field
 from sciml.ensemble.rehearsal import rehearse
 from sciml.run.simulations import example_start, starts_of, values
-from sciml.solver.describe import Description
+from sciml.solver.program_description import Description
 from sciml.study.designs import PlannedSimulation
 from sciml.study.schema import Study
 

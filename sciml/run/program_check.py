@@ -14,7 +14,7 @@ from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.ensemble.rehearsal import Rehearsal, disagreements, rehearse
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame
-from sciml.solver.describe import Description, describe
+from sciml.solver.program_description import Description, describe
 
 #: Steps of a check, where a program has an option for them and nobody says how many.
 STEPS = 100

@@ -11,10 +11,10 @@ from sciml.ensemble.leader import is_led
 from sciml.errors import InputError
 from sciml.report import card
 from sciml.report.history import history, lines_of, validations
-from sciml.run.about import about
 from sciml.run.directory import RunDirectory
 from sciml.run.kept_files import model_file
 from sciml.run.lineage import current
+from sciml.run.run_card import about
 from sciml.run.snapshot import ENDED
 from sciml.study.schema import Study
 

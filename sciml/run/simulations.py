@@ -18,8 +18,8 @@ from sciml.ensemble.slurm import check_slurm
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.run.directory import RunDirectory
 from sciml.run.feasibility import check_device, check_model
-from sciml.solver.describe import Description, describe
 from sciml.solver.mpirun import cores_here, executable
+from sciml.solver.program_description import Description, describe
 from sciml.stream import environment
 from sciml.study.designs import PlannedSimulation, further, plan
 from sciml.study.schema import Study

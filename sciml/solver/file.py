@@ -19,7 +19,7 @@ from sciml.domain.time_units import canonical
 from sciml.errors import InputError
 from sciml.parallel import Gather
 from sciml.samples.program_warnings import ATTRIBUTE, Warned, to_attribute
-from sciml.solver.declare import EVERY
+from sciml.solver.declaration import EVERY
 from sciml.solver.program import Program, options_of
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from sciml.errors import InputError, nearest
-from sciml.solver.declare import TYPES, Option, Parameter
+from sciml.solver.declaration import TYPES, Option, Parameter
 from sciml.solver.program import Program, flags_of
 
 _NEGATIVE = re.compile(r"-\.?\d")

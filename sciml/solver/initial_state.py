@@ -22,7 +22,7 @@ from sciml.domain import Block, Domain, Field, Grid
 from sciml.domain.cf import describe, dims_of
 from sciml.domain.names import SAMPLE, TIME
 from sciml.errors import InputError, nearest
-from sciml.solver.declare import is_file
+from sciml.solver.declaration import is_file
 from sciml.solver.unit_spelling import same_units
 
 if TYPE_CHECKING:

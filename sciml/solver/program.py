@@ -16,7 +16,7 @@ from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS, fields_to_wire
 from sciml.errors import InputError
 from sciml.samples.program_warnings import Warned, Warnings
-from sciml.solver.declare import EVERY, UNIVERSAL, Option, Parameter, require_flags
+from sciml.solver.declaration import EVERY, UNIVERSAL, Option, Parameter, require_flags
 
 
 class Program(ABC):

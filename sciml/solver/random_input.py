@@ -10,7 +10,7 @@ import numpy as np
 from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.parallel import GaussianField, SquaredExponential
-from sciml.solver.declare import Parameter
+from sciml.solver.declaration import Parameter
 
 #: κ ℓ beyond which modes are left out: their amplitudes, ~ exp(−κ²ℓ²/4), are below 1e-15.
 SHORTEST = 12.0

@@ -13,9 +13,9 @@ import numpy as np
 
 from sciml.errors import InputError, ScimlError, SolverWarning
 from sciml.samples.program_warnings import ATTRIBUTE, of_attribute
-from sciml.solver.describe import describe
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import command, environment, executable, is_local
+from sciml.solver.program_description import describe
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,10 +13,10 @@ import numpy as np
 from sciml.domain import Block, Grid
 from sciml.errors import DivergedError, InputError
 from sciml.parallel import Decomposition, rank_logger
-from sciml.solver.declare import Option
+from sciml.solver.declaration import Option
 from sciml.solver.integrators import Integrator
 from sciml.solver.program import Program
-from sciml.solver.sampling import sample_seed
+from sciml.solver.sample_seed import sample_seed
 from sciml.solver.spectral import orders, scheme_option
 
 #: Samples solved at once, and numbers that they may hold together.

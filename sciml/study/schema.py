@@ -25,7 +25,7 @@ from pydantic import (
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.share import find
-from sciml.solver.declare import is_file
+from sciml.solver.declaration import is_file
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
 from sciml.study.section import Count, Positive, Seconds, Section, Size, Value, keys_of, short
@@ -145,7 +145,7 @@ class Model(Section):
         return {"name": self.name, **self.config, "symmetrize": averaged}
 
 
-class Buffer(Section):
+class BufferSection(Section):
     """See :mod:`sciml.buffer`; the watermark defaults to a tenth of the capacity. ``draws``: how
     often a reservoir gives each sample at least."""
 
@@ -163,7 +163,7 @@ class Buffer(Section):
         return {**data, "watermark": max(1, capacity // 10) if isinstance(capacity, int) else 1}
 
     @model_validator(mode="after")
-    def _fits(self) -> Buffer:
+    def _fits(self) -> BufferSection:
         if self.watermark > self.capacity:
             raise ValueError(
                 f"watermark {self.watermark} above capacity {self.capacity} is never reached; "
@@ -177,7 +177,7 @@ class Buffer(Section):
         return self
 
 
-class Validation(Section):
+class ValidationSection(Section):
     """Held-out simulations: they never enter the buffer or the normalizer.
 
     ``rollout`` counts steps, ``null``: as long as the simulations are. ``patience`` is how many
@@ -301,9 +301,9 @@ class Study(Section):
     parameters: Parameters | None = None
     task: TaskSection
     model: Model = Model()
-    buffer: Buffer = Field(default_factory=lambda: Buffer.model_validate({}))
+    buffer: BufferSection = Field(default_factory=lambda: BufferSection.model_validate({}))
     training: Training = Training()
-    validation: Validation = Validation()
+    validation: ValidationSection = ValidationSection()
     record: Record = Record()
     stream: Stream = Stream()
     cluster: Cluster = Cluster()

@@ -22,9 +22,9 @@ import numpy as np
 
 from sciml.domain import Grid
 from sciml.errors import InputError, ScimlError
-from sciml.solver.declare import ENDINGS, is_file
-from sciml.solver.describe import Description
+from sciml.solver.declaration import ENDINGS, is_file
 from sciml.solver.initial_state import count_states, read_state
+from sciml.solver.program_description import Description
 from sciml.solver.simulate import simulated
 
 #: Folder with the copies, and what tells where they come from.

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from sciml.datasets.make import generate
+from sciml.datasets.generation import generate
 from sciml.domain.dataset import domain_of
 from sciml.record import open_recording
 from sciml.samples import Task

@@ -124,7 +124,7 @@ def test_what_cannot_be_is_refused_by_the_dry_run(write_study, tmp_path, line):
 
 
 def test_a_program_that_starts_from_nothing():
-    from sciml.solver.describe import describe
+    from sciml.solver.program_description import describe
     from sciml.study.starts import find_starts
 
     with pytest.raises(InputError, match="darcy starts from no file; expected a program"):
@@ -200,7 +200,6 @@ def test_a_dataset_starts_from_files(tmp_path):
 @pytest.mark.slow
 def test_parts_of_other_states_are_refused(tmp_path, monkeypatch):
     path, out = recipe(tmp_path), tmp_path / "f.nc"
-    from sciml.datasets import make
 
     def stopped(*_, **__):
         raise RuntimeError("pulled the plug")

@@ -10,7 +10,7 @@ from sciml.errors import InputError, ScimlError
 from sciml.run.dryrun import estimate
 from sciml.run.simulations import check
 from sciml.share import find
-from sciml.solver.describe import describe
+from sciml.solver.program_description import describe
 from sciml.study import load_study
 from sciml.study.designs import plan
 

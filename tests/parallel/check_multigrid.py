@@ -6,7 +6,7 @@ import numpy as np
 from mpi4py import MPI
 
 from sciml.domain import Grid
-from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, Gather, Multigrid, Sum
+from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, Gather, GlobalSum, Multigrid
 from sciml.parallel.random_field import SmoothField
 
 COMM = MPI.COMM_WORLD
@@ -25,7 +25,7 @@ def solve(shape, boundary, reaction):
     block = cut.block(COMM.rank)
     operator, multigrid = Diffusion(COMM, cut), Multigrid(COMM, cut)
     solver = ConjugateGradient(
-        operator.apply, Sum(COMM), operator.shape, tolerance=1e-11, precondition=multigrid
+        operator.apply, GlobalSum(COMM), operator.shape, tolerance=1e-11, precondition=multigrid
     )
     wave = SmoothField(2, len(shape), modes=6).on(grid, block)
     operator.update(np.where(wave > 0.0, 100.0, 1.0), reaction)

@@ -10,9 +10,9 @@ from sciml.parallel import (
     ConjugateGradient,
     Decomposition,
     Gather,
+    GlobalSum,
     Halo,
     Rows,
-    Sum,
     free_points,
     shifted,
 )
@@ -56,7 +56,7 @@ def check_gather_and_sum():
     else:
         assert got is None
     mine = whole[block.slices]
-    assert Sum(COMM).dot(mine, mine) == float((whole**2).sum())
+    assert GlobalSum(COMM).dot(mine, mine) == float((whole**2).sum())
 
 
 def check_rows():
@@ -101,7 +101,7 @@ def check_solve():
     expected[1:-1, 1:-1] = np.linalg.solve(dense, b[1:-1, 1:-1].ravel()).reshape(7, 6)
     local = np.pad(b[halo.block.slices], 1)[inner]
     x = np.zeros_like(local)
-    solver = ConjugateGradient(apply, Sum(COMM), x.shape)
+    solver = ConjugateGradient(apply, GlobalSum(COMM), x.shape)
     assert 0 < solver.solve(local, x) < 60
     np.testing.assert_allclose(x, np.pad(expected[halo.block.slices], 1)[inner], atol=1e-13)
     x[:] = 0.0

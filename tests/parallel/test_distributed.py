@@ -9,7 +9,7 @@ import pytest
 
 from sciml.domain import Grid
 from sciml.errors import InputError, ScimlError
-from sciml.parallel import ConjugateGradient, Decomposition, Halo, Rows, Sum
+from sciml.parallel import ConjugateGradient, Decomposition, GlobalSum, Halo, Rows
 from sciml.solver.mpirun import command, environment
 
 ALONE = SimpleNamespace(rank=0, size=1)
@@ -45,7 +45,7 @@ def test_solver_refuses_what_it_cannot_solve():
         out[...] = p * np.logspace(0, 8, p.size)
 
     with pytest.raises(ScimlError, match="positive definite"):
-        ConjugateGradient(indefinite, Sum(ALONE), (4,)).solve(np.ones(4), np.zeros(4))
+        ConjugateGradient(indefinite, GlobalSum(ALONE), (4,)).solve(np.ones(4), np.zeros(4))
     with pytest.raises(ScimlError, match="after 3 iterations"):
-        solver = ConjugateGradient(stiff, Sum(ALONE), (40,), iterations=3)
+        solver = ConjugateGradient(stiff, GlobalSum(ALONE), (40,), iterations=3)
         solver.solve(np.ones(40), np.zeros(40))

@@ -14,10 +14,10 @@ from sciml.parallel import (
     ConjugateGradient,
     Decomposition,
     Diffusion,
+    GlobalSum,
     Multigrid,
     PiecewiseField,
     SmoothField,
-    Sum,
 )
 from sciml.solver.mpirun import command, environment
 
@@ -43,7 +43,7 @@ def iterations(system, a, reaction=0.0, tolerance=1e-10):
     _, operator, multigrid = system
     operator.update(a, reaction)
     multigrid.update(operator.faces, operator.reaction)
-    total = Sum(ALONE)
+    total = GlobalSum(ALONE)
     solver = ConjugateGradient(
         operator.apply,
         total,
@@ -148,7 +148,7 @@ def test_any_size_of_the_source_will_do():
     counts = set()
     for size in (1e-100, 1.0, 1e100):
         solver = ConjugateGradient(
-            operator.apply, Sum(ALONE), operator.shape, tolerance=1e-9, precondition=multigrid
+            operator.apply, GlobalSum(ALONE), operator.shape, tolerance=1e-9, precondition=multigrid
         )
         x = np.zeros(operator.shape)
         counts.add(solver.solve(np.full(operator.shape, size), x))

@@ -15,7 +15,7 @@ from sciml.run.feasibility import check_device, check_model
 from sciml.run.online import study_run
 from sciml.run.simulations import check
 from sciml.run.trainer_process import EarlyTrainer
-from sciml.solver.describe import describe
+from sciml.solver.program_description import describe
 from sciml.study import load_study
 
 

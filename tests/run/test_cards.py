@@ -12,7 +12,7 @@ import sciml
 from sciml.datasets import load_recipe, planned_runs
 from sciml.datasets.check import check
 from sciml.datasets.published import describe_published
-from sciml.solver.describe import describe
+from sciml.solver.program_description import describe
 
 DATA = Path(__file__).parents[2] / "data"
 FOLDERS = sorted(path for path in DATA.iterdir() if path.is_dir() and path.name[0] not in "._")

@@ -15,7 +15,7 @@ from small_study import called, small_study
 from sciml.ensemble.job import reap
 from sciml.ensemble.processes import start_time
 from sciml.run.directory import RunDirectory
-from sciml.run.online.losses import Losses
+from sciml.run.online.lost_frames import Losses
 from sciml.samples import Task
 from sciml.stream.spool import Spool
 from sciml.training.checkpoint import Checkpoints

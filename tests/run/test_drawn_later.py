@@ -8,7 +8,7 @@ from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.simulations import further_job, jobs
 from sciml.run.supervisor import Supervisor
-from sciml.solver.describe import describe
+from sciml.solver.program_description import describe
 from sciml.study import load_study
 from sciml.study.designs import plan
 

@@ -6,8 +6,8 @@ import pytest
 
 from sciml.ensemble.folders import read_json, write_json
 from sciml.errors import ScimlError
+from sciml.run.conclusion import lacking
 from sciml.run.directory import RunDirectory
-from sciml.run.ending import lacking
 from sciml.run.room import RoomWatch
 from sciml.run.snapshot import complete
 from sciml.run.supervisor import FINISHED, STOPPED, Supervisor

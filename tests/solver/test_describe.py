@@ -9,8 +9,8 @@ import xarray as xr
 from patience import PATIENCE
 
 from sciml.errors import InputError
-from sciml.solver.describe import describe
 from sciml.solver.mpirun import environment
+from sciml.solver.program_description import describe
 
 WHOLE = {
     "schema_version": 1,

@@ -17,8 +17,8 @@ from sciml.run.picture import draw
 from sciml.run.program_check import check_program
 from sciml.samples import Simulation
 from sciml.share import find
-from sciml.solver.describe import describe
 from sciml.solver.mpirun import environment
+from sciml.solver.program_description import describe
 from sciml.solver.simulate import simulate
 
 #: A program a kind, its flags, dimensions of its fields and static fields.

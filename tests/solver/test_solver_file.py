@@ -10,8 +10,8 @@ from patience import PATIENCE
 
 from sciml.errors import InputError, ScimlError
 from sciml.share import find
-from sciml.solver.describe import describe
 from sciml.solver.mpirun import environment
+from sciml.solver.program_description import describe
 from sciml.solver.simulate import simulate
 
 

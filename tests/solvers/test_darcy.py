@@ -7,7 +7,7 @@ from programs import ALONE, made, started
 from sciml.domain import Grid
 from sciml.equations import darcy
 from sciml.errors import InputError
-from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, Multigrid, Sum
+from sciml.parallel import ConjugateGradient, Decomposition, Diffusion, GlobalSum, Multigrid
 
 
 @pytest.mark.parametrize("coefficient", ["thresholded", "smooth"])
@@ -42,7 +42,7 @@ def test_layers_are_exact():
     operator.on(u, load)
     free = np.zeros(operator.shape)
     ConjugateGradient(
-        operator.apply, Sum(ALONE), operator.shape, tolerance=1e-14, precondition=multigrid
+        operator.apply, GlobalSum(ALONE), operator.shape, tolerance=1e-14, precondition=multigrid
     ).solve(-load, free)
     u[operator.inner] = free
     got = operator.halo.owned(u)
@@ -134,7 +134,7 @@ def test_bad_input_is_one_line(words, message):
 
 def test_a_task_must_not_advance_samples_in_time():
     from sciml.run.simulations import check
-    from sciml.solver.describe import describe
+    from sciml.solver.program_description import describe
     from sciml.study.schema import Study
 
     assert describe("solvers/darcy.py").steady and not describe("solvers/heat.py").steady

@@ -20,8 +20,8 @@ from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.record.time_cut import CutInTime, cut_of
 from sciml.report.progress import Progress
+from sciml.run.conclusion import figures, left_behind
 from sciml.run.directory import RunDirectory, free_name
-from sciml.run.ending import figures, left_behind
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.held_out import HeldOut
 from sciml.run.kept_files import keep, model_file

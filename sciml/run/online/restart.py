@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sciml.run.online.losses import REASON, Losses
+from sciml.run.online.lost_frames import REASON, Losses
 from sciml.samples import Sample, Task
 from sciml.samples.windower import sample_frames, window
 
@@ -48,9 +48,9 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     together with the weights, and counted as rolled back. What the spool has lost is left out.
     """
     state, server, task = of_stream(checkpoint.state), life.server, life.study.task.build()
-    losses = Losses.of(server, kept(task, state), _simulations(state))
-    if losses:
-        state = _without(life, task, losses, state)
+    lost_frames = Losses.of(server, kept(task, state), _simulations(state))
+    if lost_frames:
+        state = _without(life, task, lost_frames, state)
     beside, buffered = state["extra"], state["source"]["buffer"]
     keys = needed(task, state)
     frames = {frame.key: frame for frame in server.replay(sorted(keys))}
@@ -86,15 +86,15 @@ def restore(life: Life, checkpoint: Checkpoint) -> None:
     life.progress["step"] = checkpoint.step
 
 
-def _without(life: Life, task: Task, losses: Losses, state: dict[str, Any]) -> dict[str, Any]:
+def _without(life: Life, task: Task, lost_frames: Losses, state: dict[str, Any]) -> dict[str, Any]:
     """The state without what is lost; says so, and takes leave of simulations that cannot be whole."""
-    pruned, heldout = losses.without(task, state)
+    pruned, heldout = lost_frames.without(task, state)
     removed = len(state["source"]["buffer"]["entries"]) - len(pruned["source"]["buffer"]["entries"])
-    life.say(losses.line(removed))
+    life.say(lost_frames.line(removed))
     for number in heldout:
         life.server.quarantine(number, REASON)
     if life.recorder is not None:
-        for number in losses.unrecorded(state):
+        for number in lost_frames.unrecorded(state):
             life.recorder.leave_out(number, REASON)
     return pruned
 

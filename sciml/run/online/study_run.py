@@ -17,8 +17,8 @@ from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
 from sciml.report.card import shown
+from sciml.run.conclusion import figures, lacking, left_behind, shortcomings
 from sciml.run.directory import RunDirectory, free_name, require_free
-from sciml.run.ending import figures, lacking, left_behind, shortcomings
 from sciml.run.kept_files import keep, require_program, with_copy
 from sciml.run.lineage import adopt, begin, current, print_changes, propose, require_own
 from sciml.run.results import Run
@@ -31,7 +31,7 @@ from sciml.study.schema import Study
 from sciml.study.starts import keep_starts
 
 if TYPE_CHECKING:
-    from sciml.solver.describe import Description
+    from sciml.solver.program_description import Description
     from sciml.study.starts import Starts
 
 

@@ -222,7 +222,7 @@ def main(arguments: list[str]) -> int:
     keep_heap()
     allow_files()
     if arguments[0] == "--early":
-        from sciml.run.online.early import awaited
+        from sciml.run.online.trainer_start import awaited
 
         run = awaited(int(arguments[1]))
         if run is None:

@@ -17,7 +17,7 @@ from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS
 from sciml.errors import InputError, ScimlError, nearest
 from sciml.share import find
-from sciml.solver.declare import EVERY, STEPS, TYPES, Option, Parameter, require_flags
+from sciml.solver.declaration import EVERY, STEPS, TYPES, Option, Parameter, require_flags
 from sciml.solver.last_words import reason
 from sciml.solver.mpirun import environment, executable
 

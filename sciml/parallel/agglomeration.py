@@ -16,7 +16,7 @@ from sciml.parallel.hierarchy import GridLevel
 ALONE = SimpleNamespace(rank=0, size=1)
 
 
-class Gathering:
+class Agglomeration:
     """Takes a level that is spread over the ranks to the same grid, whole on each of them.
 
     Small grids are cheaper to work on everywhere than to talk about. The methods are those of
