@@ -15,17 +15,6 @@ from math import pi, prod
 from typing import Any
 
 from sciml.equations.array import namespace
-from sciml.errors import InputError
-
-
-def flux(a: Any, gradient: Sequence[Any]) -> tuple[Any, ...]:
-    """q = −a ∇u, a component an axis; arguments broadcast."""
-    return tuple(-a * slope for slope in gradient)
-
-
-def residual(divergence: Any, f: Any) -> Any:
-    """∇·q − f with q = −a ∇u, zero for a solution; arguments broadcast."""
-    return divergence - f
 
 
 def two_phase(g: Any, high: float, low: float) -> Any:
@@ -51,64 +40,3 @@ def multiscale(x: Any, y: Any, frequencies: Sequence[float]) -> Any:
         (1.0 + 0.5 * lib.cos(k * pi * (x + y))) * (1.0 + 0.5 * lib.sin(k * pi * (y - 3.0 * x)))
         for k in frequencies
     )
-
-
-def manufactured_coefficient(points: Sequence[Any]) -> Any:
-    """a = 1 + ½ Π_i cos(π x_i) on the unit box; see :func:`manufactured_solution`."""
-    return 1.0 + 0.5 * prod(namespace(x).cos(pi * x) for x in points)
-
-
-def manufactured_solution(points: Sequence[Any]) -> Any:
-    """u = Π_i sin(π x_i): zero on the boundary of the unit box.
-
-    Args:
-        points: x_i along each axis, arrays that broadcast against each other (``np.ix_``).
-    """
-    return prod(namespace(x).sin(pi * x) for x in points)
-
-
-def manufactured_source(points: Sequence[Any]) -> Any:
-    """f = −∇·(a ∇u) = π² d (a u + ½ Π_i sin(π x_i) cos(π x_i)) in d dimensions, for the two
-    functions above."""
-    d = len(points)
-    mixed = prod(namespace(x).sin(pi * x) * namespace(x).cos(pi * x) for x in points)
-    a, u = manufactured_coefficient(points), manufactured_solution(points)
-    return pi**2 * d * (a * u + 0.5 * mixed)
-
-
-def harmonic_mean(values: Sequence[float], widths: Sequence[float]) -> float:
-    """Σ d_i / Σ (d_i / a_i): what a stack of layers conducts across them.
-
-    Args:
-        values: a_i > 0 of each layer.
-        widths: d_i > 0.
-
-    Raises:
-        InputError: other than one width a layer.
-    """
-    if len(values) != len(widths) or not values:
-        raise InputError(
-            f"{len(values)} layers with {len(widths)} widths; expected one width for each layer"
-        )
-    return sum(widths) / sum(d / a for a, d in zip(values, widths, strict=True))
-
-
-def layered_solution(
-    x: Any, values: Sequence[float], widths: Sequence[float], ends: tuple[float, float]
-) -> Any:
-    """u across layers that begin at x = 0, without a source: linear in each, with one flux.
-
-    The flux is −ā (u_1 − u_0) / Σ d_i with the harmonic mean ā.
-
-    Args:
-        x: position across the layers.
-        values, widths: of the layers, in order; see :func:`harmonic_mean`.
-        ends: u before the first and behind the last layer.
-    """
-    q = harmonic_mean(values, widths) * (ends[0] - ends[1]) / sum(widths)
-    u, start = ends[0] + 0.0 * x, 0.0
-    for a, d in zip(values, widths, strict=True):
-        inside = namespace(x).clip(x - start, 0.0, d)
-        u = u - q / a * inside
-        start += d
-    return u

@@ -87,52 +87,6 @@ def dirichlet_mode(
     return _decay(kappa, k, time) * prod(factors)
 
 
-def fourier_solution(
-    coefficients: dict[tuple[int, ...], complex],
-    points: Sequence[Any],
-    time: Any,
-    length: Sequence[float],
-    kappa: float,
-) -> Any:
-    """Σ_m exp(−κ|k_m|²t) Re(c_m exp(i k_m·x)): the solution of a given Fourier series.
-
-    Args:
-        coefficients: c_m by mode m; the initial field is Σ_m Re(c_m exp(i k_m·x)).
-        points, time, length, kappa: as for :func:`periodic_mode`.
-
-    Raises:
-        InputError: no coefficients.
-    """
-    if not coefficients:
-        raise InputError("fourier_solution: no coefficients; expected at least one mode")
-    total: Any = 0.0
-    for mode, c in coefficients.items():
-        cosine = periodic_mode(points, time, mode, length, kappa)
-        minus_sine = periodic_mode(points, time, mode, length, kappa, pi / 2.0)
-        total = total + c.real * cosine + c.imag * minus_sine
-    return total
-
-
-def manufactured_conductivity(x: Any, y: Any) -> Any:
-    """κ = (1 + x y) / 10, of :func:`manufactured_solution`."""
-    return 0.1 * (1.0 + x * y)
-
-
-def manufactured_solution(x: Any, y: Any, time: Any) -> Any:
-    """u = exp(−t) sin(3 x + 2 y), which solves ∂u/∂t = ∇·(κ ∇u) + q in the plane with the κ of
-    :func:`manufactured_conductivity` and the q of :func:`manufactured_heating`; arguments broadcast."""
-    angle = 3.0 * x + 2.0 * y
-    return namespace(angle).exp(-1.0 * time) * namespace(angle).sin(angle)
-
-
-def manufactured_heating(x: Any, y: Any, time: Any) -> Any:
-    """q = ∂u/∂t − ∇κ·∇u − κ ∇²u of :func:`manufactured_solution`."""
-    angle = 3.0 * x + 2.0 * y
-    slope = namespace(angle).exp(-1.0 * time) * namespace(angle).cos(angle)
-    u = manufactured_solution(x, y, time)
-    return (13.0 * manufactured_conductivity(x, y) - 1.0) * u - 0.1 * (3.0 * y + 2.0 * x) * slope
-
-
 def _decay(kappa: float, wavenumbers: Sequence[float], time: Any) -> Any:
     exponent = -decay_rate(kappa, wavenumbers) * time
     return namespace(exponent).exp(exponent)

@@ -92,8 +92,3 @@ def _cn(z: Any, means: list[tuple[float, float]]) -> Any:
     for a, c in reversed(means[1:]):
         phase = 0.5 * (phase + lib.arcsin(c / a * lib.sin(phase)))
     return lib.cos(phase)
-
-
-def hamiltonian(u: Any, u_x: Any) -> Any:
-    """Density u_x²/2 − u³; its integral is conserved."""
-    return 0.5 * u_x**2 - u**3

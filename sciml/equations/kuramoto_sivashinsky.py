@@ -15,8 +15,3 @@ from typing import Any
 def growth_rate(k: Any, nu: float) -> Any:
     """σ(k) = k² − ν k⁴: a small wave grows as exp(σ t)."""
     return k**2 - nu * k**4
-
-
-def energy_rate(mean_u_x_squared: Any, mean_u_xx_squared: Any, nu: float) -> Any:
-    """d⟨u²/2⟩/dt = ⟨u_x²⟩ − ν ⟨u_xx²⟩ on a periodic line; the nonlinear term conserves energy."""
-    return mean_u_x_squared - nu * mean_u_xx_squared

@@ -12,8 +12,6 @@ how leapfrog keeps all that: E. Hairer, C. Lubich, G. Wanner, Acta Numerica 12 (
 
 from __future__ import annotations
 
-from math import sqrt
-
 import numpy as np
 
 
@@ -60,9 +58,3 @@ def energy(
 def kinetic_energy(velocities: np.ndarray, masses: np.ndarray) -> float:
     """Σ m |v|² / 2."""
     return 0.5 * float((masses[:, None] * velocities**2).sum())
-
-
-def circular_speed(distance: float, mass: float, strength: float) -> float:
-    """Speed of either of two bodies of one mass on a circle about their middle, so far from each other,
-    where ``strength`` is |k| c²: v² = |k| c² / (2 m R)."""
-    return sqrt(strength / (2.0 * mass * distance))

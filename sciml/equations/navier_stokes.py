@@ -13,13 +13,6 @@ from typing import Any
 from sciml.equations.array import namespace
 
 
-def residual(
-    w_t: Any, w_x: Any, w_y: Any, laplacian: Any, u: Any, v: Any, nu: float, f: Any
-) -> Any:
-    """∂ω/∂t + u ∂ω/∂x + v ∂ω/∂y − ν ∇²ω − f, zero for a solution; arguments broadcast."""
-    return w_t + u * w_x + v * w_y - nu * laplacian - f
-
-
 def taylor_green(
     x: Any, y: Any, time: Any, nu: float, *, length: float, waves: int = 1, speed: float = 0.0
 ) -> Any:

@@ -42,8 +42,3 @@ def plane_wave(x: Any, time: float, amplitude: float, k: float, kappa: float) ->
     """
     phase = k * x - (0.5 * k * k - kappa * amplitude**2) * time
     return amplitude * namespace(x).exp(1j * phase)
-
-
-def energy(psi: Any, psi_x: Any, kappa: float) -> Any:
-    """Density ½|∂ψ/∂x|² − ½κ|ψ|⁴; its integral is conserved."""
-    return 0.5 * abs(psi_x) ** 2 - 0.5 * kappa * abs(psi) ** 4

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from sciml.errors import InputError
-
 #: Which of (h, hu, hv) is the momentum along an axis of the plane (y, x).
 ALONG = (2, 1)
 
@@ -55,52 +53,6 @@ def stable_step(speeds: Sequence[float], spacing: Sequence[float]) -> float:
         spacing: h along each axis.
     """
     return 1.0 / sum(s / h for s, h in zip(speeds, spacing, strict=True))
-
-
-def dam_break(
-    x: np.ndarray, time: float, left: float, right: float, gravity: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(h, u) after a dam at x = 0 between depths left > right > 0 has gone at time 0: a fan, a
-    plateau and a bore.
-
-    Args:
-        x: positions.
-        time: t > 0.
-        left, right: depths.
-        gravity: g.
-
-    Raises:
-        InputError: left > right > 0 does not hold.
-
-    Source: J. J. Stoker, Water Waves, Interscience 1957, sec. 10.8.
-    """
-    if not left > right > 0.0:
-        raise InputError(
-            f"dam break: depths {left:g} and {right:g}; expected left > right > 0 (turn the axis for "
-            "a dam on the other side)"
-        )
-    c = np.sqrt(gravity * left)
-
-    def surplus(middle: float) -> float:
-        bore = (middle - right) * np.sqrt(0.5 * gravity * (1.0 / middle + 1.0 / right))
-        return bore - 2.0 * (c - np.sqrt(gravity * middle))
-
-    low, high = right, left
-    while high - low > 1e-15 * left:
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if surplus(middle) < 0.0 else (low, middle)
-    middle = 0.5 * (low + high)
-    speed = 2.0 * (c - np.sqrt(gravity * middle))
-    bore = middle * speed / (middle - right)
-    s = x / time
-    fan_u, fan_h = 2.0 / 3.0 * (c + s), (2.0 * c - s) ** 2 / (9.0 * gravity)
-    regions = [s <= -c, s < speed - np.sqrt(gravity * middle), s < bore]
-    return (
-        np.select(regions, [left, fan_h, middle], right),
-        np.select(regions, [0.0, fan_u, speed], 0.0),
-    )
 
 
 def vortex(

@@ -21,8 +21,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import truths
 
-from sciml.equations import darcy, helmholtz
 from sciml.share import find
 from sciml.solver.flags import parse
 from sciml.solver.mpirun import command, environment
@@ -75,21 +75,21 @@ def _error(case: str, n: int) -> float:
         run = started(
             Darcy,
             f"--shape {n} {n} --tolerance 1e-12",
-            coefficient=lambda run: lambda number: darcy.manufactured_coefficient(points),
-            source=lambda run: lambda: darcy.manufactured_source(points)[1:-1, 1:-1],
+            coefficient=lambda run: lambda number: truths.darcy_manufactured_coefficient(points),
+            source=lambda run: lambda: truths.darcy_manufactured_source(points)[1:-1, 1:-1],
         )
-        exact = darcy.manufactured_solution(points)
+        exact = truths.darcy_manufactured_solution(points)
     else:
         vary = 0.3 if "varies" in case else 0.0
         c = 1.0 + vary * np.cos(np.pi * points[0]) * np.cos(2.0 * np.pi * points[1])
-        source = helmholtz.manufactured_source(points, mode, 9.0 / c)
+        source = truths.helmholtz_manufactured_source(points, mode, 9.0 / c)
         run = started(
             Helmholtz,
             f"--shape {n} {n} --omega 9 --speed 2 --variation 0",
             wave_speed=lambda run: lambda number: c,
             load=lambda run: lambda q: run.points.weighted(source),
         )
-        exact = helmholtz.manufactured_solution(points, mode)
+        exact = truths.helmholtz_manufactured_solution(points, mode)
     return float(np.abs(run.state()["u"] - exact).max())
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import truths
 
 from sciml.equations import (
     advection_diffusion,
     burgers_inviscid,
-    darcy,
     forced_burgers,
     heat,
-    helmholtz,
     shallow_water,
     wave,
 )
@@ -140,12 +139,12 @@ def unit_square(n):
 
 def seeped(program, t):
     """The manufactured solution of darcy.py, whose coefficient and source are replaced."""
-    return {"u": darcy.manufactured_solution(unit_square(program.given.shape[0]))}
+    return {"u": truths.darcy_manufactured_solution(unit_square(program.given.shape[0]))}
 
 
 def conducted(program, t):
     """The manufactured solution of heat_mesh.py, whose medium, source, sides and start are replaced."""
-    return {"u": heat.manufactured_solution(*program.mesh.points.T, t)}
+    return {"u": truths.heat_manufactured_solution(*program.mesh.points.T, t)}
 
 
 def _on_nodes(function, held=False):
@@ -154,18 +153,18 @@ def _on_nodes(function, held=False):
 
 
 MANUFACTURED_HEAT = {
-    "conductivity": lambda run: lambda points: heat.manufactured_conductivity(*points.T),
-    "initial": _on_nodes(heat.manufactured_solution),
-    "held": _on_nodes(heat.manufactured_solution, held=True),
-    "heating": _on_nodes(heat.manufactured_heating),
+    "conductivity": lambda run: lambda points: truths.heat_manufactured_conductivity(*points.T),
+    "initial": _on_nodes(truths.heat_manufactured_solution),
+    "held": _on_nodes(truths.heat_manufactured_solution, held=True),
+    "heating": _on_nodes(truths.heat_manufactured_heating),
 }
 
 MANUFACTURED_DARCY = {
     "coefficient": lambda run: (
-        lambda number: darcy.manufactured_coefficient(unit_square(run.given.shape[0]))
+        lambda number: truths.darcy_manufactured_coefficient(unit_square(run.given.shape[0]))
     ),
     "source": lambda run: (
-        lambda: darcy.manufactured_source(unit_square(run.given.shape[0]))[1:-1, 1:-1]
+        lambda: truths.darcy_manufactured_source(unit_square(run.given.shape[0]))[1:-1, 1:-1]
     ),
 }
 
@@ -180,12 +179,12 @@ def medium(n):
 
 def scattered(program, t):
     """The manufactured solution of helmholtz.py, whose medium and load are replaced."""
-    return {"u": helmholtz.manufactured_solution(unit_square(program.given.shape[0]), MODE)}
+    return {"u": truths.helmholtz_manufactured_solution(unit_square(program.given.shape[0]), MODE)}
 
 
 def _load(run):
     n = run.given.shape[0]
-    source = helmholtz.manufactured_source(unit_square(n), MODE, WAVENUMBER / medium(n))
+    source = truths.helmholtz_manufactured_source(unit_square(n), MODE, WAVENUMBER / medium(n))
     return lambda q: run.points.weighted(source)
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import truths
 from programs import ALONE, load, march, rates
 
 from sciml.equations import diffusion_reaction as equation
-from sciml.equations import riccati
 from sciml.errors import InputError
 from sciml.solver.flags import parse
 
@@ -44,7 +44,7 @@ def test_the_reaction_away_from_the_ends(k):
     run = march("diffusion_reaction", k=k, diffusivity=1e-6, amplitude=0, mean=1.5, steps=0)
     t = run.x()
     s = run.fields["s"][0]
-    wanted = riccati.constant_input(t, -k * 1.5, 0.0) / -k
+    wanted = truths.riccati_constant_input(t, -k * 1.5, 0.0) / -k
     np.testing.assert_allclose(s[:, 50], wanted, atol=1e-8)
     assert (s[:, 0] == 0.0).all() and (s[:, -1] == 0.0).all() and (s[0] == 0.0).all()
 
