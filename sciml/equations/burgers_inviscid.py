@@ -27,6 +27,11 @@ def residual(u_t: Any, u: Any, u_x: Any) -> Any:
     return u_t + u * u_x
 
 
+def speed(u: Any) -> dict[str, Any]:
+    """That of characteristics, u."""
+    return {"x": u}
+
+
 def wave_speeds(left: Any, right: Any) -> tuple[Any, Any]:
     """The slowest and the fastest wave between two states."""
     return np.minimum(left, right), np.maximum(left, right)
@@ -55,28 +60,32 @@ def breaking_time(slope: np.ndarray) -> float:
 
 def smooth(
     x: np.ndarray,
-    time: float,
+    time: Any,
     initial: Callable[[np.ndarray], np.ndarray],
     slope: Callable[[np.ndarray], np.ndarray],
+    fastest: Any = None,
 ) -> np.ndarray:
     """u(x, t) before the breaking time, by Newton's method along characteristics.
 
     Args:
         x: positions.
-        time: t < t*.
+        time: t < t*, a number or one for each position.
         initial: u₀, bounded, on the whole line.
         slope: u₀′.
+        fastest: max|u₀|; ``None``: looked for between the positions.
 
     Raises:
         InputError: no convergence, since characteristics have met.
     """
     # Feet of the characteristics lie within max|u₀| t; a bracket keeps Newton's steps in.
     foot = np.array(x, float)
-    reach = time * (np.abs(initial(np.linspace(x.min(), x.max(), 4096))).max() + 1e-300) * 1.5
+    if fastest is None:
+        fastest = np.abs(initial(np.linspace(x.min(), x.max(), 4096))).max()
+    reach = time * (fastest + 1e-300) * 1.5
     low, high = x - reach, x + reach
     for _ in range(200):
         miss = foot + time * initial(foot) - x
-        if np.abs(miss).max() <= 1e-14 * (np.abs(x).max() + reach):
+        if np.abs(miss).max() <= 1e-14 * (np.abs(x).max() + np.max(reach)):
             return initial(foot)
         low, high = np.where(miss < 0.0, foot, low), np.where(miss < 0.0, high, foot)
         rate = 1.0 + time * slope(foot)
@@ -84,8 +93,8 @@ def smooth(
         inside = (rate > 0.0) & (low < ahead) & (ahead < high)
         foot = np.where(inside, ahead, 0.5 * (low + high))
     raise InputError(
-        f"smooth: characteristics do not lead back at t={time:g}; expected a time before the first "
-        "shock, breaking_time(u₀′)"
+        f"smooth: characteristics do not lead back at t={np.max(time):g}; expected a time before the "
+        "first shock, breaking_time(u₀′)"
     )
 
 

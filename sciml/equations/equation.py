@@ -17,6 +17,8 @@ _DERIVATIVE = re.compile(r"(?P<field>\w+)_(?P<by>[txyz]+)")
 
 #: Arrays by name: coordinates, or fields.
 Arrays = Mapping[str, Any]
+#: (low, high) of each axis.
+Sides = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,15 @@ class Solution:
         start: the same at the first time, where that is simpler; ``None``: :attr:`value`.
         wall: the same on the sides of the box, likewise.
         periodic: whether it continues itself across the sides.
+        ends: ``ends(sides, **constants, **options)``: the time up to which it holds, such as that of the
+            first shock; ``None``: it holds always.
     """
 
     value: Callable[..., Arrays]
     start: Callable[..., Arrays] | None = None
     wall: Callable[..., Arrays] | None = None
     periodic: bool = False
+    ends: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,22 @@ class Equation:
             ``u_xx``, ``laplacian`` (of the first field), or a constant ``nu``. Of several equations it
             gives a mapping by name.
         solutions: exact ones, by name.
+        speed: f of the convective form ∂u/∂t + f·∇u = ν ∇²u + s, by axis; ``None``: it has no
+            characteristics. This and the next two say by their arguments what they want, as the
+            residual does: fields, coordinates, constants. See :func:`called`.
+        diffusion: ν of that form; ``None``: 0.
+        reaction: s of that form; ``None``: 0.
+
+    An argument of the residual with a default is a constant that may be left away.
     """
 
     name: str
     fields: tuple[str, ...]
     residual: Callable[..., Any]
     solutions: Mapping[str, Solution] = field(default_factory=dict)
+    speed: Callable[..., Mapping[str, Any]] | None = None
+    diffusion: Callable[..., Any] | None = None
+    reaction: Callable[..., Any] | None = None
 
     @property
     def derivatives(self) -> dict[str, tuple[str, str]]:
@@ -82,9 +97,20 @@ class Equation:
     @property
     def constants(self) -> tuple[str, ...]:
         """What else the residual has to be given."""
-        known = {*self.fields, *self.derivatives, LAPLACIAN}
+        known = {*self.fields, *self.derivatives, LAPLACIAN, *AXES}
         arguments = signature(self.residual).parameters.values()
         return tuple(a.name for a in arguments if a.name not in known and a.default is a.empty)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Constants that may be left away, with what they are then."""
+        arguments = signature(self.residual).parameters.values()
+        return {a.name: a.default for a in arguments if a.default is not a.empty}
+
+    def given_to(self, solution: Solution, given: Arrays) -> dict[str, Any]:
+        """Constants and options for a solution, from all that is given by name."""
+        known = {*self.constants, *self.defaults, *options_of(solution, self.constants)}
+        return {**self.defaults, **{name: v for name, v in given.items() if name in known}}
 
     def solution(self, name: str) -> Solution:
         """An exact solution.
@@ -110,3 +136,12 @@ def options_of(solution: Solution, constants: tuple[str, ...]) -> dict[str, Any]
         for a in arguments
         if a.kind is Parameter.KEYWORD_ONLY and a.name not in constants
     }
+
+
+def called(function: Callable[..., Any], given: Arrays) -> Any:
+    """A function of what its arguments name, from all that is given.
+
+    >>> called(lambda u, nu: u * nu, {"u": 2.0, "x": 0.5, "nu": 0.1})
+    0.2
+    """
+    return function(**{n: given[n] for n in signature(function).parameters if n in given})

@@ -34,7 +34,8 @@ class EquationResidual:
         equation: or its name, one of :data:`sciml.equations.named.EQUATIONS`.
         parameters: constants of the equation that are not parameters of the task.
         solution: an exact solution, by name, or ``{"name": …, option: value}``: what holds at the first
-            time and on the sides. ``None``: only the equation is asked for.
+            time and on the sides. An option that is a parameter of the task varies with the points.
+            ``None``: only the equation is asked for.
 
     Shapes: batches of :class:`~sciml.training.collocation_source.CollocationSource`, inputs
     ``{"interior": (n, d), "initial": (m, d), "boundary": (k, d)}``: columns are the axes of the grid,
@@ -60,11 +61,11 @@ class EquationResidual:
         self.options = told
         self._looked_at = False
         constants = self.equation.constants
+        allowed = (*constants, *self.equation.defaults)
         for name in self.parameters:
-            if name not in constants:
-                raise InputError(
-                    f"equation '{self.equation.name}': no constant '{name}'; {nearest(name, constants)}"
-                )
+            if name not in allowed:
+                there = nearest(name, allowed) if allowed else "it has none"
+                raise InputError(f"equation '{self.equation.name}': no constant '{name}'; {there}")
         if self.solution is not None:
             known = options_of(self.solution, constants)
             for name in told:
@@ -120,6 +121,7 @@ class EquationResidual:
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if not self._looked_at:
             require_periodic(model, batch)
+            self._require_times(model, batch)
             self._looked_at = True
         losses = {}
         for group, points in batch.inputs.items():
@@ -134,9 +136,29 @@ class EquationResidual:
             losses |= {name: r.square().mean() for name, r in found.items()}
         return losses
 
+    def _require_times(self, model: nn.Module, batch: Batch) -> None:
+        """That points lie before a solution ends, as at the first shock."""
+        if self.solution is None or self.solution.ends is None or not model.task.time:
+            return
+        columns = {
+            n: c.detach().cpu() for n, c in _columns(model, batch.inputs["interior"]).items()
+        }
+        sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
+        given = self.equation.given_to(
+            self.solution, {**self.parameters, **self.options, **columns}
+        )
+        ends = torch.as_tensor(self.solution.ends(sides, **given))
+        late = (columns["t"] > ends).nonzero()
+        if len(late):
+            last, first = float(columns["t"].max()), float(ends.min())
+            raise InputError(
+                f"equation '{self.equation.name}': points up to t={last:g}, and its first shock is at "
+                f"t={first:g}; expected times before, or viscosity ('burgers')"
+            )
+
     def _residuals(self, model: nn.Module, columns: Columns, outputs: Columns) -> Columns:
         equation, derive = self.equation, Derivatives(columns, outputs)
-        given: dict[str, Any] = self._constants(columns)
+        given: dict[str, Any] = self._given(columns)
         derivatives = equation.derivatives
         for name, (of, by) in derivatives.items():
             given[name] = derive(of, by)
@@ -164,13 +186,12 @@ class EquationResidual:
         special = self.solution.start if group == "initial" else self.solution.wall
         sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         known = {name: c.detach() for name, c in columns.items()}
-        return (special or self.solution.value)(
-            known, known.get("t", 0.0), sides, **self._constants(known), **self.options
-        )
+        given = self.equation.given_to(self.solution, {**self.options, **self._given(known)})
+        return (special or self.solution.value)(known, known.get("t", 0.0), sides, **given)
 
-    def _constants(self, columns: Columns) -> dict[str, Any]:
-        names = self.equation.constants
-        return {n: columns[n] if n in columns else self.parameters[n] for n in names}
+    def _given(self, columns: Columns) -> dict[str, Any]:
+        """All that is known by name: constants, parameters of the points, coordinates."""
+        return {**self.equation.defaults, **self.parameters, **columns}
 
 
 def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> None:

@@ -275,3 +275,25 @@ def test_what_cannot_be_is_refused_in_a_line(do, says):
     with pytest.raises(InputError, match=says) as refused:
         do()
     assert "\n" not in str(refused.value)
+
+
+def test_points_after_a_shock_are_refused():
+    task, where = Task((), ("u",), history=0, time=True), grid(boundary="periodic")
+    held = equation("inviscid-burgers").solution("sine")
+    surrogate = Surrogate(Exact(held, where, {}), task, None, where)
+    late = CollocationSource(BoxPoints(BOX, (0.0, 0.4), periodic=("x",)), 16).next_batch()
+    with pytest.raises(InputError, match=r"first shock is at t=0\.318.*viscosity"):
+        EquationResidual("inviscid-burgers", solution="sine")._require_times(surrogate, late)
+
+
+def test_numbers_of_a_start_may_be_parameters():
+    """An option of a solution that is a parameter of the task varies with the points."""
+    task = Task((), ("u",), history=0, time=True, parameters=("amplitude",))
+    surrogate = Surrogate(Net(3), task, None, grid(boundary="periodic"))
+    points = BoxPoints(BOX, (0.0, 1.0), {"amplitude": lambda unit: 1.0 + unit}, ("x",), 8)
+    batch = CollocationSource(points, 8).next_batch()
+    objective = EquationResidual("burgers", {"nu": 0.1}, {"name": "sine", "amplitude": 9.0})
+    x, _, amplitude = batch.inputs["initial"].detach().unbind(1)
+    columns = {"x": x, "t": 0.0 * x, "amplitude": amplitude}
+    wanted = -amplitude * torch.sin(torch.pi * x)
+    assert torch.allclose(objective.held(surrogate, "initial", columns)["u"], wanted, atol=1e-6)

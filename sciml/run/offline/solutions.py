@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from sciml.domain import Domain, Field, Grid
-from sciml.equations.equation import Solution
+from sciml.equations.equation import Equation, Solution
 from sciml.equations.named import equation
 from sciml.errors import InputError
 from sciml.record import Trajectories, open_trajectories
@@ -60,7 +60,7 @@ class Solutions(Trajectories):
 
     @property
     def identity(self) -> str:
-        said = [self._held[1:] if self._held else None, self._parameters, self._times.tolist()]
+        said = [self._held[2] if self._held else None, self._parameters, self._times.tolist()]
         return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
     def simulation(self, number: int) -> Simulation:
@@ -78,13 +78,13 @@ class Solutions(Trajectories):
         return self._known(number, step)
 
     def _solved(self, number: int, step: int) -> Frame:
-        solution, options, constants = self._held
+        held, solution, given = self._held
         grid, time = self._grid, float(self._times[step])
         lines = [grid.coordinates(axis) for axis in range(grid.ndim)]
         points = dict(zip(grid.dims, np.meshgrid(*lines, indexing="ij"), strict=True))
         sides = dict(zip(grid.dims, grid.extent, strict=True))
-        given = {n: self._parameters[number].get(n, v) for n, v in constants.items()}
-        values = solution.value(points, time, sides, **given, **options)
+        given = held.given_to(solution, {**given, **self._parameters[number]})
+        values = solution.value(points, time, sides, **given)
         fields = {n: np.broadcast_to(values[n], grid.shape).copy() for n in self._task.targets}
         return Frame(number, step, time, fields)
 
@@ -152,8 +152,8 @@ def spelled(held: Trajectories) -> str:
     return f"{len(held.ids)} {what}"
 
 
-def _held(study: Study) -> tuple[Solution, dict[str, object], dict[str, object]] | None:
-    """The solution that an objective names, its options, and the constants of its equation."""
+def _held(study: Study) -> tuple[Equation, Solution, dict[str, object]] | None:
+    """The solution that an objective names, its equation, and the constants and options given."""
     for section in study.training.objectives.values():
         if section.kind != "residual" or section.solution is None:
             continue
@@ -161,5 +161,5 @@ def _held(study: Study) -> tuple[Solution, dict[str, object], dict[str, object]]
         if {*study.task.targets} <= {*held.fields}:
             options = dict(section.solution)
             solution = held.solution(options.pop("name"))
-            return solution, options, {n: section.parameters.get(n) for n in held.constants}
+            return held, solution, {**section.parameters, **options}
     return None
