@@ -35,7 +35,7 @@ def test_a_loop_of_your_own():
 
 
 def test_function_spaces():
-    pytest.importorskip("deepxde", reason="needs the extra 'deepxde'")
+    pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
     names = run("Function spaces of deepxde")
     found, ds = names["found"], names["ds"].isel(sample=[0])
     assert found.s.dims == ("sample", "x") and found.sizes["x"] == 2
@@ -44,7 +44,7 @@ def test_function_spaces():
 
 
 def test_a_stream_into_deepxde(tmp_path, monkeypatch):
-    pytest.importorskip("deepxde", reason="needs the extra 'deepxde'")
+    pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     names = run("A model of deepxde on our stream")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError, nearest
@@ -23,8 +24,10 @@ class Phase:
     """Adam then L-BFGS, warm-up then decay, energies then forces: each a phase.
 
     Args:
-        optimizer: ``adamw``, ``adam``, ``sgd`` or ``lbfgs``.
-        lr: peak learning rate; for L-BFGS the first trial step, usually 1.
+        optimizer: ``adamw``, ``adam``, ``sgd``, ``soap`` (Adam in the eigenbases of Shampoo, of
+            pytorch-optimizer; it suits residuals of equations) or ``lbfgs``.
+        lr: peak learning rate; for L-BFGS the first trial step, usually 1; for SOAP 3e-3 is usual, with
+            the schedule ``cosine``. SOAP's first step only measures and leaves the weights.
         schedule: ``constant``, ``cosine`` (to ``final``·lr), ``step`` (×``gamma`` every
             ``every`` steps), ``exponential`` (to ``final``·lr) or ``onecycle`` (along
             cosines up from ``start``·lr over the part ``rise`` of the steps, then down to
@@ -37,7 +40,7 @@ class Phase:
         batch_size: samples a step, of a mix by the name of the source; ``None``: as the source was made.
         dtype: of weights and losses, ``float32`` or ``float64``; ``None``: as they are. Moments of the
             optimizer begin anew with each phase in any case.
-        weight_decay: of the optimizer; decoupled with ``adamw``.
+        weight_decay: of the optimizer; decoupled with ``adamw`` and ``soap``.
         clip: largest norm of the gradient.
         final: last lr as a part of the peak.
         start, rise: of the ``onecycle`` schedule: first lr as a part of the peak, and the part of
@@ -78,6 +81,10 @@ class Phase:
         if self.optimizer not in OPTIMIZERS:
             raise InputError(
                 f"unknown optimizer '{self.optimizer}'; {nearest(self.optimizer, OPTIMIZERS)}"
+            )
+        if self.optimizer == "soap" and find_spec("pytorch_optimizer") is None:
+            raise InputError(
+                "optimizer 'soap' needs pytorch-optimizer: pip install 'sciml-surrogates[pinn]'"
             )
         if self.schedule not in SCHEDULES:
             raise InputError(
@@ -185,6 +192,28 @@ def _lbfgs(optim: Any, phase: Phase, parameters: list[nn.Parameter]) -> torch.op
     )
 
 
+def _soap(optim: Any, phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    from pytorch_optimizer import SOAP
+
+    class Soap(SOAP):
+        """Its bases are laid out as a checkpoint gives them back, so that products round alike."""
+
+        @staticmethod
+        def get_orthogonal_matrix(mat: Any) -> Any:
+            return _contiguous(SOAP.get_orthogonal_matrix(mat))
+
+        def get_orthogonal_matrix_qr(self, *args: Any, **keywords: Any) -> Any:
+            return _contiguous(super().get_orthogonal_matrix_qr(*args, **keywords))
+
+    if any(p.is_complex() for p in parameters):
+        raise InputError("phase: soap has no complex weights, and the model has; use adamw")
+    return Soap(parameters, lr=phase.lr, weight_decay=phase.weight_decay)
+
+
+def _contiguous(matrices: list[Any]) -> list[Any]:
+    return [m.contiguous() if len(m) else m for m in matrices]
+
+
 def _onecycle(phase: Phase, step: int, steps: int | None) -> float:
     """The peak is the last step of the rise, ``final`` the last of all."""
     peak = max(0.0, phase.rise * steps - 1)
@@ -219,6 +248,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda optim, s, p: optim.SGD(
         p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay
     ),
+    "soap": _soap,
     "lbfgs": _lbfgs,
 }
 

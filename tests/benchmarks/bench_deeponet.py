@@ -1,6 +1,6 @@
 """How fast is DeepONet, against deepxde's? Run by hand:
 
-    pip install -c constraints.txt -e ".[deepxde]"
+    pip install -c constraints.txt -e ".[pinn]"
     python tests/benchmarks/bench_deeponet.py [--rounds 7] [--keep-heap] [--json deeponet.json]
 
 Branch [100, 40, 40] and trunk [d, 40, 40], ReLU, Adam at 1e-3, mean squares, float32, the same data

@@ -12,7 +12,7 @@ from sciml.domain import Grid
 from sciml.samples import Task
 from sciml.training.function_space import FunctionSpaceSource, function_dataset
 
-pytest.importorskip("deepxde", reason="needs the extra 'deepxde'")
+pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
 from sciml.training.deepxde_data import StopWithSource, StreamData, dde
 
 TASK = Task(("u",), ("s",), lead=0)

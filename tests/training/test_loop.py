@@ -253,3 +253,19 @@ def test_stop_before_the_first_step(surrogate, source):
     history = train(surrogate(), source(), Supervised(), Phase(steps=5), hooks=Hooks(stop=stop))
     assert not history.steps
     assert history.ended == "stopped"
+
+
+@pytest.mark.parametrize("stop", [5, 13])  # within and after an interval of its eigenbases
+def test_soap_resumes_bitwise(stop, surrogate, source, same, tmp_path):
+    """With its preconditioners, whose bases are found anew every tenth step."""
+    pytest.importorskip("pytorch_optimizer", reason="needs the extra 'pinn'")
+    plan = Phase("soap", lr=3e-3, schedule="cosine", steps=24)
+    straight = surrogate()
+    losses = train(straight, source(), Supervised(), plan).losses
+    hooks = Hooks(checkpoints=Checkpoints(tmp_path))
+    hooks.on_step = lambda step, history: hooks.stop.set() if step.step == stop else None
+    train(surrogate(), source(), Supervised(), plan, hooks=hooks)
+    resumed = surrogate(seed=3)
+    torch.manual_seed(9)
+    again = train(resumed, source(), Supervised(), plan, resume=Checkpoints(tmp_path).newest())
+    assert same(straight, resumed) and again.losses == losses[stop:]

@@ -310,3 +310,31 @@ def test_moments_from_a_checkpoint_stay_with_their_entries():
                 moments = {n: t.contiguous() for n, t in state["state"][0].items()}
                 _load(optimizer, {**state, "state": {**state["state"], 0: moments}})
     torch.testing.assert_close(*(net.weight for net in nets))
+
+
+def test_soap_decays_nothing_unless_asked(source, surrogate):
+    """Its own default would: pytorch-optimizer's is 1e-2."""
+    pytest.importorskip("pytorch_optimizer", reason="needs the extra 'pinn'")
+
+    def nothing(model, batch):
+        return {"zero": 0.0 * sum(p.sum() for p in model.parameters())}
+
+    for decay, part in ((0.0, 1.0), (0.5, 0.95)):
+        model = surrogate()
+        before = [p.detach().clone() for p in model.parameters()]
+        # The first step of SOAP only measures.
+        train(model, source(), nothing, Phase("soap", lr=0.1, weight_decay=decay, steps=2))
+        for old, new in zip(before, model.parameters(), strict=True):
+            torch.testing.assert_close(new.detach(), part * old)
+
+
+def test_soap_refuses_complex_weights():
+    pytest.importorskip("pytorch_optimizer", reason="needs the extra 'pinn'")
+    with pytest.raises(InputError, match="no complex weights"):
+        Phase("soap").build(nn.ParameterList([torch.zeros(2, dtype=torch.complex64)]))
+
+
+def test_soap_without_its_package_says_which_extra(monkeypatch):
+    monkeypatch.setattr("sciml.training.phase.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs pytorch-optimizer: pip install .*\[pinn\]"):
+        Phase("soap")

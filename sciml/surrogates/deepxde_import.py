@@ -1,0 +1,41 @@
+"""deepxde, imported so that it does no harm: for its geometries and its function spaces."""
+
+from __future__ import annotations
+
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from types import ModuleType
+
+import torch
+
+from sciml.errors import InputError
+
+#: With it in the environment deepxde takes Horovod for granted, and its import fails under mpirun.
+RANKS = "OMPI_COMM_WORLD_SIZE"
+
+
+def import_deepxde() -> ModuleType:
+    """deepxde, imported so that it works under mpirun, prints nothing, and leaves torch's default
+    device as it was. The backend is PyTorch unless ``DDE_BACKEND`` says otherwise.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    ranks = os.environ.pop(RANKS, None)
+    device = torch.get_default_device()
+    os.environ.setdefault("DDE_BACKEND", "pytorch")
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            import deepxde
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "deepxde is not installed; pip install 'sciml-surrogates[pinn]'"
+        ) from error
+    finally:
+        if ranks is not None:
+            os.environ[RANKS] = ranks
+        if torch.get_default_device() != device:
+            # Not the CPU by its name: torch would then pass every operation through Python.
+            torch.set_default_device(None if device.type == "cpu" else device)
+    return deepxde
