@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from torch import nn
 
 from sciml.surrogates.structure import Structure
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +42,9 @@ class Traits:
 def traits_of(model: nn.Module) -> Traits:
     """What a model says of itself; a plain module says nothing."""
     return getattr(model, "traits", None) or Traits()
+
+
+def chose(model: Model, **options: Any) -> Model:
+    """The model, which says from now on what was chosen for options that were left to it."""
+    model.traits = replace(traits_of(model), chosen=options)
+    return model

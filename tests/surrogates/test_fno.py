@@ -65,14 +65,15 @@ def test_fno_prints_nothing_and_its_state_holds_tensors_only(capfd, grid_samples
 @pytest.mark.parametrize("n", [17, 33, 65, 129])
 def test_padding_is_a_length_and_not_a_number_of_points(n):
     """Waves along the longer axis are the same at every resolution."""
-    from sciml.surrogates.grid.geometry import closed
+    from sciml.surrogates.grid.torus import closed
 
     points = closed(torch.zeros(1, 1, n), [False], 0.125).shape[-1]
     assert points / (n - 1) == 1.125
 
 
 def test_padding_joins_the_ends(grid_samples, step_task):
-    from sciml.surrogates.grid.geometry import closed, cropped
+    from sciml.surrogates.grid.geometry import cropped
+    from sciml.surrogates.grid.torus import closed
 
     x = torch.randn(1, 2, 17, 6)
     longer = closed(x, [False, True], 0.25)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from sciml.surrogates.deeponet.contraction import folded, folds
 from sciml.surrogates.deeponet.networks import Dense, Features, Stacked, dense, trunk_of
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 from sciml.surrogates.units import Units
 
 
@@ -205,5 +204,4 @@ def build(
         harmonics,
         layout,
     )
-    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
-    return model
+    return chose(model, sensors=list(layout.counts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
 import torch
@@ -15,7 +14,7 @@ from sciml.surrogates.deeponet.deeponet import own_points
 from sciml.surrogates.deeponet.networks import Features, dense, trunk_of
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 
 class MIONet(nn.Module):
@@ -154,5 +153,4 @@ def build(
         layout,
         fields,
     )
-    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
-    return model
+    return chose(model, sensors=list(layout.counts))

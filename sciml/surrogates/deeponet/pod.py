@@ -16,7 +16,7 @@ from sciml.surrogates.deeponet.interpolation import interpolate
 from sciml.surrogates.deeponet.networks import dense
 from sciml.surrogates.deeponet.sensors import Sensors, sensors_of
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 
 class PODDeepONet(nn.Module):
@@ -182,5 +182,4 @@ def build(
         layout.periodic,
         layout,
     )
-    model.traits = replace(model.traits, chosen={"sensors": list(layout.counts)})
-    return model
+    return chose(model, sensors=list(layout.counts))

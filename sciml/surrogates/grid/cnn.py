@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from sciml.surrogates.grid.boundary import checked, convolution, paddings
 from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 DILATIONS = (1, 2, 4, 8, 4, 2, 1)
 
@@ -127,8 +126,7 @@ def build(
         )
     given, wanted = setting.channels
     model = CNN(given, wanted, domain.boundary, width, blocks, dilations, positions)
-    chosen = {"dilations": list(dilations), "positions": model.positions}
+    positions = model.positions
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.traits = replace(model.traits, chosen=chosen)
-    return model
+    return chose(model, dilations=list(dilations), positions=positions)

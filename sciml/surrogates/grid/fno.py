@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError
-from sciml.surrogates.grid.geometry import (
-    closed,
-    cropped,
-    expect_channels,
-    expect_padding,
-    expect_points,
-    expect_sizes,
-    field_to_field,
-    modes_on,
-    with_coordinates,
-)
+from sciml.surrogates.grid.geometry import cropped, expect_sizes
 from sciml.surrogates.grid.neuraloperator import neuraloperator
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.grid.torus import Torus, built
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
 
@@ -77,22 +66,12 @@ class FNO(nn.Module):
         **neuralop: object,
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.modes = tuple(int(m) for m in modes)
-        self.periodic = (True,) * len(self.modes) if periodic is None else tuple(periodic)
-        if len(self.periodic) != len(self.modes) or not 1 <= len(self.modes) <= 3:
-            raise InputError(
-                f"FNO: modes {self.modes} and periodic {self.periodic}; "
-                "expected one entry of each for every axis, 1 to 3 axes"
-            )
         expect_sizes("FNO", hidden_channels=hidden_channels, n_layers=n_layers)
-        expect_padding("FNO", padding)
-        self.padding = padding
-        self.positions = (not all(self.periodic)) if positions is None else positions
+        self.torus = Torus("FNO", in_channels, modes, periodic, padding, positions)
         neuralop.setdefault("conv_module", SpectralConv)
         self.net = neuraloperator("FNO")(
-            n_modes=self.modes,
-            in_channels=in_channels + (len(self.modes) if self.positions else 0),
+            n_modes=self.torus.modes,
+            in_channels=self.torus.channels,
             out_channels=out_channels,
             hidden_channels=hidden_channels,
             n_layers=n_layers,
@@ -105,12 +84,7 @@ class FNO(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
-        expect_channels("FNO", x, self.in_channels, len(self.modes))
-        space = x.shape[2:]
-        expect_points("FNO", space, self.modes)
-        if self.positions:
-            x = with_coordinates(x, self.periodic)
-        return cropped(self.net(closed(x, self.periodic, self.padding)), space)
+        return cropped(self.net(self.torus.enter(x)), x.shape[2:])
 
 
 def build(
@@ -132,15 +106,13 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("fno", setting)
-    given, wanted = setting.channels
-    model = FNO(
-        given,
-        wanted,
-        modes_on("fno", domain, modes),
+    return built(
+        FNO,
+        "fno",
+        setting,
+        modes,
         hidden_channels=hidden_channels,
         n_layers=n_layers,
-        periodic=[b == "periodic" for b in domain.boundary],
         padding=padding,
         positions=positions,
         lifting_channel_ratio=lifting_channel_ratio,
@@ -148,10 +120,6 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.traits = replace(
-        model.traits, chosen={"modes": list(model.modes), "positions": model.positions}
-    )
-    return model
 
 
 def _drop_metadata(module: nn.Module, state: dict, prefix: str, local: dict) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -21,7 +20,7 @@ from sciml.surrogates.grid.geometry import (
 from sciml.surrogates.grid.stencil import BOUNDARIES, depth
 from sciml.surrogates.grid.vcycle import RESTRICTIONS, VCycle
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 #: What a stencil finds outside an axis, by the boundary condition of the domain.
 OUTSIDE = {"periodic": "circular", "dirichlet": "zeros", "neumann": "reflect", "open": "zeros"}
@@ -220,15 +219,8 @@ def build(
         residual_channels=added,
         shape=domain.shape,
     )
-    model.traits = replace(
-        model.traits,
-        chosen={
-            "levels": levels,
-            "boundary": list(kinds),
-            "smoothing": [list(pair) for pair in _smoothing(smoothing, levels)],
-        },
-    )
-    return model
+    pairs = [list(pair) for pair in _smoothing(smoothing, levels)]
+    return chose(model, levels=levels, boundary=kinds, smoothing=pairs)
 
 
 def _widths(width: Sequence[int] | int, levels: int) -> list[int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.surrogates.grid.fno import FNO
-from sciml.surrogates.grid.geometry import field_to_field, modes_on
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.grid.torus import built
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
 
@@ -52,6 +51,7 @@ class TFNO(nn.Module):
         self.fno = FNO(
             in_channels, out_channels, modes, factorization=factorization, rank=rank, **fno
         )
+        self.torus = self.fno.torus
 
     @property
     def compression(self) -> float:
@@ -86,17 +86,15 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("tfno", setting)
-    given, wanted = setting.channels
-    model = TFNO(
-        given,
-        wanted,
-        modes_on("tfno", domain, modes),
+    return built(
+        TFNO,
+        "tfno",
+        setting,
+        modes,
         rank=rank,
         factorization=factorization,
         hidden_channels=hidden_channels,
         n_layers=n_layers,
-        periodic=[b == "periodic" for b in domain.boundary],
         padding=padding,
         positions=positions,
         lifting_channel_ratio=lifting_channel_ratio,
@@ -104,7 +102,3 @@ def build(
         use_channel_mlp=use_channel_mlp,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.traits = replace(
-        model.traits, chosen={"modes": list(model.fno.modes), "positions": model.fno.positions}
-    )
-    return model

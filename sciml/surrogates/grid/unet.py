@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.surrogates.grid.boundary import checked, convolution, paddings
-from sciml.surrogates.grid.geometry import expect_sizes, field_to_field, with_coordinates
+from sciml.surrogates.grid.geometry import cropped, expect_sizes, field_to_field, with_coordinates
 from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 
 class UNet(nn.Module):
@@ -95,9 +94,7 @@ class UNet(nn.Module):
         x = self.middle(x)
         for up, narrow, block in zip(self.up, self.narrow, self.up_blocks, strict=True):
             beside = across.pop()
-            x = up(x)
-            for axis in range(2, x.ndim):
-                x = x.narrow(axis, 0, beside.shape[axis])
+            x = cropped(up(x), beside.shape[2:])
             x = block(torch.cat([beside, narrow(x)], dim=1))
         return self.head(x)
 
@@ -154,8 +151,7 @@ def build(
         )
     given, wanted = setting.channels
     model = UNet(given, wanted, domain.boundary, width, levels, groups, positions)
-    chosen = {"levels": levels, "positions": model.positions}
+    positions = model.positions
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.traits = replace(model.traits, chosen=chosen)
-    return model
+    return chose(model, levels=levels, positions=positions)

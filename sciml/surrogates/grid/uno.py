@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -11,19 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from sciml.errors import InputError
-from sciml.surrogates.grid.geometry import (
-    closed,
-    cropped,
-    expect_channels,
-    expect_padding,
-    expect_points,
-    expect_sizes,
-    field_to_field,
-    modes_on,
-    with_coordinates,
-)
+from sciml.surrogates.grid.geometry import cropped, expect_sizes
 from sciml.surrogates.grid.neuraloperator import neuraloperator
 from sciml.surrogates.grid.spectral import SpectralConv
+from sciml.surrogates.grid.torus import Torus, built
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
 
@@ -80,22 +70,12 @@ class UNO(nn.Module):
         channel_mlp_expansion: float = 0.5,
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.modes = tuple(int(m) for m in modes)
-        self.periodic = (True,) * len(self.modes) if periodic is None else tuple(periodic)
-        if len(self.periodic) != len(self.modes) or not 1 <= len(self.modes) <= 3:
-            raise InputError(
-                f"UNO: modes {self.modes} and periodic {self.periodic}; "
-                "expected one entry of each for every axis, 1 to 3 axes"
-            )
         if levels < 1:
             raise InputError(f"UNO: levels={levels}; expected at least 1, or take model 'fno'")
-        expect_padding("UNO", padding)
-        self.padding = padding
-        self.positions = (not all(self.periodic)) if positions is None else positions
+        self.torus = Torus("UNO", in_channels, modes, periodic, padding, positions)
         width = [round(hidden_channels * growth**level) for level in range(levels + 1)]
         expect_sizes("UNO", **{f"channels of level {k}": n for k, n in enumerate(width)})
-        kept = [self.modes]
+        kept = [self.torus.modes]
         for _ in range(levels):
             kept.append(_halved(kept[-1]))
         block = neuraloperator("FNOBlocks")
@@ -111,9 +91,8 @@ class UNO(nn.Module):
                 channel_mlp_expansion=channel_mlp_expansion,
             )
 
-        extra = len(self.modes) if self.positions else 0
         self.lifting = mlp(
-            in_channels + extra, width[0], round(lifting_channel_ratio * width[0]), n_layers=2
+            self.torus.channels, width[0], round(lifting_channel_ratio * width[0]), n_layers=2
         )
         self.first = layer(width[0], width[0], 0)
         self.down = nn.ModuleList(
@@ -131,13 +110,8 @@ class UNO(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch out *space"]:
-        expect_channels("UNO", x, self.in_channels, len(self.modes))
         space = x.shape[2:]
-        expect_points("UNO", space, self.modes)
-        if self.positions:
-            x = with_coordinates(x, self.periodic)
-        x = closed(x, self.periodic, self.padding)
-        v = [gelu(self.first(self.lifting(x)))]
+        v = [gelu(self.first(self.lifting(self.torus.enter(x))))]
         for down in self.down:
             v.append(gelu(down(v[-1], output_shape=_halved(v[-1].shape[2:]))))
         w = gelu(self.bottom(v[-1]))
@@ -165,26 +139,20 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    domain = field_to_field("uno", setting)
-    given, wanted = setting.channels
-    model = UNO(
-        given,
-        wanted,
-        modes_on("uno", domain, modes),
+    return built(
+        UNO,
+        "uno",
+        setting,
+        modes,
         hidden_channels=hidden_channels,
         levels=levels,
         growth=growth,
-        periodic=[b == "periodic" for b in domain.boundary],
         padding=padding,
         positions=positions,
         lifting_channel_ratio=lifting_channel_ratio,
         projection_channel_ratio=projection_channel_ratio,
         channel_mlp_expansion=channel_mlp_expansion,
     )
-    model.traits = replace(
-        model.traits, chosen={"modes": list(model.modes), "positions": model.positions}
-    )
-    return model
 
 
 def _halved(points: Sequence[int]) -> tuple[int, ...]:

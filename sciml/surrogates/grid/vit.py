@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.surrogates.grid.boundary import CONVOLUTIONS, PadToMultiple, checked
-from sciml.surrogates.grid.geometry import expect_sizes, field_to_field
+from sciml.surrogates.grid.geometry import cropped, expect_sizes, field_to_field
 from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.grid.operator.positions import PositionalFunction
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
+from sciml.surrogates.traits import Traits, chose
 
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -107,9 +106,7 @@ class ViT(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         x = self.head(tokens.transpose(1, 2).unflatten(2, grid))
-        for axis, n in enumerate(space, start=2):
-            x = x.narrow(axis, 0, n)
-        return x
+        return cropped(x, space)
 
 
 def build(
@@ -141,8 +138,6 @@ def build(
     model = ViT(
         given, wanted, domain.shape, domain.boundary, patch, width, layers, heads, expansion
     )
-    chosen = {"patch": patch}
     if operator:
         model = to_operator(model, domain.shape, model.periodic)
-    model.traits = replace(model.traits, chosen=chosen)
-    return model
+    return chose(model, patch=patch)
