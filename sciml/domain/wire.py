@@ -60,7 +60,7 @@ def domain_to_wire(domain: Domain) -> dict[str, Any]:
                 "boundary": list(domain.boundary),
                 "units": domain.units,
             }
-            if domain.meanings:  # else the digest of a domain stays what it was
+            if domain.meanings:
                 body["meanings"] = list(domain.meanings)
         case Mesh():
             body = {
@@ -104,10 +104,8 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
                 )
             case "mesh":
                 points, cells = unpack_array(wire["points"]), unpack_array(wire["cells"])
-                # Of before, four corners in space are a tetrahedron.
-                old = "tetrahedron" if points.shape[1:] == (3,) and cells.shape[1:] == (4,) else ""
-                groups = {n: unpack_array(nodes) for n, nodes in wire.get("groups", {}).items()}
-                return Mesh(points, cells, wire["units"], wire.get("cell_type", old), groups)
+                groups = {n: unpack_array(nodes) for n, nodes in wire["groups"].items()}
+                return Mesh(points, cells, wire["units"], wire["cell_type"], groups)
             case "particles":
                 cell = None if wire["cell"] is None else unpack_array(wire["cell"])
                 return Particles(
@@ -126,8 +124,7 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
 
 
 def fields_to_wire(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
-    """Fields as dictionaries; parity, vector and level where they are said: a description without them
-    stays that of before."""
+    """Fields as dictionaries; parity, vector, level and categories only where they are said."""
     said = ("parity", "vector", "level", "categories")
     return [
         {k: list(v) if k == "categories" else v for k, v in asdict(f).items() if v or k not in said}
@@ -136,11 +133,8 @@ def fields_to_wire(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
 
 
 def fields_from_wire(wire: list[Mapping[str, Any]]) -> tuple[Field, ...]:
-    """Inverse of :func:`fields_to_wire`; files of before call the components ``space``."""
+    """Inverse of :func:`fields_to_wire`."""
     try:
-        return tuple(
-            Field(**{"components" if k == "space" else k: v for k, v in entry.items()})
-            for entry in wire
-        )
+        return tuple(Field(**entry) for entry in wire)
     except (TypeError, AttributeError) as error:
         raise DomainError(f"fields cannot be read: {error}") from error

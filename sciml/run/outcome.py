@@ -171,7 +171,7 @@ class Outcome:
         self.progress |= state["progress"]
         self._before = self._spent = dict(state["spent"])
         done = state["progress"]
-        self.metrics.load_state_dict(state.get("metrics", {}), done["step"], done["loss"])
+        self.metrics.load_state_dict(state["metrics"], done["step"], done["loss"])
 
     def _rollout_steps(self, trajectories: Sequence[Any]) -> int:
         longest = max(len(frames) for _, frames in trajectories)

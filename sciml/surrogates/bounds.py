@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ class Bounds(nn.Module):
     """low ≤ x ≤ high of each field that a surrogate sees, each parameter, and the time of targets.
 
     They move with :meth:`update`, and stay in float64 where they are, whatever the model does: nothing
-    is computed with them. Surrogates that were saved before know none.
+    is computed with them.
 
     Args:
         task: names the quantities.
@@ -79,11 +78,6 @@ class Bounds(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Bounds:
         return self
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in ("low", "high"):
-            state.setdefault(f"{prefix}{name}", getattr(self, name))  # of before: nothing is known
-        super()._load_from_state_dict(state, prefix, *args)
 
 
 def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -38,24 +38,6 @@ PACKAGES = {"torch": True, "neuraloperator": True, "numpy": True, "xarray": Fals
 CIRCUMSTANCES = ("schema_version", "created", "versions", "digests")
 
 
-class CardOfBefore(BaseModel):
-    """Schema version 1: options as they were given, no version, no checksum."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    schema_version: int
-    model: dict[str, Any] | None
-    class_: str
-    task: Task
-    domain: dict[str, Any] | None
-    fields_: list[Field]
-    normalizer: bool
-    increment: bool
-    dt: float | None
-    anywhere: bool = False
-    symmetrize: Symmetries | None = None
-
-
 class Source(BaseModel):
     """The Python file that built the model, and those beside it that it imports: their SHA-256."""
 
@@ -65,7 +47,7 @@ class Source(BaseModel):
     beside: dict[str, str]
 
 
-class Card(CardOfBefore):
+class Card(BaseModel):
     """What ``surrogate.json`` holds.
 
     Args:
@@ -78,31 +60,40 @@ class Card(CardOfBefore):
         dtype: of its weights, those of several together.
         weights: their number.
         checksum: SHA-256 of the file of weights.
-        task, domain, fields_, normalizer, increment, dt, step, anywhere, symmetrize: see
+        task, domain, fields_, normalizer, increment, step, anywhere, symmetrize: see
             :class:`~sciml.surrogates.surrogate.Surrogate`.
         seen: all domains of the training, where these are more than the model was built for.
         masks: by field that has one, its shape and its bits, zlib in base64.
         digests: of each other key that has a value; ``null`` is as if the key were not there.
     """
 
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
     schema_version: Literal[2]
     created: str
     versions: dict[str, str]
+    model: dict[str, Any] | None
     options: dict[str, Any] | None
     source: Source | None
+    class_: str
     dtype: str
     weights: int
     checksum: str
-    anywhere: bool
-    seen: dict[str, Any] | None = None
+    task: Task
+    domain: dict[str, Any] | None
+    fields_: list[Field]
+    normalizer: bool
+    increment: bool
     step: Step | None = None
+    anywhere: bool
+    symmetrize: Symmetries | None = None
+    seen: dict[str, Any] | None = None
     masks: dict[str, dict[str, Any]] | None = None
     digests: dict[str, str]
 
 
 #: Names in the file that Python, or pydantic, has for itself.
 _SPELLED = {"class": "class_", "fields": "fields_"}
-_READABLE = {1: CardOfBefore, SCHEMA_VERSION: Card}
 
 
 def circumstances() -> dict[str, Any]:
@@ -138,7 +129,7 @@ def require_plain(options: Mapping[str, Any] | None) -> None:
             raise InputError(f"model: option {key}: {error}") from error
 
 
-def read_card(path: Path) -> CardOfBefore:
+def read_card(path: Path) -> Card:
     """The card in a file, held against its schema and its digests.
 
     Raises:
@@ -152,20 +143,17 @@ def read_card(path: Path) -> CardOfBefore:
     if not isinstance(plain, dict):
         raise InputError(f"{path} is no card of a surrogate; save it again")
     schema = plain.get("schema_version")
-    kind = _READABLE.get(schema) if type(schema) is int else None
-    if kind is None:
-        known = " and ".join(map(str, _READABLE))
-        raise InputError(f"{path}: schema_version {schema!r}; this version reads {known}")
+    if type(schema) is not int or schema != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema_version {schema!r}; this version reads {SCHEMA_VERSION}")
     spelled = {
         _SPELLED.get(k, k if k not in _SPELLED.values() else f"{k} "): v for k, v in plain.items()
     }
     try:
-        card = kind.model_validate_json(json.dumps(spelled))
+        card = Card.model_validate_json(json.dumps(spelled))
     except ValidationError as error:
-        raise InputError(f"{path}: {_complaint(error, kind)}; save the surrogate again") from error
-    if isinstance(card, Card):
-        _require_unchanged(path, plain)
-        _compare_versions(path, card.versions)
+        raise InputError(f"{path}: {_complaint(error)}; save the surrogate again") from error
+    _require_unchanged(path, plain)
+    _compare_versions(path, card.versions)
     return card
 
 
@@ -222,13 +210,13 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _complaint(error: ValidationError, kind: type[BaseModel]) -> str:
+def _complaint(error: ValidationError) -> str:
     """One line for the first error; an unknown key before all, since a misspelled one is missing too."""
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     loc = ["class" if p == "class_" else "fields" if p == "fields_" else p for p in first["loc"]]
     key = ".".join(map(str, loc)).strip()
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = [{v: k for k, v in _SPELLED.items()}.get(n, n) for n in kind.model_fields]
+        known = [{v: k for k, v in _SPELLED.items()}.get(n, n) for n in Card.model_fields]
         return f"unknown key '{key}'" + (f"; {nearest(key, known)}" if len(loc) == 1 else "")
     if first["type"] == "missing":
         return f"key '{key}' is missing"

@@ -12,7 +12,7 @@ from sciml.domain.names import TIME
 from sciml.domain.time_units import MONTH, UNKNOWN, in_seconds, ratio
 from sciml.errors import InputError
 from sciml.samples import Sample
-from sciml.samples.step import Step, go_ahead, usual
+from sciml.samples.step import Step, go_ahead
 from sciml.samples.times import Times
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _require_same_kind(trained: Step, times: Times, layout: Layout) -> None:
     if times.calendar is None or trained.units not in (None, UNKNOWN):
         return
     if trained.units is None and times.step is not None:
-        return  # of a surrogate that was saved without units: in seconds, if they agree
+        return  # of which nobody said the unit: seconds, if they agree
     raise InputError(
         f"'{name}' holds {'dates' if times.dates else 'durations'}, and the surrogate was trained on "
         f"numbers without units, with a step of {trained}; say what they are: surrogate.dt = "
@@ -222,12 +222,13 @@ def _differs(trained: Step, own: Step, times: Times) -> bool:
     """Whether the steps of a dataset are others than that of the training."""
     monthly = own.units == MONTH and times.dates
     if trained.units is None or UNKNOWN in (trained.units, own.units):
-        # Of old, months were measured in seconds.
-        found = [usual(_elapsed(times))] if trained.units is None and monthly else [own.value]
+        found = [own.value]
     elif (value := own.to(trained.units)) is not None:
         found = [value]
     elif monthly and (length := in_seconds(trained.units)) is not None:
-        found = _elapsed(times) / length  # a month may be meant as 31 days
+        found = (
+            np.diff(times.calendar.ticks) / times.calendar.per_second / length
+        )  # of 31 days, perhaps
     else:
         return True
     return bool(
@@ -246,8 +247,3 @@ def _are_months(trained: Step, own: Step, times: Times) -> bool:
     starts = np.array([[calendar.start(int(m) + k) for k in (0, 1)] for m in calendar.months])
     off = np.abs(calendar.ticks - starts.mean(axis=1)) / calendar.per_second
     return bool((off < in_seconds("d")).all())
-
-
-def _elapsed(times: Times) -> np.ndarray:
-    """Steps of dates in seconds."""
-    return np.diff(times.calendar.ticks) / times.calendar.per_second

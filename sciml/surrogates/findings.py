@@ -53,8 +53,6 @@ class Findings:
     * An output of a field that the model sees as well, as far off as that of a sample that began within
       its range: a rollout that blows up, or drifts away, is told long before it is not finite.
 
-    Nothing is said of surrogates that were saved before bounds were kept, but for outputs.
-
     Args:
         surrogate: whose bounds and scaling count.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import torch
@@ -253,18 +252,6 @@ class Normalizer(nn.Module):
         mean, std = self._scale()
         return mean[row], std[row]
 
-    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        if self.references is not None and f"{prefix}references.known" not in state:
-            self.references = self.potential = (
-                None  # of before: its energies have a mean and a deviation
-            )
-        if f"{prefix}mean" in state:
-            # Of a version that gave σ = 1 to all that is constant: said by the sign, so that a surrogate
-            # predicts what it did.
-            held = torch.full_like(state[f"{prefix}mean"], -CONSTANT)
-            state.setdefault(f"{prefix}resolution", held)
-        super()._load_from_state_dict(state, prefix, *args)
-
     def _row_of(self, kind: str, name: str) -> int:
         row = self._row.get((kind, name))
         if row is None:
@@ -278,10 +265,9 @@ class Normalizer(nn.Module):
         std = (self.squares / self.count.clamp(min=1.0)).sqrt()
         # Chosen with `where`, not `if`: a branch on data would stop torch.export.
         one = torch.ones_like(mean)
-        constant = std <= self.resolution.abs() * mean.abs()
+        constant = std <= self.resolution * mean.abs()
         own = torch.where(constant, torch.where(mean == 0, one, mean.abs()), std)
-        instead = torch.where(self.resolution < 0, one, own[self._field_row])
-        scale = torch.where(constant, instead, std)
+        scale = torch.where(constant, own[self._field_row], std)
         if self.references is not None:
             row = self._row["field", self.references.energy]
             forces = self.potential.forces

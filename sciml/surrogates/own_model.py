@@ -172,8 +172,6 @@ def _build_of(module: ModuleType, name: str) -> Build:
         needed = []
     if len(needed) != 1:
         found = f"build({', '.join(needed)})" if needed else "no function build"
-        if needed == ["task", "domain"]:
-            found += ", as before; task and domain are now setting.task and setting.scope"
         raise InputError(
             f"model {name} has {found}; expected build(setting, *, width=32), whose keywords are the "
             "model's options and which returns a torch.nn.Module"

@@ -148,7 +148,7 @@ def scope_to_wire(scope: Grid | Scope) -> dict[str, Any]:
 
 
 def scope_from_wire(wire: Mapping[str, Any]) -> Grid | Scope:
-    """Inverse of :func:`scope_to_wire`; cards of before hold a whole mesh, or whatever it was.
+    """Inverse of :func:`scope_to_wire`.
 
     Raises:
         DomainError: it cannot be read.

@@ -44,7 +44,6 @@ class Shares:
         self.statistics = statistics
         surrogate = statistics.surrogate
         self._normalizer, self._bounds = surrogate.normalizer, surrogate.bounds
-        # What a surrogate of before has measured cannot be told apart any more.
         self._whole = _Share(self._bounds.both, self._normalizer.moments)
         self._shares: dict[int, _Share] = {}
         #: Whether what was taken out is part of the scaling that is fixed.
@@ -111,7 +110,7 @@ class Shares:
             row = self._normalizer.keys.index(("field", name))
             count, mean, squares, resolution = map(float, self._normalizer.moments[row])
             deviation = (squares / count) ** 0.5
-            constant = deviation <= abs(resolution * mean)
+            constant = deviation <= resolution * abs(mean)
             self._scales[name] = mean, np.inf if constant else deviation
         return self._scales[name]
 

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import zlib
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,6 @@ from sciml.samples.masks import Mask
 from sciml.surrogates import own_model, registry, weights
 from sciml.surrogates.card import (
     Card,
-    CardOfBefore,
     checksum,
     circumstances,
     dtype_of,
@@ -31,7 +30,6 @@ from sciml.surrogates.card import (
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.scope import Scope, scope_from_wire, scope_to_wire
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.symmetry.symmetries import Symmetries
 
 if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
@@ -82,7 +80,6 @@ def _card(surrogate: PhysicalModel, file: Path) -> dict[str, Any]:
         "fields": fields_to_wire(surrogate.fields),
         "normalizer": surrogate.normalizer is not None,
         "increment": surrogate.increment,
-        "dt": surrogate.dt,
         "step": None if surrogate.step is None else asdict(surrogate.step),
         "masks": _packed(surrogate.masks),
         "symmetrize": None if averaged is None else asdict(averaged.symmetries),
@@ -105,7 +102,7 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
     scope = _scope(directory / CARD, card.domain)
     state = _state(directory / WEIGHTS, card)
     built = not isinstance(model, nn.Module)
-    config, options, source = card.model, getattr(card, "options", None), None
+    config, options, source = card.model, card.options, None
     if built:
         name, given = _named(directory, card, model)
         try:
@@ -127,10 +124,10 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
             scope,
             increment=card.increment,
             fields=card.fields_,
-            dt=getattr(card, "step", None) or card.dt,  # of before: a number alone
+            dt=card.step,
             masks=_unpacked(directory / CARD, card, scope),
             config=config,
-            symmetrize=_symmetries(card),
+            symmetrize=card.symmetrize,
             options=options,
             source=source,
         )
@@ -138,31 +135,13 @@ def load(kind: type[M], directory: str | Path, model: nn.Module | str | Path | N
         raise InputError(f"{directory / CARD}: {error}") from error
     if card.anywhere:
         surrogate.domain = None
-    elif (seen := getattr(card, "seen", None)) is not None:
-        surrogate.domain = _scope(directory / CARD, seen)
+    elif card.seen is not None:
+        surrogate.domain = _scope(directory / CARD, card.seen)
     _fill(surrogate, directory / WEIGHTS, state, card)
-    if built and not isinstance(card, Card):
-        log.warning(
-            "%s was saved by an earlier version, with the options given alone; the others are "
-            "today's defaults: compare its predictions, and save it again",
-            directory / CARD,
-        )
     return surrogate.eval()
 
 
-def _symmetries(card: CardOfBefore) -> Symmetries | None:
-    """Of a card; before there were laws for all fields in it, what had none was a scalar."""
-    task, averaged = card.task, card.symmetrize
-    if averaged is None:
-        return None
-    names = dict.fromkeys((*task.moving, *task.static))
-    lawless = [name for name in names if name not in averaged.named]
-    return replace(averaged, scalars=(*averaged.scalars, *lawless))
-
-
-def _named(
-    directory: Path, card: CardOfBefore, given: str | Path | None
-) -> tuple[str, dict[str, Any]]:
+def _named(directory: Path, card: Card, given: str | Path | None) -> tuple[str, dict[str, Any]]:
     """Name and options of the model of a card. A card does not make us run a file: the caller does."""
     if card.model is None:
         raise InputError(
@@ -181,15 +160,12 @@ def _named(
             f"{directory}: the model is built by the file {name}, which would be run; to say that it "
             f"may be, pass it: load(directory, model='{name}')"
         )
-    resolved = getattr(card, "options", None)
-    return name if given is None else str(given), options if resolved is None else dict(resolved)
+    return name if given is None else str(given), dict(card.options or options)
 
 
-def _compare_source(
-    directory: Path, card: CardOfBefore, name: str, source: dict[str, Any] | None
-) -> None:
+def _compare_source(directory: Path, card: Card, name: str, source: dict[str, Any] | None) -> None:
     """One line where the file that builds the model is not the one that built it."""
-    saved = getattr(card, "source", None)
+    saved = card.source
     if saved is None or source is None:
         return
     changed = [] if saved.sha256 == source["sha256"] else [name]
@@ -207,7 +183,7 @@ def _compare_source(
 
 def _scope(path: Path, said: dict[str, Any] | None) -> Grid | Scope | None:
     try:
-        return None if said is None else scope_from_wire(_text_to_bytes(said))
+        return None if said is None else scope_from_wire(said)
     except (ScimlError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: key 'domain': {error}; save the surrogate again") from error
 
@@ -224,9 +200,9 @@ def _packed(masks: Mask) -> dict[str, Any] | None:
     return found or None
 
 
-def _unpacked(path: Path, card: CardOfBefore, scope: Grid | Scope | None) -> dict[str, np.ndarray]:
+def _unpacked(path: Path, card: Card, scope: Grid | Scope | None) -> dict[str, np.ndarray]:
     found = {}
-    for name, packed in (getattr(card, "masks", None) or {}).items():
+    for name, packed in (card.masks or {}).items():
         try:
             shape = tuple(packed["shape"])
             if isinstance(scope, Grid) and shape != scope.shape:
@@ -242,10 +218,10 @@ def _unpacked(path: Path, card: CardOfBefore, scope: Grid | Scope | None) -> dic
     return found
 
 
-def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:
+def _state(path: Path, card: Card) -> dict[str, Any]:
     """What the file of weights holds, which is to be the one that the card was written with."""
     try:
-        if isinstance(card, Card) and card.checksum != checksum(path):
+        if card.checksum != checksum(path):
             raise InputError(
                 f"{path} is damaged, or holds other weights than those that {CARD} beside it was "
                 "written with (by their checksum); put two files of one save together, or save it again"
@@ -259,7 +235,7 @@ def _state(path: Path, card: CardOfBefore) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({said}); save or train it again") from error
 
 
-def _fill(surrogate: PhysicalModel, path: Path, state: dict[str, Any], card: CardOfBefore) -> None:
+def _fill(surrogate: PhysicalModel, path: Path, state: dict[str, Any], card: Card) -> None:
     """Weights from a file, in the dtype that they have there."""
     _take_dtypes(surrogate.model, state)
     try:
@@ -292,12 +268,3 @@ def _take_dtypes(model: nn.Module, state: dict[str, Any]) -> None:
     for name, dtype in found.items():
         if held[name].dtype != dtype and held[name].is_complex() == dtype.is_complex:
             held[name].data = held[name].data.to(dtype)
-
-
-def _text_to_bytes(value: Any) -> Any:
-    """Cards of before hold whole meshes, their arrays as ``{"base64": …}``."""
-    if isinstance(value, dict):
-        if set(value) == {"base64"}:
-            return base64.b64decode(value["base64"])
-        return {k: _text_to_bytes(v) for k, v in value.items()}
-    return value

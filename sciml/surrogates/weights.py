@@ -143,13 +143,8 @@ def fill(module: nn.Module, state: Mapping[str, Any]) -> None:
             held.data = _copied(held).to(
                 held.device
             )  # of an expanded one, entries share their memory
-    names = [name for name, _ in _entries(module)]
-    mine = {own_name(module, name): name for name in names}
-    loose = {_bare(name): name for name in names}
-    loose = loose if len(loose) == len(names) else {}  # files of before have the parts of wrappers
-    module.load_state_dict(
-        {mine.get(n) or loose.get(_bare(n)) or n: value for n, value in state.items()}
-    )
+    mine = {own_name(module, name): name for name, _ in _entries(module)}
+    module.load_state_dict({mine.get(n, n): value for n, value in state.items()})
 
 
 def _entries(module: nn.Module) -> list[tuple[str, Any]]:
@@ -167,10 +162,6 @@ def _wrapped_as(module: nn.Module) -> str | None:
     if isinstance(module, _PARALLEL):
         return "module"
     return "_orig_mod" if "_orig_mod" in module._modules else None
-
-
-def _bare(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
 
 
 def _refusal(value: Any, values: bool) -> str | None:

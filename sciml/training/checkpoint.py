@@ -187,11 +187,7 @@ def _write(directory: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
         weights.write(model, directory / WEIGHTS)
     plain, tensors = pack(dict(state))
     (directory / PLAIN).write_bytes(plain)
-    _save_tensors(tensors, directory / TENSORS)
-
-
-def _save_tensors(tensors: dict[str, Any], path: Path) -> None:
-    save_file({n: t.contiguous() for n, t in tensors.items()}, path)
+    save_file({n: t.contiguous() for n, t in tensors.items()}, directory / TENSORS)
 
 
 def _seal(directory: Path, step: int, metric: float | None) -> None:

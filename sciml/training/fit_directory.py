@@ -193,7 +193,7 @@ class FitDirectory:
         self._before = History.of(state["history"])
         losses = self._before.losses
         last = losses[-1] if losses else None
-        self.metrics.load_state_dict(state.get("metrics", {}), checkpoint.step, last)
+        self.metrics.load_state_dict(state["metrics"], checkpoint.step, last)
         log.info("going on from step %d, %s", checkpoint.step, checkpoint.path)
         return checkpoint
 

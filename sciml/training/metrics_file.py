@@ -65,9 +65,9 @@ class MetricsFile:
 
     def load_state_dict(self, state: Mapping[str, Any], step: int, loss: float | None) -> None:
         """Go on behind a checkpoint of that step: what was measured after it leaves the file."""
-        self._last, self._steps = loss, state.get("steps", 0)
-        self._total, self._losses = state.get("total", 0.0), dict(state.get("losses", {}))
-        self._at = tuple(state.get("at", self._at))
+        self._last, self._steps = loss, state["steps"]
+        self._total, self._losses = state["total"], dict(state["losses"])
+        self._at = tuple(state["at"])
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
             self.path.write_text("".join(line for line in lines if _step_of(line) <= step))

@@ -1,6 +1,5 @@
 """Symmetries take the laws of fields from the fields; a name in doubt is refused, not guessed."""
 
-import json
 import logging
 
 import numpy as np
@@ -15,7 +14,6 @@ from sciml.domain.levels import apart
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Surrogate
-from sciml.surrogates.card import CardOfBefore
 from sciml.surrogates.symmetry.symmetries import Symmetries
 
 GRID = Grid((6, 6), ((0.0, 1.0),) * 2, ("periodic",) * 2)
@@ -89,17 +87,6 @@ def test_an_averaged_surrogate_knows_and_keeps_the_laws(tmp_path):
     assert mean.symmetrization.symmetries.pseudoscalars == ("w",)
     mean.save(tmp_path)
     assert Surrogate.load(tmp_path).symmetrization == mean.symmetrization
-    # A card of before knows the laws that were given, and everything else was a scalar.
-    card = json.loads((tmp_path / "surrogate.json").read_text())
-    before = {n.removesuffix("_") for n in CardOfBefore.model_fields}
-    card = {k: v for k, v in card.items() if k in before} | {"schema_version": 1}
-    card["symmetrize"] = {"symmetries": ["square"], "vectors": [], "pseudoscalars": []}
-    for field in card["fields"]:
-        field.pop("parity", None)
-    (tmp_path / "surrogate.json").write_text(json.dumps(card))
-    old = Surrogate.load(tmp_path)
-    assert old.symmetrization.symmetries.scalars == ("w", "h")
-    assert old.predict(flow()).sizes == mean.predict(flow()).sizes
 
 
 def flow(**attrs):

@@ -94,10 +94,6 @@ def test_a_file_may_import_those_beside_it(folder):
     ("text", "said"),
     [
         ("x = 1\n", r"has no function build; expected build\(setting, \*, width=32\)"),
-        (
-            "def build(task, domain):\n    return 3\n",
-            r"as before; .* setting\.task and setting\.scope",
-        ),
         ("def build(*, width):\n    return 3\n", r"has no function build;"),
         ("build = 3\n", r"has no function build;"),
         ("import there_is_no_such\n", r"ModuleNotFoundError.*net\.py, line 1"),

@@ -103,13 +103,6 @@ def test_wrapped_modules_are_saved_without_their_wrapper_and_load_either_way(tmp
         assert all(torch.equal(v, plain.state_dict()[n]) for n, v in state_of(back.model).items())
 
 
-def test_a_file_of_before_with_prefixes_fits_the_module_itself(tmp_path):
-    for prefix in ("_orig_mod.", "module.", "_orig_mod.module."):
-        plain, other = network(), network()
-        fill(other, {prefix + name: value for name, value in plain.state_dict().items()})
-        assert all(torch.equal(v, plain.state_dict()[n]) for n, v in other.state_dict().items())
-
-
 def test_a_module_that_calls_a_part_module_keeps_the_name():
     class Holder(nn.Module):
         def __init__(self):
