@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.datasets.recipe import Recipe
-from sciml.ensemble.folders import JobFolders, read_json, write_json
+from sciml.ensemble.folders import JobFolders, place, read_json, write_json
 from sciml.errors import InputError
 from sciml.installation import version
 from sciml.solver.program_description import Description
@@ -46,17 +46,12 @@ class PartsDirectory:
         """Where jobs find their pids and logs."""
         return JobFolders(self.path)
 
-    @property
-    def identity(self) -> Path:
-        return self.path / "identity.json"
+    identity = place("identity.json")
+    #: Copies of the states that runs start from.
+    initial = place("initial")
 
     def part(self, id_: int) -> Path:
         return self.path / f"simulation-{id_:05d}.nc"
-
-    @property
-    def initial(self) -> Path:
-        """Copies of the states that runs start from."""
-        return self.path / "initial"
 
     def raw(self, id_: int) -> Path:
         return self.path / f"raw-{id_:05d}.nc"

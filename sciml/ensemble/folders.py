@@ -85,34 +85,22 @@ def reading(path: Path, version: int, remedy: str) -> Iterator[Any]:
         raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
 
 
+def place(*names: str) -> Any:
+    """A property of a directory: the path of something in it."""
+    return property(lambda directory: directory.path.joinpath(*names))
+
+
 @dataclass(frozen=True, slots=True)
 class JobFolders:
     """Paths in the directory of whoever starts many jobs: a run, a dataset in the making."""
 
     path: Path
 
-    @property
-    def identity(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def kept(self) -> Path:
-        return self.path / "files.json"
-
-    @property
-    def pids(self) -> Path:
-        return self.path / "pids"
-
-    @property
-    def keys(self) -> Path:
-        """Only there while worker jobs of Slurm's run."""
-        return self.path / "cluster"
-
-    @property
-    def supervisor(self) -> Path:
-        """Which process leads the run, or did: see :mod:`sciml.ensemble.leader`."""
-        return self.pids / "supervisor.json"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
+    identity = place("run.json")
+    kept = place("files.json")
+    pids = place("pids")
+    #: Only there while worker jobs of Slurm's run.
+    keys = place("cluster")
+    #: Which process leads the run, or did: see :mod:`sciml.ensemble.leader`.
+    supervisor = place("pids", "supervisor.json")
+    logs = place("logs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sciml.ensemble.folders import JobFolders
+from sciml.ensemble.folders import JobFolders, place
 from sciml.errors import InputError
 from sciml.solver.mpirun import copy_number
 
@@ -25,7 +25,7 @@ class RunDirectory(JobFolders):
         endpoint.json       where the trainer listens, and the keys (readable by the owner only)
         status.json         how far it is: what `sciml status` prints
         metrics.jsonl       the loss every few steps, and a line a validation
-        warnings.json       what solver programs warned of, by simulation
+        warnings.json       what solver programs warned of, by simulation, where any did
         files.json          what the run ran: checksums of model file and solver program
         files/              copy of a model file of the user's, and of what it imports from beside it
         cluster/            key and certificate of dask's scheduler, while worker jobs of Slurm's run
@@ -40,6 +40,27 @@ class RunDirectory(JobFolders):
         spool/  pids/  logs/
     """
 
+    study = place("study.yaml")
+    lineage = place("lineage.json")
+    simulations = place("simulations.json")
+    initial = place("initial")
+    solver = place("solver.json")
+    files = place("files")
+    endpoint = place("endpoint.json")
+    status = place("status.json")
+    #: The trainer's snapshot as it ended: the supervisor may have asked just before.
+    last_words = place("logs", "trainer.json")
+    metrics = place("metrics.jsonl")
+    warnings = place("warnings.json")
+    validation = place("validation")
+    recording = place("recording")
+    replay = place("replay.json")
+    predictions = place("predictions.nc")
+    surrogate = place("surrogate")
+    checkpoints = place("checkpoints")
+    summary = place("summary.json")
+    spool = place("spool")
+
     @classmethod
     def create(cls, path: str | Path) -> RunDirectory:
         """Make a new run directory.
@@ -51,14 +72,7 @@ class RunDirectory(JobFolders):
         require_free(path)
         run = cls(path.resolve())
         try:
-            for folder in (
-                run.path,
-                run.spool,
-                run.pids,
-                run.logs,
-                run.validation,
-                run.checkpoints,
-            ):
+            for folder in (run.spool, run.pids, run.logs, run.validation, run.checkpoints):
                 folder.mkdir(parents=True)
         except OSError as error:
             raise InputError(
@@ -77,90 +91,6 @@ class RunDirectory(JobFolders):
         if not run.study.is_file():
             raise InputError(f"{path} is no run directory; expected one that `sciml run` made")
         return run
-
-    @property
-    def study(self) -> Path:
-        return self.path / "study.yaml"
-
-    @property
-    def lineage(self) -> Path:
-        return self.path / "lineage.json"
-
-    @property
-    def simulations(self) -> Path:
-        return self.path / "simulations.json"
-
-    @property
-    def initial(self) -> Path:
-        return self.path / "initial"
-
-    @property
-    def solver(self) -> Path:
-        return self.path / "solver.json"
-
-    @property
-    def files(self) -> Path:
-        return self.path / "files"
-
-    @property
-    def endpoint(self) -> Path:
-        return self.path / "endpoint.json"
-
-    @property
-    def status(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def last_words(self) -> Path:
-        """The trainer's snapshot as it ended: the supervisor may have asked just before."""
-        return self.logs / "trainer.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def warnings(self) -> Path:
-        """Only there where a solver program warned."""
-        return self.path / "warnings.json"
-
-    @property
-    def validation(self) -> Path:
-        return self.path / "validation"
-
-    @property
-    def recording(self) -> Path:
-        return self.path / "recording"
-
-    @property
-    def replay(self) -> Path:
-        """Only there for a run of `sciml train`."""
-        return self.path / "replay.json"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.nc"
-
-    @property
-    def figures(self) -> Path:
-        """Where matplotlib is there: see :mod:`sciml.report.figures`."""
-        return self.path / "figures"
-
-    @property
-    def surrogate(self) -> Path:
-        return self.path / "surrogate"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def spool(self) -> Path:
-        return self.path / "spool"
 
 
 def require_free(path: Path) -> None:
