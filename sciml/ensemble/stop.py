@@ -10,8 +10,12 @@ INTERRUPTED, STOPPED = 130, 75
 _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-class StopRequested(Exception):
-    """An orderly end was asked for."""
+class StopRequested(KeyboardInterrupt):
+    """An orderly end was asked for; ``code`` is the exit code that says how."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
 
 
 class StopRequest:
@@ -19,10 +23,14 @@ class StopRequest:
 
     A second one raises KeyboardInterrupt at once. Outside of the main thread, as in a notebook's
     worker, signals are left alone.
+
+    Args:
+        event: set when an end is asked for, if there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, event: threading.Event | None = None) -> None:
         self._number: int | None = None
+        self._event = event or threading.Event()
         self._before: dict[int, object] = {}
 
     def __bool__(self) -> bool:
@@ -32,7 +40,7 @@ class StopRequest:
     def check(self) -> None:
         """Raise :class:`StopRequested` if it was asked for."""
         if self:
-            raise StopRequested
+            raise StopRequested(self.code)
 
     @property
     def code(self) -> int:
@@ -41,14 +49,19 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._asked) for number in _CAUGHT}
+            self._before = {number: signal.signal(number, self._caught) for number in _CAUGHT}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _asked(self, number: int, frame: object) -> None:
-        if self._number is not None:
-            raise KeyboardInterrupt
+    def ask(self, number: int) -> None:
+        """As if a signal of that number had come."""
         self._number = number
+        self._event.set()
+
+    def _caught(self, number: int, frame: object) -> None:
+        if self:
+            raise KeyboardInterrupt
+        self.ask(number)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import contextmanager
 from typing import Any
 
 from sciml.ensemble.folders import read_json, without_room, write_json
@@ -19,6 +17,7 @@ from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.leader import Leader, read_lease
 from sciml.ensemble.processes import end_session
 from sciml.ensemble.slurm import WorkerJobs
+from sciml.ensemble.stop import STOPPED, StopRequest
 from sciml.errors import ScimlError, StreamError, no_room
 from sciml.report.progress import Progress
 from sciml.run.directory import RunDirectory
@@ -39,10 +38,8 @@ TRAINER_START = 120.0
 FRESH = 20.0
 #: Seconds that the last messages of a program may be under way.
 SETTLE = 3.0
-#: Exit codes of `sciml run`.
-FINISHED, BAD_INPUT, INTERRUPTED = 0, 2, 130
-#: "Resume me": a batch system's SIGTERM or SIGUSR1 was obeyed; also what the trainer says then.
-STOPPED = 75
+#: Exit codes of `sciml run`, beside those of who was asked to stop.
+FINISHED, BAD_INPUT = 0, 2
 #: Deaths of the trainer in a row without a new checkpoint, after which it is given up.
 DEATHS = 3
 
@@ -88,7 +85,7 @@ class Supervisor:
         self._leader = leader
         self._display = display
         self._queue = queue
-        self._stop_signal: int | None = None
+        self._stop = StopRequest()
         self._quarantined: dict[int, str] = {}
         self._reply: dict[str, Any] = {}
         self._training = {*training}
@@ -128,7 +125,7 @@ class Supervisor:
         Raises:
             ScimlError: the trainer died, or no simulation delivered anything.
         """
-        with self._signals():
+        with self._stop:
             deaths, reached, before = 0, -1, ("", -1)
             trainer: subprocess.Popen[bytes] | None = None
             try:
@@ -137,7 +134,7 @@ class Supervisor:
                     if self._connect(trainer):
                         self._watch(trainer)
                     code = trainer.poll()
-                    if self._stop_signal is not None or code in (FINISHED, BAD_INPUT, STOPPED):
+                    if self._stop or code in (FINISHED, BAD_INPUT, STOPPED):
                         return self._end(trainer)
                     step, failed = newest_step(self._run), self._failure_of_the_trainer()
                     deaths = deaths + 1 if step == reached else 1
@@ -215,7 +212,7 @@ class Supervisor:
             return True  # a new life of the trainer keeps address and keys
         deadline = time.monotonic() + TRAINER_START
         while not self._run.endpoint.exists():
-            if trainer.poll() is not None or self._stop_signal is not None:
+            if trainer.poll() is not None or self._stop:
                 return False
             if time.monotonic() > deadline:
                 raise ScimlError(
@@ -228,7 +225,7 @@ class Supervisor:
 
     def _watch(self, trainer: subprocess.Popen[bytes]) -> None:
         last_exchange = 0.0
-        while trainer.poll() is None and self._stop_signal is None:
+        while trainer.poll() is None and not self._stop:
             self._require_leadership()
             for failure in self._launcher.poll():
                 if failure.simulation not in self._quarantined:
@@ -357,7 +354,7 @@ class Supervisor:
         """Get a snapshot of the trainer that is newer than now, within some seconds."""
         asked = time.monotonic()
         while self._reply.get("clock", 0.0) <= asked and time.monotonic() < asked + FRESH:
-            if self._trainer.poll() is not None or self._stop_signal is not None:
+            if self._trainer.poll() is not None or self._stop:
                 break
             self._exchange()
             time.sleep(POLL / 2)
@@ -423,10 +420,10 @@ class Supervisor:
     def _end_for_room(self, why: str = "") -> None:
         """End as a batch system's signal does: solvers, checkpoint, exit code 75."""
         self._farewell = self._room.farewell(why)
-        self._stop_signal = signal.SIGTERM
+        self._stop.ask(signal.SIGTERM)
 
     def _end(self, trainer: subprocess.Popen[bytes] | None) -> int:
-        if self._stop_signal is not None:
+        if self._stop:
             self._end_state = {"state": "stopped"}
             self._display.say("stopping: ending the solvers, then the trainer writes a checkpoint")
             self._launcher.stop()
@@ -441,7 +438,7 @@ class Supervisor:
             self._display.say(
                 self._farewell or f"interrupted; go on with: sciml resume {self._run.path}"
             )
-            return INTERRUPTED if self._stop_signal == signal.SIGINT else STOPPED
+            return self._stop.code
         code = trainer.wait()
         if code == FINISHED:
             self._outcomes = outcomes(self._run)
@@ -488,25 +485,6 @@ class Supervisor:
                 f"given up ({some}), and training is over: its figures lack them; see logs/ in the run, "
                 f"and go on with: sciml resume {self._run.path}"
             )
-
-    @contextmanager
-    def _signals(self):
-        """Ctrl-C, SIGTERM and a batch system's SIGUSR1 all ask for an orderly stop."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # from a notebook's thread: signals belong to the main thread
-            return
-        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-        before = {number: signal.signal(number, self._on_signal) for number in caught}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._stop_signal is not None:
-            raise KeyboardInterrupt  # asked twice: do not wait for the checkpoint
-        self._stop_signal = number
 
 
 def ended(code: int) -> str:

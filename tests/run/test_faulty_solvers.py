@@ -11,6 +11,7 @@ from small_study import called, one_line, small_study
 from sciml.ensemble.folders import write_json
 from sciml.ensemble.job import JobResult
 from sciml.ensemble.launcher import Failure, Launcher
+from sciml.ensemble.stop import StopRequest
 from sciml.errors import ScimlError
 from sciml.record import open_recording
 from sciml.run import supervisor
@@ -179,7 +180,7 @@ def test_a_busy_trainer_is_asked_until_it_says_what_it_refused(monkeypatch, died
     clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
     monkeypatch.setattr(supervisor, "time", clock)
     one = object.__new__(Supervisor)
-    one._reply, one._quarantined, one._stop_signal = {"clock": 99.0}, {}, None
+    one._reply, one._quarantined, one._stop = {"clock": 99.0}, {}, None
     one._trainer = SimpleNamespace(poll=lambda: 1 if died else None)
 
     def exchange():
@@ -305,7 +306,7 @@ def test_hope_ends_with_simulations_that_are_given_up_alike(given_up, finished):
 def test_a_failure_of_the_trainer_that_would_repeat_is_tried_once_more(tmp_path, lives, started):
     run, said = RunDirectory.create(tmp_path / "run"), []
     one = object.__new__(Supervisor)
-    one._run, one._stop_signal, one._control = run, None, None
+    one._run, one._stop, one._control = run, StopRequest(), None
     one._display = SimpleNamespace(say=said.append)
     one._leader = SimpleNamespace(lost=SimpleNamespace(is_set=lambda: True))
     one._close_launcher, one._connect, one._end = (lambda: None), (lambda _: False), (lambda _: 5)

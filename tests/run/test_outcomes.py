@@ -52,7 +52,7 @@ def supervisor_of(run):
         "_study": SimpleNamespace(cluster=SimpleNamespace(simulations_at_once=2)),
         "_display": SimpleNamespace(update=lambda *_, **__: None, say=said.append),
         "_room": RoomWatch(run.path, patience=60.0),
-        "_stop_signal": None,
+        "_stop": None,
         "_queue": None,
         "_reply": {},
         "_end_state": {},

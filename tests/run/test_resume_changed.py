@@ -7,10 +7,11 @@ import pytest
 import yaml
 from small_study import one_line, small_study
 
+from sciml.ensemble.stop import STOPPED
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.lineage import adopt, begin, current, propose
-from sciml.run.offline.training import STOPPED, resume_offline, train_offline
+from sciml.run.offline.training import resume_offline, train_offline
 from sciml.run.outcome import Outcome
 from sciml.study import load_study
 from sciml.study.changes import changes

@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 import sciml
 from sciml.cli import app
+from sciml.ensemble.stop import STOPPED
 from sciml.errors import InputError
 from sciml.run.evaluation import evaluate
 from sciml.run.offline.solutions import undetermined
-from sciml.run.offline.training import STOPPED, resume_offline, train_offline
+from sciml.run.offline.training import resume_offline, train_offline
 from sciml.run.outcome import Outcome
 from sciml.study import load_study
 

@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 import sciml
 from sciml.cli import app
 from sciml.domain import Field, Grid
+from sciml.ensemble.stop import STOPPED
 from sciml.errors import InputError
 from sciml.record import Recorder, open_recording
 from sciml.run.evaluation import evaluate
 from sciml.run.offline.replay import stretched
-from sciml.run.offline.training import STOPPED, resume_offline, split_of, train_offline
+from sciml.run.offline.training import resume_offline, split_of, train_offline
 from sciml.run.outcome import Outcome
 from sciml.samples import Frame, Simulation
 from sciml.study import load_study

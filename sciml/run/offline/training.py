@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from sciml.domain.levels import written_out
 from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
+from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
 from sciml.record import Foreign, Trajectories, Windows, open_trajectories
 from sciml.record.time_cut import CutInTime, cut_of
@@ -50,8 +49,8 @@ from sciml.samples.splits import (
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.schema import Study
 
-#: Exit codes: finished; interrupted by Ctrl-C; told to end by a batch system: resume it.
-FINISHED, INTERRUPTED, STOPPED = 0, 130, 75
+#: Exit code; others are those of :class:`~sciml.ensemble.stop.StopRequest`.
+FINISHED = 0
 #: What ``replay.json`` holds.
 SCHEMA_VERSION = 1
 #: Lines about data that are shown; folders may have thousands of files.
@@ -349,7 +348,7 @@ def _train(
     stop = stop or threading.Event()
     with (
         Progress(f"{study.name}: {shown(run.path)}", plain=plain) as display,
-        _signals(stop) as by,
+        StopRequest(stop) as asked,
         threads(study.training.threads),
     ):
         if grid is not None:
@@ -406,7 +405,7 @@ def _train(
             display.say(
                 f"  sciml {'train --resume' if grid is None else 'resume'} {shown(run.path)}"
             )
-            return run, INTERRUPTED if signal.SIGINT in by else STOPPED
+            return run, asked.code
         teller.tell("validating", force=True)
         replaying.finish(warnings=[found.to_json() for found in carried])
         teller.tell("finished", force=True)
@@ -445,26 +444,3 @@ def _seams(trajectories: Trajectories, training: Sequence[int]) -> list[str]:
 
 def _of(roles: Mapping[int, str], role: str) -> tuple[int, ...]:
     return tuple(number for number, is_ in sorted(roles.items()) if is_ == role)
-
-
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[list[int]]:
-    """Ctrl-C, SIGTERM and SIGUSR1 ask for a checkpoint and an end; gives those that came."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # from a notebook's thread: signals belong to the main thread
-        return
-
-    def on_signal(number: int, frame: object) -> None:
-        if came:
-            raise KeyboardInterrupt  # asked twice: do not wait for the checkpoint
-        came.append(number)
-        stop.set()
-
-    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, on_signal) for number in caught}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
