@@ -12,62 +12,11 @@ from sciml.solver.program_description import Description
 from sciml.study.designs import PlannedSimulation
 from sciml.study.schema import Study
 
-#: Memory of a trainer that has imported torch and neuraloperator, before any data.
+#: Bytes of a trainer that has imported torch and neuraloperator, before any data, and of a rank.
 TRAINER_BASE = 700 * 2**20
 RANK_BASE = 45 * 2**20
 #: States after which a program is ended that was asked for no number of them.
 FEW = 45
-
-
-@dataclass(frozen=True, slots=True)
-class Feeds:
-    """What the samples of a stream are enough for.
-
-    Args:
-        samples: that come, of all simulations for training.
-        watermark: of the buffer.
-        batch: samples of a step.
-        draws: how often each is drawn at least.
-        planned: steps of the training; ``None``: as many as there are.
-        repeats: whether samples may be drawn more often, which makes the steps more.
-    """
-
-    samples: int
-    watermark: int
-    batch: int
-    draws: int
-    planned: int | None
-    repeats: bool
-
-    @property
-    def steps(self) -> int:
-        """Steps that are sure to be fed."""
-        return self.samples * self.draws // self.batch
-
-    def lines(self) -> list[str]:
-        """In words, with what may surprise."""
-        least = "at least " if self.repeats else ""
-        if self.planned is None:
-            lines = [f"until the stream ends: {least}{self.steps} steps"]
-        elif self.steps >= self.planned:
-            lines = [f"{self.planned} steps"]
-        else:
-            lines = [
-                f"this stream feeds {least}{self.steps} of {self.planned} steps; raise buffer.draws or "
-                "parameters.simulations, or lower training.phases"
-            ]
-        seen = (self.planned or 0) * self.batch / max(self.samples, 1)
-        if self.repeats and seen > self.draws:
-            lines.append(
-                f"{self.samples} samples for {self.planned} steps of {self.batch}: each is drawn up to "
-                f"{seen:.1f} times while solvers are slower than the training"
-            )
-        if self.samples < self.watermark:
-            lines.append(
-                f"{self.samples} samples never reach buffer.watermark {self.watermark}: training begins "
-                "when the last simulation has ended; lower it, or run more simulations"
-            )
-        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +33,7 @@ class Estimate:
         seconds: estimated time for all simulations, start-up included; ``None`` without ``frames``.
         memory: estimated peak of the trainer.
         rank_memory: estimated peak of one rank.
-        feeds: what the samples of the stream are enough for; ``None`` without ``frames``.
+        feeds: what the samples of the stream are enough for, a line each; none without ``frames``.
         starts: states of ``parameters.files`` that are used, and files that they come from.
     """
 
@@ -97,7 +46,7 @@ class Estimate:
     memory: int
     rank_memory: int
     ranks: int = 1
-    feeds: Feeds | None = None
+    feeds: Sequence[str] = ()
     starts: tuple[int, int] | None = None
 
     def rows(self) -> list[tuple[str, str]]:
@@ -115,7 +64,7 @@ class Estimate:
             *([("initial states", "{} of {} files".format(*self.starts))] if self.starts else []),
             ("frames", frames),
             ("stream", f"{_size(self.frame_bytes)} a frame{stream}"),
-            *([("training", line) for line in self.feeds.lines()] if self.feeds else []),
+            *(("training", line) for line in self.feeds),
             ("trainer memory", f"about {_size(self.memory)} at its peak"),
             ("rank memory", f"about {_size(self.rank_memory)} a rank"),
             ("simulation time", cost),
@@ -169,18 +118,41 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
     )
 
 
-def _feeds(study: Study, span: int, frames: int | None, simulations: int) -> Feeds | None:
+def _feeds(study: Study, span: int, frames: int | None, simulations: int) -> list[str]:
+    """What the samples of the stream are enough for, in words, with what may surprise."""
     if frames is None:
-        return None
+        return []
     buffer, training = study.buffer, study.training
-    return Feeds(
-        max(frames - span + 1, 0) * simulations,
-        buffer.watermark,
-        training.size_of(training.fed) * training.accumulate,
-        buffer.draws,
-        training.steps,
+    samples = max(frames - span + 1, 0) * simulations
+    batch = training.size_of(training.fed) * training.accumulate
+    # A reservoir draws more often where solvers are slower than the training.
+    repeats, steps, planned = (
         buffer.kind == "reservoir",
+        samples * buffer.draws // batch,
+        training.steps,
     )
+    least = "at least " if repeats else ""
+    if planned is None:
+        lines = [f"until the stream ends: {least}{steps} steps"]
+    elif steps >= planned:
+        lines = [f"{planned} steps"]
+    else:
+        lines = [
+            f"this stream feeds {least}{steps} of {planned} steps; raise buffer.draws or "
+            "parameters.simulations, or lower training.phases"
+        ]
+    seen = (planned or 0) * batch / max(samples, 1)
+    if repeats and seen > buffer.draws:
+        lines.append(
+            f"{samples} samples for {planned} steps of {batch}: each is drawn up to "
+            f"{seen:.1f} times while solvers are slower than the training"
+        )
+    if samples < buffer.watermark:
+        lines.append(
+            f"{samples} samples never reach buffer.watermark {buffer.watermark}: training begins "
+            "when the last simulation has ended; lower it, or run more simulations"
+        )
+    return lines
 
 
 def _bytes(fields: Sequence[Field], points: int) -> int:

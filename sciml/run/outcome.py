@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,14 @@ from sciml.samples import Simulation
 from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
 from sciml.surrogates.scope import Scope
+from sciml.training.checkpoint import Checkpoint, Checkpoints
 from sciml.training.history import History, Step
+from sciml.training.hooks import Hooks
+from sciml.training.loop import train
 from sciml.training.metrics_file import MetricsFile
+from sciml.training.objective import Objective, left_out, without_norm
+from sciml.training.phase import Phase
+from sciml.training.source import Source
 from sciml.training.validation import Validation
 
 log = logging.getLogger("sciml.run")
@@ -75,9 +81,49 @@ class Outcome:
     ) -> None:
         self.study, self.run, self.heldout, self.progress = study, run, heldout, progress
         self.metrics = MetricsFile(run.metrics, log)
+        self.checkpoints = Checkpoints(run.checkpoints, keep=study.training.keep_checkpoints)
         self._shares: list[tuple[float, float]] = []
         self._before = {"wait": 0.0, "compute": 0.0}
         self._spent = dict(self._before)
+
+    def train(
+        self,
+        surrogate: Surrogate,
+        source: Source,
+        objective: Objective,
+        phases: Sequence[Phase],
+        resume: Checkpoint | None,
+        say: Callable[[str], None],
+        **hooks: Any,
+    ) -> History:
+        """Go through the phases, on the device where the surrogate is, and say what was left out.
+
+        Args:
+            surrogate, source, objective, phases, resume: as for :func:`sciml.training.loop.train`.
+            say: takes a line to whoever watches the run.
+            hooks: of :class:`~sciml.training.hooks.Hooks`, further ones.
+        """
+        training = self.study.training
+        history = train(
+            surrogate,
+            source,
+            objective,
+            phases,
+            options=training.options(),
+            hooks=Hooks(
+                validate=self.validate,
+                validate_every=self.study.validation.every,
+                on_validation=self.on_validation,
+                checkpoints=self.checkpoints,
+                checkpoint_every=training.checkpoint_every,
+                **hooks,
+            ),
+            resume=resume,
+        )
+        history.left_out = left_out(objective)
+        for line in without_norm(objective):
+            say(line)
+        return history
 
     def on_step(self, step: Step, history: History) -> None:
         self.metrics.on_step(step)

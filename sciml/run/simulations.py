@@ -15,7 +15,7 @@ from sciml.ensemble.identity import name_of
 from sciml.ensemble.job import Job
 from sciml.ensemble.rehearsal import TakesLong, disagreements, rehearse
 from sciml.ensemble.slurm import check_slurm
-from sciml.errors import InputError, ScimlError, nearest
+from sciml.errors import InputError, ScimlError
 from sciml.run.directory import RunDirectory
 from sciml.run.feasibility import check_device, check_model
 from sciml.solver.mpirun import cores_here, executable
@@ -82,34 +82,18 @@ def check_program(
             f"parameters.seed: {description.name} has no option 'seed'; set parameters.seed: false, "
             "or let the program take --seed"
         )
-    fields = {field.name for field in description.fields}
-    for name in (*study.task.inputs, *study.task.targets, *study.task.forcing):
-        if name not in fields:
-            raise InputError(
-                f"task: {description.name} has no field '{name}'; {nearest(name, fields)}"
-            )
-    for name in study.solver.send.fields or ():
-        if name not in fields:
-            raise InputError(
-                f"solver.send.fields: {description.name} has no field '{name}'; "
-                f"{nearest(name, fields)}"
-            )
-    sent = study.solver.send.fields
-    for name in study.task.build().moving if sent is not None else ():
+    task, sent = study.task, study.solver.send.fields
+    description.require_fields((*task.inputs, *task.targets, *task.forcing), "task")
+    description.require_fields(sent or (), "solver.send.fields")
+    for name in task.build().moving if sent is not None else ():
         if name not in sent:
             raise InputError(
                 f"task: '{name}' is not among solver.send.fields ({', '.join(sent)}); add it there"
             )
-    static = {field.name for field in description.static}
-    for name in study.task.static:
-        if name not in static:
-            raise InputError(
-                f"task.static: {description.name} has no static field '{name}'; "
-                f"{nearest(name, static) if static else 'it has none'}"
-            )
-    for name in study.task.parameters:
+    description.require_fields(task.static, "task.static", static=True)
+    for name in task.parameters:
         description.parameter(name)
-    if study.task.levels == "channels":
+    if task.levels == "channels":
         raise InputError(
             "task.levels: channels are made of files with a vertical axis; expected the fields of "
             f"{description.name} by name: leave it away"

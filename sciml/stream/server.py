@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,6 @@ class Server:
         self._listener = Listener(self._registry, self._lock, on_failure)
         self._recovered = False
         self._simulations: dict[int, Simulation] = {}
-        self._rate, self._rated = 0.0, (time.monotonic(), 0)
         self.address = ""
 
     # -- life -----------------------------------------------------------------------------------
@@ -222,10 +220,6 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """For the display: plain numbers."""
-        now, received = time.monotonic(), self._registry.reception.bytes
-        since, before = self._rated
-        if now - since >= 0.5:
-            self._rate, self._rated = (received - before) / (now - since), (now, received)
         with self._lock:
             registry = self._registry
             sessions = [s for stream in registry.streams.values() for s in stream.sessions.values()]
@@ -235,8 +229,7 @@ class Server:
         return {
             "epoch": self.epoch,
             "frames": self.ledger.frames(),
-            "bytes": received,
-            "rate": self._rate,
+            "bytes": registry.reception.bytes,
             "simulations": len(registry.streams),
             "ranks": sum(s.peer is not None and not s.done for s in sessions),
             "ranks_waiting": waiting,

@@ -32,6 +32,7 @@ class ReplaySource:
         steps: batches that will be drawn; ``None``: solvers faster than the trainer, so that the
             buffer takes what it can.
         measure: called with the samples before they are put, for the normalizer.
+        begin: called when the first batch is there, before anyone computes with it.
         structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
 
     Raises:
@@ -48,11 +49,12 @@ class ReplaySource:
         *,
         steps: int | None = None,
         measure: Callable[[list[Sample]], None] | None = None,
+        begin: Callable[[], None] = lambda: None,
         structures: Sequence[Structure] = (),
     ) -> None:
         self.trajectories, self.task, self.buffer = trajectories, task, buffer
         self.batch_size, self.steps = batch_size, steps
-        self._measure, self._structures = measure, structures
+        self._measure, self._begin, self._structures = measure, begin, structures
         self.total = len(Windows(trajectories, numbers, task))
         self._arrivals = trajectories.arrivals(numbers)
         self._last = {int(n): i for i, (n, _, _) in enumerate(self._arrivals)}
@@ -69,6 +71,8 @@ class ReplaySource:
         if not samples:
             return None
         self._batches += 1
+        begin, self._begin = self._begin, lambda: None
+        begin()
         return collate(samples, self.task, self._structures)
 
     def state_dict(self) -> dict[str, Any]:

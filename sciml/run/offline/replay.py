@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,17 +23,13 @@ from sciml.study.schema import Study
 from sciml.surrogates import Statistics
 from sciml.surrogates.scope import joined
 from sciml.training.accumulation import epoch_steps
-from sciml.training.checkpoint import Checkpoints
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
 from sciml.training.history import History, Step
-from sciml.training.hooks import Hooks
-from sciml.training.loop import train
 from sciml.training.mixture import scale
-from sciml.training.objective import left_out, without_norm
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
-from sciml.training.source import Batches, Source
+from sciml.training.source import Source
 
 
 class Replaying:
@@ -75,8 +71,7 @@ class Replaying:
         self.surrogate.dt = next((step for step in found if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)
         self._far = far
-        self.device = device_of(study.training.device, "training.device")
-        self.surrogate.to(self.device)
+        self.surrogate.to(device_of(study.training.device, "training.device"))
         self.outcome = Outcome(study, run, heldout, progress)
         self.history = History()
         self.buffer: Buffer | None = None
@@ -84,8 +79,7 @@ class Replaying:
     def train(self, replay: Replay, stop: threading.Event, teller: Teller) -> None:
         """Train until the phases are done, the data are, or ``stop`` is set."""
         training = self.study.training
-        checkpoints = Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints)
-        resume = checkpoints.newest()
+        resume = self.outcome.checkpoints.newest()
         phases = [phase.build() for phase in training.phases]
         teller.tell("measuring", force=True)
         fed: Source | None = None
@@ -125,30 +119,18 @@ class Replaying:
                 teller.state["buffer"] = self.buffer.stats()
             teller.tell("training")
 
-        hooks = Hooks(
-            on_step=on_step,
-            validate=self.outcome.validate,
-            validate_every=self.study.validation.every,
-            on_validation=self.outcome.on_validation,
-            checkpoints=checkpoints,
-            checkpoint_every=training.checkpoint_every,
-            on_checkpoint_failed=lambda error: teller.say(f"warning: {error}; training goes on"),
-            extra_state=self.outcome.state_dict,
-            stop=stop,
-        )
-        self.history = train(
+        self.history = self.outcome.train(
             self.surrogate,
             source,
             objective,
             phases,
-            options=training.options(),
-            hooks=hooks,
-            resume=resume,
-            device=self.device,
+            resume,
+            lambda line: teller.say(f"warning: {line}"),
+            on_step=on_step,
+            on_checkpoint_failed=lambda error: teller.say(f"warning: {error}; training goes on"),
+            extra_state=self.outcome.state_dict,
+            stop=stop,
         )
-        self.history.left_out = left_out(objective)
-        for line in without_norm(objective):
-            teller.say(f"warning: {line}")
 
     @property
     def complete(self) -> bool:
@@ -160,12 +142,12 @@ class Replaying:
         widen_bounds(self.surrogate, self._source)
         self.outcome.write(self.surrogate, self.history, **figures)
 
-    def _stream(self, phases: Sequence[Phase]) -> Watermarked:
+    def _stream(self, phases: Sequence[Phase]) -> ReplaySource:
         buffer, training = self.study.buffer, self.study.training
         self.buffer = make_buffer(
             buffer.kind, buffer.capacity, buffer.watermark, self.study.seed, buffer.draws
         )
-        source = ReplaySource(
+        return ReplaySource(
             self.trajectories,
             self.training,
             self.task,
@@ -176,9 +158,9 @@ class Replaying:
             if training.steps is None
             else training.accumulate * sum(1 if p.frozen else p.steps for p in phases),
             measure=self._measure,
+            begin=self._fix,
             structures=self.surrogate.structures,
         )
-        return Watermarked(source, self._fix)
 
     def _measure(self, samples: Sequence[Sample]) -> None:
         near = [sample for sample in samples if sample.key[0] not in self._far]
@@ -214,33 +196,3 @@ def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:
             phase, given = replace(phase, steps=max(1, until - given)), until
         found.append(phase)
     return found
-
-
-class Watermarked:
-    """A source that says when its first batch is there, before anyone computes with it."""
-
-    def __init__(self, source: Source, begin: Callable[[], None]) -> None:
-        self._source = source
-        self._begin = begin
-        self._begun = False
-
-    @property
-    def batch_size(self) -> int:
-        return self._source.batch_size
-
-    @batch_size.setter
-    def batch_size(self, size: int) -> None:
-        self._source.batch_size = size
-
-    def next_batch(self) -> Batches | None:
-        batch = self._source.next_batch()
-        if batch is not None and not self._begun:
-            self._begun = True
-            self._begin()
-        return batch
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._source.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._source.load_state_dict(state)

@@ -19,12 +19,9 @@ from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares
 from sciml.training.batches import parts_of
-from sciml.training.checkpoint import CheckpointError, Checkpoints
+from sciml.training.checkpoint import CheckpointError
 from sciml.training.device import device_of
 from sciml.training.history import History, Step
-from sciml.training.hooks import Hooks
-from sciml.training.loop import train
-from sciml.training.objective import left_out, without_norm
 from sciml.training.source import Batches
 from sciml.training.stream_source import StreamSource
 
@@ -48,7 +45,6 @@ class Learning:
         study = self.study = life.study
         seed_everything(study)
         self.task = study.task.build()
-        self.device = device_of(study.training.device, "training.device")
         self.history = History()
         self.outcome = Outcome(study, self.run, life.heldout, life.progress)
         if life.checkpoint is None:
@@ -60,7 +56,7 @@ class Learning:
             file = model_file(self.run, trusted=True) or study.model.name
             self.surrogate = Surrogate.load(life.checkpoint.path, file)
             self.outcome.load_state_dict(life.checkpoint.state["extra"]["outcome"])
-        self.surrogate.to(self.device)
+        self.surrogate.to(device_of(study.training.device, "training.device"))
 
     def train(self) -> None:
         """Train until the phases are done, the stream is drained, or it is to stop."""
@@ -79,13 +75,15 @@ class Learning:
             self._attach_statistics,
             life.intake.lock,
         )
-        hooks = Hooks(
+        self._source, objective = learned(self.study, self.surrogate.setting, stream)
+        self.history = self.outcome.train(
+            self.surrogate,
+            self._source,
+            objective,
+            [phase.build() for phase in training.phases],
+            life.checkpoint,
+            life.say,
             on_step=self._on_step,
-            validate=self.outcome.validate,
-            validate_every=self.study.validation.every,
-            on_validation=self.outcome.on_validation,
-            checkpoints=Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints),
-            checkpoint_every=training.checkpoint_every,
             checkpoint_wanted=lambda: life.server.wants_commit,
             extra_state=lambda: stream.beside,
             on_checkpoint=self._on_checkpoint,
@@ -94,20 +92,6 @@ class Learning:
             renewed=life.intake.screen.shaken,
             stop=life.stop,
         )
-        self._source, objective = learned(self.study, self.surrogate.setting, stream)
-        self.history = train(
-            self.surrogate,
-            self._source,
-            objective,
-            [phase.build() for phase in training.phases],
-            options=training.options(),
-            hooks=hooks,
-            device=self.device,
-            resume=life.checkpoint,
-        )
-        self.history.left_out = left_out(objective)
-        for line in without_norm(objective):
-            life.say(line)
         self._require_sound()
         if not life.progress["step"] and not life.stop.is_set():
             raise ScimlError(
