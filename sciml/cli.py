@@ -25,6 +25,18 @@ Group = Annotated[
     typer.Option(help="group of netCDF-4, HDF5 or zarr files, in which the variables are"),
 ]
 
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
+]
+
+RunToMake = Annotated[Path | None, typer.Option(help="run directory to make")]
+
+Plain = Annotated[
+    bool | None, typer.Option("--plain", help="plain lines even in a terminal", show_default=False)
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
 app = typer.Typer(
     name="sciml",
     help="PDE solvers under MPI stream into the online training of surrogate models.",
@@ -53,14 +65,12 @@ def common(
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(help="study file; looked up here, then in the package")],
-    out: Annotated[Path | None, typer.Option(help="run directory to make")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
-    ] = None,
+    out: RunToMake = None,
+    set_: Overrides = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the cost, start nothing")
     ] = False,
-    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+    plain: Plain = None,
 ) -> None:
     """Run a study: solvers stream, the surrogate trains while they run."""
     from sciml.run.online.study_run import execute
@@ -70,7 +80,7 @@ def run(
     if dry_run:
         _dry_run(loaded)
         return
-    _, code = execute(loaded, out, plain=True if plain else None)
+    _, code = execute(loaded, out, plain=plain)
     raise typer.Exit(code)
 
 
@@ -86,31 +96,28 @@ def train(
         ),
     ] = None,
     group: Group = None,
-    out: Annotated[Path | None, typer.Option(help="run directory to make")] = None,
+    out: RunToMake = None,
     epochs: Annotated[
         int | None, typer.Option(help="passes over the data; default: the study's steps")
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="replay once, in order of arrival, through the buffer")
     ] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
-    ] = None,
+    set_: Overrides = None,
     resume: Annotated[
         Path | None, typer.Option(help="go on with this run of `sciml train` instead")
     ] = None,
     force: Force = False,
-    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+    plain: Plain = None,
 ) -> None:
     """Train a study on data that are there, through the same loop."""
     from sciml.run.offline.training import resume_offline, train_offline
     from sciml.study.schema import load_study
 
-    shown = True if plain else None
     if resume is not None:
         if data or out or epochs or stream or group:
             raise InputError("--resume takes data and mode from the run; expected neither")
-        _, code = resume_offline(resume, study, overrides=set_ or [], force=force, plain=shown)
+        _, code = resume_offline(resume, study, overrides=set_ or [], force=force, plain=plain)
     elif force:
         raise InputError("--force goes with --resume RUN; expected one of them, or neither")
     elif study is None:
@@ -123,7 +130,7 @@ def train(
             stream=stream,
             epochs=epochs,
             group=group,
-            plain=shown,
+            plain=plain,
         )
     raise typer.Exit(code)
 
@@ -134,14 +141,12 @@ def resume(
     study: Annotated[
         str | None, typer.Option(help="study to go on with; default: the one of the run")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override: training.batch_size=8")
-    ] = None,
+    set_: Overrides = None,
     force: Force = False,
     trust: Annotated[
         bool, typer.Option("--trust", help="run what a folder names that somebody else made")
     ] = False,
-    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+    plain: Plain = None,
 ) -> None:
     """Go on with a run where its last checkpoint and its spool stand.
 
@@ -151,11 +156,10 @@ def resume(
     from sciml.run.offline.training import is_offline, resume_offline
     from sciml.run.online.study_run import resume as go_on
 
-    shown = True if plain else None
     if is_offline(RunDirectory.open(run_dir)):
-        _, code = resume_offline(run_dir, study, overrides=set_ or [], force=force, plain=shown)
+        _, code = resume_offline(run_dir, study, overrides=set_ or [], force=force, plain=plain)
     else:
-        _, code = go_on(run_dir, study, overrides=set_ or [], force=force, trust=trust, plain=shown)
+        _, code = go_on(run_dir, study, overrides=set_ or [], force=force, trust=trust, plain=plain)
     raise typer.Exit(code)
 
 
@@ -183,24 +187,27 @@ def generate(
     scheduler: Annotated[
         str | None, typer.Option(help="dask scheduler to run on, such as tls://head:8786")
     ] = None,
-    plain: Annotated[bool, typer.Option(help="plain lines even in a terminal")] = False,
+    plain: Plain = None,
 ) -> None:
     """Make a dataset: many simulations, one netCDF file; a recording where their domains differ."""
-    from sciml.datasets.generation import execute
-    from sciml.datasets.recipe import load_recipe
+    from sciml.datasets.generation import generate as make
+    from sciml.ensemble.stop import StopRequested
 
-    code = execute(
-        load_recipe(dataset, size, set_ or []),
-        out,
-        size=size,
-        simulations=simulations,
-        ranks=ranks,
-        at_once=at_once,
-        allow_missing=allow_missing,
-        scheduler=scheduler,
-        plain=True if plain else None,
-    )
-    raise typer.Exit(code)
+    try:
+        make(
+            dataset,
+            out,
+            size=size,
+            simulations=simulations,
+            ranks=ranks,
+            at_once=at_once,
+            overrides=set_ or [],
+            allow_missing=allow_missing,
+            scheduler=scheduler,
+            plain=plain,
+        )
+    except StopRequested as stop:
+        raise typer.Exit(stop.code) from stop
 
 
 @app.command()
@@ -220,7 +227,7 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="the file of a model of your own; a run of yours has a copy")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a surrogate on simulations that it was not trained on."""
     from sciml.run.evaluation import evaluate as measure
@@ -273,7 +280,7 @@ def describe(
             help="a solver program (solvers/heat.py), a model (fno), or the file of one (my_net.py)"
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Equation, fields, parameters and options of a solver program; options of a model."""
     from sciml.run.model_file import builds_model
@@ -326,7 +333,7 @@ def check(
         Path | None, typer.Option(help="where to draw it; default: check-NAME.png")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1.0, help="seconds for each of its runs")] = 600.0,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a solver program into a sink: what it gives, how fast, and what is wrong with it.
 
@@ -361,7 +368,7 @@ def check(
 @app.command()
 def status(
     run_dir: Annotated[Path, typer.Argument(help="run directory")],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How far a run is: simulations, frames, samples, training."""
     from sciml.run.display import simulations, validation

@@ -10,7 +10,7 @@ from typing import Any
 from sciml.datasets.plan import planned_runs
 from sciml.datasets.recipe import Recipe
 from sciml.domain.dataset import domain_of
-from sciml.errors import InputError, ScimlError, nearest
+from sciml.errors import InputError, ScimlError
 from sciml.solver.program_description import Description, describe
 from sciml.solver.simulate import simulated
 from sciml.stream.policy import SendPolicy
@@ -41,13 +41,7 @@ def check(recipe: Recipe) -> Description:
             f"keep: {recipe.keep}, but {description.name} {what}; "
             f"expected {'samples' if description.steady else 'all, ends or last'}"
         )
-    fields = {field.name for field in description.fields}
-    for name in recipe.solver.send.fields or ():
-        if name not in fields:
-            raise InputError(
-                f"solver.send.fields: {description.name} has no field '{name}'; "
-                f"{nearest(name, fields)}"
-            )
+    description.require_fields(recipe.solver.send.fields or (), "solver.send.fields")
     with _one_of(recipe, starts_of(recipe, description)) as initial:
         _try_corners(recipe, description, initial)
     return description

@@ -14,22 +14,25 @@ from sciml.datasets.jobs import Placement, part_jobs, placement
 from sciml.datasets.merge import merge
 from sciml.datasets.part import PartJob, run_part, verify
 from sciml.datasets.plan import PlannedRun, planned_runs
-from sciml.datasets.recipe import Recipe, load_recipe
+from sciml.datasets.recipe import load_recipe
 from sciml.datasets.recorded import record, share_domain
 from sciml.ensemble.cluster import close_cluster, local_cluster
 from sciml.ensemble.job import reap
 from sciml.ensemble.launcher import Failure, Launcher
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest, StopRequested
-from sciml.errors import InputError, ScimlError
+from sciml.errors import ScimlError
 from sciml.record.file import entry_in
 from sciml.report.card import shown
 from sciml.report.progress import Progress, ProgressRow, left
 from sciml.samples.program_warnings import Warned, findings
+from sciml.solver.file import refuse_existing
 from sciml.solver.mpirun import refuse_ranks
 from sciml.study.starts import keep_starts
 
+#: Seconds between looks at the runs that are under way.
 POLL = 0.05
+#: How often a run that failed is started again.
 RETRIES = 1
 
 
@@ -73,38 +76,9 @@ def generate(
         ScimlError: runs that failed, by number; what was finished is kept.
         KeyboardInterrupt: asked to stop; what was finished is kept.
     """
-    recipe = load_recipe(dataset, size, overrides)
-    code = execute(
-        recipe,
-        Path(out),
-        size=size,
-        simulations=simulations,
-        ranks=ranks,
-        at_once=at_once,
-        allow_missing=allow_missing,
-        scheduler=scheduler,
-        plain=plain,
-    )
-    if code != 0:
-        raise KeyboardInterrupt
-    return Path(out)
-
-
-def execute(
-    recipe: Recipe,
-    out: Path,
-    *,
-    size: str,
-    simulations: int | None = None,
-    ranks: int | None = None,
-    at_once: int | None = None,
-    allow_missing: bool = False,
-    scheduler: str | None = None,
-    plain: bool | None = None,
-) -> int:
-    """Make a dataset; returns the exit code: 0, or 130 or 75 if it was asked to stop."""
+    recipe, out = load_recipe(dataset, size, overrides), Path(out)
     refuse_ranks()
-    _refuse(out)
+    refuse_existing(out)
     place = placement(recipe, ranks, at_once, scheduler)
     directory = PartsDirectory.of(out)
     description = check(recipe)
@@ -121,7 +95,7 @@ def execute(
         # Only who leads says whose parts these are: another may have begun, or ended, meanwhile.
         if out.exists():
             directory.remove()
-        _refuse(out)
+        refuse_existing(out)
         again = directory.prepare(identity)
         if starts is not None:
             keep_starts(starts, {run.start for run in runs}, directory.initial)
@@ -154,13 +128,13 @@ def execute(
                 f"interrupted; finished runs are in {shown(directory.path)}: the same command goes "
                 "on from them"
             )
-            return stop.code
+            raise
         directory.remove()
     many = f"{sum(run.samples for run in there)} samples"
     if not one:
         many = f"a recording of {len(there)} simulations, since their domains differ"
     print(f"{many}: {shown(out.resolve())}")
-    return 0
+    return out
 
 
 def _finished(
@@ -274,11 +248,3 @@ def _account(
             f"{shown(directory.run.logs)}; the same command tries them again"
             + (", --allow-missing writes the file without them" if there else "")
         )
-
-
-def _refuse(out: Path) -> None:
-    """Raises :class:`InputError` where the file cannot be."""
-    if out.exists():
-        raise InputError(f"--out {out} exists; remove it or name another file")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: no folder {out.parent}; create it first")

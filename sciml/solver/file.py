@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from sciml.domain.names import TIME
 from sciml.domain.netcdf import lay_out
 from sciml.domain.time_units import canonical
 from sciml.errors import InputError
+from sciml.installation import version
 from sciml.parallel import Gather
 from sciml.samples.program_warnings import ATTRIBUTE, Warned, to_attribute
 from sciml.solver.declaration import EVERY
@@ -145,8 +145,8 @@ class FileSink:
             raise InputError(f"--out {self._out} cannot be written: {error}") from error
 
 
-def refuse_existing(out: str) -> None:
-    """Check where a file shall go, before anything is computed.
+def refuse_existing(out: str | Path) -> None:
+    """That a file can go there, before anything is computed.
 
     Raises:
         InputError: the file exists, or its folder does not.
@@ -159,10 +159,6 @@ def refuse_existing(out: str) -> None:
 
 
 def _attributes(program: type[Program], given: SimpleNamespace) -> dict[str, Any]:
-    try:
-        code = version("sciml-surrogates")
-    except PackageNotFoundError:
-        code = "unknown"
     values = {
         name: np.asarray(value) if isinstance(value, tuple) else value
         for name, value in vars(given).items()
@@ -171,6 +167,6 @@ def _attributes(program: type[Program], given: SimpleNamespace) -> dict[str, Any
     return {
         "program": program.name,
         "equation": program.equation,
-        "version": code,
+        "version": version(),
         **values,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from dataclasses import fields as fields_of
 from functools import cached_property
@@ -82,6 +82,19 @@ class Description:
             what = "is an option, not a parameter" if name in self.flags else "is no parameter"
             raise InputError(f"{self.name}: '{name}' {what}; {nearest(name, known)}")
         return known[name]
+
+    def require_fields(self, names: Iterable[str], where: str, *, static: bool = False) -> None:
+        """That it has fields of these names, or static ones.
+
+        Raises:
+            InputError: it lacks one; names the nearest, and ``where`` it was asked for.
+        """
+        kind, fields = ("static field", self.static) if static else ("field", self.fields)
+        known = [field.name for field in fields]
+        for name in names:
+            if name not in known:
+                among = nearest(name, known) if known else "it has none"
+                raise InputError(f"{where}: {self.name} has no {kind} '{name}'; {among}")
 
     def check(self, name: str, low: float, high: float) -> Parameter:
         """That ``[low, high]`` is a range of the parameter ``name``.
