@@ -150,14 +150,25 @@ class Outcome(Nothing):
     def __init__(self, study: Any, run: Any, heldout: Any, progress: dict[str, Any]) -> None:
         self.study, self.run, self.heldout, self.progress = study, run, heldout, progress
 
+    def train(
+        self,
+        model: Model,
+        source: Any,
+        objective: Any,
+        phases: Any,
+        resume: Any,
+        say: Any,
+        **hooks: Any,
+    ) -> Any:
+        training = self.study.training
+        checkpoints = CHECKPOINT.Checkpoints(self.run.checkpoints, keep=training.keep_checkpoints)
+        given = SimpleNamespace(
+            checkpoints=checkpoints, checkpoint_every=training.checkpoint_every, **hooks
+        )
+        return train(model, source, phases, hooks=given, resume=resume)
+
     def on_step(self, step: Any, history: Any) -> None:
         self.progress["step"] = step.step
-
-    def validate(self, surrogate: Model) -> dict[str, float]:
-        return {}
-
-    def on_validation(self, found: dict[str, Any]) -> None:
-        pass
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.progress["step"]}
@@ -183,12 +194,9 @@ class Outcome(Nothing):
 def train(
     model: Model,
     source: Any,
-    objective: Any,
     phases: Any,
     *,
-    options: Any,
     hooks: Any,
-    device: Any,
     resume: Any,
 ) -> Any:
     """As :func:`sciml.training.loop.train`, without arithmetic: draws, counts, takes checkpoints."""
@@ -234,7 +242,7 @@ def train(
         if due or (failed in (None, step) and hooks.checkpoint_wanted()):
             checkpoint()
     checkpoint()
-    return SimpleNamespace(ended="source" if exhausted else "phases", left_out=[])
+    return SimpleNamespace(ended="source" if exhausted else "phases")
 
 
 def _write(directory: Path, model: Model, state: dict[str, Any]) -> None:
@@ -273,14 +281,11 @@ LEARNING = loaded(
         "sciml.surrogates": module("sciml.surrogates", Statistics=Nothing, Surrogate=Model),
         "sciml.surrogates.shares": module("sciml.surrogates.shares", Shares=Shares),
         "sciml.training.checkpoint": CHECKPOINT,
-        "sciml.training.hooks": module("sciml.training.hooks", Hooks=SimpleNamespace),
-        "sciml.training.loop": module("sciml.training.loop", train=train),
-        "sciml.training.objective": module("sciml.training.objective", without_norm=lambda *_: ()),
         "sciml.training.stream_source": _SOURCE,
     },
 )
 LEARNING.model_file = lambda *_, **__: None
-LEARNING.learned = lambda study, setting, fed: (fed, SimpleNamespace(left_out=list))
+LEARNING.learned = lambda study, setting, fed: (fed, None)
 
 
 # -- dask ------------------------------------------------------------------------------------------

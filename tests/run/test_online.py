@@ -14,6 +14,7 @@ from small_study import called, one_line, small_study
 from sciml import load, open_run
 from sciml.domain import Grid
 from sciml.errors import InputError
+from sciml.run import outcome
 from sciml.run.online import training as learning
 from sciml.study import load_study
 from sciml.surrogates import Surrogate
@@ -89,18 +90,18 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     )
     study = load_study(_write(tmp_path, given))
     told = {}
-    monkeypatch.setattr(learning, "train", lambda *_, **kwargs: told.update(kwargs) or History())
+    monkeypatch.setattr(outcome, "train", lambda *_, **kwargs: told.update(kwargs) or History())
     life = SimpleNamespace(
         buffer=None, checkpoint=None, server=None, stop=None,
         intake=SimpleNamespace(lock=None, screen=SimpleNamespace(shaken=None)),
-        progress={"step": 1},
+        progress={"step": 1}, say=None,
     )  # fmt: skip
-    outcome = SimpleNamespace(validate=None, on_validation=None)
+    run = SimpleNamespace(checkpoints=tmp_path, metrics=tmp_path / "metrics.jsonl")
     setting = Setting(study.task.build(), Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2))
     stub = SimpleNamespace(
-        life=life, study=study, task=study.task.build(), outcome=outcome,
+        life=life, study=study, task=study.task.build(), outcome=outcome.Outcome(study, run, None, {}),
         surrogate=SimpleNamespace(structures=None, setting=setting, domain=None),
-        device=None, run=SimpleNamespace(checkpoints=tmp_path), _begin=None, _beside=None,
+        run=run, _begin=None, _beside=None,
         _attach_statistics=None, _require_sound=lambda: None, _rescue=None, _on_step=None,
         _on_checkpoint=None, _on_checkpoint_failed=None,
     )  # fmt: skip
