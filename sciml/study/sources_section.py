@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sciml.equations.named import equation
 from sciml.errors import InputError, nearest
 from sciml.study.ranges import Range
-from sciml.study.section import Count, Positive, Section
+from sciml.study.section import Count, Positive, Section, short
 
 #: Of sources and objectives; a dot is between an objective and one of its losses.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
@@ -44,18 +44,33 @@ class FedSection(Section):
     batch_size: Positive | None = None
 
 
+class AdaptiveSection(Section):
+    """See :class:`sciml.training.adaptive.Adaptive`; ``adaptive: 500`` is short for ``{every: 500}``."""
+
+    every: Positive = 1000
+    k: Annotated[float, Field(ge=0)] = 1.0
+    c: Annotated[float, Field(ge=0)] = 1.0
+    candidates: Annotated[Positive, Field(ge=2)] = 10
+    add: Count = 0
+
+
 class CollocationSection(Section):
-    """Points of a box in space, time and parameters, drawn anew every ``every`` steps; 0: never."""
+    """Points of a box in space, time and parameters, or of a region in it, drawn anew every ``every``
+    steps; 0: never."""
 
     kind: Literal["collocation"] = "collocation"
     batch_size: Positive | None = None
     domain: dict[str, AxisSection] | None = None
+    geometry: dict[str, Any] | None = None
     time: list[float] | None = None
     parameters: dict[str, Range] = {}
     initial: Count = 0
     boundary: Count = 0
-    sampler: Literal["sobol", "latin-hypercube", "uniform"] = "sobol"
+    sampler: Literal["sobol", "halton", "hammersley", "latin-hypercube", "uniform"] = "sobol"
     every: Count = 1
+    curriculum: Count = 0
+    stages: Positive = 10
+    adaptive: Annotated[AdaptiveSection | None, short("every")] = None
 
     @model_validator(mode="after")
     def _possible(self) -> CollocationSection:
@@ -65,6 +80,8 @@ class CollocationSection(Section):
             raise ValueError(
                 f"domain: axes {', '.join(self.domain) or 'none'}; expected x, or x and y, or x, y and z"
             )
+        if self.curriculum and self.time is None:
+            raise ValueError(f"curriculum: time grows for {self.curriculum} steps; give time")
         if self.initial and self.time is None:
             raise ValueError(f"initial: {self.initial} points at the first time; give time")
         for name, span in self.parameters.items():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from types import ModuleType
 
+import numpy as np
 import torch
 
 from sciml.errors import InputError
@@ -39,3 +41,14 @@ def import_deepxde() -> ModuleType:
             # Not the CPU by its name: torch would then pass every operation through Python.
             torch.set_default_device(None if device.type == "cpu" else device)
     return deepxde
+
+
+@contextmanager
+def numpy_seeded(seed: int | Sequence[int]) -> Iterator[None]:
+    """Numpy's global generator, from which deepxde draws, with a seed of ours; afterwards as it was."""
+    before = np.random.get_state()
+    np.random.seed(np.random.SeedSequence(seed).generate_state(8))
+    try:
+        yield
+    finally:
+        np.random.set_state(before)

@@ -1,4 +1,4 @@
-"""Points of a box in space, time and parameters: inside, at the start, on its sides."""
+"""Points of a box, or a region in it, in space, time and parameters: inside, at the start, on sides."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from math import ceil, log2
 import numpy as np
 
 from sciml.errors import InputError, nearest
+from sciml.training.region import Region
 
 #: From the unit interval to values.
 Span = Callable[[np.ndarray], np.ndarray]
@@ -31,7 +32,27 @@ def _uniform(columns: int, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.random((n, columns))
 
 
-SAMPLERS = {"sobol": _sobol, "latin-hypercube": _latin_hypercube, "uniform": _uniform}
+def _halton(columns: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats.qmc import Halton
+
+    return Halton(columns, scramble=True, seed=rng).random(n)
+
+
+def _hammersley(columns: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Halton points with the first column evenly spaced, moved together at random."""
+    line = ((np.arange(n) + rng.random()) / n)[:, None]
+    return line if columns == 1 else np.concatenate([line, _halton(columns - 1, n, rng)], axis=1)
+
+
+SAMPLERS = {
+    "sobol": _sobol,
+    "latin-hypercube": _latin_hypercube,
+    "halton": _halton,
+    "hammersley": _hammersley,
+    "uniform": _uniform,
+}
+#: Of points in a box, the least part that may lie in a region: below it takes too many draws.
+LEAST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +60,24 @@ class BoxPoints:
     """Points ``(n, d)``, a column each for axes, time and parameters: a sampler of
     :class:`~sciml.training.collocation_source.CollocationSource`.
 
-    Gives ``{"interior": …}``, and ``"initial"`` (the first time) and ``"boundary"`` (the sides of axes
-    that are not periodic, each as often as the others) where so many are asked for.
+    Gives ``{"interior": …}``, and where so many are asked for ``"initial"`` (the first time),
+    ``"boundary"`` and ``"flux"`` (sides of axes that are not periodic, each as often as the others, or
+    the boundary of the region; the latter with the normal in further columns), and ``"seam"`` (the low
+    sides of periodic axes, in turn).
 
     Args:
         sides: (low, high) of each axis, in the order of a grid's dimensions.
         time: first and last; ``None``: a steady problem.
         parameters: each from the unit interval to its values.
         periodic: axes without sides.
-        initial, boundary: how many.
-        sampler: ``sobol`` (scrambled), ``latin-hypercube`` or ``uniform``.
+        initial, boundary, flux, seam: how many.
+        sampler: ``sobol``, ``halton`` (both scrambled), ``hammersley``, ``latin-hypercube`` or
+            ``uniform``.
+        region: where in the box points lie; ``None``: everywhere.
 
     Raises:
-        InputError: an unknown sampler; points at the start without time, on sides that are not there.
+        InputError: an unknown sampler; points at the start without time, on sides that are not there; a
+            region that is less than a thousandth of the box.
     """
 
     sides: Mapping[str, tuple[float, float]]
@@ -61,17 +87,32 @@ class BoxPoints:
     initial: int = 0
     boundary: int = 0
     sampler: str = "sobol"
+    flux: int = 0
+    seam: int = 0
+    region: Region | None = None
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise InputError(f"unknown sampler '{self.sampler}'; {nearest(self.sampler, SAMPLERS)}")
         if self.initial and self.time is None:
             raise InputError(f"collocation: initial={self.initial} points, and no time; give time")
-        if self.boundary and not self._walls:
+        for name in ("boundary", "flux"):
+            if getattr(self, name) and not self._walls and self.region is None:
+                raise InputError(
+                    f"collocation: {name}={getattr(self, name)} points, and all axes are periodic: "
+                    "leave them away"
+                )
+        if self.seam and not self.periodic:
+            raise InputError(f"collocation: seam={self.seam} points, and no axis is periodic")
+        if self.region is not None and self.periodic:
             raise InputError(
-                f"collocation: boundary={self.boundary} points, and all axes are periodic: "
-                "leave them away"
+                f"collocation: a geometry, and {', '.join(self.periodic)} periodic; expected sides"
             )
+
+    @property
+    def time_column(self) -> int | None:
+        """Where time is among the columns."""
+        return None if self.time is None else len(self.sides)
 
     @property
     def _walls(self) -> tuple[str, ...]:
@@ -83,14 +124,48 @@ class BoxPoints:
             found["initial"] = self._drawn(rng, self.initial)
             found["initial"][:, len(self.sides)] = self.time[0]
         if self.boundary:
-            points = found["boundary"] = self._drawn(rng, self.boundary)
-            faces = [(axis, side) for axis in self._walls for side in (0, 1)]
-            names = list(self.sides)
-            for k, (axis, side) in enumerate(faces):
-                points[k :: len(faces), names.index(axis)] = self.sides[axis][side]
+            found["boundary"], _ = self._on_walls(rng, self.boundary)
+        if self.flux:
+            found["flux"] = np.concatenate(self._on_walls(rng, self.flux), axis=1)
+        if self.seam:
+            points = found["seam"] = self._in_box(rng, self.seam)
+            for k, axis in enumerate(self.periodic):
+                column = list(self.sides).index(axis)
+                points[k :: len(self.periodic), column] = self.sides[axis][0]
         return found
 
+    def _on_walls(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points on the boundary, and normals."""
+        points = self._in_box(rng, n)
+        if self.region is not None:
+            points[:, : len(self.sides)], normals = self.region.boundary(rng, n)
+            return points, normals
+        normals = np.zeros((n, len(self.sides)))
+        faces = [(axis, side) for axis in self._walls for side in (0, 1)]
+        names = list(self.sides)
+        for k, (axis, side) in enumerate(faces):
+            column, rows = names.index(axis), slice(k, None, len(faces))
+            points[rows, column] = self.sides[axis][side]
+            normals[rows, column] = 2 * side - 1
+        return points, normals
+
     def _drawn(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Points inside."""
+        if self.region is None:
+            return self._in_box(rng, n)
+        many = n
+        while many * LEAST <= n:
+            many *= 2
+            points = self._in_box(rng, many)
+            points = points[self.region.inside(points[:, : len(self.sides)])]
+            if len(points) >= n:
+                return points[:n]
+        raise InputError(
+            f"collocation: fewer than {n} of {many} points of the box lie in the geometry; expected a "
+            "domain that is not much larger"
+        )
+
+    def _in_box(self, rng: np.random.Generator, n: int) -> np.ndarray:
         lines = [*self.sides.values(), *([] if self.time is None else [self.time])]
         points = SAMPLERS[self.sampler](len(lines) + len(self.parameters), n, rng)
         for column, (low, high) in enumerate(lines):

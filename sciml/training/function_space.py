@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.deepxde_import import numpy_seeded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -134,7 +134,7 @@ def functions(
     """Values ``(count, *shape)`` of random functions at the points of ``grid``."""
     axes = [grid.coordinates(axis) for axis in range(grid.ndim)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim)
-    with _seeded(seed):
+    with numpy_seeded(seed):
         features = space.random(count)
     values = np.asarray(space.eval_batch(features, points))
     if values.shape != (count, grid.size):
@@ -160,14 +160,3 @@ def _outputs(
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(values, dtype=torch.get_default_dtype()).unsqueeze(1)
-
-
-@contextmanager
-def _seeded(seed: int | tuple[int, ...]) -> Iterator[None]:
-    """Numpy's global generator with a seed of ours; afterwards as it was."""
-    before = np.random.get_state()
-    np.random.seed(np.random.SeedSequence(seed).generate_state(8))
-    try:
-        yield
-    finally:
-        np.random.set_state(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,8 @@ from sciml.errors import InputError
 from sciml.heap import keep_heap
 from sciml.surrogates.weights import require_savable
 from sciml.training.accumulation import Draws
+from sciml.training.adaptive import adapt
+from sciml.training.balance import Balance
 from sciml.training.batches import from_plain, moved, size_of, to_plain
 from sciml.training.checkpoint import Checkpoint, CheckpointError
 from sciml.training.device import require_dtypes
@@ -60,6 +62,8 @@ class _Run:
     saved: int = -1
     failed: int | None = None
     keep_batches: bool = False
+    #: Factors of losses, where a phase balances them; they go on from phase to phase.
+    balance: Balance = field(default_factory=Balance)
     #: Of the source, for phases that do not say theirs.
     batch_size: Any = None
 
@@ -253,6 +257,7 @@ def _draw(run: _Run, phase: Phase) -> bool:
             return True
     if run.exhausted:
         return False
+    adapt(run.draws.source, run.model, run.objective)
     batches = run.draws.next()
     # A buffer that is stopped gives nothing either, yet there is more to come on resuming.
     run.exhausted = run.draws.ended and not run.hooks.stop.is_set()
@@ -265,12 +270,19 @@ def _draw(run: _Run, phase: Phase) -> bool:
 
 def _compute(run: _Run, phase: Phase) -> tuple[float, dict[str, float]]:
     """One optimizer step on the batches that are there; batches are prepared once, when drawn."""
+    drawn = run.drawn
     with run.execution():
         if run.drawn:
             prepare = run.options.prepared
             run.batches = [prepare(run.model, batch, run.step) for batch in run.batches]
             run.drawn = False
         problem = Problem(run.model, run.objective, run.batches, phase.weights, run.step + 1)
+        if phase.balance:
+            # A line search needs the same loss at every call, so that a frozen batch keeps its factors.
+            fresh = drawn if phase.frozen else run.phase_step % phase.balance == 0
+            if fresh or not run.balance.factors:
+                run.balance.measure(problem)
+            problem = replace(problem, factors=run.balance.factors)
         found = advance(problem, phase, run.optimizer)
     if run.average is not None:
         run.average.update(run.model)
@@ -307,6 +319,7 @@ def _checkpoint(run: _Run) -> None:
         "phase_step": run.phase_step,
         "optimizer": None if run.optimizer is None else run.optimizer.state_dict(),
         "average": None if run.average is None else run.average.state_dict(run.model),
+        "balance": run.balance.factors,
         "batches": [to_plain(batch) for batch in run.batches] if run.keep_batches else [],
         "exhausted": run.exhausted,
         "source": draws["source"],
@@ -343,6 +356,7 @@ def _restore(run: _Run, checkpoint: Checkpoint) -> dict[str, Any]:
     run.step, run.phase, run.phase_step = state["step"], state["phase"], state["phase_step"]
     run.exhausted = state["exhausted"]
     run.batches = [moved(from_plain(batch), run.model, run.device) for batch in state["batches"]]
+    run.balance.factors = dict(state.get("balance") or {})
     run.saved = run.step
     set_random_state(state["random"])
     return state

@@ -16,11 +16,13 @@ from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates.bounds import PARAMETER, TIME, Bounds
 from sciml.surrogates.setting import Setting
+from sciml.training.adaptive import Adaptive
 from sciml.training.collocation import BoxPoints
 from sciml.training.collocation_source import CollocationSource
 from sciml.training.equation_residual import measure
 from sciml.training.objective import Objective, Sum
 from sciml.training.objectives import OBJECTIVES, objective_of
+from sciml.training.region import region_of
 from sciml.training.source import Mix, Source
 
 DATA, STREAM, COLLOCATION = "data", "stream", "collocation"
@@ -29,7 +31,17 @@ KEYS = {
     DATA: ("batch_size",),
     STREAM: ("batch_size",),
     COLLOCATION: (
-        *("batch_size", "domain", "time", "parameters", "initial", "boundary", "sampler", "every"),
+        *(
+            "batch_size",
+            "domain",
+            "geometry",
+            "time",
+            "parameters",
+            "initial",
+            "boundary",
+            "sampler",
+        ),
+        *("every", "curriculum", "stages", "adaptive"),
     ),
 }
 #: Points of an axis of the grid on which predictions are made, where nothing is said.
@@ -199,7 +211,18 @@ class Mixture:
                 if bounds is not None:
                     widen(bounds, points)
                 n = keys.get("batch_size", batch_size)
-                sources[name] = CollocationSource(points, n, own, every=keys.get("every", 1))
+                try:
+                    sources[name] = CollocationSource(
+                        points,
+                        n,
+                        own,
+                        every=keys.get("every", 1),
+                        curriculum=keys.get("curriculum", 0),
+                        stages=keys.get("stages", 10),
+                        adaptive=Adaptive.of(keys.get("adaptive")),
+                    )
+                except InputError as error:
+                    raise InputError(f"source '{name}': {error}") from error
             else:
                 sources[name] = keys
         named = {n: self.source(n) for n in self.objectives} or dict(zip(made, made, strict=True))
@@ -298,14 +321,16 @@ def _points(name: str, keys: Keys, setting: Setting, bounds: Bounds | None) -> B
             )
         spans[parameter] = partial(_stretched, low=low, high=high, logarithmic=logarithmic)
     try:
+        sides = dict(zip(grid.dims, grid.extent, strict=True))
         return BoxPoints(
-            dict(zip(grid.dims, grid.extent, strict=True)),
+            sides,
             None if time is None else _span(name, "time", time),
             spans,
             tuple(d for d, b in zip(grid.dims, grid.boundary, strict=True) if b == "periodic"),
             keys.get("initial", 0),
             keys.get("boundary", 0),
             keys.get("sampler", "sobol"),
+            region=region_of(keys["geometry"], sides) if keys.get("geometry") else None,
         )
     except InputError as error:
         raise InputError(f"source '{name}': {error}") from error

@@ -37,6 +37,9 @@ class Phase:
         until: the phase ends early when the weighted loss falls below this.
         warmup: steps over which lr rises linearly from 0.
         weights: factor of each named loss; 1 where there is none.
+        balance: steps after which factors of the losses are measured anew, so that their gradients have
+            the same length: see :class:`~sciml.training.balance.Balance`; with L-BFGS, with each new
+            batch. They multiply the weights; 0: no factors.
         batch_size: samples a step, of a mix by the name of the source; ``None``: as the source was made.
         dtype: of weights and losses, ``float32`` or ``float64``; ``None``: as they are. Moments of the
             optimizer begin anew with each phase in any case.
@@ -63,6 +66,7 @@ class Phase:
     until: float | None = None
     warmup: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
+    balance: int = 0
     batch_size: int | Mapping[str, int] | None = None
     dtype: str | None = None
     weight_decay: float = 0.0
@@ -104,7 +108,7 @@ class Phase:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"phase: {name}={value}; expected more than 0")
-        for name in ("warmup", "weight_decay", "final", "redraw"):
+        for name in ("warmup", "weight_decay", "final", "redraw", "balance"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"phase: {name}={getattr(self, name)}; expected 0 or more")
         if not 0 <= self.momentum < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class Problem:
         batches: one or more.
         weights: of the losses.
         number: of the step, for errors.
+        factors: of losses, besides; 1 for those that are not there.
     """
 
     model: nn.Module
@@ -41,22 +42,36 @@ class Problem:
     batches: Sequence[Batches]
     weights: Mapping[str, float]
     number: int
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     def gradient(self) -> Found:
         """Add the gradient to that of the parameters; the losses of each batch."""
         found = []
         for batch in self.batches:
             losses = self.objective(self.model, batch)
-            if len(self.batches) == 1:
-                loss = weighted(losses, self.weights)
-            else:
-                parts = {n: self._part(batch, n) * loss for n, loss in losses.items()}
-                loss = weighted(parts, self.weights)
+            loss = weighted(self._parts(batch, losses, self.factors), self.weights)
             loss.backward()
             found.append(
                 (loss.detach(), {n: torch.as_tensor(v).detach() for n, v in losses.items()})
             )
         return found
+
+    def separately(self) -> Losses:
+        """Each loss by name over all batches, with its graph."""
+        total: Losses = {}
+        for batch in self.batches:
+            losses = self._parts(batch, self.objective(self.model, batch), {})
+            total |= {n: total[n] + loss if n in total else loss for n, loss in losses.items()}
+        return total
+
+    def _parts(self, batch: Batches, losses: Losses, factors: Mapping[str, float]) -> Losses:
+        """Losses of a batch as they enter the sum over all."""
+        parts = {}
+        for name, loss in losses.items():
+            part = 1.0 if len(self.batches) == 1 else self._part(batch, name)
+            factor = part * factors.get(name, 1.0)
+            parts[name] = loss if factor == 1.0 else factor * loss
+        return parts
 
     def read(self, found: Found) -> tuple[float, dict[str, float]]:
         """The weighted loss, and each by name.

@@ -313,3 +313,30 @@ def test_where_nothing_tells_one_solution_from_another_that_is_said(solution):
     free = [*free, "training.objectives.physics.solution=null"] if solution is None else []
     said = undetermined(load_study("workflows/foundation/collocation.yaml", free))
     assert ("such as zero" in said) == (solution is None)
+
+
+#: Heat on a disk, with all that may be asked of its points.
+DISK = [
+    "model.width=8",
+    "model.depth=2",
+    "training.sources.inside={kind: collocation, time: [0, 1], batch_size: 32, initial: 8, boundary: 8,"
+    " domain: {x: {low: 0, high: 1, points: 9}, y: {low: 0, high: 1, points: 9}},"
+    " geometry: {kind: disk, center: [0.5, 0.5], radius: 0.4}, sampler: halton, curriculum: 4}",
+    "training.objectives.physics={kind: residual, source: inside, equation: heat,"
+    " parameters: {kappa: 0.1}, solution: mode}",
+    "training.phases=[{optimizer: soap, lr: 3e-3, schedule: cosine, steps: 8, balance: 4}]",
+    "validation={every: 8, times: 3}",
+]
+
+
+def test_points_of_a_disk_go_where_the_residual_is(tmp_path):
+    pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
+    pytest.importorskip("pytorch_optimizer", reason="needs the extra 'pinn'")
+    run, code = train_offline(load_study(ALONE, DISK), None, tmp_path / "run", plain=True)
+    assert code == 0 and json.loads(run.summary.read_text())["steps"] == 8
+    wrong = [part for o in DISK for part in ("--set", o.replace("radius: 0.4", "radius: 0.6"))]
+    for how in ([], ["--dry-run"]):
+        done = CliRunner().invoke(app, ["run", ALONE, "--out", str(tmp_path / "no"), *how, *wrong])
+        assert isinstance(done.exception, InputError)
+        assert "source 'inside': geometry: disk reaches from -0.1 to 1.1" in str(done.exception)
+    assert not (tmp_path / "no").exists()

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from sciml.study.schema import Model, Study
 from sciml.study.section import Section
 from sciml.study.sources_section import (
+    AdaptiveSection,
     AxisSection,
     ClassificationSection,
     CollocationSection,
@@ -43,6 +44,7 @@ WITHIN = {
     "`phases`, a list of:": PhaseSection,
     "`kind: stream` or `data`:": FedSection,
     "`kind: collocation`, points where a residual is asked for:": CollocationSection,
+    "`adaptive`:": AdaptiveSection,
     "A side of the `domain`:": AxisSection,
     "`kind: supervised`, on a stream or data:": SupervisedSection,
     "`kind: energy_forces`, of particles:": EnergyForcesSection,
