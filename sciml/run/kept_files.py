@@ -24,6 +24,7 @@ from sciml.run.directory import RunDirectory
 from sciml.run.trust import is_own, mark
 from sciml.share import find
 from sciml.study.schema import Study
+from sciml.surrogates import own_model
 
 log = logging.getLogger("sciml.run")
 
@@ -119,8 +120,6 @@ def require_program(run: RunDirectory, program: Path, *, force: bool = False) ->
 
 
 def _copied(run: RunDirectory, name: str) -> dict[str, Any] | None:
-    from sciml.surrogates import own_model  # torch
-
     if not own_model.is_file(name):
         return None
     path = find(name)

@@ -14,18 +14,19 @@ from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
 from sciml.share import find
+
+if TYPE_CHECKING:  # whoever leads a run copies such files, and has no torch
+    from torch import nn
 
 #: Packages declare their models under this group of entry points, each a module with ``build``:
 #: ``[project.entry-points."sciml.models"]``, ``my_net = "my_package.my_net"``.
 GROUP = "sciml.models"
 
-Build = Callable[..., nn.Module]
+Build = Callable[..., "nn.Module"]
 
 _PLACES = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError, nearest
 from sciml.surrogates.option_types import require_types
+from sciml.training.eager import eager
 
 if TYPE_CHECKING:  # a study has phases, and no need of torch
     import torch
@@ -185,7 +186,7 @@ def _lbfgs(optim: Any, phase: Phase, parameters: list[nn.Parameter]) -> torch.op
         raise InputError("phase: lbfgs has no weight_decay; add a penalty to the objective")
     if phase.clip is not None:
         raise InputError("phase: lbfgs has no clip: its line search needs the gradient itself")
-    return optim.LBFGS(
+    return eager(optim.LBFGS)(
         parameters,
         lr=phase.lr,
         max_iter=phase.iterations,
@@ -243,13 +244,13 @@ def _fusable(parameters: list[nn.Parameter]) -> bool | None:
 
 #: From ``torch.optim``, a phase and parameters.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": lambda optim, s, p: optim.AdamW(
+    "adamw": lambda optim, s, p: eager(optim.AdamW)(
         p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
     ),
-    "adam": lambda optim, s, p: optim.Adam(
+    "adam": lambda optim, s, p: eager(optim.Adam)(
         p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
     ),
-    "sgd": lambda optim, s, p: optim.SGD(
+    "sgd": lambda optim, s, p: eager(optim.SGD)(
         p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay
     ),
     "soap": _soap,
