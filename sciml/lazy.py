@@ -1,8 +1,11 @@
-"""Packages whose public names are loaded when they are first used (PEP 562)."""
+"""Modules that are loaded when they are first used (PEP 562), or while a process waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 
@@ -24,3 +27,31 @@ def lazy(
 
     names = sorted(homes)
     return find, lambda: names, names
+
+
+def load_ahead(*modules: str) -> None:
+    """Import modules in a thread while this process waits for others; whoever needs one then waits for it.
+
+    One that cannot be imported says so where it is needed.
+    """
+
+    def load() -> None:
+        for module in modules:
+            with suppress(ImportError):
+                import_module(module)
+
+    threading.Thread(target=load, name="imports", daemon=True).start()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Imports without looks for garbage: what modules make stays, and a fifth of torch's time goes there.
+
+    For processes of ours, since whatever there is is never collected from here on.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

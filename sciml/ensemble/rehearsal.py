@@ -246,7 +246,8 @@ def _listen(
     began, deadline = time.monotonic(), time.monotonic() + timeout
     while True:
         over = process.poll() is not None
-        event = server.events.get(timeout=WAIT)
+        # Goodbyes come last: only the end of the process is waited for then.
+        event = server.events.get(timeout=0.0 if rehearsal.closed else WAIT)
         now = time.monotonic()
         match event:
             case Opened(simulation=simulation):
@@ -269,9 +270,7 @@ def _listen(
             case None if over:
                 rehearsal.code = process.returncode
                 return
-            case None if (
-                rehearsal.closed
-            ):  # all has come: nothing but the end of the process is to come
+            case None if rehearsal.closed:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=WAIT)
         if rehearsal.frames and rehearsal.frames == frames:

@@ -1,8 +1,14 @@
 """Frames, and the samples that a task cuts from them; numpy only."""
 
-from sciml.samples.frame import Frame, Simulation
-from sciml.samples.sample import Sample
-from sciml.samples.task import Task
-from sciml.samples.windower import Windower
+from sciml.lazy import lazy
 
-__all__ = ["Frame", "Sample", "Simulation", "Task", "Windower"]
+# Loaded when first used: ranks of solvers cut none.
+_HOMES = {
+    "Frame": "frame",
+    "Sample": "sample",
+    "Simulation": "frame",
+    "Task": "task",
+    "Windower": "windower",
+}
+
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

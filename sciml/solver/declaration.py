@@ -83,7 +83,7 @@ class Option:
         default: value when the flag is not given; its type is the type of the option: int, float,
             str, or a non-empty tuple of int or float (given as several words).
         choices: the values allowed, if only a few are.
-        files: whether the name of a file is allowed besides: see :mod:`sciml.solver.initial_state`.
+        files: whether the name of a file is allowed besides: see :mod:`sciml.solver.initial_states`.
         low: smallest number allowed, if any.
         help: one line.
 

@@ -20,7 +20,6 @@ from sciml.heap import keep_heap
 from sciml.parallel import rank_logger
 from sciml.samples.program_warnings import Warned, Warnings, joined
 from sciml.solver import stream
-from sciml.solver.file import FileSink, refuse_existing
 from sciml.solver.flags import parse
 from sciml.solver.program import Program, schema
 from sciml.stream import environment
@@ -98,6 +97,8 @@ def _simulate(
     state = run.state()
     _check_state(program, state, domain, block)
     if given.out:
+        from sciml.solver.file import FileSink  # ranks that stream do without
+
         sinks.append(FileSink(program, given, domain, block, comm, state))
     if environment.wanted():
         sinks.append(stream.StreamSink(program, given, domain, block, comm, state, warnings))
@@ -196,6 +197,8 @@ def _check_destination(
         policy.choose(program.fields)
         policy.domain(domain)
     if given.out:
+        from sciml.solver.file import refuse_existing
+
         # Rank 0 looks, for all: other nodes may see another state of the file system.
         reason = None
         if comm.rank == 0:

@@ -40,7 +40,7 @@ def simulate(
         timeout: seconds that it may take.
         initial: what it starts from: one of its choices, such as ``"sine"``, or a state of your own: a
             dataset or array of xarray, an array of numpy, the path of a file
-            (:mod:`sciml.solver.initial_state` says what fits).
+            (:mod:`sciml.solver.initial_states` says what fits).
         **parameters: parameters and options by name, such as ``kappa=0.1, shape=(64, 64)``.
 
     Warns:

@@ -15,7 +15,7 @@ from sciml.parallel import Fourier, rank_logger
 from sciml.parallel.line_fft import LIBRARIES
 from sciml.solver.combinations import AS_THEY_ARE, Combination
 from sciml.solver.declaration import Option
-from sciml.solver.initial_state import initial_state
+from sciml.solver.initial_states import initial_state
 from sciml.solver.integrators import METHODS, Integrator
 from sciml.solver.program import Program
 

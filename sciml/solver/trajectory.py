@@ -16,7 +16,7 @@ from sciml.parallel import Decomposition, rank_logger
 from sciml.solver.declaration import Option
 from sciml.solver.integrators import Integrator
 from sciml.solver.program import Program
-from sciml.solver.sample_seed import sample_seed
+from sciml.solver.sample_seeds import sample_seed
 from sciml.solver.spectral import orders, scheme_option
 
 #: Samples solved at once, and numbers that they may hold together.

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sciml.study.schema import Study
 
 
+#: Designs that scipy.stats draws, which takes half a second to import.
+OF_SCIPY = ("sobol", "latin-hypercube", "halton")
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedSimulation:
     """A simulation before it starts.

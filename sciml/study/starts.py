@@ -23,7 +23,7 @@ import numpy as np
 from sciml.domain import Grid
 from sciml.errors import InputError, ScimlError
 from sciml.solver.declaration import ENDINGS, is_file
-from sciml.solver.initial_state import count_states, read_state
+from sciml.solver.initial_states import count_states, read_state
 from sciml.solver.program_description import Description
 from sciml.solver.simulate import simulated
 

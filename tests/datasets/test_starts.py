@@ -18,7 +18,7 @@ from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.simulations import kept_plan
-from sciml.solver.initial_state import count_states, read_state
+from sciml.solver.initial_states import count_states, read_state
 from sciml.study.assignment import assigned
 from sciml.study.designs import plan
 from sciml.study.schema import Study, load_study

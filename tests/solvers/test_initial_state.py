@@ -14,7 +14,7 @@ from sciml.domain import Field, Grid
 from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError, ScimlError
 from sciml.share import find
-from sciml.solver.initial_state import read_state
+from sciml.solver.initial_states import read_state
 from sciml.solver.mpirun import command, environment
 from sciml.solver.unit_spelling import same_units
 

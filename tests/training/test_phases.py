@@ -283,6 +283,29 @@ def test_one_kernel_gives_the_weights_of_many(name):
         torch.testing.assert_close(fused, many, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_without_torchs_compiler_are_those_of_torch(name):
+    nets = [nn.Linear(3, 2) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    eager = Phase(name, lr=1e-2).build(nets[0])
+    plain = type(eager).__base__(nets[1].parameters())
+    plain.load_state_dict(eager.state_dict())  # with its options
+    x = torch.randn(20, 3)
+    for net, optimizer in zip(nets, (eager, plain), strict=True):
+
+        def closure(net=net, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (net(x) - 1).square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure)
+    assert type(plain).__module__.startswith("torch.optim")
+    for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_checkpoint_of_many_kernels_goes_on_in_one():
     net = nn.Linear(3, 2)
     old = torch.optim.Adam(net.parameters(), lr=1e-3, fused=False)

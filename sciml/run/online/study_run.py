@@ -16,6 +16,7 @@ from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
+from sciml.lazy import load_ahead
 from sciml.report.card import shown
 from sciml.run.conclusion import figures, lacking, left_behind, shortcomings
 from sciml.run.directory import RunDirectory, free_name, require_free
@@ -26,7 +27,7 @@ from sciml.run.snapshot import Snapshot, complete
 from sciml.run.trainer_process import EarlyTrainer
 from sciml.share import find
 from sciml.solver.mpirun import SEGMENT, SHARED, has_shared_memory, refuse_ranks
-from sciml.study.designs import PlannedSimulation, plan
+from sciml.study.designs import OF_SCIPY, PlannedSimulation, plan
 from sciml.study.schema import Study
 from sciml.study.starts import keep_starts
 
@@ -49,14 +50,14 @@ def execute(
     if out is not None:
         require_free(Path(out))
     with EarlyTrainer(study) as trainer:
+        drawn = ["scipy.stats"] if study.parameters.design in OF_SCIPY else []
+        load_ahead(*drawn, "distributed")  # while the program says what it is
         from sciml.run.simulations import check_program, starts_of
 
         description, domain = check_program(study)
         trainer.try_model(domain, (*description.fields, *description.static))
         starts = starts_of(study, description)
         planned = plan(study, 0 if starts is None else len(starts))
-        import distributed  # noqa: F401  # half a second, while the trainer has torch to import
-
         trainer.require()
         directory = RunDirectory.create(free_name(study.name) if out is None else out)
         try:
@@ -127,6 +128,7 @@ def resume(
         require_program(directory, find(loaded.solver.program), force=force)
         copied = with_copy(directory, loaded, trusted=trust)
         with EarlyTrainer(copied) as trainer:
+            load_ahead("distributed")
             description, domain = check_program(copied, directory)
             trainer.try_model(domain, (*description.fields, *description.static))
             trainer.require()

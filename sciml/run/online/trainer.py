@@ -22,6 +22,7 @@ from sciml.ensemble.leader import read_lease
 from sciml.ensemble.processes import allow_files, end_with_parent
 from sciml.errors import ScimlError, no_room
 from sciml.heap import keep_heap
+from sciml.lazy import uncollected
 from sciml.run.directory import RunDirectory
 from sciml.run.online.life import Life
 
@@ -72,7 +73,8 @@ class Trainer(Life):
         self._go_back()
         if self._told_to_stop():
             return False
-        from sciml.run.online.training import Learning  # torch from here on
+        with uncollected():
+            from sciml.run.online.training import Learning  # torch from here on
 
         self.intake.start()
         self.state = "waiting for the first simulation"

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from sciml.errors import ScimlError
+from sciml.lazy import uncollected
 from sciml.run.directory import RunDirectory
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.trainer_process import Channel, told_domain
@@ -24,14 +25,16 @@ def awaited(number: int) -> RunDirectory | None:
     if message is None:
         return None
     study = Study.model_validate(message["study"])
-    # What the training needs, while the program is asked what it is.
-    refused = _refusal(study)
-    import sciml.run.online.training  # noqa: F401
+    with uncollected():
+        # What the training needs, while the program is asked what it is.
+        refused = _refusal(study)
+        import sciml.run.online.training  # noqa: F401
 
-    message = channel.receive()
-    if message is None:
-        return None
-    channel.send({"refused": refused or _refusal(study, message)})
+        message = channel.receive()
+        if message is None:
+            return None
+        refused = refused or _refusal(study, message)
+    channel.send({"refused": refused})
     message = channel.receive()
     channel.close()
     if message is None:

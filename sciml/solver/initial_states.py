@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -361,6 +360,8 @@ def _check_dtype(path: str | Path, what: str, dtype: np.dtype) -> None:
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """What a library says of a file that it cannot read is one line of ours."""
+    from zipfile import BadZipFile
+
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file" + (" (a folder)" if Path(path).is_dir() else ""))
     try:
