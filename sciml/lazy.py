@@ -30,9 +30,9 @@ def lazy(
 
 
 def load_ahead(*modules: str) -> None:
-    """Import modules in a thread while this process waits for others; whoever needs one then waits for it.
+    """Import modules in a thread, while this process waits for others.
 
-    One that cannot be imported says so where it is needed.
+    Whoever needs one before it is there waits for it; one that cannot be imported says so then.
     """
 
     def load() -> None:
@@ -45,7 +45,7 @@ def load_ahead(*modules: str) -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Imports without looks for garbage: what modules make stays, and a fifth of torch's time goes there.
+    """Import without looking for garbage, which takes a fifth of torch's time: what modules make stays.
 
     For processes of ours, since whatever there is is never collected from here on.
     """
