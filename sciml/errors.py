@@ -59,3 +59,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean '{lower[close[0]]}'? " if close else ""
     return f"{hint}known: {', '.join(names)}"
+
+
+def require_known(what: str, given: str | Iterable[str], known: Iterable[str]) -> None:
+    """Raises :class:`InputError` for the first name that is not known, with the nearest one.
+
+    Args:
+        what: the message up to the name, ``unknown loss``.
+        given: a name, or several.
+        known: those that there are.
+    """
+    known = [*known]
+    alone = isinstance(given, str) or not isinstance(given, Iterable)
+    for name in [given] if alone else given:
+        if name not in known:
+            raise InputError(f"{what} '{name}'; {nearest(str(name), known)}")

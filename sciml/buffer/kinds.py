@@ -5,7 +5,7 @@ from __future__ import annotations
 from sciml.buffer.core import Buffer
 from sciml.buffer.once import FIFO, FIRO
 from sciml.buffer.reservoir import Reservoir
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 
 KINDS: dict[str, type[Buffer]] = {cls.kind: cls for cls in (FIFO, FIRO, Reservoir)}
 
@@ -17,8 +17,7 @@ def make(kind: str, capacity: int, watermark: int = 1, seed: int = 0, draws: int
         InputError: unknown kind, sizes that cannot work, or several draws of samples that leave
             when they are read.
     """
-    if kind not in KINDS:
-        raise InputError(f"buffer.kind: unknown '{kind}'; {nearest(kind, KINDS)}")
+    require_known("buffer.kind: unknown", kind, KINDS)
     if kind == Reservoir.kind:
         return Reservoir(capacity, watermark, seed, draws=draws)
     if draws != 1:

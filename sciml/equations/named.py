@@ -19,7 +19,7 @@ from sciml.equations import (
 from sciml.equations.array import namespace
 from sciml.equations.equation import Arrays, Equation, Sides, Solution
 from sciml.equations.sines import Sines, three
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 
 
 def equation(name: str) -> Equation:
@@ -28,8 +28,7 @@ def equation(name: str) -> Equation:
     Raises:
         InputError: there is none; with the nearest one.
     """
-    if name not in EQUATIONS:
-        raise InputError(f"unknown equation '{name}'; {nearest(name, EQUATIONS)}")
+    require_known("unknown equation", name, EQUATIONS)
     return EQUATIONS[name]
 
 

@@ -6,7 +6,7 @@ side; R is the stability polynomial of the method.
 
 from __future__ import annotations
 
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 
 #: Where that region ends on the negative real axis, and on the imaginary one.
 EXTENT: dict[str, tuple[float, float]] = {
@@ -32,8 +32,7 @@ def stable_step(method: str, decay: float, oscillation: float = 0.0) -> float:
     Raises:
         InputError: unknown method.
     """
-    if method not in EXTENT:
-        raise InputError(f"unknown explicit method {method!r}; {nearest(method, EXTENT)}")
+    require_known("unknown explicit method", method, EXTENT)
     real, imaginary = EXTENT[method]
     if oscillation > 0.0 and imaginary == 0.0:
         return 0.0

@@ -15,7 +15,7 @@ from typing import Any
 from sciml.equations.array import namespace
 from sciml.equations.heat import dirichlet_wavenumbers, periodic_wavenumbers
 from sciml.equations.stability import EXTENT
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 
 #: Longest dt ω of each scheme.
 LIMIT = {"leapfrog": 2.0, "rk4": EXTENT["rk4"][1]}
@@ -68,6 +68,5 @@ def stable_step(scheme: str, speed: float, spacing: Sequence[float]) -> float:
     Raises:
         InputError: unknown scheme.
     """
-    if scheme not in LIMIT:
-        raise InputError(f"unknown scheme {scheme!r}; {nearest(scheme, LIMIT)}")
+    require_known("unknown scheme", scheme, LIMIT)
     return LIMIT[scheme] / (2.0 * speed * sqrt(sum(h**-2 for h in spacing)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 from sciml.record import index
 from sciml.record.file import SimulationFile, entry_of, measured
 from sciml.record.index import Entry, RecordingError
@@ -241,9 +241,7 @@ class Recorder:
         if self._fields is None:
             return simulation
         known = {f.name: f for f in simulation.fields}
-        for name in self._fields:
-            if name not in known:
-                raise InputError(f"record.fields: no field '{name}'; {nearest(name, known)}")
+        require_known("record.fields: no field", self._fields, known)
         return replace(simulation, fields=tuple(known[name] for name in self._fields))
 
     def _create(self, state: _Open, first: Frame) -> SimulationFile:

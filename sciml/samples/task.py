@@ -8,7 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from sciml.domain.levels import LEVELS
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,7 @@ class Task:
         if not isinstance(plain, Mapping):
             return plain
         known = [f.name for f in fields(cls)]
-        for key in plain:
-            if key not in known:
-                raise InputError(f"task has no key '{key}'; {nearest(str(key), known)}")
+        require_known("task has no key", plain, known)
         targets = plain.get("targets", plain.get("inputs", ()))
         return cls(**{"inputs": (), **plain, "targets": targets})
 

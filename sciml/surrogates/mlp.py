@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
 
@@ -54,10 +54,7 @@ class MLP(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise InputError(
-                f"MLP: unknown activation '{activation}'; {nearest(activation, ACTIVATIONS)}"
-            )
+        require_known("MLP: unknown activation", activation, ACTIVATIONS)
         if any(size < 1 for size in hidden):
             raise InputError(f"MLP: hidden={tuple(hidden)}; expected widths of 1 or more")
         self.out_shape = (out_shape,) if isinstance(out_shape, int) else tuple(out_shape)

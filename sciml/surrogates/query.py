@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sciml.domain import Grid
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,9 +45,7 @@ class Query:
         """
         if not isinstance(at, Mapping):
             raise InputError(f"at: {at!r}; expected coordinates by axis, {{'{dims[-1]}': [...]}}")
-        for name in at:
-            if name not in dims:
-                raise InputError(f"at: no axis '{name}'; {nearest(name, list(dims))}")
+        require_known("at: no axis", at, dims)
         axes, lines = {}, []
         for axis, dim in enumerate(dims):
             low, high = grid.extent[axis]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sciml.domain.grid import area_of
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 
 if TYPE_CHECKING:
     from sciml.domain import Domain
@@ -26,19 +26,13 @@ def require_weighting(weighting: str | None, domain: Domain) -> None:
     """
     if weighting is None:
         return
-    require_known(weighting)
+    require_known("unknown weighting", weighting, WEIGHTINGS)
     if not hasattr(domain, "latitude"):
         raise InputError(
             f"weighting '{weighting}': fields on a {domain.kind}; expected a grid with an axis of "
             "latitudes"
         )
     area_of(domain)
-
-
-def require_known(weighting: str | None) -> None:
-    """Raises :class:`InputError` for the name of no weighting."""
-    if weighting is not None and weighting not in WEIGHTINGS:
-        raise InputError(f"unknown weighting {weighting!r}; {nearest(str(weighting), WEIGHTINGS)}")
 
 
 def weighed(batch: Batch, weighting: str | None) -> Batch:

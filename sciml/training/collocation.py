@@ -8,7 +8,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.training.region import Region
 
 #: From the unit interval to values.
@@ -92,8 +92,7 @@ class BoxPoints:
     region: Region | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"unknown sampler '{self.sampler}'; {nearest(self.sampler, SAMPLERS)}")
+        require_known("unknown sampler", self.sampler, SAMPLERS)
         if self.initial and self.time is None:
             raise InputError(f"collocation: initial={self.initial} points, and no time; give time")
         for name in ("boundary", "flux"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.potential import Potential
 from sciml.surrogates.setting import Setting
@@ -68,10 +68,7 @@ class EnergyForces:
         if self.given.forces:
             wanted.append(("target", names.forces, task.targets))
         for what, name, known in wanted:
-            if name not in known:
-                raise InputError(
-                    f"objective 'energy_forces': no {what} '{name}'; {nearest(name, known)}"
-                )
+            require_known(f"objective 'energy_forces': no {what}", name, known)
 
     def _names(self, known: Potential | None) -> Potential:
         usual = Potential("energy", "positions", "forces") if known is None else known

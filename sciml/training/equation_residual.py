@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.equations.equation import LAPLACIAN, Equation, options_of
 from sciml.equations.named import equation as named
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.batch import Batch, dtype_for
 from sciml.surrogates.normalizer import TIME
 from sciml.surrogates.setting import Setting
@@ -68,9 +68,7 @@ class EquationResidual:
                 raise InputError(f"equation '{self.equation.name}': no constant '{name}'; {there}")
         if self.solution is not None:
             known = options_of(self.solution, constants)
-            for name in told:
-                if name not in known:
-                    raise InputError(f"solution: no option '{name}'; {nearest(name, known)}")
+            require_known("solution: no option", told, known)
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
         """Names of what it may give."""

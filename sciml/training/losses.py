@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.batch import Batch
 
 #: A target whose norm is below this part of what its field has on average has none: a relative error
@@ -280,6 +280,5 @@ def loss(name: str) -> Loss:
     Raises:
         InputError: unknown; the nearest name and the list are given.
     """
-    if name not in LOSSES:
-        raise InputError(f"unknown loss '{name}'; {nearest(name, LOSSES)}")
+    require_known("unknown loss", name, LOSSES)
     return LOSSES[name]

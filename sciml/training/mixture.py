@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from sciml.domain import Grid
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.samples import Task
 from sciml.surrogates.bounds import PARAMETER, TIME, Bounds
 from sciml.surrogates.setting import Setting
@@ -142,10 +142,7 @@ class Mixture:
         only = len(self.sources) == 1
         usual = next(iter(self.sources)) if only else objective
         wanted = said or usual
-        if wanted not in self.sources:
-            raise InputError(
-                f"objective '{objective}': no source '{wanted}'; {nearest(wanted, self.sources)}"
-            )
+        require_known(f"objective '{objective}': no source", wanted, self.sources)
         return wanted
 
     def grid(self) -> Grid:
@@ -275,11 +272,7 @@ def _grid(name: str, domain: Any) -> Grid:
             else dict(zip(("low", "high"), side, strict=False))
         )
         known = ("low", "high", "points", "periodic")
-        for key in side:
-            if key not in known:
-                raise InputError(
-                    f"source '{name}': domain.{axis} has no '{key}'; {nearest(key, known)}"
-                )
+        require_known(f"source '{name}': domain.{axis} has no", side, known)
         low, high = _span(name, f"domain.{axis}", [side.get("low"), side.get("high")])
         ends = "periodic" if side.get("periodic") else "dirichlet"
         sides.append((side.get("points", POINTS), (low, high), ends))

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.batch import Batch, dtype_for
 from sciml.surrogates.setting import Setting
 from sciml.training import losses
-from sciml.training.area_weights import require_known, weighed
+from sciml.training.area_weights import WEIGHTINGS, weighed
 from sciml.training.classification import cross_entropy, kinds_of
 from sciml.training.points import at_random_points
 
@@ -62,7 +62,8 @@ class Supervised:
         field_weights: Mapping[str, float] | None = None,
         weighting: str | None = None,
     ) -> None:
-        require_known(weighting)
+        if weighting is not None:
+            require_known("unknown weighting", weighting, WEIGHTINGS)
         if weighting is not None and loss == "h1_spectral":
             raise InputError(
                 f"loss 'h1_spectral' with weighting '{weighting}': waves have no place; use h1, "
@@ -210,9 +211,7 @@ def field_weights_of(given: Mapping[str, float] | None) -> dict[str, float]:
 
 def require_targets(weights: Mapping[str, float], targets: Collection[str]) -> None:
     """Raises :class:`InputError` for weights of what is no target, and where no weight is left."""
-    for name in weights:
-        if name not in targets:
-            raise InputError(f"field_weights: no target '{name}'; {nearest(name, targets)}")
+    require_known("field_weights: no target", weights, targets)
     if targets and not any(weights.get(name, 1.0) for name in targets):
         raise InputError("field_weights: all are 0; expected one target with more, to learn at all")
 
@@ -292,9 +291,7 @@ def weighted(found: Losses, weights: Mapping[str, float]) -> Tensor:
 def require_weights(weights: Mapping[str, float], losses: Collection[str]) -> None:
     """Raises :class:`InputError` for a weight of a loss, or an objective, that does not exist."""
     known = dict.fromkeys(part for loss in losses for part in (loss.partition(".")[0], loss))
-    for name in weights:
-        if name not in known:
-            raise InputError(f"weight for unknown loss '{name}'; {nearest(name, list(known))}")
+    require_known("weight for unknown loss", weights, known)
 
 
 def _weight(name: str, weights: Mapping[str, float]) -> float | None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.kits import kit_of
 from sciml.surrogates.setting import Setting
 from sciml.training.classification import Classification
@@ -53,9 +53,7 @@ def _built(given: str | Mapping[str, Any], usual: Mapping[str, Any]) -> Objectiv
         what = f"unknown objective {name!r}" if name else "an objective without a kind"
         raise InputError(f"{what}; {nearest(str(name or ''), OBJECTIVES)}")
     known = inspect.signature(OBJECTIVES[name]).parameters
-    for key in options:
-        if key not in known:
-            raise InputError(f"objective '{name}' has no option '{key}'; {nearest(key, known)}")
+    require_known(f"objective '{name}' has no option", options, known)
     if lacking := [n for n, p in known.items() if p.default is p.empty and n not in options]:
         raise InputError(f"objective '{name}' without {', '.join(lacking)}; expected a value")
     return OBJECTIVES[name](**{**(usual if name == "supervised" else {}), **options})

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
 from sciml.training.augmentation import Augmentation
@@ -117,6 +117,4 @@ def _made(name: str, kind: type, short: str, value: Any) -> Any:
 
 def _refuse_unknown(name: str, plain: Mapping[str, Any], kind: type) -> None:
     known = [f.name for f in fields(kind) if f.init]
-    for key in plain:
-        if key not in known:
-            raise InputError(f"{name} has no key '{key}'; {nearest(key, known)}")
+    require_known(f"{name} has no key", plain, known)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.option_types import require_types
 from sciml.training.eager import eager
 
@@ -83,18 +83,12 @@ class Phase:
 
     def __post_init__(self) -> None:
         require_types("phase", self)
-        if self.optimizer not in OPTIMIZERS:
-            raise InputError(
-                f"unknown optimizer '{self.optimizer}'; {nearest(self.optimizer, OPTIMIZERS)}"
-            )
+        require_known("unknown optimizer", self.optimizer, OPTIMIZERS)
         if self.optimizer == "soap" and find_spec("pytorch_optimizer") is None:
             raise InputError(
                 "optimizer 'soap' needs pytorch-optimizer: pip install 'sciml-surrogates[pinn]'"
             )
-        if self.schedule not in SCHEDULES:
-            raise InputError(
-                f"unknown schedule '{self.schedule}'; {nearest(self.schedule, SCHEDULES)}"
-            )
+        require_known("unknown schedule", self.schedule, SCHEDULES)
         if self.dtype is not None and self.dtype not in PRECISIONS:
             raise InputError(f"unknown dtype '{self.dtype}'; {nearest(self.dtype, PRECISIONS)}")
         sizes = self.batch_size
@@ -128,9 +122,7 @@ class Phase:
         if not isinstance(plain, Mapping):
             return plain
         known = [f.name for f in fields(cls)]
-        for key in plain:
-            if key not in known:
-                raise InputError(f"phase has no key '{key}'; {nearest(key, known)}")
+        require_known("phase has no key", plain, known)
         return cls(**plain)
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
 
@@ -47,10 +47,7 @@ class Pushforward:
         require_types("pushforward", self)
         if self.steps < 1:
             raise InputError(f"pushforward: steps={self.steps}; expected 1 or more")
-        if self.draw not in DRAWS:
-            raise InputError(
-                f"pushforward: unknown draw '{self.draw}'; {nearest(self.draw, DRAWS)}"
-            )
+        require_known("pushforward: unknown draw", self.draw, DRAWS)
         if self.grow < 0:
             raise InputError(f"pushforward: grow={self.grow}; expected 0 or more")
 

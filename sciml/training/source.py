@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.batch import Batch
 
 Batches = Batch | dict[str, Batch]
@@ -54,8 +54,7 @@ class Mix:
         for name, size in (
             sizes if isinstance(sizes, Mapping) else dict.fromkeys(known, sizes)
         ).items():
-            if name not in known:
-                raise InputError(f"batch_size: no source '{name}'; {nearest(name, known)}")
+            require_known("batch_size: no source", name, known)
             self.sources[name].batch_size = size
 
     @property

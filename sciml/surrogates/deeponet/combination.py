@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.deeponet.networks import SideBySide
 from sciml.surrogates.units import Units
 
@@ -44,8 +44,7 @@ def strategy_of(name: str) -> Strategy:
     Raises:
         InputError: unknown; the nearest one and the list are given.
     """
-    if name not in STRATEGIES:
-        raise InputError(f"unknown strategy '{name}'; {nearest(name, STRATEGIES)}")
+    require_known("unknown strategy", name, STRATEGIES)
     return STRATEGIES[name]
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.mlp import ACTIVATIONS
 
 
@@ -20,8 +20,7 @@ def activation_of(name: str) -> type[nn.Module]:
     Raises:
         InputError: unknown; the nearest one and the list are given.
     """
-    if name not in ACTIVATIONS:
-        raise InputError(f"unknown activation '{name}'; {nearest(name, ACTIVATIONS)}")
+    require_known("unknown activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 
 

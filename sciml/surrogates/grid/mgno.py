@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.grid.boundary import CONVOLUTIONS
 from sciml.surrogates.grid.channels_last import channels_last, convolve
 from sciml.surrogates.grid.geometry import (
@@ -94,15 +94,10 @@ class MgNO(nn.Module):
     ) -> None:
         super().__init__()
         self.boundary = tuple(boundary)
-        for kind in self.boundary:
-            if kind not in BOUNDARIES:
-                raise InputError(f"MgNO: unknown boundary '{kind}'; {nearest(kind, BOUNDARIES)}")
+        require_known("MgNO: unknown boundary", self.boundary, BOUNDARIES)
         if not 1 <= len(self.boundary) <= 3:
             raise InputError(f"MgNO: boundary {self.boundary}; expected one entry an axis, 1 to 3")
-        if restriction not in RESTRICTIONS:
-            raise InputError(
-                f"MgNO: unknown restriction '{restriction}'; {nearest(restriction, RESTRICTIONS)}"
-            )
+        require_known("MgNO: unknown restriction", restriction, RESTRICTIONS)
         expect_sizes("MgNO", n_layers=n_layers)
         if norm and shape is None:
             raise InputError("MgNO: norm without shape; its weights are those of one grid: give it")

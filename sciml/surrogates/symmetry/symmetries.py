@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.domain import Domain, Field, Grid
 from sciml.domain.names import grid_dims
 from sciml.domain.parity import base, guess
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.symmetry.element import SYMMETRIES, Element, elements, moved
@@ -61,9 +61,7 @@ class Symmetries:
         object.__setattr__(self, "scalars", tuple(self.scalars))
         if not given:
             raise InputError(f"symmetries: none; expected some of {', '.join(SYMMETRIES)}")
-        for name in given:
-            if name not in SYMMETRIES:
-                raise InputError(f"unknown symmetry '{name}'; {nearest(name, SYMMETRIES)}")
+        require_known("unknown symmetry", given, SYMMETRIES)
         fields = self.named
         for name in fields:
             if fields.count(name) > 1:
@@ -87,9 +85,7 @@ class Symmetries:
         if not isinstance(plain, Mapping):
             return cls(plain)
         known = ("symmetries", "vectors", "pseudoscalars", "scalars")
-        for key in plain:
-            if key not in known:
-                raise InputError(f"symmetries have no key '{key}'; {nearest(key, known)}")
+        require_known("symmetries have no key", plain, known)
         return cls(**plain)
 
     @property

@@ -26,7 +26,7 @@ from math import ceil
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.grid.boundary import BoundaryConv, PadToMultiple
 from sciml.surrogates.grid.operator.attention import QuadratureAttention
 from sciml.surrogates.grid.operator.convolution import KERNELS, KernelConv, KernelConvTranspose
@@ -100,8 +100,7 @@ class Operator(nn.Module):
         finest: int | None = None,
     ) -> None:
         super().__init__()
-        if resample not in RESAMPLING:
-            raise InputError(f"unknown resample '{resample}'; {nearest(resample, RESAMPLING)}")
+        require_known("unknown resample", resample, RESAMPLING)
         self.module, self.refinement = module, refinement
         self.resample, self.finest = resample, finest
         self.register_state_dict_post_hook(_without_module)
@@ -176,8 +175,7 @@ def to_operator(
     """
     base = (base_resolution,) if isinstance(base_resolution, int) else tuple(base_resolution)
     around = (periodic,) * len(base) if isinstance(periodic, bool) else tuple(periodic)
-    if kernel not in KERNELS:
-        raise InputError(f"unknown kernel '{kernel}'; {nearest(kernel, KERNELS)}")
+    require_known("unknown kernel", kernel, KERNELS)
     refinement = Refinement(base, around, levels)
     shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
     twin = copy.deepcopy(module, shared)

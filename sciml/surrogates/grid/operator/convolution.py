@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.grid.boundary import CONVOLVE, BoundaryConv, extend
 from sciml.surrogates.grid.operator.basis import BASES, smooth, smooth_inside
 from sciml.surrogates.grid.operator.refinement import Refinement
@@ -57,8 +57,7 @@ class KernelConv(nn.Module):
 
     def __init__(self, conv: Conv, refinement: Refinement, kernel: str = "points") -> None:
         super().__init__()
-        if kernel not in KERNELS:
-            raise InputError(f"unknown kernel '{kernel}'; {nearest(kernel, KERNELS)}")
+        require_known("unknown kernel", kernel, KERNELS)
         self.weight, self.bias = conv.weight, conv.bias
         self.refinement, self.kernel = refinement, kernel
         self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation

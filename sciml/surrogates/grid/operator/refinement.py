@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 
 #: What becomes of the coarser grids inside a network.
 LEVELS = ("base", "refined")
@@ -41,8 +41,7 @@ class Refinement:
                 f"base resolution {self.base} and periodic {self.periodic}; expected one entry of "
                 "each for every axis, at least 2 points"
             )
-        if levels not in LEVELS:
-            raise InputError(f"unknown levels '{levels}'; {nearest(levels, LEVELS)}")
+        require_known("unknown levels", levels, LEVELS)
         self.levels = levels
         self.ratio = (1,) * len(self.base)
         #: Grid of the last convolution: that of the tokens, where a transformer follows it.
