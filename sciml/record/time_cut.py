@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import final
 
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task
-from sciml.samples.program_warnings import Finding
 from sciml.samples.splits import held_in_time
 from sciml.samples.step import Step
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    step: int
-    segment: int
+def _passed(name: str) -> property:
+    """What both parts have of the whole."""
+    return property(lambda self: getattr(self._all, name))
 
 
 def cut_of(trajectories: Trajectories, number: int, task: Task, part: float) -> int | None:
     """The step from which on a simulation is held out; ``None`` where it is too short for that."""
     order = trajectories.order(number)
-    places = [
-        _Place(*pair) for pair in zip(order.steps.tolist(), order.segments.tolist(), strict=True)
-    ]
+    pairs = zip(order.steps.tolist(), order.segments.tolist(), strict=True)
+    places = [SimpleNamespace(step=step, segment=segment) for step, segment in pairs]
     held = held_in_time(places, task, part)
     return places[-held].step if held else None
 
@@ -48,33 +46,9 @@ class CutInTime(Trajectories):
     def ids(self) -> tuple[int, ...]:
         return (*self._all.ids, self.later)
 
-    @property
-    def roles(self) -> Mapping[int, str]:
-        return self._all.roles
-
-    @property
-    def units(self) -> Mapping[str, str]:
-        return self._all.units
-
-    @property
-    def identity(self) -> str:
-        return self._all.identity
-
-    @property
-    def channels(self) -> Mapping[str, tuple[str, ...]]:
-        return self._all.channels
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        return self._all.remarks
-
-    @property
-    def doubts(self) -> Sequence[str]:
-        return self._all.doubts
-
-    @property
-    def warnings(self) -> list[Finding]:
-        return self._all.warnings
+    roles, units, identity = map(_passed, ("roles", "units", "identity"))
+    channels, remarks, doubts = map(_passed, ("channels", "remarks", "doubts"))
+    warnings = _passed("warnings")
 
     def varying(self, task: Task) -> str:
         return self._all.varying(task)

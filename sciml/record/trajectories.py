@@ -11,6 +11,7 @@ import numpy as np
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.program_warnings import Finding
 from sciml.samples.step import Step
+from sciml.samples.windower import window
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,7 @@ class Trajectories(ABC):
         """The window of ``task`` at ``origin``."""
         steps = dict.fromkeys((*task.input_steps(origin), *task.target_steps(origin)))
         frames = {step: self.frame(number, step) for step in steps}
-        return Sample(
-            self.simulation(number),
-            origin,
-            tuple(frames[s] for s in task.input_steps(origin)),
-            tuple(frames[s] for s in task.target_steps(origin)),
-        )
+        return window(task, self.simulation(number), origin, frames.__getitem__)
 
     def arrivals(self, numbers: Sequence[int]) -> np.ndarray:
         """``(frames, 3)``: number, step and segment of every frame, in order of arrival."""

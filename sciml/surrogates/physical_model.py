@@ -248,12 +248,6 @@ class PhysicalModel(nn.Module):
             found[name] = torch.where(mask, fields[name], mean)
         return found
 
-    def _short(self) -> torch.dtype | None:
-        """dtype of weights of 16 bits, to which values are rounded once they are scaled: it has too few
-        digits for physical ones."""
-        weight = next(self.model.parameters(), None)
-        return weight.dtype if weight is not None and weight.dtype.itemsize == 2 else None
-
     def _scale(self, name: str, values: Tensor) -> Tensor:
         return values if self.normalizer is None else self.normalizer.normalize(name, values)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -17,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sciml.errors import InputError, ScimlError
+from sciml.record.index import checksum
 from sciml.surrogates import weights
-from sciml.training.random_state import pack, unpack
+from sciml.surrogates.packed_state import pack, unpack
 
 WEIGHTS, TENSORS, PLAIN = "model.safetensors", "training.safetensors", "training.msgpack"
 MANIFEST = "manifest.json"
@@ -151,7 +151,7 @@ def intact(path: Path) -> bool:
     try:
         files = _manifest(path)["files"]
         return all(
-            (path / name).stat().st_size == size and _checksum(path / name) == crc
+            (path / name).stat().st_size == size and checksum(path / name) == crc
             for name, (size, crc) in files.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -196,7 +196,7 @@ def _seal(directory: Path, step: int, metric: float | None) -> None:
         "schema_version": SCHEMA_VERSION,
         "step": step,
         "metric": metric,
-        "files": {str(p.relative_to(directory)): [p.stat().st_size, _checksum(p)] for p in files},
+        "files": {str(p.relative_to(directory)): [p.stat().st_size, checksum(p)] for p in files},
     }
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     for path in (*files, directory / MANIFEST, directory):
@@ -205,14 +205,6 @@ def _seal(directory: Path, step: int, metric: float | None) -> None:
 
 def _manifest(path: Path) -> dict[str, Any]:
     return json.loads((path / MANIFEST).read_text())
-
-
-def _checksum(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            crc = zlib.crc32(piece, crc)
-    return crc
 
 
 def _sync(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
 from sciml.record.foreign import Foreign, parts_of
-from sciml.samples import Sample, Task
+from sciml.samples import Task
 from sciml.samples.program_warnings import log_findings
-from sciml.samples.reach import Far, those_far
+from sciml.samples.reach import those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
     LAST,
@@ -152,8 +152,11 @@ def of_data(
     far = those_far((f for _, frames in training + held_out for f in frames), task.moving)
     for number, one in far.items():
         log.warning("%s", one.line(number))
-    training, held_out = (_trainable(found, far) for found in (training, held_out))
-    samples = [s for t in training for s in _cut(t, task)]
+    training, held_out = (
+        [t for t in found if t[0].id not in far or far[t[0].id].trainable]
+        for found in (training, held_out)
+    )
+    samples = [s for t in training for s in windows_of(*t, task)]
     if not samples:
         raise InputError(
             f"no window of the task (lead={task.lead}, history={task.history}, "
@@ -273,11 +276,11 @@ def _shared_out(
         raise InputError(f"fit: {listed} of a dataset that is NaN throughout; expected numbers")
     require_fields(task, pieces[0][1][0])
     # One that ended before its first window can neither be learned from nor validated on.
-    whole = [(role, t) for role, t in pieces if next(_cut(t, task), None) is not None]
+    whole = [(role, t) for role, t in pieces if next(windows_of(*t, task), None) is not None]
     training = [t for role, t in whole if role == TRAIN]
     held_out = [t for role, t in whole if role == VALIDATION] if part else []
     if not training:
-        return [t for role, t in pieces if role == TRAIN], [], ""  # which _cut will name
+        return [t for role, t in pieces if role == TRAIN], [], ""  # which of_data will name
     why = f" by {data.split}" if data.split else ""
     if not held_out:
         single = len(training) == 1
@@ -304,15 +307,6 @@ def _measured(held_out: list[Trajectory], normalizer: Normalizer) -> list[Trajec
             sum(map(bool, strange.values())), len(held_out), ", ".join(map(str, new)),
         )  # fmt: skip
     return [t for t in held_out if not strange[t[0].id]]
-
-
-def _trainable(found: list[Trajectory], far: Mapping[int, Far]) -> list[Trajectory]:
-    return [one for one in found if one[0].id not in far or far[one[0].id].trainable]
-
-
-def _cut(trajectory: Trajectory, task: Task) -> Iterator[Sample]:
-    simulation, frames = trajectory
-    yield from windows_of(simulation, frames, task)
 
 
 def _surrogate(

@@ -1,5 +1,4 @@
-"""Nested state as plain data, that of random generators among it: what a checkpoint holds in the place
-of a pickle."""
+"""The state of random generators as plain data: what a checkpoint holds instead of a pickle."""
 
 from __future__ import annotations
 
@@ -8,10 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from sciml.surrogates.packed_state import pack, unpack
-
-__all__ = ["pack", "random_state", "set_random_state", "unpack"]
 
 
 def random_state() -> dict[str, Any]:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from sciml.samples import Sample, Task
+from sciml.buffer import Buffer
+from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.collation import collate
 from sciml.surrogates.structure import Structure
-
-
-class Drawable(Protocol):
-    """What a buffer must do for the training side."""
-
-    def get_batch(self, n: int) -> Sequence[Sample]:
-        """``n`` samples, fewer at the very end, none when it is exhausted or stopped; may wait."""
-        ...
-
-    def ready(self, n: int) -> bool:
-        """Wait as long, and draw nothing; whether there are any."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]: ...
 
 
 class StreamSource:
@@ -36,7 +23,7 @@ class StreamSource:
     """
 
     def __init__(
-        self, buffer: Drawable, task: Task, batch_size: int, structures: Sequence[Structure] = ()
+        self, buffer: Buffer, task: Task, batch_size: int, structures: Sequence[Structure] = ()
     ) -> None:
         self.buffer = buffer
         self.task = task

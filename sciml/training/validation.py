@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.samples.windower import longest_stretch
+from sciml.samples.windower import longest_stretch, windows_of
 from sciml.surrogates.batch import Batch, suited
 from sciml.surrogates.collation import collate
 from sciml.surrogates.findings import Findings
@@ -177,19 +177,14 @@ class Validation:
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=1)
         continued = [n for n in task.targets if n in task.inputs and task.history and task.lead]
-        windows = [w for t in judged for w in self._spread(_windows(t, task))]
+        windows = [w for t in judged for w in self._spread(list(windows_of(*t, task)))]
         if not windows:
             raise InputError(
                 f"validation: no window of the task fits into "
                 f"{max(len(frames) for _, frames in judged)} frames; hold out longer ones"
             )
         errors, stays = _metrics(surrogate), {name: Tally() for name in continued}
-        for begin in range(0, len(windows), self.batch_size):
-            chunk = windows[begin : begin + self.batch_size]
-            batch = self._batch(chunk, task, surrogate, device)
-            outputs = surrogate(batch)
-            findings.looked(chunk, batch, outputs)
-            _take(errors, outputs, batch)
+        for batch in self._compared(windows, task, surrogate, device, findings, errors):
             for name, tally in stays.items():
                 tally.take(name, batch.inputs[name][:, -1:], batch)
         fields: dict[str, dict[str, Any]] = {}
@@ -200,11 +195,26 @@ class Validation:
                 fields[name] |= _there(still, {"vrmse_persistence": stays[name].vrmse()})
         return fields
 
-    def _batch(
-        self, samples: Sequence[Sample], task: Task, surrogate: nn.Module, device: torch.device
-    ) -> Batch:
-        batch = collate(samples, task, getattr(surrogate, "structures", ()))
-        return weighed(suited(batch, surrogate, device), self.weighting)
+    def _compared(
+        self,
+        windows: Sequence[Sample],
+        task: Task,
+        surrogate: nn.Module,
+        device: torch.device,
+        findings: Findings,
+        errors: Mapping[str, Sequence[Metric]],
+    ) -> Iterator[Batch]:
+        """Batches of windows, whose outputs were taken into ``errors``."""
+        for begin in range(0, len(windows), self.batch_size):
+            chunk = windows[begin : begin + self.batch_size]
+            batch = collate(chunk, task, getattr(surrogate, "structures", ()))
+            batch = weighed(suited(batch, surrogate, device), self.weighting)
+            outputs = surrogate(batch)
+            findings.looked(chunk, batch, outputs)
+            for name, each in errors.items():
+                for metric in each:
+                    metric.take(name, outputs[name], batch)
+            yield batch
 
     def _rollout_steps(self, judged: Sequence[Trajectory], task: Task) -> int:
         """Leads that every simulation has."""
@@ -222,15 +232,10 @@ class Validation:
         findings: Findings,
     ) -> dict[str, dict[str, Any]]:
         task = replace(surrogate.task, unroll=steps)
-        starts = [_windows(t, task)[0] for t in judged]
+        starts = [next(windows_of(*t, task)) for t in judged]
         errors = _metrics(surrogate)
         stays, begun = ({name: Tally() for name in task.inputs} for _ in range(2))
-        for begin in range(0, len(starts), self.batch_size):
-            chunk = starts[begin : begin + self.batch_size]
-            batch = self._batch(chunk, task, surrogate, device)
-            outputs = surrogate(batch)
-            findings.looked(chunk, batch, outputs)
-            _take(errors, outputs, batch)
+        for batch in self._compared(starts, task, surrogate, device, findings, errors):
             last = replace(batch, targets={n: t[:, -1:] for n, t in batch.targets.items()})
             first = replace(batch, targets={n: batch.inputs[n][:, :1] for n in task.inputs})
             for name in task.inputs:
@@ -254,20 +259,6 @@ class Validation:
             return windows
         chosen = np.linspace(0, len(windows) - 1, self.windows).round().astype(int)
         return [windows[i] for i in chosen]
-
-
-def _windows(trajectory: Trajectory, task: Task) -> list[Sample]:
-    simulation, frames = trajectory
-    by_step = {f.step: f for f in frames}
-    windows = []
-    for origin in sorted(by_step):
-        inputs = [by_step.get(s) for s in task.input_steps(origin)]
-        targets = [by_step.get(s) for s in task.target_steps(origin)]
-        # Of one segment alone: none goes across a gap.
-        whole = None not in inputs and None not in targets
-        if whole and (not task.even or len({f.segment for f in (*inputs, *targets)}) == 1):
-            windows.append(Sample(simulation, origin, tuple(inputs), tuple(targets)))
-    return windows
 
 
 def _worse(means: Mapping[str, Any], symmetries: Sequence[str]) -> list[str]:
@@ -308,14 +299,6 @@ def _metrics(surrogate: nn.Module) -> dict[str, list[Metric]]:
         name: [METRICS[metric]() for metric in kit.metrics[role]]
         for name, role in kit.roles(setting).items()
     }
-
-
-def _take(
-    metrics: Mapping[str, Sequence[Metric]], outputs: Mapping[str, Tensor], batch: Batch
-) -> None:
-    for name, each in metrics.items():
-        for metric in each:
-            metric.take(name, outputs[name], batch)
 
 
 def _there(*figures: Mapping[str, float | None]) -> dict[str, float]:

@@ -12,9 +12,10 @@ import sciml.training.checkpoint as module
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Surrogate
+from sciml.surrogates.packed_state import pack, unpack
 from sciml.training import Checkpoints
 from sciml.training.checkpoint import CheckpointError, intact, read
-from sciml.training.random_state import pack, random_state, set_random_state, unpack
+from sciml.training.random_state import random_state, set_random_state
 
 
 def test_plain_state_comes_back_as_it_was():
