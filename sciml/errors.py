@@ -26,7 +26,7 @@ class DomainError(ScimlError, ValueError):
 
 
 class StreamError(ScimlError, RuntimeError):
-    """The trainer refused a stream, or the stream broke in a way that waiting will not mend."""
+    """The trainer refused a stream, or it broke in a way that does not mend."""
 
 
 class DivergedError(ScimlError, ArithmeticError):
@@ -38,7 +38,7 @@ class SolverWarning(UserWarning):
 
 
 def no_room(error: BaseException | None) -> bool:
-    """Whether an error, or one that it was raised from, says that a disk is full."""
+    """Whether an error, or its cause, says that a disk is full."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return True

@@ -19,7 +19,7 @@ def share_root() -> Path:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """Absolute path of a file or folder, looked up in the working directory, then in the share.
+    """Absolute path of what is in the working directory, or in the share.
 
     Args:
         path: e.g. ``solvers/heat.py``; an absolute path is taken as it is.

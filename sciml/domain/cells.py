@@ -99,7 +99,7 @@ def sides_of(name: str, cells: np.ndarray) -> np.ndarray:
 
 
 def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
-    """Refuse cells that do not fit their type, have no extent, or are turned inside out.
+    """Refuse cells that do not fit their type, have no extent, or are inverted.
 
     Which way around the corners of a simplex go is of no account: triangulations give either.
 

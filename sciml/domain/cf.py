@@ -98,7 +98,7 @@ def notes_of(domain: Domain, what: Field) -> dict[str, Any]:
 
 
 def categories_of(attrs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kinds that the values 0, 1, … of a variable stand for, if CF's flags say so."""
+    """The kinds that the values 0, 1, … stand for, as CF's flags say."""
     names = str(attrs.get("flag_meanings", "")).split()
     values = np.atleast_1d(attrs.get("flag_values", ()))
     return tuple(names) if len(names) > 1 and np.array_equal(values, range(len(names))) else ()
@@ -261,7 +261,7 @@ def _table(
 
 
 def _take_sides(mesh: Mesh, sides: np.ndarray) -> None:
-    """Number the sides of a mesh, and direct them, as a file does whose fields are on them."""
+    """Number and direct the sides of a mesh as a file does whose fields are there."""
     ordered = np.sort(sides, axis=1)
     if np.array_equal(np.unique(ordered, axis=0), mesh.sides) and len(sides) == len(mesh.sides):
         vars(mesh)["sides"] = sides
@@ -273,7 +273,7 @@ def _take_sides(mesh: Mesh, sides: np.ndarray) -> None:
 
 
 def _usual(dimension: int, cells: np.ndarray) -> str:
-    """The type of cells that say no more than whether they are lines, faces or volumes."""
+    """The type of cells of which a file says no more than their dimension."""
     padded = bool((cells < 0).any())
     for name, kind in CELLS.items():
         if kind.dimension == dimension and kind.corners == cells.shape[1] and not padded:

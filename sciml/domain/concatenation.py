@@ -76,7 +76,7 @@ def _spread(ds: xr.Dataset) -> xr.Dataset:
 def require_alike(
     name: str, ds: xr.Dataset, first_name: str, first: xr.Dataset, space: Sequence[str]
 ) -> None:
-    """That a file has the variables, on the dimensions and points, that the first one has."""
+    """Refuse a file with other variables, dimensions or points than the first one."""
     for own in first.data_vars:
         if own not in ds.variables:
             raise InputError(

@@ -32,8 +32,10 @@ def to_dataset(
     static_fields: Sequence[Field] = (),
     time_units: str = "1",
 ) -> xr.Dataset:
-    """A dataset with dimensions ``(sample, time, z, y, x)``, ``(sample, time, node)`` or ``(sample,
-    time, particle, space)``; ``sample`` and ``time`` only where there are any.
+    """A dataset of fields with all that says where they live.
+
+    Dimensions: ``(sample, time, z, y, x)``, ``(sample, time, node)`` or ``(sample, time, particle,
+    space)``; ``sample`` and ``time`` only where there are any.
 
     Args:
         domain: where the fields live; the same for all samples.

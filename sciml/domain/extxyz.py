@@ -32,7 +32,7 @@ VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 
 
 def opened(path: Path) -> list[xr.Dataset]:
-    """Each run of configurations of the same atoms, in the same cell, as a dataset over ``time``.
+    """Each run of configurations of the same atoms and cell, over ``time``.
 
     Positions, and whatever all configurations of a run have: of each atom, or one a configuration. Times
     are ``time`` of the comment lines, or counted.

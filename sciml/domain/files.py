@@ -59,7 +59,7 @@ _BEGINNINGS = {
 
 
 def files_of(source: Any) -> list[Path]:
-    """The files that a path, a folder, a pattern or a list of them stands for, in order of their names.
+    """The files that a path, folder, pattern or list stands for, in order of names.
 
     Args:
         source: path of a file, a zarr store or a folder, a pattern such as ``"runs/*.nc"``, or a list.
@@ -301,8 +301,7 @@ def _opened(path: Path, group: str | None, options: dict[str, Any]) -> xr.Datase
 
 
 def _with_named_dims(ds: xr.Dataset) -> xr.Dataset:
-    """``ds`` of HDF5 without names of dimensions, called by the lines of coordinates that lie on them,
-    as far as there is one of a length."""
+    """Dimensions of HDF5 that have no names, called by the coordinates that lie on them."""
     from sciml.domain.layout import axis_of
 
     lines: dict[str, list[str]] = {}
@@ -335,8 +334,7 @@ def _without_cftime(path: Path, options: dict[str, Any], error: ValueError) -> x
 def _with_outer_coordinates(
     path: Path, group: str, ds: xr.Dataset, options: dict[str, Any]
 ) -> xr.Dataset:
-    """``ds`` with coordinates of its dimensions that lie in the groups around its own, as those of
-    netCDF-4 may."""
+    """``ds`` with coordinates of its dimensions from the groups around its own."""
     import xarray as xr
 
     parts = group.strip("/").split("/")

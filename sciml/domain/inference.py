@@ -40,7 +40,7 @@ _SPACE = ("X", "Y", "Z")
 
 
 def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
-    """The domain that the named variables live on (by default, those that span most of space).
+    """The domain on which the named variables, or the widest ones, live.
 
     What :func:`~sciml.domain.dataset.to_dataset` wrote comes back equal. Otherwise: a UGRID
     topology makes a :class:`Mesh`; a dimension ``particle`` or ``atom`` makes :class:`Particles`;
@@ -180,8 +180,7 @@ def closes(ds: xr.Dataset, dim: str) -> bool:
 
 
 def states_extent(ds: xr.Dataset, dim: str) -> bool:
-    """Whether a dataset says where an axis begins and ends, and so whether its last point is another
-    one than the first."""
+    """Whether a dataset says where an axis begins and ends."""
     return dim in ds.coords and "extent" in ds[dim].attrs
 
 
@@ -233,7 +232,7 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[tuple[float, float], str]:
 
 
 def _require_no_seam(ds: xr.Dataset, dim: str, values: np.ndarray) -> None:
-    """Refuse longitudes of a part of the globe that are cut in two where they begin anew."""
+    """Refuse longitudes of a part of the globe that are cut in two."""
     if not meaning_of(ds, dim).endswith("longitude") or not np.isfinite(values).all():
         return
     around = np.sort((values.astype(np.float64) + 180.0) % TURN - 180.0)
@@ -259,7 +258,7 @@ def _require_one_turn(dim: str, values: np.ndarray, slack: float) -> None:
 def _require_within(
     dim: str, values: np.ndarray, extent: tuple[float, float], boundary: str, slack: float
 ) -> None:
-    """Refuse an extent that is not that of the points, nor of more points than there are."""
+    """Refuse an extent that is not that of the points."""
     low, high = extent
     if values[0] < low - slack or values[-1] > high + slack:
         raise DomainError(
@@ -299,7 +298,7 @@ def _off(values: np.ndarray) -> float:
 
 
 def _uniform_spacing(dim: str, values: np.ndarray, vertical: bool) -> tuple[float, float]:
-    """Spacing of an axis that ascends, and how far its points may be from where they should be."""
+    """Spacing of an axis that ascends, and how far points may be off."""
     if not np.isfinite(values).all():
         raise DomainError(f"axis '{dim}' has coordinates that are not finite numbers")
     spacing, slack = _measures(values)

@@ -1,4 +1,4 @@
-"""Which dimension of a dataset is the sample, which is time, which are axes in space.
+"""Which dimensions of a dataset are samples, time and axes in space.
 
 Works on xarray objects through their methods alone; importing it does not import xarray.
 """
@@ -247,8 +247,7 @@ def mesh_topology(ds: xr.Dataset) -> xr.DataArray | None:
 
 
 def other_places(ds: xr.Dataset) -> dict[str, str]:
-    """Dimensions of the cells and edges of a mesh, or of the edges of a graph; faces of volumes are
-    neither."""
+    """Dimensions of cells and edges of a mesh, or of edges of a graph; faces of volumes are neither."""
     topology = mesh_topology(ds)
     if topology is None:
         edges = ds.variables.get("edges")

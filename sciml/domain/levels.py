@@ -76,8 +76,8 @@ def apart(
 def written_out(
     given: Mapping[str, Any] | None, meant: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Any] | None:
-    """What is given by name, such as weights, for each field that a name stands for; one that is given
-    for the field itself goes first."""
+    """What is given by name, for each field that a name stands for; one that is given for the field
+    itself goes first."""
     if not isinstance(given, Mapping):
         return given
     found = {f: value for name, value in given.items() for f in meant.get(name, (name,))}
@@ -194,7 +194,7 @@ class Together:
 
 
 def _named(ds: xr.Dataset, name: str) -> tuple[Any, str, int] | None:
-    """The variable, its axis and the place along it of a field called by its level."""
+    """Variable, axis and place of a field that is called by its level."""
     for of in map(str, ds.data_vars):
         if not name.startswith(f"{of}_"):
             continue

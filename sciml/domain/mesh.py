@@ -77,7 +77,7 @@ class Mesh:
 
     @property
     def topological_dimension(self) -> int:
-        """1 of lines, 2 of faces, 3 of volumes, whatever the space is that they lie in."""
+        """1 of lines, 2 of faces, 3 of volumes, in whatever space."""
         return 2 if self.cell_type == POLYGON else CELLS[self.cell_type].dimension
 
     def shape_of(self, on: str) -> tuple[int, ...] | None:

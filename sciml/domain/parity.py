@@ -1,4 +1,4 @@
-"""What a field is under reflections, as far as its attributes, its name and its units say.
+"""What a field is under reflections, by its attributes, name and units.
 
 An attribute ``parity`` (ours) and a CF ``standard_name`` are statements: :func:`parity_of`. Names,
 words and units, which is all that most files have, are guessed from by :func:`guess`; what can be

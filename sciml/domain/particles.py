@@ -13,7 +13,7 @@ from sciml.errors import DomainError
 
 @dataclass(frozen=True, eq=False)
 class Particles:
-    """A fixed set of particles whose positions are a field that changes from frame to frame.
+    """A fixed set of particles whose positions are a field.
 
     Args:
         species: atomic numbers or type indices, int64 ``(n,)``.

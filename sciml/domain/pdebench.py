@@ -42,7 +42,7 @@ _IN_NAMES = re.compile(r"(?:^|_)(beta|Nu|Rho|Eta|Zeta|M)(\d+\.?\d*(?:[eE][-+]?\d
 
 
 def is_pdebench(file: h5py.File) -> bool:
-    """Whether a file has one of the layouts, by the names that it cannot do without."""
+    """Whether a file has one of the layouts, by names that these need."""
     if "tensor" in file:
         return any(name in file for name in ("x-coordinate", "t-coordinate", "nu"))
     if any(name in file for name in _FLOW):

@@ -201,7 +201,7 @@ def _timed(file: h5py.File, ds: xr.Dataset) -> xr.Dataset:
 
 
 def cut(times: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Times of so many frames, where a file may have the end of the last step as well.
+    """Times of so many frames, where a file may have one more.
 
     Raises:
         InputError: fewer, or many more.

@@ -93,7 +93,7 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
 
 
 def _kept(blocks: Sequence[Any]) -> tuple[list[int], str]:
-    """Places of the blocks of cells that make the mesh, and the type of their cells."""
+    """Places of the blocks of cells that make the mesh, and their type."""
     types = [block.type for block in blocks if block.type != "vertex"]
     strange = sorted(set(types) - set(TYPES))
     if strange or not types:

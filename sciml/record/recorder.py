@@ -222,7 +222,7 @@ class Recorder:
                 virtual.write(self.folder, dict(sorted(self._whole.items())))
 
     def _name_absent(self) -> None:
-        """Simulations of the study that are not there, and why, as far as that is new."""
+        """Say which simulations of the study are not there, and why."""
         known = index.absent(self.folder) if (self.folder / index.INDEX).exists() else {}
         for number in sorted({*self._about, *self._absent} - set(self._whole)):
             reason = self._absent.get(number) or known.get(number) or NOT_ENDED

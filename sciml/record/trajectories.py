@@ -58,7 +58,7 @@ class Trajectories(ABC):
 
     @property
     def channels(self) -> Mapping[str, tuple[str, ...]]:
-        """Fields that a name of the task stands for, where it is a variable with levels."""
+        """Fields that a name of the task stands for, of variables with levels."""
         return {}
 
     @property

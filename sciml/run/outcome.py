@@ -20,7 +20,7 @@ from sciml.study.schema import Study
 from sciml.surrogates import Surrogate
 from sciml.surrogates.scope import Scope
 from sciml.training.checkpoint import Checkpoint, Checkpoints
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
 from sciml.training.metrics_file import MetricsFile
@@ -125,7 +125,7 @@ class Outcome:
             say(line)
         return history
 
-    def on_step(self, step: Step, history: History) -> None:
+    def on_step(self, step: StepRecord, history: History) -> None:
         self.metrics.on_step(step)
         self._shares.append((step.wait, step.compute))
         self._shares = self._shares[-50:]

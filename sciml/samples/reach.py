@@ -158,8 +158,8 @@ class Reach:
         return None
 
     def farthest(self, simulations: Iterable[int]) -> tuple[int, Far] | None:
-        """The one that has not ended with the largest values, for what is usual in all. It is no
-        verdict, where one has to be picked."""
+        """The simulation that goes on with the largest values, for what is usual. It is no verdict,
+        where one has to be picked."""
         found = []
         names = [n for n, r in self._reached.items() if not r.aside]
         sizes = [np.maximum(abs(self._reached[n].low), abs(self._reached[n].high)) for n in names]

@@ -44,8 +44,7 @@ class Arrangement:
         self.ds, self._turned = ascending(self.ds)
 
     def restored(self, out: xr.Dataset, at: Sequence[str] = ()) -> xr.Dataset:
-        """Predictions on :attr:`ds` as the caller's dataset has its axes, but for those ``at`` which
-        the caller said where."""
+        """Predictions with axes and levels as the caller's dataset has them."""
         turned = [dim for dim in self._turned if dim in out.dims and dim not in at]
         if turned:
             out = out.isel({dim: slice(None, None, -1) for dim in turned})

@@ -141,7 +141,7 @@ class Batch:
 
 
 def lattice_of(values: Tensor) -> Tensor:
-    """Cells ``(B, d, d)`` of the last of frames of lattice vectors ``(B, H, d * d)``."""
+    """Cells ``(B, d, d)`` of the last frames of vectors ``(B, H, d * d)``."""
     side = round(values.shape[-1] ** 0.5)
     return values[:, -1].unflatten(-1, (side, side))
 

@@ -15,7 +15,7 @@ FIELD, FORCING, PARAMETER, TIME = "field", "forcing", "parameter", "time"
 
 
 class Bounds(nn.Module):
-    """low ≤ x ≤ high of each field that a surrogate sees, each parameter, and the time of targets.
+    """Least and largest of each field, parameter and time that is seen.
 
     They move with :meth:`update`, and stay in float64 where they are, whatever the model does: nothing
     is computed with them.

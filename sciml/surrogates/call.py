@@ -163,8 +163,8 @@ def _node_channels(task: Task, window: Window) -> Tensor:
 
 
 def _off_nodes(task: Task, window: Window) -> dict[str, Tensor]:
-    """Static fields that no channel of nodes can hold, and the nodes of what they are on; edges of a
-    graph are given to its models as they are."""
+    """Static fields that are no channels of nodes, and the nodes of what they are on; edges of a graph
+    are given to its models as they are."""
     on, geometry = window.batch.on, window.batch.geometry
     beside = {n: window.static[n] for n in task.static if on.get(n) in ("cell", "edge")}
     tables = {{"cell": "cells", "edge": "sides"}[on[n]] for n in beside}
@@ -207,7 +207,7 @@ def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
 
 
 def _with_channel(static: Tensor, ndim: int) -> Tensor:
-    """A static field with an axis of channels, of which one of categories or components has some."""
+    """A static field with an axis of channels."""
     return static if static.ndim > ndim else static.unsqueeze(1)
 
 

@@ -38,7 +38,7 @@ PACKAGES = {"torch": True, "neuraloperator": True, "numpy": True, "xarray": Fals
 CIRCUMSTANCES = ("schema_version", "created", "versions", "digests")
 
 
-class Source(BaseModel):
+class SourceFile(BaseModel):
     """The Python file that built the model, and those beside it that it imports: their SHA-256."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -74,7 +74,7 @@ class Card(BaseModel):
     versions: dict[str, str]
     model: dict[str, Any] | None
     options: dict[str, Any] | None
-    source: Source | None
+    source: SourceFile | None
     class_: str
     dtype: str
     weights: int

@@ -27,8 +27,8 @@ STEP_TOLERANCE = 0.01
 def timed(
     surrogate: PhysicalModel, ds: xr.Dataset, *, always: bool = False
 ) -> tuple[xr.Dataset, bool]:
-    """``ds`` with an axis of time where its time is a scalar, and whether it was: the model may see the
-    time, and outputs have another.
+    """``ds`` with an axis of time, and whether its time was a scalar: the model may see the time, and
+    outputs have another.
 
     Args:
         always: without any time, too; it then begins at 0.
@@ -112,8 +112,8 @@ class Clock:
         return self.times.gap()
 
     def labels(self, origins: Sequence[int], ahead: Sequence[int]) -> np.ndarray:
-        """Times ``ahead`` frames after those at ``origins``, one each, in the kind of the dataset's own:
-        those of its frames as far as it has them before the next gap."""
+        """Times ``ahead`` frames after those at ``origins``, as the dataset has them: those of its
+        frames as far as it has them before the next gap."""
         pairs = [self._reached(i, n) for i, n in zip(origins, ahead, strict=True)]
         places, counts = [i for i, _ in pairs], [n for _, n in pairs]
         if self.times.calendar is not None:
@@ -237,8 +237,8 @@ def _differs(trained: Step, own: Step, times: Times) -> bool:
 
 
 def _are_months(trained: Step, own: Step, times: Times) -> bool:
-    """Whether a few dates that happen to be evenly apart are months of a surrogate that goes by them:
-    the middles of April, May and June are 30.5 days apart."""
+    """Whether dates evenly apart are months of a surrogate that goes by them: the middles of April, May
+    and June are 30.5 days apart."""
     if trained.units != MONTH or own.units == MONTH or times.calendar is None:
         return False
     calendar = times.calendar

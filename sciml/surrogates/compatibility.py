@@ -30,7 +30,7 @@ UNKNOWN = ("", "1")
 
 
 def require_match(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
-    """That errors on ``ds`` are errors of the surrogate, not of data that it was not made for.
+    """Refuse data that a surrogate was not made for.
 
     Raises:
         InputError: as :meth:`Surrogate.predict`.
@@ -146,7 +146,7 @@ def _same_kind(trained: Grid | Scope | None, given: Domain, layout: Layout, ds: 
 
 
 def _turned_round(trained: Grid, given: Grid, axis: int) -> bool:
-    """Whether two grids go once around the globe from different longitudes, on points that may meet."""
+    """Whether two grids go around the globe from different longitudes."""
     shift = (trained.extent[axis][0] - given.extent[axis][0]) / given.spacing[axis]
     return abs(shift - round(shift)) < 0.01 and all(
         grid.boundary[axis] == "periodic" and grid.meanings and "longitude" in grid.meanings[axis]

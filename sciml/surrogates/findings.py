@@ -36,7 +36,7 @@ class _Worst:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """Where an output of one sample left what was trained on, and how far it got."""
+    """Where an output of one sample left the range of the training."""
 
     step: int
     when: str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
 
 
-class Forcing:
+class KnownForcing:
     """The forcing of a task by sample and time: what the dataset itself has, and what is given besides.
 
     Targets that are prescribed somewhere may be given ahead as well; else they stay what they were.

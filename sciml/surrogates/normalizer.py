@@ -194,8 +194,7 @@ class Normalizer(nn.Module):
         return [] if self.references is None else self.references.strange(domain.species)
 
     def offset(self, name: str, batch: Batch) -> Tensor | None:
-        """What is taken off a field of each sample before it is scaled, ``(B, 1)``, where that is no one
-        number: the reference of its energy."""
+        """What is taken off a field before it is scaled, ``(B, 1)``: the reference of its energy."""
         if self.references is None or name != self.references.energy:
             return None
         geometry = batch.geometry

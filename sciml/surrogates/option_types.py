@@ -1,4 +1,4 @@
-"""Whether a value from a study file can be what the signature of a ``build`` says it is."""
+"""Whether values from a study file fit the signature of a ``build``."""
 
 from __future__ import annotations
 

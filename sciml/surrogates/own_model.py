@@ -66,8 +66,8 @@ def from_package(name: str) -> Build:
 
 
 def source_of(name: str) -> dict[str, Any]:
-    """SHA-256 of a Python file that builds a model, and of each file beside it that it imports, by its
-    path from the folder: ``{"sha256": …, "beside": {"layers.py": …}}``.
+    """SHA-256 of a model's file and of those beside it that it imports: ``{"sha256": …, "beside":
+    {"layers.py": …}}``.
 
     Raises:
         InputError: no such file.
@@ -78,7 +78,7 @@ def source_of(name: str) -> dict[str, Any]:
 
 
 def beside_of(path: Path) -> list[Path]:
-    """Files in the folder of a Python file, or below, that it imports, and those that they import.
+    """Files in the folder of a Python file that it imports, and theirs.
 
     Read from the text: what is imported by a name made at run time, and data files, are not among them.
     """
@@ -149,8 +149,7 @@ def _imported(path: Path, changed: int) -> ModuleType:
 
 
 def _strangers(path: Path) -> dict[str, ModuleType]:
-    """Modules that go by the names of those that a file imports from beside it, and come from another
-    folder of the user's."""
+    """Modules of other folders by the names of those beside a file."""
     folder = path.parent
     names = {file.relative_to(folder).parts[0].removesuffix(".py") for file in beside_of(path)}
     ours = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1], folder]

@@ -202,8 +202,7 @@ class PhysicalModel(nn.Module):
     def _step(
         self, batch: Batch, k: int, own: torch.dtype, dtypes: dict[str, torch.dtype]
     ) -> dict[str, Tensor]:
-        """Targets ``k`` in physical units and ``dtypes``, without an axis of time, by a model that
-        computes in ``own``."""
+        """Targets ``k`` in physical units and ``dtypes``, without an axis of time."""
         raw = batch.inputs
         units = self._units(batch, own, dtypes)
         scale = self._scale if units is None else _as_it_is
@@ -240,7 +239,7 @@ class PhysicalModel(nn.Module):
     def _filled(
         self, fields: Mapping[str, Tensor], masks: Mapping[str, Tensor], first: int = 2
     ) -> dict[str, Tensor]:
-        """Fields with their mean where they have no values, which a model then sees as nothing."""
+        """Fields with their mean where they have no values."""
         found = dict(fields)
         for name in masks.keys() & fields.keys():
             mask = masks[name] if first == 2 else masks[name].squeeze(1)
@@ -273,7 +272,7 @@ class PhysicalModel(nn.Module):
     def _units(
         self, batch: Batch, own: torch.dtype, dtypes: dict[str, torch.dtype]
     ) -> tuple[Units, Units] | None:
-        """Of channels and outputs, for a model that scales by itself, in the dtype of its weights."""
+        """Of channels and outputs, for a model that scales by itself."""
         if (
             self.normalizer is None
             or batch.kind != "grid"

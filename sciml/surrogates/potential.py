@@ -1,4 +1,4 @@
-"""An energy of positions, and forces that are its gradient, among the fields of a task."""
+"""An energy of positions and its forces among the fields of a task."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from sciml.surrogates.clock import Clock, timed
 from sciml.surrogates.collation import collate
 from sciml.surrogates.compatibility import layout_for, require_masks
 from sciml.surrogates.findings import Findings
-from sciml.surrogates.forcing import Forcing
+from sciml.surrogates.forcing import KnownForcing
 from sciml.surrogates.query import Query
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.threads import threads_for, values_of
@@ -66,7 +66,7 @@ def predict(
             f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
         )
-    known = Forcing(surrogate, ds, layout, clock, forcing)
+    known = KnownForcing(surrogate, ds, layout, clock, forcing)
     reached = [i for i in origins if known.there(i, ahead) and i <= known.last]
     if not reached:
         raise InputError(f"predict: {known.lack(origins[0], [ahead])}")
@@ -119,7 +119,7 @@ def rollout(
             f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
             f"{task.lead} apart: give at least {needed}"
         )
-    known = Forcing(surrogate, ds, layout, clock, forcing)
+    known = KnownForcing(surrogate, ds, layout, clock, forcing)
     last = known.last
     ahead = [k * task.lead for k in range(1, steps + 1)]
     if not all(known.there(last, n) for n in ahead):
@@ -220,7 +220,7 @@ def _evaluate(
     unroll: int,
     batch_size: int,
     findings: Findings,
-    known: Forcing,
+    known: KnownForcing,
     query: Query | None = None,
 ) -> dict[str, np.ndarray]:
     """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
@@ -286,7 +286,7 @@ def _evaluate(
 
 
 def _per_sample(array: np.ndarray, samples: int) -> np.ndarray:
-    """(B, U, N, …) of points that lie one sample after the other, all of one size here."""
+    """(B, U, N, …) of points that lie one sample after the other."""
     return np.moveaxis(array.reshape(samples, -1, *array.shape[1:]), 2, 1)
 
 
@@ -414,7 +414,7 @@ def _notes(ds: xr.Dataset, field: Field) -> dict[str, Any]:
 
 
 def _order(ds: xr.Dataset, task: Task, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Dimensions in the order of the caller's variable of that name, else of its first input."""
+    """Dimensions in the order that the caller's variables have."""
     like = name if name in ds.variables else next(iter(task.inputs), None)
     theirs = [str(d) for d in ds[like].dims] if like is not None else []
     if set(dims) <= set(theirs):

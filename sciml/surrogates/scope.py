@@ -1,4 +1,4 @@
-"""Where a surrogate was trained, as far as it need be known to build and use it."""
+"""Where a surrogate was trained, as far as its building and use need it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sciml.errors import DomainError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The kind of meshes, graphs or particles, in place of one of them, which differ anyway.
+    """The kind of meshes, graphs or particles, which differ from each other.
 
     A grid is small and says all of itself: its scope is the :class:`~sciml.domain.Grid`.
 
@@ -85,7 +85,7 @@ class Scope:
         )
 
     def require(self, domain: Domain) -> None:
-        """Refuse a domain on which a surrogate that was trained here would say nothing of worth.
+        """Refuse a domain unlike all those of the training.
 
         Raises:
             InputError: another dimension; cells or species that were not there.

@@ -1,4 +1,4 @@
-"""What each simulation that is still going on has given to scaling and bounds, to take it out again."""
+"""What each running simulation gave to scaling and bounds, to take it out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Share:
 
 
 class Shares:
-    """Statistics of a stream, by simulation as long as it may turn out to be bad.
+    """Statistics of a stream, by simulation while it may turn out bad.
 
     Moments of a simulation can be merged into those of others and not be subtracted again: beside 1e30
     nothing is left of them. So each has its own until :meth:`close`, which merges them: memory for the
@@ -71,7 +71,7 @@ class Shares:
             self._whole = _joined(self._whole, share)
 
     def widen(self, samples: Sequence[Sample]) -> None:
-        """Take samples into account for the bounds of what is trained on, and for nothing else."""
+        """Take samples into account for the bounds alone."""
         for bounds in self._bounds.update(samples):
             self._whole.bounds = joined(self._whole.bounds, bounds)
 

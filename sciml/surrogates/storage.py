@@ -164,7 +164,7 @@ def _named(directory: Path, card: Card, given: str | Path | None) -> tuple[str, 
 
 
 def _compare_source(directory: Path, card: Card, name: str, source: dict[str, Any] | None) -> None:
-    """One line where the file that builds the model is not the one that built it."""
+    """Say where the file that builds a model is not the one that built it."""
     saved = card.source
     if saved is None or source is None:
         return
@@ -219,7 +219,7 @@ def _unpacked(path: Path, card: Card, scope: Grid | Scope | None) -> dict[str, n
 
 
 def _state(path: Path, card: Card) -> dict[str, Any]:
-    """What the file of weights holds, which is to be the one that the card was written with."""
+    """What the file of weights holds, if the card was written with it."""
     try:
         if card.checksum != checksum(path):
             raise InputError(

@@ -134,7 +134,7 @@ class Surrogate(PhysicalModel):
         pseudoscalars: Sequence[str] = (),
         scalars: Sequence[str] = (),
     ) -> Surrogate:
-        """The same surrogate, with the same weights, averaged over a group of symmetries of its grid.
+        """The same weights, averaged over a group of symmetries of the grid.
 
         >>> surrogate.symmetrized("square").predict(ds)        # doctest: +SKIP
 

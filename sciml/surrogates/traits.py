@@ -45,6 +45,6 @@ def traits_of(model: nn.Module) -> Traits:
 
 
 def chose(model: Model, **options: Any) -> Model:
-    """The model, which says from now on what was chosen for options that were left to it."""
+    """The model, which says what was chosen for options left to it."""
     model.traits = replace(traits_of(model), chosen=options)
     return model

@@ -133,7 +133,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def fill(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Put a state into a module that is built alike, wrapped or not, in its own dtypes.
+    """Put a state into a module built alike, wrapped or not.
 
     Raises:
         RuntimeError: it does not fit.

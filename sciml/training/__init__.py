@@ -22,7 +22,7 @@ _HOMES = {
     "ReplaySource": "replay_source",
     "Residual": "residual",
     "Source": "source",
-    "Step": "history",
+    "StepRecord": "history",
     "StreamSource": "stream_source",
     "Sum": "objective",
     "Supervised": "objective",

@@ -1,4 +1,4 @@
-"""What the loop does with a batch, or with a batch of each of several sources at once."""
+"""What the loop does with a batch, or with one of each source."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from sciml.surrogates import Surrogate
 from sciml.surrogates.storage import CARD
 from sciml.surrogates.weights import state_of, unwrapped
 from sciml.training.checkpoint import MANIFEST, Checkpoint, Checkpoints
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.hooks import Hooks
 from sciml.training.metrics_file import MetricsFile
 from sciml.training.predictions import dataset_of, write_predictions
@@ -234,9 +234,9 @@ class FitDirectory:
         self._wrote = time.monotonic()
 
     def _watched(
-        self, on_step: Callable[[Step, History], None] | None
-    ) -> Callable[[Step, History], None]:
-        def watch(step: Step, history: History) -> None:
+        self, on_step: Callable[[StepRecord, History], None] | None
+    ) -> Callable[[StepRecord, History], None]:
+        def watch(step: StepRecord, history: History) -> None:
             self._now = history
             self.metrics.on_step(step)
             if on_step is not None:

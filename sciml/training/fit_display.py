@@ -9,7 +9,7 @@ from typing import Any
 
 from sciml.report.progress import Progress, ProgressRow, left
 from sciml.training.figures import lines, short
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.phase import Phase
 
 log = logging.getLogger("sciml.fit")
@@ -54,7 +54,7 @@ class FitDisplay:
         if self.progress is not None:
             self.progress.__exit__(*error)
 
-    def on_step(self, step: Step, history: History) -> None:
+    def on_step(self, step: StepRecord, history: History) -> None:
         self._first = self._first or step.step
         if self.progress is not None and (self.progress.due or step.step == self._steps):
             self.progress.update(self._rows(step, history), force=step.step == self._steps)
@@ -71,7 +71,7 @@ class FitDisplay:
         told = map(str.strip, lines(found))
         log.info("step %d, validation: %s", found["step"], "; ".join(told))
 
-    def _rows(self, step: Step, history: History) -> list[ProgressRow]:
+    def _rows(self, step: StepRecord, history: History) -> list[ProgressRow]:
         done, steps = step.step, self._steps
         of = self._epoch_steps
         epoch = f", epoch {(done - 1) // of + 1}" if of else ""

@@ -36,7 +36,7 @@ Operator = Callable[[np.ndarray, Grid], Mapping[str, np.ndarray]]
 
 
 class FunctionSpaceSource:
-    """Batches of functions that no batch before has had, and what an operator makes of them.
+    """Batches of new functions, and what an operator makes of them.
 
     deepxde draws from numpy's global generator; it is seeded for the draw from ``(seed, number of
     the batch)`` and put back, so that a resumed run draws the same functions.

@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(slots=True)
-class Step:
+class StepRecord:
     """One optimizer step.
 
     Args:
@@ -65,7 +65,7 @@ class History:
         ended: why it ended: ``"phases"``, ``"source"`` or ``"stopped"``.
     """
 
-    steps: deque[Step] = field(default_factory=lambda: deque(maxlen=KEPT))
+    steps: deque[StepRecord] = field(default_factory=lambda: deque(maxlen=KEPT))
     validations: list[dict[str, Any]] = field(default_factory=list)
     wait: float = 0.0
     compute: float = 0.0
@@ -78,7 +78,7 @@ class History:
         reached = f"step {last.step}, loss {last.loss:.3g}" if last else "no steps"
         return f"History({reached}, {len(self.validations)} validations, ended by {self.ended!r})"
 
-    def add(self, step: Step) -> None:
+    def add(self, step: StepRecord) -> None:
         self.steps.append(step)
         self.wait += step.wait
         self.compute += step.compute
@@ -118,7 +118,7 @@ class History:
             entry = {key: _COLUMNS[key](value) for key, value in zip(_COLUMNS, values, strict=True)}
             named = {name: float(column[row]) for name, column in losses.items()}
             entry["losses"] = {name: value for name, value in named.items() if not np.isnan(value)}
-            steps.append(Step(**entry))
+            steps.append(StepRecord(**entry))
         wait, compute, samples = state["sums"]
         return cls(deque(steps, maxlen=KEPT), list(state["validations"]), wait, compute, samples)
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from sciml.training.checkpoint import CheckpointError, Checkpoints
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Hooks:
         stop: when set, the loop ends after the step it is in, with a checkpoint.
     """
 
-    on_step: Callable[[Step, History], None] | None = None
+    on_step: Callable[[StepRecord, History], None] | None = None
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None
     validate_every: int = 0
     validate_last: Callable[[nn.Module], Mapping[str, float]] | None = None

@@ -23,7 +23,7 @@ from sciml.training.checkpoint import Checkpoint, CheckpointError
 from sciml.training.device import require_dtypes
 from sciml.training.ema import Average, set_weights
 from sciml.training.execution import Execution
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.hooks import Hooks
 from sciml.training.objective import Objective
 from sciml.training.options import Options
@@ -177,7 +177,7 @@ def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool
             continue
         run.step += 1
         run.phase_step += 1
-        step = Step(
+        step = StepRecord(
             run.step,
             run.phase,
             total,

@@ -1,4 +1,4 @@
-"""Distances between what a surrogate gives and what a simulation gave, in deviations of the field."""
+"""Distances between output and truth, in deviations of the field."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def points(seen: Comparison) -> Tensor | float:
 
 
 def _relative(norm: Norm, seen: Comparison) -> Value:
-    """Mean of norm(û − u) / norm(u − μ) over the targets that have a norm."""
+    """Mean of norm(û − u) / norm(u − μ) over targets that have a norm."""
     error, flat = norm(seen.error, seen), None
     with torch.no_grad():
         size = plain = norm(seen.target, seen)

@@ -200,7 +200,7 @@ class Absolute:
 
 @dataclass(slots=True)
 class PerParticle(Absolute):
-    """The same of (û − u) / n, n the number of particles of each sample: of energies."""
+    """The same of (û − u) / n, n the particles of a sample: of energies."""
 
     keys = ("mae_per_particle", "rmse_per_particle")
 
@@ -215,7 +215,7 @@ class Kinds:
     sums: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
     def take(self, name: str, output: Tensor, batch: Batch) -> None:
-        """Compare an output, a number a kind in axis 2, with the target of that name."""
+        """Compare an output, a number a kind in axis 2, with the target."""
         target, weights = batch.targets[name], batch.weights.get(name)
         met = (output.argmax(2) == target).double()
         one = torch.ones_like(met) if weights is None else weights.to(met).expand_as(met)

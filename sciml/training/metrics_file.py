@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from sciml.errors import ScimlError, no_room
-from sciml.training.history import Step
+from sciml.training.history import StepRecord
 
 #: Steps that a line stands for. Fewer make a finer curve and a longer file: 80 bytes a line.
 EVERY = 10
@@ -46,7 +46,7 @@ class MetricsFile:
         """Nothing has been trained yet: what a life without a checkpoint left goes."""
         self.path.unlink(missing_ok=True)
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         for name, value in step.losses.items():
             self._losses[name] = self._losses.get(name, 0.0) + value
         self._total += step.loss

@@ -1,4 +1,4 @@
-"""Sources and objectives of a ``fit`` by name, from the keys that a study file has for them, too."""
+"""Sources and objectives by name, from the keys of a study or ``fit``."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def widen(bounds: Bounds, points: BoxPoints) -> None:
 
 
 def scale(surrogate: nn.Module, source: Mix, objective: Sum) -> None:
-    """Scaling and bounds of a surrogate that sees no data, from the points that come first."""
+    """Scaling and bounds of a surrogate without data, from the first points."""
     for name, one in objective.objectives.items():
         points = source.sources[objective.source(name)]
         if hasattr(one, "held") and hasattr(points, "peek"):

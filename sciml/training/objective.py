@@ -148,7 +148,7 @@ def left_out(objective: Objective) -> dict[str, tuple[int, int]]:
 
 
 def without_norm(objective: Objective) -> list[str]:
-    """Lines on what a relative loss left out, for whoever reads the end of a training."""
+    """Lines on what a relative loss left out of a training."""
     parts = objective.objectives.values() if isinstance(objective, Sum) else [objective]
     return [line for part in parts if hasattr(part, "left_out") for line in _left_out(part)]
 

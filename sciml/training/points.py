@@ -12,7 +12,7 @@ from sciml.surrogates.batch import Batch
 
 
 def at_random_points(batch: Batch, points: int, generator: torch.Generator | None = None) -> Batch:
-    """The batch with its targets at ``points`` points of the grid, drawn anew for each sample.
+    """The batch with targets at ``points`` random points of each sample.
 
     Shapes: targets ``(B, U, *space)`` → ``(B, U, points)``; adds ``geometry["at"] (B, points, d)``,
     coordinates from 0 to 1 along each axis. All targets are taken at the same points.

@@ -1,4 +1,4 @@
-"""What a surrogate gives on simulations that it has not seen, beside the truth, as netCDF."""
+"""What a surrogate gives on held-out simulations, beside the truth, as netCDF."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _beside(
 
 
 def _moving(truth: xr.Dataset, layout: Layout) -> Iterator[str]:
-    """Fields of a dataset that are not the same at all times, or all of them where there is no time."""
+    """Fields of a dataset that change in time, or all where there is none."""
     for field in fields_of(truth):
         if layout.time is None or layout.time in truth[field.name].dims:
             yield field.name

@@ -30,7 +30,7 @@ class Source(Protocol):
 
 
 class Mix:
-    """A batch of each of several sources at every step, for an objective that sums over them.
+    """A batch of each of several sources, for an objective that sums.
 
     Ends when the first of its sources ends. They are asked in their order: those that wait, or may end,
     come first, so that nothing is drawn of the others in vain.

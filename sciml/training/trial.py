@@ -1,4 +1,4 @@
-"""One evaluation of somebody's own module before it is trained, so that a wrong shape is one line."""
+"""One evaluation of a user's module before it is trained: errors in one line."""
 
 from __future__ import annotations
 

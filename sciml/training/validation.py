@@ -41,7 +41,7 @@ WORSE = 0.01
 
 
 class Validation:
-    """Errors of one step and of a rollout on held-out simulations, each field on its own.
+    """Errors of one step and of a rollout on held-out simulations, by field.
 
     Of each field in ``fields``, and as means over fields beside it:
 
@@ -262,7 +262,7 @@ class Validation:
 
 
 def _worse(means: Mapping[str, Any], symmetries: Sequence[str]) -> list[str]:
-    """A line where the average over symmetries is farther from the truth than the model itself."""
+    """A line where averaging over symmetries makes errors larger."""
     for key, what in (
         ("vrmse", "VRMSE one step ahead"),
         ("one_step", "relative L2 one step ahead"),

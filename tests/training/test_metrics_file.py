@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sciml.report.history import history, lines_of, validations
-from sciml.training.history import Step
+from sciml.training.history import StepRecord
 from sciml.training.metrics_file import EVERY, MetricsFile
 
 log = logging.getLogger("test")
@@ -15,7 +15,7 @@ log = logging.getLogger("test")
 
 def step(number, loss=None, **losses):
     loss = float(number) if loss is None else loss
-    return Step(number, 0, loss, losses or {"field": loss}, 1e-3, 0.0, 0.0, 4)
+    return StepRecord(number, 0, loss, losses or {"field": loss}, 1e-3, 0.0, 0.0, 4)
 
 
 def test_a_line_stands_for_the_mean_of_its_steps(tmp_path):

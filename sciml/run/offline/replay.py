@@ -25,7 +25,7 @@ from sciml.surrogates.scope import joined
 from sciml.training.accumulation import epoch_steps
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.device import device_of
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.mixture import scale
 from sciml.training.phase import Phase
 from sciml.training.replay_source import ReplaySource
@@ -113,7 +113,7 @@ class Replaying:
         known = all(n is not None for n in lengths)
         self.outcome.progress["steps"] = sum(n or 0 for n in lengths) if known else None
 
-        def on_step(step: Step, history: History) -> None:
+        def on_step(step: StepRecord, history: History) -> None:
             self.outcome.on_step(step, history)
             if self.buffer is not None:
                 teller.state["buffer"] = self.buffer.stats()

@@ -21,7 +21,7 @@ from sciml.surrogates.shares import Shares
 from sciml.training.batches import parts_of
 from sciml.training.checkpoint import CheckpointError
 from sciml.training.device import device_of
-from sciml.training.history import History, Step
+from sciml.training.history import History, StepRecord
 from sciml.training.source import Batches
 from sciml.training.stream_source import StreamSource
 
@@ -159,7 +159,7 @@ class Learning:
             parts = [part for batch in batches for part in parts_of(batch)]
             return self.life.intake.screen.rescue(n for b in parts for n, _ in b.keys)
 
-    def _on_step(self, step: Step, history: History) -> None:
+    def _on_step(self, step: StepRecord, history: History) -> None:
         self.life.draw_count.set(self.life.buffer.stats()["drawn"])
         self.outcome.on_step(step, history)
 

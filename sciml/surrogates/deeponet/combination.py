@@ -49,8 +49,7 @@ def strategy_of(name: str) -> Strategy:
 
 
 def widths(strategy: str, outputs: int, basis: int) -> tuple[int, int]:
-    """Last layers of branch and trunk for ``basis`` functions an output (of each network, where
-    these are separate)."""
+    """Last layers of branch and trunk for ``basis`` functions an output."""
     chosen = strategy_of(strategy)
     if chosen.separate:
         return basis, basis
@@ -94,8 +93,7 @@ def networks(make: Callable[[], nn.Module], strategy: str, outputs: int) -> nn.M
 
 
 def in_units(units: Units | None, grouped: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Coefficients or functions ``(…, n or 1, p)``, and the bias of each output, so that the sums of
-    :func:`combine` come out in units."""
+    """Coefficients or functions, and biases, with which sums come out in units."""
     if units is None:
         return grouped, bias
     mean, std = units.numbers(bias)

@@ -93,7 +93,7 @@ class Sensors(nn.Module):
         return self.fields * self.count + self.scalars
 
     def index_on(self, space: Sequence[int]) -> Tensor:
-        """Which points of a grid of shape ``space`` the sensors are, counted along the last axis first.
+        """Which points of a grid of shape ``space`` the sensors are.
 
         Raises:
             InputError: sensors between its points, or another number of axes.

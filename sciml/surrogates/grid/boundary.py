@@ -1,4 +1,4 @@
-"""Ghost points beyond the ends of each axis, and convolutions that take them from the boundary."""
+"""Ghost points beyond the ends of axes, and convolutions with them."""
 
 from __future__ import annotations
 

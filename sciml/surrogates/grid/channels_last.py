@@ -16,7 +16,7 @@ _TRANSPOSED = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """``x``, ``(B, C, *space)``, with its channels last in memory where it is on the CPU.
+    """``x``, ``(B, C, *space)``, with channels last in memory on the CPU.
 
     The strides say so for a single channel, too. By itself torch calls such a field channels first,
     and whatever a convolution makes of it.
@@ -35,7 +35,7 @@ def channels_last(x: Tensor) -> Tensor:
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Sequence[int]
 ) -> Tensor:
-    """A convolution along the 1 to 3 axes of x, with the same stride for all."""
+    """A convolution along the axes of x, with one stride for all."""
     if len(padding) > 1:
         return _CONVOLVE[len(padding)](x, weight, bias, stride, padding)
     x, weight = x.unsqueeze(2), weight.unsqueeze(2)

@@ -24,7 +24,7 @@ from sciml.errors import InputError, nearest
 Factors = tuple[Tensor | None, Tensor, Tensor | None]
 
 
-class Dense(nn.Module):
+class DenseKernel(nn.Module):
     """R_k[i, o], every entry a weight."""
 
     def __init__(
@@ -139,9 +139,9 @@ class TensorTrain(nn.Module):
         return first[0], middle, last[..., 0]
 
 
-Kernel = Dense | Tucker | CP | TensorTrain
+Kernel = DenseKernel | Tucker | CP | TensorTrain
 KERNELS: dict[str, Callable[..., Kernel]] = {
-    "dense": Dense,
+    "dense": DenseKernel,
     "tucker": Tucker,
     "cp": CP,
     "tt": TensorTrain,
@@ -179,7 +179,7 @@ def kernel(
 def _largest(
     choices: Sequence[Sequence[int]], size: Callable[[Sequence[int]], int], budget: float
 ) -> Sequence[int]:
-    """The last of growing choices whose size is within the budget, the first if none is."""
+    """The last of growing choices within the budget, or the first."""
     fitting = [choice for choice in choices if size(choice) <= budget]
     return fitting[-1] if fitting else choices[0]
 

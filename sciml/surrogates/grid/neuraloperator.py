@@ -1,4 +1,4 @@
-"""What we take from neuraloperator, imported in silence and without wandb, which it would log to."""
+"""Parts of neuraloperator, imported in silence and without wandb."""
 
 from __future__ import annotations
 

@@ -19,9 +19,8 @@ from sciml.surrogates.traits import Traits
 
 
 class UNO(nn.Module):
-    """Fourier layers down to coarser grids and up again, with what was there on the way down:
-    v_{l+1} = σ(D_l v_l), w_L = σ(C v_L), w_l = σ(U_l [w_{l+1}, v_{l+1}]), Q = last layer of
-    [w_0, v_0].
+    """Fourier layers down to coarser grids and up again, with skips: v_{l+1} = σ(D_l v_l), w_L = σ(C
+    v_L), w_l = σ(U_l [w_{l+1}, v_{l+1}]), Q = last layer of [w_0, v_0].
 
     Shapes: x ``(B, in_channels, *space)`` → ``(B, out_channels, *space)`` in 1, 2 or 3 dimensions,
     at any resolution with at least as many points as modes along every axis.

@@ -132,7 +132,7 @@ class VCycle(nn.Module):
                 space = halved_grid(space, boundary, interior)
 
     def _asks(self, pre: int, bottom: bool) -> bool:
-        """Whether the residual asks for the A of the first step, which itself starts from u = 0."""
+        """Whether the residual asks for the A of the first step."""
         return self.residual and pre == 1 and not bottom
 
     def forward(self, f: Float[Tensor, "batch given *space"]) -> Float[Tensor, "batch u *space"]:

@@ -1,4 +1,4 @@
-"""Reflections, exchanges of axes and translations of a box, and what they do to the values of a grid."""
+"""Reflections, exchanges and translations of a box, and its values under them."""
 
 from __future__ import annotations
 

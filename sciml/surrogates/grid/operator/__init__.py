@@ -1,1 +1,1 @@
-"""Layers that are the same operator at every resolution, and the conversion of networks into them."""
+"""Layers that are one operator at every resolution, and the conversion."""

@@ -56,7 +56,7 @@ def smooth(x: Tensor, ratio: Sequence[int], modes: Sequence[str], basis: str) ->
 
 
 def smooth_inside(x: Tensor, axis: int, ratio: int, basis: str) -> Tensor:
-    """The same along one axis, where all points that it takes are there, and fewer come out."""
+    """The same along one axis, where no points are added beyond its ends."""
     weights = taps(ratio, basis)
     n = x.shape[axis] - len(weights) + 1
     total = x.narrow(axis, 0, n) * weights[0]

@@ -12,7 +12,7 @@ LEVELS = ("base", "refined")
 
 
 class Refinement:
-    """The ratio r of spacings h₀ / h along each axis, which the layers of a network share.
+    """The ratio h₀ / h along each axis, which all layers share.
 
     A periodic axis of n points has the spacing L/n, every other axis holds both its ends and has
     L/(n − 1). So refinement by r takes n₀ points to r n₀, or to r (n₀ − 1) + 1, and point i of the
@@ -49,7 +49,7 @@ class Refinement:
 
     @contextmanager
     def at(self, ratio: Sequence[int]) -> Iterator[None]:
-        """Layers called inside see grids ``ratio`` times as fine as the base, an integer an axis."""
+        """Layers called inside see grids ``ratio`` times as fine along each axis."""
         before = self.ratio, self.grid
         self.ratio, self.grid = tuple(ratio), None
         try:
@@ -65,7 +65,7 @@ class Refinement:
         )
 
     def ratio_at(self, n: int, axis: int) -> int:
-        """r of a grid inside the network with ``n`` points along an axis, here or at the base."""
+        """r of a grid inside the network with ``n`` points along an axis."""
         if self.levels == "base" and 2 * n * n < self.base[axis] ** 2:
             return 1
         return self.ratio[axis]

@@ -102,7 +102,7 @@ def interpolate(
 def band_limit(
     x: Float[Tensor, "batch channel *space"], sizes: Sequence[int], periodic: Sequence[bool]
 ) -> Float[Tensor, "batch channel *sizes"]:
-    """The same by Fourier series on periodic axes, cut off at what the coarser grid can hold.
+    """The same by Fourier series on periodic axes.
 
     Exact for fields without shorter waves; the other axes are interpolated by cubics.
     """

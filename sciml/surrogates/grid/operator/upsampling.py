@@ -81,7 +81,7 @@ class KernelUpsample(nn.Module):
 
 
 def _hat(factor: int, like: Tensor) -> Tensor:
-    """Weights of one point in the ``factor``-fold grid, whose cells the coarse ones are made of."""
+    """Weights of one point in the ``factor``-fold grid."""
     size = 2 * factor - factor % 2
     steps = torch.arange(size, dtype=like.dtype, device=like.device)
     return 1.0 - (steps - (size - 1) / 2).abs() / factor
