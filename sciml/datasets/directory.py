@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from typing import Any
 
 from sciml.datasets.recipe import Recipe
 from sciml.ensemble.folders import JobFolders, place, read_json, write_json
+from sciml.ensemble.kept_program import sha256
 from sciml.errors import InputError
 from sciml.installation import version
 from sciml.solver.program_description import Description
+from sciml.study.changes import differences
 from sciml.study.starts import Starts
 
 #: How many differences an error names.
@@ -78,7 +80,9 @@ class PartsDirectory:
             InputError: its parts come from another recipe, program or version.
         """
         if self.identity.is_file():
-            changed = differences(read_json(self.identity), identity)
+            # As JSON has it, which knows no tuples.
+            identity = json.loads(json.dumps(identity))
+            changed = [*map(str, differences(read_json(self.identity), identity))]
             if changed:
                 more = f" (and {len(changed) - SHOWN} more)" if len(changed) > SHOWN else ""
                 raise InputError(
@@ -124,8 +128,8 @@ def identity_of(
     return {
         "size": size,
         "simulations": simulations,
-        "recipe": body,
-        "program": {"sha256": hashlib.sha256(description.path.read_bytes()).hexdigest()},
+        **body,
+        "program": {"sha256": sha256(description.path)[:16]},
         "version": version(),
         **({} if starts is None else {"initial": _initial(starts)}),
     }
@@ -134,27 +138,3 @@ def identity_of(
 def _initial(starts: Starts) -> dict[str, Any]:
     """The files that runs start from; where they lie does not matter."""
     return {f"{n}": sum_[:16] for n, sum_ in enumerate(starts.checksums.values())}
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Each changed value as ``key: old → new``."""
-    before, after = dict(_flat(old)), dict(_flat(new))
-    return [
-        f"{key}: {_shown(before.get(key, 'none'))} → {_shown(after.get(key, 'none'))}"
-        for key in dict.fromkeys((*before, *after))
-        if before.get(key, "none") != after.get(key, "none")
-    ]
-
-
-def _flat(tree: Any, head: str = "") -> Any:
-    """Dotted keys and values of all leaves; the recipe's own keys go without its name."""
-    if isinstance(tree, dict) and tree:
-        for name, value in tree.items():
-            yield from _flat(value, "" if name == "recipe" else f"{head}{name}.")
-    else:
-        yield head[:-1], list(tree) if isinstance(tree, tuple) else tree
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}…"

@@ -81,7 +81,7 @@ def reading(path: Path, version: int, remedy: str) -> Iterator[Any]:
         yield content
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
 
 

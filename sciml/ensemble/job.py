@@ -35,6 +35,7 @@ from sciml.ensemble.processes import (
 from sciml.errors import ScimlError
 from sciml.solver.last_words import last_words
 from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
+from sciml.stream.environment import ATTEMPT, VARIABLES
 
 #: Lines of a log that are shown of a job that failed, and bytes at its end in which they are sought.
 STDERR_LINES, TAIL_BYTES = 8, 16384
@@ -42,10 +43,8 @@ STDERR_LINES, TAIL_BYTES = 8, 16384
 BAD_INPUT = 2
 #: Seconds between looks of a running job whether its leader wants it to end.
 LOOK_EVERY = 1.0
-#: Variables by which a program finds its trainer.
-STREAM = ("SCIML_ENDPOINT", "SCIML_RUN", "SCIML_SIMULATION", "SCIML_ATTEMPT", "SCIML_SEND")
-
-
+#: Seconds that ranks may outlive their mpirun.
+OUTLAST = 5.0
 #: Set in a worker that has to leave: its job ends, and has not failed.
 leaving = threading.Event()
 #: Seconds within which a worker is notified that it has to leave when its solver was.
@@ -121,7 +120,7 @@ def run_job(job: Job) -> dict[str, Any]:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 words,
-                env={**environ, **folders, "SCIML_ATTEMPT": str(attempt)},
+                env={**environ, **folders, ATTEMPT: str(attempt)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -160,7 +159,7 @@ def as_started(job: Job) -> tuple[list[str], dict[str, str]]:
     local = job.local or is_local(job.ranks)
     words = under(job.command, job.ranks, local=local) if job.ranks else list(job.command)
     # What a caller streams to is no affair of a job of its own.
-    around = {k: v for k, v in environment(local=local).items() if k not in STREAM}
+    around = {k: v for k, v in environment(local=local).items() if k not in VARIABLES}
     return words, {**around, **job.environment}
 
 
@@ -176,20 +175,15 @@ def skip_job(run: JobFolders, simulation: int, leader: str = "") -> None:
     end_job(run, simulation)
 
 
-def end_all_jobs(run: JobFolders, leader: str = "") -> None:
-    """Let no further job of a leader start, and end those that live."""
+def end_jobs(run: JobFolders, leader: str = "", *, lost: bool = False) -> None:
+    """Let no further job of a leader start, and end those that live; where it has lost the run, those
+    that it has started itself."""
     _mark(run, leader).touch()
     for record in _records(run):
-        _end_recorded(record)
-    _end_unrecorded(run)
-
-
-def end_own_jobs(run: JobFolders, leader: str) -> None:
-    """As :func:`end_all_jobs`, for a leader that has lost the run: what others have started stays."""
-    _mark(run, leader).touch()
-    for record in _records(run):
-        if _read(record).get("leader") == leader:
+        if not lost or _read(record).get("leader") == leader:
             _end_recorded(record)
+    if not lost:
+        _end_unrecorded(run)
 
 
 def attempt_under_way(run: JobFolders, simulation: int) -> int | None:
@@ -319,9 +313,9 @@ def scratch_prefix(run: JobFolders, simulation: int | None = None) -> str:
     return f"sciml-{digest}-" + ("" if simulation is None else f"{simulation}-")
 
 
-def _outlast(session: int, grace: float = 5.0) -> None:
+def _outlast(session: int) -> None:
     """Wait for ranks that outlive their mpirun; end them when they take too long."""
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + OUTLAST
     while session_members(session):
         if time.monotonic() > deadline:
             end_session(session)

@@ -15,9 +15,8 @@ SCHEMA_VERSION = 1
 
 def program_changed(run: JobFolders, program: Path) -> str | None:
     """What is another about a solver program than when the run began; ``None``: nothing."""
-    content = read_kept(run)
-    kept = content and content["solver"]
-    if not kept or kept["sha256"] == sha256(program):
+    kept = read_kept(run)["solver"]
+    if kept is None or kept["sha256"] == sha256(program):
         return None
     if kept["version"] is not None and kept["version"] != version():
         return (
@@ -39,10 +38,12 @@ def noted(program: Path) -> dict[str, Any]:
     }
 
 
-def read_kept(run: JobFolders) -> dict[str, Any] | None:
-    """What was kept; ``None`` of a run of before."""
-    if not run.kept.is_file():
-        return None
+def read_kept(run: JobFolders) -> dict[str, Any]:
+    """What was kept.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
     with reading(run.kept, SCHEMA_VERSION, "put it back as it was") as content:
         model, solver = content["model"], content["solver"]
         texts = []

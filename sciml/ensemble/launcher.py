@@ -16,9 +16,8 @@ from sciml.ensemble.job import (
     Job,
     JobResult,
     WorkerLeaves,
-    end_all_jobs,
     end_job,
-    end_own_jobs,
+    end_jobs,
     run_job,
     skip_job,
 )
@@ -221,7 +220,7 @@ class Launcher:
         self._stopping = True
         for _, future in self._running.values():
             future.cancel()
-        (end_own_jobs if lost else end_all_jobs)(self._run, self._leader)
+        end_jobs(self._run, self._leader, lost=lost)
         self._running.clear()
 
     def close(self) -> None:

@@ -23,19 +23,19 @@ _PR_SET_PDEATHSIG = 1
 FILES = 1 << 14
 
 
-def allow_files(number: int = FILES) -> None:
+def allow_files() -> None:
     """Let this process open so many files and sockets, as far as it may. Often the limit is 1024, and
     each rank of a solver takes some."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def end_with_parent(number: int = signal.SIGTERM) -> None:
-    """Have this process signalled when the one that started it is gone (Linux; elsewhere nothing)."""
+def end_with_parent() -> None:
+    """Have this process told to end when the one that started it is gone (Linux; elsewhere nothing)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def start_time(pid: int) -> int | None:

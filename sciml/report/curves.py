@@ -20,19 +20,18 @@ _PAIRS = (
 )
 
 
-def learning(history: xr.Dataset, title: str = "", map_: bool = False) -> Sheet | None:
+def learning(history: xr.Dataset, map_: bool = False) -> Sheet | None:
     """Loss and validations over the steps; ``None`` where there is nothing of either.
 
     Args:
         history: of :func:`sciml.report.history.history`.
-        title: over it.
         map_: whether what is predicted is of the same time: nothing is a step ahead.
     """
     checked = next((pair for pair in _PAIRS if pair[0] in history), None)
     curve = history.sizes.get("step", 0) > 0
     if not curve and checked is None:
         return None
-    sheet = Sheet(4.2 * (curve + (checked is not None)), 3.3, title)
+    sheet = Sheet(4.2 * (curve + (checked is not None)), 3.3)
     panels = list(np.ravel(sheet.subplots(1, curve + (checked is not None))))
     if curve:
         axes = panels.pop(0)

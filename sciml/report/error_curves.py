@@ -16,17 +16,16 @@ MOST = 8
 BANDS = 3
 
 
-def errors_along(errors: Sequence[Errors], title: str = "", step: str = "") -> Sheet:
+def errors_along(errors: Sequence[Errors], step: str = "") -> Sheet:
     """VRMSE of each field over the steps of the rollouts: median of the simulations, from the least to
     the largest, and what leaving the first frame as it is would give (dashed).
 
     Args:
         errors: of rollouts.
-        title: over it.
         step: what one step is, ``0.0144 s``.
     """
     longest = max(len(v) for one in errors for v in one.vrmse.values())
-    sheet = Sheet(5.6, 3.7, title)
+    sheet = Sheet(5.6, 3.7)
     axes = sheet.subplots()
     drawn = []
     names = _worst(errors)
@@ -57,14 +56,13 @@ def errors_along(errors: Sequence[Errors], title: str = "", step: str = "") -> S
     return sheet
 
 
-def errors_of_frames(errors: Sequence[Errors], title: str = "") -> Sheet:
+def errors_of_frames(errors: Sequence[Errors]) -> Sheet:
     """VRMSE of each held-out frame, the least first.
 
     Args:
         errors: of maps.
-        title: over it.
     """
-    sheet = Sheet(5.6, 3.7, title)
+    sheet = Sheet(5.6, 3.7)
     axes = sheet.subplots()
     drawn = []
     for name in _worst(errors):

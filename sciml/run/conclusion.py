@@ -50,23 +50,18 @@ def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[s
     return lines
 
 
-def lacking(summary: dict[str, Any]) -> list[int]:
-    """Planned simulations that have no outcome in a summary; runs of before did not say."""
-    return (summary.get("simulations") or {}).get("lacking", [])
-
-
 def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> str:
     """The result of a run in a few lines, with what is wrong with it."""
-    found = [f"trained {summary['steps']} steps"]
+    said = [f"trained {summary['steps']} steps"]
     if summary.get("loss") is not None:
-        found[0] += f", last loss {summary['loss']:.2e}"
+        said[0] += f", last loss {summary['loss']:.2e}"
     unseen = f"on {summary.get('validation_simulations')} unseen simulations"
-    found += lines(summary, unseen)
+    said += lines(summary, unseen)
     first = summary.get("first_step") or {}
     if first:
-        found.append(
+        said.append(
             f"first gradient step when {first['simulations_started']} of "
             f"{first['simulations_planned']} simulations had started"
         )
-    found += [f"warning: {line}" for line in remarks(summary, metrics)]
-    return "\n".join(found)
+    said += [f"warning: {line}" for line in remarks(summary, metrics)]
+    return "\n".join(said)

@@ -58,8 +58,8 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
             another machine, and whose files are not there as they were.
     """
     content = read_kept(run)
-    kept = content and content["model"]
-    if not kept:
+    kept = content["model"]
+    if kept is None:
         return None
     files = {Path(kept["path"]).name: kept["sha256"], **kept["beside"]}
     for name, wanted in files.items():

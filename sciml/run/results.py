@@ -138,20 +138,11 @@ class Run:
         of it is run, of a run that this user made or whose files are there as they were.
 
         Raises:
-            InputError: no surrogate; a run of somebody else's, or one of before, without a copy: name
-                the file, ``sciml.load(path, model="my_net.py")``.
+            InputError: no surrogate; a run of somebody else's, or without the copy: name the file,
+                ``sciml.load(path, model="my_net.py")``.
         """
         name = self.study.model.name
-        if not name.endswith(".py"):
-            return load(self.path, name)
-        file = model_file(self.directory)
-        if file is None:
-            raise InputError(
-                f"{self.path} keeps no copy of {name}, which builds its model and would be run (earlier "
-                f"versions kept none); say that it may be: sciml evaluate RUN --model {name}, or "
-                f"load(run, model='{name}')"
-            )
-        return load(self.path, file)
+        return load(self.path, model_file(self.directory) if name.endswith(".py") else name)
 
 
 def open_run(path: str | Path) -> Run:

@@ -88,7 +88,7 @@ def complete(run: RunDirectory) -> bool:
 
 def outcomes(run: RunDirectory) -> dict[str, int]:
     """Simulations by outcome, from the summary of a run, in the words of a status: the trainer knows
-    what came of those whose jobs nobody saw end. Empty of a run of before."""
+    what came of those whose jobs nobody saw end. Empty of a run without solvers."""
     found = read_json(run.summary).get("simulations")
     if not found:
         return {}

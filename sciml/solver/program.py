@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, ClassVar, final
@@ -171,36 +172,11 @@ def schema(program: type[Program]) -> dict[str, Any]:
         "equation": program.equation,
         "summary": (program.__doc__ or "").strip().partition("\n")[0],
         "domain": program.kind,
-        "fields": [_field(field) for field in program.fields],
-        "static": [_field(field) for field in program.static],
-        "parameters": [
-            {
-                "name": p.name,
-                "units": p.units,
-                "low": p.low,
-                "high": p.high,
-                "default": p.default,
-                "help": p.help,
-            }
-            for p in program.parameters
-        ],
-        "options": [
-            {
-                "name": o.name,
-                "type": o.type,
-                "default": list(o.default) if isinstance(o.default, tuple) else o.default,
-                "choices": list(o.choices),
-                "low": o.low,
-                "help": o.help,
-                "files": o.files,
-            }
-            for o in options_of(program)
-        ],
+        "fields": fields_to_wire(program.fields),
+        "static": fields_to_wire(program.static),
+        "parameters": [asdict(parameter) for parameter in program.parameters],
+        "options": [{**asdict(o), "type": o.type} for o in options_of(program)],
         "order": {"space": program.order_space, "time": dict(program.order_time)},
         "steady": program.steady,
         "deterministic": program.deterministic,
     }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    return fields_to_wire((field,))[0]

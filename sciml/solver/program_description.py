@@ -21,7 +21,10 @@ from sciml.solver.declaration import EVERY, STEPS, TYPES, Option, Parameter, req
 from sciml.solver.last_words import reason
 from sciml.solver.mpirun import environment, executable
 
+#: Of what a program prints.
 SCHEMA_VERSION = 1
+#: Seconds that a program may take to print it.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,11 @@ class Description:
         return words
 
 
-def describe(path: str | os.PathLike[str], *, timeout: float = 60.0) -> Description:
+def describe(path: str | os.PathLike[str]) -> Description:
     """Run ``program --describe`` and read what it prints.
 
     Args:
         path: of the program, looked up in the working directory, then in the share.
-        timeout: seconds that it may take.
 
     Raises:
         InputError: no such program, it fails, or what it prints is no schema.
@@ -148,7 +150,7 @@ def describe(path: str | os.PathLike[str], *, timeout: float = 60.0) -> Descript
             [*executable(program), "--describe"],
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=PATIENCE,
             env=environment(),
             check=False,
         )

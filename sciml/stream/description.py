@@ -52,12 +52,12 @@ def simulation_from_wire(wire: Mapping[str, Any]) -> Simulation:
     parameters, static = wire.get("parameters"), wire.get("static")
     if not isinstance(domain, dict) or not isinstance(parameters, dict):
         raise Malformed("a simulation needs maps 'domain' and 'parameters'")
-    units = text({"time_units": "1", **wire}, "time_units")  # solvers of before do not say it
+    units = text(wire, "time_units")
     if not isinstance(static, dict) or not isinstance(fields, list):
         raise Malformed("a simulation needs a map 'static' and a list 'fields'")
     if not fields:
         raise Malformed(f"a simulation of no fields; expected 1 to {FIELDS_LIMIT}")
-    static_fields = wire.get("static_fields", [])
+    static_fields = wire.get("static_fields")
     _check_fields(fields)
     _check_fields(static_fields)
     for name, value in parameters.items():

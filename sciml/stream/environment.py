@@ -17,6 +17,8 @@ SIMULATION = "SCIML_SIMULATION"
 ATTEMPT = "SCIML_ATTEMPT"
 #: What of it is sent, as JSON.
 SEND = "SCIML_SEND"
+#: All of them: what a caller streams to is no affair of a program that it runs by itself.
+VARIABLES = (ENDPOINT, RUN, SIMULATION, ATTEMPT, SEND)
 
 
 def wanted() -> bool:

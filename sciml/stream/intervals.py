@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sciml.errors import StreamError
 
+#: Ranges that a peer may send: a gap takes two steps, so that no true one has more.
+LIMIT = 1_000_000
+
 
 class Intervals:
     """A set of whole numbers held as disjoint half-open ranges ``[start, stop)``, in order.
@@ -31,14 +34,14 @@ class Intervals:
             self.add_range(start, stop)
 
     @classmethod
-    def from_wire(cls, ranges: object, limit: int = 1_000_000) -> Intervals:
+    def from_wire(cls, ranges: object) -> Intervals:
         """The set sent by an untrusted peer.
 
         Raises:
-            StreamError: anything but at most ``limit`` pairs of whole numbers with start < stop.
+            StreamError: anything but at most :data:`LIMIT` pairs of whole numbers with start < stop.
         """
-        if not isinstance(ranges, list) or len(ranges) > limit:
-            raise StreamError(f"intervals: expected a list of at most {limit} pairs")
+        if not isinstance(ranges, list) or len(ranges) > LIMIT:
+            raise StreamError(f"intervals: expected a list of at most {LIMIT} pairs")
         for pair in ranges:
             fits = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
             if not fits or not 0 <= pair[0] < pair[1] < 2**53:

@@ -1,8 +1,11 @@
-"""How long a peer may be silent, and when it is asked whether it is there."""
+"""How long a peer may be silent, and when it is asked something."""
 
 from __future__ import annotations
 
 import time
+
+#: Seconds between questions.
+ASK_EVERY = 1.0
 
 
 class Patience:
@@ -10,11 +13,10 @@ class Patience:
 
     Args:
         limit: seconds of silence to bear.
-        every: seconds between questions.
     """
 
-    def __init__(self, limit: float, every: float = 1.0) -> None:
-        self._limit, self._every = limit, every
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
         self._heard = self._asked = time.monotonic()
 
     def heard(self) -> None:
@@ -31,7 +33,7 @@ class Patience:
     def asks(self) -> bool:
         """Whether a question is due; it then counts as asked."""
         now = time.monotonic()
-        due = now - max(self._asked, self._heard) >= self._every
+        due = now - max(self._asked, self._heard) >= ASK_EVERY
         if due:
             self._asked = now
         return due

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from sciml.domain.block import Block
-from sciml.samples import Simulation
 from sciml.samples.program_warnings import parsed
 from sciml.stream.assembler import piece_of
 from sciml.stream.description import simulation_from_wire
@@ -92,7 +91,7 @@ class Recovery:
         if stream.attempt >= before:
             # The checkpoint holds windows of this very attempt: they go on.
             continues = stream.attempt == before or record.header["continues"]
-            self._show(stream.simulation, stream.attempt, continues)
+            self._events.put(Opened(stream.simulation, stream.attempt, continues))
 
     def _block(self, record: SpoolRecord) -> None:
         header, stream = record.header, self._stream(record)
@@ -114,7 +113,7 @@ class Recovery:
             if not stream.opened:  # the note that it was is lost
                 stream.opened = True
                 ours = stream.attempt == self._ledger.attempt(number)
-                self._show(stream.simulation, stream.attempt, ours)
+                self._events.put(Opened(stream.simulation, stream.attempt, ours))
             del stream.assembler.partials[step]
             stream.delivered.add(step)
             self._ledger.receive(number, step)
@@ -128,21 +127,21 @@ class Recovery:
             stream.sessions[header["rank"]].done = True
             stream.produced.update(steps)
             self._ledger.produce(stream.simulation.id, steps)
-            warned = parsed(header.get("warnings", []))
+            warned = parsed(header["warnings"])
             self._ledger.warn(stream.simulation.id, stream.attempt, warned)
 
     def _closed(self, record: SpoolRecord) -> None:
         number = record.header["simulation"]
         stream = self._registry.streams.get(number)
         whole = stream is not None and not stream.produced.minus(stream.delivered)
-        if not whole and not record.header.get("abandoned"):
+        if not whole and not record.header["abandoned"]:
             return  # what has been lost since comes with another attempt
         self._registry.streams.pop(number, None)
         if stream is not None:
             self._journal.forget((number, step) for step in stream.assembler.partials)
         self._registry.closed.add(number)
         self._ledger.close(number)
-        self._events.put(Closed(number, bool(record.header.get("abandoned"))))
+        self._events.put(Closed(number, record.header["abandoned"]))
 
     def _quarantined(self, record: SpoolRecord) -> None:
         number, reason = record.header["simulation"], record.header["reason"]
@@ -151,9 +150,6 @@ class Recovery:
             self._journal.forget((number, step) for step in stream.assembler.partials)
         self._ledger.quarantine(number, reason)
         self._events.put(Quarantined(number, reason))
-
-    def _show(self, simulation: Simulation, attempt: int, continues: bool) -> None:
-        self._events.put(Opened(simulation, attempt, continues))
 
     def _stream(self, record: SpoolRecord) -> OpenStream | None:
         """The stream that a record belongs to; None if its description did not survive."""

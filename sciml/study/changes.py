@@ -60,14 +60,22 @@ def changes(old: Study, new: Study) -> list[Change]:
 
     Defaults are compared as if they were written out: a key left away and its default are equal.
     """
-    before, after = _flat(old.model_dump()), _flat(new.model_dump())
-    found = []
-    for key in dict.fromkeys([*after, *before]):
-        one, other = before.get(key, ABSENT), after.get(key, ABSENT)
-        # A value and the empty section that it came into are told by the value alone.
-        if one != other and not ({} in (one, other) and ABSENT in (one, other)):
-            found.append(Change(key, one, other))
-    return found
+    return differences(old.model_dump(), new.model_dump())
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """The same of two trees of plain values."""
+    before, after = _flat(old), _flat(new)
+    pairs = {
+        key: (before.get(key, ABSENT), after.get(key, ABSENT))
+        for key in dict.fromkeys([*after, *before])
+    }
+    # A value and the empty section that it came into are told by the value alone.
+    return [
+        Change(key, one, other)
+        for key, (one, other) in pairs.items()
+        if one != other and not ({} in (one, other) and ABSENT in (one, other))
+    ]
 
 
 def _flat(tree: Mapping[str, Any], head: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from small_study import one_line
 
 import sciml
 from sciml.datasets import load_recipe, planned_runs
-from sciml.datasets.directory import PartsDirectory, differences
+from sciml.datasets.directory import PartsDirectory
 from sciml.domain.dataset import domain_of
 from sciml.ensemble.leader import Leader
 from sciml.errors import InputError, ScimlError
@@ -398,8 +398,3 @@ def test_a_folder_that_was_not_made_to_its_end_is_gone_on_with(tmp_path):
     parts.part(0).touch()
     with pytest.raises(InputError, match="holds no parts of a dataset"):
         parts.make()
-
-
-def test_differences_name_keys_that_came_and_went():
-    old, new = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [1, 3], "d": 2}}
-    assert differences(old, new) == ["a.b: 1 → none", "a.c: [1, 2] → [1, 3]", "a.d: none → 2"]

@@ -204,7 +204,7 @@ def test_parts_of_other_states_are_refused(tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise RuntimeError("pulled the plug")
 
-    monkeypatch.setattr(make, "merge", stopped)
+    monkeypatch.setattr(generation, "merge", stopped)
     with pytest.raises(RuntimeError, match="plug"):
         package.generate(path, out, at_once=1)
     monkeypatch.undo()

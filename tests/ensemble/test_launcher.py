@@ -16,7 +16,7 @@ from sockets import listening
 
 from sciml.ensemble.cluster import close_cluster, local_cluster
 from sciml.ensemble.folders import read_json, write_json
-from sciml.ensemble.job import Job, end_all_jobs, end_job, last_lines, run_job, skip_job
+from sciml.ensemble.job import Job, end_job, end_jobs, last_lines, run_job, skip_job
 from sciml.ensemble.launcher import Launcher
 from sciml.ensemble.processes import end_session, session_members, start_time
 from sciml.errors import InputError
@@ -169,7 +169,7 @@ def test_a_used_pid_is_not_mistaken_for_a_job(run):
 
 
 def test_after_stop_no_job_starts(run):
-    end_all_jobs(run)
+    end_jobs(run)
     outcome = run_job(job(run, 0, "print('ran')"))
     assert outcome["cancelled"] and outcome["code"] != 0
 

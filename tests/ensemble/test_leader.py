@@ -14,7 +14,7 @@ from patience import PATIENCE, wait_until
 
 from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
-from sciml.ensemble.job import end_job, end_own_jobs, finished_jobs, reap, scratch_prefix
+from sciml.ensemble.job import end_job, end_jobs, finished_jobs, reap, scratch_prefix
 from sciml.ensemble.leader import Leader, read_lease
 from sciml.ensemble.processes import here, start_time
 from sciml.errors import InputError
@@ -212,9 +212,9 @@ def test_processes_of_another_machine_name_space_or_run_are_left_alone(run, byst
 def test_one_that_has_lost_ends_what_it_has_started_and_nothing_else(run, bystander):
     record = {"attempt": 1, "session": bystander.pid, "began": start_time(bystander.pid), **here()}
     write_json(run.pids / "simulation-00000.json", {**record, "leader": "theirs"})
-    end_own_jobs(run, "ours")
+    end_jobs(run, "ours", lost=True)
     assert bystander.poll() is None
-    end_own_jobs(run, "theirs")
+    end_jobs(run, "theirs", lost=True)
     assert bystander.wait(PATIENCE) == -signal.SIGTERM
 
 

@@ -557,7 +557,7 @@ def _bound(real: Any) -> Any:
     return bind
 
 
-_MARKING = ("skip_job", "end_all_jobs", "end_own_jobs")
+_MARKING = ("skip_job", "end_jobs")
 
 
 def _marked(real: Any) -> Any:

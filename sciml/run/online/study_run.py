@@ -18,7 +18,7 @@ from sciml.ensemble.stop import StopRequest
 from sciml.errors import InputError
 from sciml.lazy import load_ahead
 from sciml.report.card import shown
-from sciml.run.conclusion import figures, lacking, left_behind, shortcomings
+from sciml.run.conclusion import figures, left_behind, shortcomings
 from sciml.run.directory import RunDirectory, free_name, require_free
 from sciml.run.kept_files import keep, require_program, with_copy
 from sciml.run.lineage import adopt, begin, current, print_changes, propose, require_own
@@ -115,7 +115,7 @@ def resume(
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
         cancel_left(current(directory), directory)
-        if directory.summary.exists() and not lacking(read_json(directory.summary)):
+        if _is_whole(directory):
             reap(directory)
             if not complete(directory):
                 raise InputError(
@@ -201,6 +201,13 @@ def supervise(
             print(figures(summary, Run(directory).metrics))
             print(left_behind(directory))
     return code
+
+
+def _is_whole(directory: RunDirectory) -> bool:
+    """Whether there is a summary in which each planned simulation has an outcome."""
+    if not directory.summary.exists():
+        return False
+    return not read_json(directory.summary)["simulations"]["lacking"]
 
 
 @contextmanager
