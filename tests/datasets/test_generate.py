@@ -226,7 +226,7 @@ def test_a_changed_recipe_is_refused_with_what_changed(write, tmp_path):
     changed = write(solver=solver, parameters={"ranges": {"kappa": [0.05, 0.09]}})
     with pytest.raises(InputError, match=r"parameters\.ranges\.kappa\.high: 0\.1 → 0\.09"):
         sciml.generate(changed, out)
-    with pytest.raises(InputError, match="simulations: None → 3"):
+    with pytest.raises(InputError, match="simulations: null → 3"):
         sciml.generate(write(solver=solver), out, simulations=3)
     broken.write_text(broken.read_text() + "# changed\n")
     with pytest.raises(InputError, match=r"program\.sha256"):

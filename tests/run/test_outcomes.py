@@ -6,7 +6,6 @@ import pytest
 
 from sciml.ensemble.folders import read_json, write_json
 from sciml.errors import ScimlError
-from sciml.run.conclusion import lacking
 from sciml.run.directory import RunDirectory
 from sciml.run.room import RoomWatch
 from sciml.run.snapshot import complete
@@ -78,8 +77,6 @@ def test_a_run_that_lacks_a_simulation_does_not_end_well(run):
     supervisor, _ = supervisor_of(run)
     with pytest.raises(ScimlError, match=r"1 of 4 simulations .* \(2\).* sciml resume"):
         supervisor._end(SimpleNamespace(wait=lambda: FINISHED))
-    assert lacking(read_json(run.summary)) == [2]
-    assert lacking({"steps": 7}) == []  # of before
 
 
 @pytest.mark.parametrize(
