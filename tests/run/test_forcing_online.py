@@ -46,7 +46,7 @@ def test_forcing_goes_with_the_stream(tmp_path):
     study = {
         "name": "relax",
         "solver": {"program": str(program), "options": {"steps": 20}},
-        "parameters": {"simulations": 4, "seed": False, "ranges": {"rate": [0.4, 0.6]}},
+        "parameters": {"simulations": 2, "seed": False, "ranges": {"rate": [0.4, 0.6]}},
         "task": {"inputs": ["u"], "forcing": ["f", "s"], "parameters": ["rate"], "unroll": 2},
         "model": {"name": "mlp", "hidden": [16]},
         "buffer": {"capacity": 64, "watermark": 8},

@@ -1,9 +1,8 @@
 """A disk that is full: a run waits a while, ends as one to be resumed, and loses nothing."""
 
+import contextlib
 import json
 import resource
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 
@@ -22,18 +21,16 @@ from sciml.study import load_study
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.metrics_file import append_line
 
-CLI = [sys.executable, "-m", "sciml.cli"]
-
-
-def with_room(size, *arguments, timeout=480):
-    """Run the command where no file may grow beyond ``size`` bytes: to it the disk is full."""
-    return subprocess.run(
-        [*CLI, *map(str, arguments)],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+@contextlib.contextmanager
+def with_room(size):
+    """No file may grow beyond ``size`` bytes, of this process and those that it starts: to them the disk
+    is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_run_that_finds_no_room_ends_to_be_resumed_and_finishes(command, write_study, tmp_path):
@@ -41,8 +38,11 @@ def test_a_run_that_finds_no_room_ends_to_be_resumed_and_finishes(command, write
     # Without a number of steps: training ends when all that was asked for has come.
     training = {"batch_size": 4, "phases": [{"lr": 1e-3}]}
     stream = {"spool_limit": "100MB", "patience": 2.0}
-    study, out = write_study(stream=stream, training=training), tmp_path / "run"
-    ended = with_room(4_000_000, "run", study, "--out", out)
+    asked = {"simulations": 2, "ranges": {"kappa": [0.05, 0.1]}}
+    study = write_study(stream=stream, training=training, parameters=asked)
+    out = tmp_path / "run"
+    with with_room(4_000_000):
+        ended = command("run", study, "--out", out)
     assert ended.returncode == 75, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "warning: the stream stands still" in ended.stderr
@@ -52,7 +52,7 @@ def test_a_run_that_finds_no_room_ends_to_be_resumed_and_finishes(command, write
     resumed = command("resume", out)
     assert resumed.returncode == 0, resumed.stderr
     frames = json.loads((out / "status.json").read_text())["frames"]
-    assert frames["lost"] == frames["doubled"] == 0 and frames["received"] == 6 * 12
+    assert frames["lost"] == frames["doubled"] == 0 and frames["received"] == 3 * 12
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_and_training_goes_on(
@@ -70,15 +70,13 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_and_training_goes_on(
     save, seen = Checkpoints.save, {}
 
     def save_with_little_room(self, step, *arguments):
-        if step == 10:
-            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-        try:
+        if step != 10:
             return save(self, step, *arguments)
+        try:
+            with with_room(10_000):
+                return save(self, step, *arguments)
         finally:
-            if step == 10:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-                seen[10] = (self.steps(), self.newest().step, list(self.directory.glob(".step-*")))
+            seen[10] = (self.steps(), self.newest().step, list(self.directory.glob(".step-*")))
 
     monkeypatch.setattr(Checkpoints, "save", save_with_little_room)
     said = []
@@ -136,13 +134,8 @@ def test_what_counts_as_no_room():
 def test_a_line_is_there_whole_or_not_at_all(tmp_path):
     path = tmp_path / "metrics.jsonl"
     append_line(path, "one")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
-    try:
-        with pytest.raises(OSError, match=r"space|large"):
-            append_line(path, "a line that is longer")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with with_room(6), pytest.raises(OSError, match=r"space|large"):
+        append_line(path, "a line that is longer")
     append_line(path, "two")
     assert path.read_text() == "one\ntwo\n"
 
@@ -153,13 +146,11 @@ def test_a_checkpoint_of_a_model_too_large_for_the_disk_is_an_error_of_ours(tmp_
 
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, torch.nn.Linear(4, 4), {})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(CheckpointError, match="earlier checkpoints are intact") as failed:
-            checkpoints.save(2, torch.nn.Linear(400, 400), {})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        with_room(50_000),
+        pytest.raises(CheckpointError, match="earlier checkpoints are intact") as failed,
+    ):
+        checkpoints.save(2, torch.nn.Linear(400, 400), {})
     assert no_room(failed.value) and checkpoints.newest().step == 1
 
 

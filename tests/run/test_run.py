@@ -95,18 +95,45 @@ def test_every_figure_is_explained(finished):
 NOTEBOOK = Path(__file__).parents[2] / "workflows/quickstart/analysis.ipynb"
 
 
-def test_the_notebook_runs(finished, tmp_path):
+CHECK = "assert vrmse.dims == ('sample', 'time') and float(vrmse.max()) > 0\n"
+CHECK += "print(frames.u.chunks is not None, rate.sizes['sample'], len(run.plot()))"
+
+
+@pytest.fixture
+def beside_a_run(finished, tmp_path):
+    """A folder where ``runs/quickstart`` is the run."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/quickstart").symlink_to(finished[0])
+    return tmp_path
+
+
+def test_the_cells_of_the_notebook_run(beside_a_run, monkeypatch, capsys):
+    """One after the other in this process, which has imported all: a kernel takes seconds."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    monkeypatch.chdir(beside_a_run)
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    names, drawn = {}, 0
+    with plt.rc_context():
+        for code in (*codes, CHECK):
+            exec(compile(code.replace("%matplotlib inline", ""), NOTEBOOK.name, "exec"), names)
+            drawn += bool(plt.get_fignums())
+            plt.close("all")
+    assert drawn >= 5  # one draws outside of pyplot
+    assert capsys.readouterr().out.splitlines()[-1] == "True 12 3"
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_in_a_kernel(beside_a_run):
     nbformat = pytest.importorskip("nbformat")
     client = pytest.importorskip("nbclient").NotebookClient
     pytest.importorskip("ipykernel")
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/quickstart").symlink_to(finished[0])
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
-    check = "assert vrmse.dims == ('sample', 'time') and float(vrmse.max()) > 0\n"
-    check += "print(frames.u.chunks is not None, rate.sizes['sample'], len(run.plot()))"
-    notebook.cells.append(nbformat.v4.new_code_cell(check))
-    client(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    notebook.cells.append(nbformat.v4.new_code_cell(CHECK))
+    resources = {"metadata": {"path": str(beside_a_run)}}
+    client(notebook, timeout=PATIENCE, resources=resources).execute()
     assert notebook.cells[-1].outputs[-1].text == "True 12 3\n"
     figures = [
         o for c in notebook.cells for o in c.get("outputs", ()) if "image/png" in o.get("data", {})
@@ -224,7 +251,7 @@ def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         process_group=0,
     )
-    wait_for_step(process, out, 6)
+    wait_for_step(process, out, 1)
     # A terminal sends it to the whole group.
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)

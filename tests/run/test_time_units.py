@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from small_study import called as command
-from small_study import small_study
 
 import sciml
 from sciml.domain import Field, Grid
@@ -93,12 +91,8 @@ def test_times_since_a_date_open_as_dates(tmp_path, study):
     assert evaluate(run.path)["rollout_steps"] == 5
 
 
-def test_everything_that_a_run_leaves_has_the_unit_of_the_program(tmp_path):
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(small_study(record=True)))
-    run = tmp_path / "run"
-    done = command("run", path, "--out", run)
-    assert done.returncode == 0, done.stderr
+def test_everything_that_a_run_leaves_has_the_unit_of_the_program(finished):
+    run, _ = finished
     files = ["recording/recording.nc", "recording/simulation-00000.nc", "predictions.nc"]
     files += [f.relative_to(run) for f in (run / "validation").glob("*.nc")]
     for file in files:

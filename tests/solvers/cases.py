@@ -4,109 +4,115 @@ Each is run on 1, 2, 3 and 4 ranks by ``test_ranks_of_programs.py``: a new progr
 Grids that do not divide evenly, every scheme, every kind of boundary, fields without symmetry.
 """
 
+#: Each scheme at each boundary, each initial state at each of both.
+HEAT = (
+    ("explicit", "periodic", "smooth"),
+    ("explicit", "dirichlet", "piecewise"),
+    ("crank-nicolson", "periodic", "piecewise"),
+    ("crank-nicolson", "dirichlet", "smooth"),
+)
+
 CASES = {
     f"heat-{scheme}-{boundary}-{initial}": (
         "heat",
-        f"--shape 16 15 --steps 20 --every 5 --dt 0.02 --kappa 0.03 --seed 5 --scheme {scheme} "
+        f"--shape 16 15 --steps 10 --every 5 --dt 0.02 --kappa 0.03 --seed 5 --scheme {scheme} "
         f"--boundary {boundary} --initial {initial}",
     )
-    for scheme in ("explicit", "crank-nicolson")
-    for boundary in ("periodic", "dirichlet")
-    for initial in ("smooth", "piecewise")
+    for scheme, boundary, initial in HEAT
 }
 
 CASES |= {
     "advection-diffusion": (
         "advection_diffusion",
-        "--shape 17 22 --dt 0.01 --steps 20 --every 10 --initial smooth --modes 4",
+        "--shape 17 22 --dt 0.01 --steps 8 --every 4 --initial smooth --modes 4",
     ),
     "advection-diffusion-rotation": (
         "advection_diffusion",
-        "--shape 16 15 --dt 0.01 --steps 20 --every 10 --flow rotation --scheme ssp-rk3",
+        "--shape 16 15 --dt 0.01 --steps 8 --every 4 --flow rotation --scheme ssp-rk3",
     ),
     "advection-diffusion-line": (
         "advection_diffusion",
-        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 20 --every 10 --kappa 0.002",
+        "--dimensions 1 --shape 3 31 --dt 0.01 --steps 8 --every 4 --kappa 0.002",
     ),
     "burgers-inviscid": (
         "burgers_inviscid",
-        "--points 41 --dt 5e-3 --steps 60 --every 20 --mean 0.3 --seed 3",
+        "--points 41 --dt 5e-3 --steps 20 --every 10 --mean 0.3 --seed 3",
     ),
     "burgers-inviscid-open": (
         "burgers_inviscid",
-        "--points 37 --dt 0.01 --steps 40 --every 20 --initial riemann --boundary open --left 1.5",
+        "--points 37 --dt 0.01 --steps 20 --every 10 --initial riemann --boundary open --left 1.5",
     ),
-    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 2e-3 --steps 40 --every 20 --modes 16"),
+    "burgers": ("burgers", "--shape 100 --nu 0.01 --dt 4e-3 --steps 10 --every 5 --modes 16"),
     "kuramoto-sivashinsky": (
         "kuramoto_sivashinsky",
-        "--shape 90 --steps 100 --every 50 --seed 3",
+        "--shape 90 --steps 20 --every 10 --seed 3",
     ),
     "korteweg-de-vries": (
         "korteweg_de_vries",
-        "--shape 130 --initial smooth --steps 100 --every 50 --scheme etdrk2",
+        "--shape 130 --initial smooth --steps 20 --every 10 --scheme etdrk2",
     ),
     "navier-stokes": (
         "navier_stokes",
-        "--shape 36 40 --steps 20 --every 10 --modes 10 --drift 0.2",
+        "--shape 36 40 --steps 10 --every 5 --modes 10 --drift 0.2",
     ),
     "navier-stokes-kolmogorov": (
         "navier_stokes",
-        "--shape 33 40 --steps 20 --every 10 --modes 6 --forcing kolmogorov --scheme cn-heun",
+        "--shape 33 40 --steps 10 --every 5 --modes 6 --forcing kolmogorov --scheme cn-heun",
     ),
     "korteweg-de-vries-cnoidal": (
         "korteweg_de_vries",
-        "--shape 101 --initial cnoidal --mode 2 --steepness 0.99 --dt 5e-3 --steps 100 --every 50",
+        "--shape 101 --initial cnoidal --mode 2 --steepness 0.99 --dt 5e-3 --steps 20 --every 10",
     ),
     "schroedinger": (
         "schroedinger",
-        "--shape 90 --initial smooth --dt 0.02 --steps 60 --every 30 --seed 3",
+        "--shape 90 --initial smooth --dt 0.02 --steps 20 --every 10 --seed 3",
     ),
     "schroedinger-soliton": (
         "schroedinger",
-        "--shape 130 --dt 0.02 --steps 60 --every 30 --scheme etdrk2",
+        "--shape 130 --dt 0.02 --steps 20 --every 10 --scheme etdrk2",
     ),
-    "allen-cahn": ("allen_cahn", "--shape 40 33 --steps 40 --every 20 --modes 5 --seed 2"),
-    "gray-scott": ("gray_scott", "--shape 40 33 --steps 40 --every 20 --spots 7 --width 0.1"),
+    "allen-cahn": ("allen_cahn", "--shape 40 33 --steps 10 --every 5 --modes 5 --seed 2"),
+    "gray-scott": ("gray_scott", "--shape 40 33 --steps 10 --every 5 --spots 7 --width 0.1"),
     "darcy": ("darcy", "--shape 41 38 --steps 2 --tolerance 1e-13 --modes 24"),
     "darcy-rough": ("darcy", "--shape 36 43 --steps 2 --tolerance 1e-13 --coefficient rough"),
     "helmholtz": ("helmholtz", "--shape 41 46 --steps 2 --omega 300"),
     "forced-burgers": (
         "forced_burgers",
-        "--points 43 --dt 0.05 --steps 60 --every 20 --seed 4",
+        "--points 43 --dt 0.05 --steps 10 --every 5 --seed 4",
     ),
     "forced-burgers-diffusive": (
         "forced_burgers",
-        "--points 40 --dt 0.05 --steps 60 --every 20 --seed 4 --beta 0.1",
+        "--points 40 --dt 0.05 --steps 10 --every 5 --seed 4 --beta 0.1",
     ),
     "korteweg-de-vries-burgers": (
         "korteweg_de_vries_burgers",
-        "--shape 64 --dt 0.02 --steps 40 --every 20 --seed 4",
+        "--shape 64 --dt 0.02 --steps 10 --every 5 --seed 4",
     ),
     "shallow-water": (
         "shallow_water",
-        "--shape 17 16 --dt 0.05 --steps 20 --every 10 --radius 0.9 --x0 0.3 --y0 -0.2",
+        "--shape 17 16 --dt 0.05 --steps 10 --every 5 --radius 0.9 --x0 0.3 --y0 -0.2",
     ),
     "shallow-water-walls": (
         "shallow_water",
-        "--shape 16 17 --dt 0.05 --steps 20 --every 10 --initial smooth --boundary wall --seed 2",
+        "--shape 16 17 --dt 0.05 --steps 10 --every 5 --initial smooth --boundary wall --seed 2",
     ),
     "shallow-water-periodic": (
         "shallow_water",
-        "--shape 16 15 --dt 0.03 --steps 20 --every 10 --initial vortex --boundary periodic "
+        "--shape 16 15 --dt 0.03 --steps 10 --every 5 --initial vortex --boundary periodic "
         "--wind 0.5 --radius 0.8",
     ),
     "wave": (
         "wave",
-        "--shape 17 16 --dt 0.015 --steps 40 --every 20 --medium smooth --initial smooth --seed 3",
+        "--shape 17 16 --dt 0.015 --steps 16 --every 8 --medium smooth --initial smooth --seed 3",
     ),
     "wave-held": (
         "wave",
-        "--shape 16 17 --dt 0.015 --steps 40 --every 20 --medium layers --boundary dirichlet "
+        "--shape 16 17 --dt 0.015 --steps 16 --every 8 --medium layers --boundary dirichlet "
         "--x0 0.4 --width 0.1",
     ),
     "wave-rk4": (
         "wave",
-        "--shape 17 15 --dt 0.015 --steps 40 --every 20 --medium smooth --boundary dirichlet "
+        "--shape 17 15 --dt 0.015 --steps 16 --every 8 --medium smooth --boundary dirichlet "
         "--initial smooth --scheme rk4",
     ),
     "antiderivative": ("antiderivative", "--shape 23 --steps 70 --every 7 --seed 3"),
@@ -116,8 +122,8 @@ CASES |= {
         "diffusion_reaction",
         "--shape 9 22 --steps 5 --every 2 --k 0.5 --substeps 8",
     ),
-    "lorenz": ("lorenz", "--shape 7 --steps 300 --every 50 --spinup 5"),
-    "n-body": ("n_body", "--steps 300 --every 100 --seed 4"),
+    "lorenz": ("lorenz", "--shape 7 --steps 100 --every 50 --spinup 5"),
+    "n-body": ("n_body", "--steps 60 --every 20 --seed 4"),
     "n-body-gravity": (
         "n_body",
         "--law gravity --bodies 23 --softening 0.1 --scheme symplectic-euler --steps 60 --every 20",
@@ -128,7 +134,7 @@ CASES |= {
     ),
     "network-diffusion": (
         "network_diffusion",
-        "--nodes 57 --radius 0.3 --steps 60 --every 20 --seed 3",
+        "--nodes 57 --radius 0.3 --steps 30 --every 15 --seed 3",
     ),
 }
 
