@@ -1,4 +1,4 @@
-"""The same checks on 1, 2, 3, 4 and 7 ranks."""
+"""The same checks on 1, 2, 3, 4 and 7 ranks: three are a row with an inner one, four two by two."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,12 @@ from sciml.solver.mpirun import command, environment
 ALONE = SimpleNamespace(rank=0, size=1)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 7])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "ranks", [1, 3, 4, pytest.param(2, marks=SLOW), pytest.param(7, marks=SLOW)]
+)
 def test_halos_sums_and_solves(ranks):
     program = Path(__file__).with_name("check_ranks.py")
     # A failed assertion leaves the other ranks waiting: mpi4py's runner aborts them.

@@ -1,7 +1,6 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
 import re
-from functools import cache
 
 import pytest
 import torch
@@ -10,11 +9,8 @@ from small_study import one_line, small_study
 from sciml.domain import Field, Grid
 from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
-from sciml.run import simulations
-from sciml.run.feasibility import check_device, check_model
-from sciml.run.online import study_run
+from sciml.run.feasibility import check_model
 from sciml.run.simulations import check
-from sciml.run.trainer_process import EarlyTrainer
 from sciml.solver.program_description import describe
 from sciml.study import load_study
 
@@ -26,31 +22,8 @@ def refused(process, tmp_path):
     return line
 
 
-asked = cache(describe)
-
-
-class Here(EarlyTrainer):
-    """It tries the model in this process, which has torch."""
-
-    def __init__(self, study):
-        self.study = study
-
-    def end(self):
-        pass
-
-    def try_model(self, domain, fields):
-        check_device(self.study)
-        check_model(self.study, domain, fields, online=True)
-
-    def require(self):
-        raise AssertionError("nothing is wrong with the study")
-
-
 @pytest.fixture
-def refuse(command, write_study, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_run, "EarlyTrainer", Here)
-    monkeypatch.setattr(simulations, "describe", asked)
-
+def refuse(command, write_study, tmp_path, tried_here):
     def run(*arguments, **changes):
         study = write_study(**changes)
         return refused(command("run", study, "--out", tmp_path / "out", *arguments), tmp_path)
@@ -314,5 +287,5 @@ def test_a_device_that_is_not_there(refuse):
         ("training.device=cuda:99", "cuda:99"),
     ],
 )
-def test_a_dry_run_refuses_the_same(command, write_study, override, said):
+def test_a_dry_run_refuses_the_same(command, write_study, tried_here, override, said):
     assert said in one_line(command("run", write_study(), "--dry-run", "--set", override))

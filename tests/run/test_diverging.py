@@ -25,7 +25,11 @@ def write(folder, faults, **changes):
 def test_where_all_diverge_the_run_says_so(tmp_path):
     """In place of a surrogate that has learned nothing, and exit code 0."""
     faults = dict.fromkeys(range(5), "grows")
-    study, out = write(tmp_path, faults, simulations=3, frames=50, pace=0.0, steps=20)
+    small = {
+        "model": {"name": "mlp", "hidden": [8]},
+        "validation": {"simulations": 1, "every": 500},
+    }
+    study, out = write(tmp_path, faults, simulations=3, frames=50, pace=0.0, steps=20, **small)
     process = called("run", study, "--out", out)
     line = one_line(process)
     assert "simulations that came for training were left out" in line, line

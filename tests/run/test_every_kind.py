@@ -9,6 +9,7 @@ import xarray as xr
 import yaml
 from every_kind import FRAMES, KINDS, solved, study
 from killing import CHECKPOINT, Killer
+from small_study import called
 
 import sciml
 from sciml.domain import Particles
@@ -28,24 +29,22 @@ def same(one, other):
         np.testing.assert_array_equal(one.static[name], array)
 
 
-@pytest.mark.parametrize(
-    "kind", ["mesh", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
-)
-def test_online_with_the_trainer_killed_once(kind, tmp_path):
-    given = study(tmp_path, kind)
-    given["solver"]["options"]["steps"] = STEPS
-    given["parameters"]["simulations"], given["validation"]["simulations"] = 3, 1
-    given["training"]["checkpoint_every"], given["validation"]["every"] = 1, 20
-    with Killer(given, tmp_path, seed=0) as killer:
-        killer.kill(CHECKPOINT)
-        assert killer.finish().count("trainer died") == 1
-        assert killer.left() == ([], [])
-    state = json.loads((killer.run / "status.json").read_text())
-    frames, planned = state["frames"], json.loads((killer.run / "simulations.json").read_text())
+def few(folder, kind, steps):
+    """Two to train on and one held out, of so many steps."""
+    given = study(folder, kind)
+    given["solver"]["options"]["steps"] = steps
+    given["parameters"]["simulations"], given["validation"]["simulations"] = 2, 1
+    return given
+
+
+def check_online(kind, run, steps):
+    """All that was sent has come and was recorded as it was sent, and training saw all sizes."""
+    state = json.loads((run / "status.json").read_text())
+    frames, planned = state["frames"], json.loads((run / "simulations.json").read_text())
     assert frames["lost"] == frames["doubled"] == frames["missing"] == 0, frames
-    assert frames["received"] == frames["produced"] == len(planned) * (STEPS + 1)
-    assert state["samples"]["entered"] == (len(planned) - 1) * STEPS
-    recording, sizes = open_recording(killer.run), []
+    assert frames["received"] == frames["produced"] == len(planned) * (steps + 1)
+    assert state["samples"]["entered"] == (len(planned) - 1) * steps
+    recording, sizes = open_recording(run), []
     for entry in planned:
         simulation, came = solved(kind, entry["id"], **entry["parameters"], seed=entry["seed"])
         same(recording.simulation(simulation.id), simulation)
@@ -54,9 +53,30 @@ def test_online_with_the_trainer_killed_once(kind, tmp_path):
             for name, values in frame.fields.items():
                 np.testing.assert_array_equal(written.fields[name], values)
         sizes += [simulation.domain.size] if entry["role"] == "train" else []
-    card = json.loads((killer.run / "surrogate" / "surrogate.json").read_text())
+    card = json.loads((run / "surrogate" / "surrogate.json").read_text())
     scope = (card["seen"] or card["domain"])["scope"]
     assert (scope["least"], scope["most"]) == (min(sizes), max(sizes))
+
+
+def test_online(tmp_path):
+    path, run = tmp_path / "study.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(few(tmp_path, "mesh", FRAMES - 1)))
+    done = called("run", path, "--out", run)
+    assert done.returncode == 0, done.stderr
+    check_online("mesh", run, FRAMES - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_online_with_the_trainer_killed_once(kind, tmp_path):
+    given = few(tmp_path, kind, STEPS)
+    given["parameters"]["simulations"] = 3
+    given["training"]["checkpoint_every"], given["validation"]["every"] = 1, 20
+    with Killer(given, tmp_path, seed=0) as killer:
+        killer.kill(CHECKPOINT)
+        assert killer.finish().count("trainer died") == 1
+        assert killer.left() == ([], [])
+    check_online(kind, killer.run, STEPS)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*of that range outside")

@@ -86,7 +86,6 @@ def faulty_study(folder, faults, **changes):
             "seed": False,
         },
         task={"inputs": ["u"], "targets": ["u"], "parameters": ["a"]},
-        model={"name": "fno", "modes": [2, 2], "hidden_channels": 4, "n_layers": 1},
         validation={"simulations": 0, "every": 100},
         # Until the stream ends: every simulation gets its turn.
         training={"batch_size": 4, "phases": [{"optimizer": "adamw", "lr": 1.0e-3}]},

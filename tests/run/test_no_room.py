@@ -21,6 +21,7 @@ from sciml.study import load_study
 from sciml.training.checkpoint import CheckpointError, Checkpoints
 from sciml.training.metrics_file import append_line
 
+
 @contextlib.contextmanager
 def with_room(size):
     """No file may grow beyond ``size`` bytes, of this process and those that it starts: to them the disk

@@ -264,7 +264,9 @@ def test_an_equation_alone_is_held_against_data(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path, file, override, message):
+def test_what_cannot_be_is_refused_before_anything_is_there(
+    tmp_path, tried_here, file, override, message
+):
     done = CliRunner().invoke(app, ["run", file, "--out", str(tmp_path / "run"), "--set", override])
     assert isinstance(done.exception, InputError), done.output
     assert message in str(done.exception) and "\n" not in str(done.exception)

@@ -131,15 +131,15 @@ def test_leaves_what_a_run_leaves(recorded, study, tmp_path, mode):
 def test_a_resumed_training_is_bitwise_that_of_one_piece(
     recorded, study, tmp_path, monkeypatch, mode
 ):
-    whole, _ = train_offline(study(200), recorded, tmp_path / "whole", plain=True, **MODES[mode])
+    whole, _ = train_offline(study(60), recorded, tmp_path / "whole", plain=True, **MODES[mode])
     stop = threading.Event()
     with monkeypatch.context() as patch:
-        stop_at(patch, 100, stop.set)
+        stop_at(patch, 30, stop.set)
         halves, code = train_offline(
-            study(200), recorded, tmp_path / "halves", plain=True, stop=stop, **MODES[mode]
+            study(60), recorded, tmp_path / "halves", plain=True, stop=stop, **MODES[mode]
         )
     assert code == STOPPED and not halves.summary.exists()
-    half = load_file(halves.checkpoints / "step-00000100" / "model.safetensors")
+    half = load_file(halves.checkpoints / "step-00000030" / "model.safetensors")
     _, code = resume_offline(halves.path, plain=True)
     assert code == 0
     assert same(weights(halves), weights(whole)) and not same(half, weights(whole))

@@ -74,6 +74,7 @@ def runs(tmp_path_factory):
         words = command(folder / "driver.py", ranks, parts)
         return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=600)
 
+    @cache
     def read(case, ranks):
         if ranks == 2:
             done = start(2, cases(2, CASES))

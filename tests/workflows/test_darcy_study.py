@@ -1,9 +1,8 @@
 """The study of Darcy flow at a toy size: both sources, one table, nothing computed twice."""
 
 import json
-import os
-import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from sciml.study.designs import plan
 STUDY = Path(__file__).parents[2] / "workflows" / "darcy"
 TOY = ["solver.options.shape=[33, 33]", "solver.options.modes=32", "splits.train=64", "per_run=64"]
 OPTIONS = {"device": "cpu", "autocast": None, "compile": False, "solvers": 1}
-
-
-def study(*arguments):
-    """Run it as a user would; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, STUDY / "run.py", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=850,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -44,7 +30,34 @@ def cases(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_both_sources_learn_and_nothing_is_computed_twice(tmp_path):
+class AtOnce:
+    """A pool that does what it is given in this process, where all is imported."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, work, *arguments):
+        done = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+def test_both_sources_learn_and_nothing_is_computed_twice(tmp_path, cases, monkeypatch, capsys):
+    _, run = cases
+    monkeypatch.setattr(run, "ProcessPoolExecutor", AtOnce)
+
+    def study(*arguments):
+        """Run it; returns what it printed."""
+        monkeypatch.setattr(sys, "argv", ["run.py", *map(str, arguments)])
+        run.main()
+        return capsys.readouterr().out
+
     given = [
         *("--data", "darcy_rough", "--models", "mgno", "--seeds", "0", "--epochs", "5"),
         *("--workers", "1", "--out", tmp_path, "--set", *TOY, "splits.test=16"),
