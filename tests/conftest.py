@@ -40,7 +40,7 @@ def _state(tmp_path_factory):
 def _asked_once():
     """What a program of ours says of itself it says once a session: a process takes half a second."""
     from sciml.share import find
-    from sciml.solver import describe
+    from sciml.solver import program_description
 
     ours, said = find("solvers/heat.py").parent, {}
 
@@ -54,7 +54,7 @@ def _asked_once():
 
     with pytest.MonkeyPatch.context() as patch:
         stand_in = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
-        patch.setattr(describe, "subprocess", stand_in)
+        patch.setattr(program_description, "subprocess", stand_in)
         yield
 
 
