@@ -65,7 +65,7 @@ class OnParticles(nn.Module):
 
     def forward(self, positions, velocities, *, species, ptr, owner, parameters, **rest):
         count = (ptr[1:] - ptr[:-1])[:, None]
-        center = torch.zeros(len(count), 3).index_add(0, owner, positions) / count
+        center = positions.new_zeros(len(count), 3).index_add(0, owner, positions) / count
         kinds = torch.stack([species.to(positions), parameters[owner, 0]], 1)
         given = torch.cat([positions - center[owner], velocities, kinds], 1)
         x, v = self.net(given).split(3, dim=1)

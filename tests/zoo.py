@@ -1,0 +1,69 @@
+"""Every registered model at a size that takes milliseconds, and data for it: a family adds its line."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from every_kind import solved
+
+from sciml.domain import Field, Grid
+from sciml.samples import Frame, Simulation, Task, Windower
+from sciml.surrogates import Statistics, Surrogate, collate
+
+STEP = Task(("u",), ("u",), parameters=("rate",))
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Options of a model, the kind of domain that it is tried on, and a task for it."""
+
+    options: dict
+    domain: str = "grid"
+    task: Task = STEP
+
+
+ZOO = {
+    "cnn": Toy({"width": 6, "blocks": 1, "dilations": [1, 2]}),
+    "deeponet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
+    "fno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2}),
+    "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
+    "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
+    "mlp": Toy({"hidden": [12], "activation": "tanh"}),
+    "tfno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3}),
+    "unet": Toy({"width": 6, "levels": 2}),
+    "uno": Toy({"modes": 4, "hidden_channels": 4, "levels": 1}),
+    "vit": Toy({"width": 8, "patch": 3, "layers": 1, "heads": 2}),
+    "pod_deeponet": Toy({"branch": [12], "basis": 1}),
+}
+
+
+def samples(toy, count=3):
+    """One of each of so many simulations."""
+    found = []
+    for number in range(count):
+        simulation, frames = (_waves if toy.domain == "grid" else solved)(toy.domain, number)
+        simulation = replace(simulation, id=number)
+        windower = Windower(toy.task)
+        windower.open(simulation)
+        cut = [s for f in frames for s in windower.push(replace(f, simulation=number))]
+        found.append(cut[0])
+    return found
+
+
+def built(name, toy, seed=0):
+    """The surrogate with what it takes from data before the first step, and a batch of those data."""
+    there = samples(toy)
+    torch.manual_seed(seed)
+    surrogate = Surrogate.build({"name": name, **toy.options}, toy.task, there[0].simulation.domain)
+    statistics = Statistics(surrogate)
+    statistics.update(there)
+    statistics.fix()
+    return surrogate, collate(there, toy.task), there
+
+
+def _waves(kind, number, shape=(8, 6), frames=4):
+    rng = np.random.default_rng(number)
+    grid = Grid(shape, ((0.0, 1.0),) * len(shape), ("periodic",) * len(shape))
+    simulation = Simulation(number, grid, (Field("u", "K"),), {"rate": rng.uniform(1, 2)})
+    values = rng.standard_normal((frames, *shape)).astype(np.float32)
+    return simulation, [Frame(number, n, 0.1 * n, {"u": u}) for n, u in enumerate(values)]
