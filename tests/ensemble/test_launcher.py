@@ -91,11 +91,13 @@ def test_a_new_attempt_ends_what_the_last_one_left_alive(run):
 
 
 def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
+    deaf = run.path / "deaf"
     source = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "subprocess.Popen([sys.executable, '-c', 'import signal, time;"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)'])\n"
+        "subprocess.Popen([sys.executable, '-c', 'import signal, sys, time;"
+        'signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1], "w"); time.sleep(600)\','
+        f" {str(deaf)!r}])\n"
         "time.sleep(600)"
     )
     outcomes = []
@@ -104,8 +106,8 @@ def test_ending_jobs_takes_ranks_that_ignore_sigterm_along(run):
     record = run.pids / "simulation-00000.json"
     wait_until(record.exists)
     session = read_json(record)["session"]
-    wait_until(lambda: len(session_members(session)) == 2)
-    time.sleep(0.2)
+    wait_until(deaf.exists)
+    assert len(session_members(session)) == 2
     end_session(session, grace=0.3)
     thread.join()
     assert session_members(session) == []
