@@ -40,25 +40,31 @@ def changed(tmp_path, *changes):
 SEND = "client.send(step, step * dt, X=X)"
 
 
+SLOW = pytest.mark.slow
+#: What is slow is said of a rehearsal, too: ``tests/ensemble/test_rehearsal.py``.
+WRONG = {
+    "flag": (SLOW, [('"F": given.F}', '"F": 8.0}')],
+             ["parameter 'F': --F 8.08 was given, connect() says 8"]),
+    "seed": ((), [("default_rng(given.seed)", "default_rng()")],
+             ["a second run with the same values gave other fields"]),
+    "steps": ((), [(SEND, f"step % 2 or {SEND.replace('step,', 'step // 2,', 1)}")],
+              ["11 frames came of --steps 20"]),
+    "times": ((), [("step * dt, X", "-step * dt, X")],
+              ["times do not increase: 0 is followed by -0.01"]),
+    "code": (SLOW, [(SEND, SEND + "\n        if step == 9: raise SystemExit('out of eggs')")],
+             ["lorenz-96 ended with code 1: out of eggs"]),
+    "single": ((), [("client.send(step, ", "step or client.send(step, ")],
+               ["a single frame came", "1 frames came of --steps 20"]),
+    "infinite": (SLOW, [("X=X)", "X=X / (step < 5))")], ["sent what cannot be used: "]),
+    "units": (SLOW, [('[Field("X")]', '[Field("X", units="K")]')],
+              ["field 'X': units '1' in --describe, 'K' in connect()"]),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
-    [
-        ([('"F": given.F}', '"F": 8.0}')], ["parameter 'F': --F 8.08 was given, connect() says 8"]),
-        ([("default_rng(given.seed)", "default_rng()")],
-         ["a second run with the same values gave other fields"]),
-        ([(SEND, f"step % 2 or {SEND.replace('step,', 'step // 2,', 1)}")],
-         ["11 frames came of --steps 20"]),
-        ([("step * dt, X", "-step * dt, X")], ["times do not increase: 0 is followed by -0.01"]),
-        ([(SEND, SEND + "\n        if step == 9: raise SystemExit('out of eggs')")],
-         ["lorenz-96 ended with code 1: out of eggs"]),
-        ([("client.send(step, ", "step or client.send(step, ")],
-         ["a single frame came", "1 frames came of --steps 20"]),
-        ([("X=X)", "X=X / (step < 5))")], ["sent what cannot be used: "]),
-        ([('[Field("X")]', '[Field("X", units="K")]')],
-         ["field 'X': units '1' in --describe, 'K' in connect()"]),
-    ],
-    ids=["flag", "seed", "steps", "times", "code", "single", "infinite", "units"],
-)  # fmt: skip
+    [pytest.param(*case, marks=marks, id=name) for name, (marks, *case) in WRONG.items()],
+)
 def test_what_is_wrong_is_a_line_each(tmp_path, changes, wrong):
     report = check_program(changed(tmp_path, *changes), {"steps": 20})
     assert len(report.wrong) == len(wrong), report.wrong
@@ -82,7 +88,7 @@ def test_a_program_without_close_is_told(tmp_path):
         ("block=Block((first, 0)", "block=Block((0, 0)", "the blocks of 2 ranks do not tile (16, 16)"),
         ("# (3) send", "if comm.rank: raise ValueError('no licence')\n    # (3) send",
          "ended with code 1: ValueError: no licence"),
-        ("rank=comm.rank,\n    ranks=comm.size,", "", "do not tile"),
+        pytest.param("rank=comm.rank,\n    ranks=comm.size,", "", "do not tile", marks=SLOW),
     ],
     ids=["block", "raises", "alone"],
 )  # fmt: skip

@@ -147,6 +147,7 @@ def test_another_user_finds_one_door_and_no_key(folder):
     assert not as_nobody(lambda: answered(port, True))
 
 
+@pytest.mark.slow
 @own_name_space
 def test_in_another_name_space_of_processes_nobody_leads_a_run_that_is_led(folder):
     run, process = begun(folder)
