@@ -98,8 +98,15 @@ COVARIANCES = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize(
+    ("covariance", "kind"),
+    # One with each kind of series, each with one of them.
+    [
+        pytest.param(c, k, marks=() if c is COVARIANCES[1] or k == KINDS[0] else pytest.mark.slow)
+        for c in COVARIANCES
+        for k in KINDS
+    ],
+)
 def test_samples_have_the_covariance_of_the_series(covariance, kind):
     n, seeds, modes, sides = 7, 4000, 6, (1.0, 2.0)
     points = grid((n, 2))

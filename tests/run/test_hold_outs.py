@@ -213,6 +213,10 @@ WAYS = {
 }
 
 
+#: Ways that are tried with either poison by default.
+BOTH = ("fit a dataset", "train, a file", "fit, a split without validation")
+
+
 def state(trained):
     """Weights, scaling and all, as arrays."""
     if isinstance(trained, list):
@@ -228,8 +232,15 @@ def clean_by(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("way", "poison"),
-    # A recording tells training and validation apart, and keeps no NaN.
-    [(w, p) for w in WAYS for p in ("huge", "NaN") if p == "huge" or "recording" not in w],
+    # A recording tells training and validation apart, and keeps no NaN. Elsewhere NaN is as well huge in
+    # what is for validation.
+    [
+        pytest.param(w, p, marks=pytest.mark.slow if slow else ())
+        for w in WAYS
+        for p in ("huge", "NaN")
+        if p == "huge" or "recording" not in w
+        for slow in [p == "huge" and "recording" not in w and w not in BOTH]
+    ],
 )
 def test_poison_in_what_is_held_out_changes_no_weight(tmp_path, clean_by, way, poison):
     clean, poisoned = clean_by(way), state(WAYS[way](tmp_path, poison))
