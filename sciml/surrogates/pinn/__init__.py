@@ -1,0 +1,1 @@
+"""Networks that are held to an equation: in the frame of the box, and along characteristics."""

@@ -1,0 +1,70 @@
+"""Activations that know their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sciml.errors import InputError, nearest
+
+#: σ, σ', σ'', σ''', as far as they were asked for.
+Four = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """σ, by which layers bend.
+
+    Args:
+        name: by which it is asked for.
+        derivatives: ``derivatives(a, highest, s)``: σ(a) and its derivatives up to order ``highest``, 3
+            at most; those beyond are ``None``. ``s``: σ(a), where it is known already.
+        function: σ alone.
+    """
+
+    name: str
+    derivatives: Callable[..., Four]
+    function: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, name: str) -> Activation:
+        """The one called ``name``.
+
+        Raises:
+            InputError: there is none, with the nearest.
+        """
+        if name not in SMOOTH:
+            raise InputError(f"unknown activation '{name}'; {nearest(name, SMOOTH)}")
+        return SMOOTH[name]
+
+
+def _tanh(a: Tensor, highest: int, s: Tensor | None = None) -> Four:
+    s = torch.tanh(a) if s is None else s
+    square = s * s
+    s1 = 1.0 - square
+    s2 = -2.0 * s * s1 if highest > 1 else None
+    return s, s1, s2, s1 * (6.0 * square - 2.0) if highest > 2 else None
+
+
+def _sine(a: Tensor, highest: int, s: Tensor | None = None) -> Four:
+    s, s1 = torch.sin(a) if s is None else s, torch.cos(a)
+    return s, s1, -s if highest > 1 else None, -s1 if highest > 2 else None
+
+
+def _silu(a: Tensor, highest: int, s: Tensor | None = None) -> Four:
+    g = torch.sigmoid(a)
+    g1 = g * (1.0 - g)
+    bend = 1.0 - 2.0 * g
+    s2 = g1 * (2.0 + a * bend) if highest > 1 else None
+    s3 = g1 * (3.0 * bend + a * (1.0 - 6.0 * g1)) if highest > 2 else None
+    return a * g, g + a * g1, s2, s3
+
+
+SMOOTH: dict[str, Activation] = {
+    "tanh": Activation("tanh", _tanh, torch.tanh),
+    "sine": Activation("sine", _sine, torch.sin),
+    "silu": Activation("silu", _silu, torch.nn.functional.silu),
+}
