@@ -215,7 +215,7 @@ class PhysicalModel(nn.Module):
             raw={n: rounded(f) for n, f in raw.items()},
             static={n: rounded(self._static(n, f, scale)) for n, f in batch.static.items()},
             forcing={n: rounded(scale(n, f[:, k])) for n, f in batch.forcing.items()},
-            scalars=rounded(self._scalars(batch, k)),
+            scalars=rounded(self.scalars(batch, k)),
             batch=batch,
             units=units,
         )
@@ -257,7 +257,7 @@ class PhysicalModel(nn.Module):
             return scale(name, values)
         return F.one_hot(values.long(), kinds).movedim(-1, 1)
 
-    def _scalars(self, batch: Batch, k: int) -> Tensor:
+    def scalars(self, batch: Batch, k: int) -> Tensor:
         """Scaled parameters and time of target ``k``: (B, P) or (B, P + 1)."""
         scalars = batch.parameters
         if self.normalizer is not None:

@@ -25,6 +25,7 @@ MODELS: dict[str, str] = {
     "mionet": "sciml.surrogates.deeponet.mionet",
     "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",
+    "pinn": "sciml.surrogates.pinn.pinn",
     "pod_deeponet": "sciml.surrogates.deeponet.pod",
     "tfno": "sciml.surrogates.grid.tfno",
     "unet": "sciml.surrogates.grid.unet",

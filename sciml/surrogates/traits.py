@@ -26,6 +26,11 @@ class Traits:
         chosen: values of the options that were left to it (``None``), so that it can be built again.
         differentiates: it gives a gradient of what it computes, as forces are of an energy: gradients
             are enabled wherever it is called.
+        jets: it gives its derivatives, ``model.jets(scalars, y, words)``; see
+            :class:`~sciml.surrogates.pinn.pinn.PINN`.
+        lagrangian: it works along characteristics, where residuals have another form; see
+            :class:`~sciml.surrogates.pinn.lpinn.LPINN`.
+        takes_scales: it is given ``scales=``, (μ, σ) of parameters, time and targets by name.
         structures: what it wants derived from domains and frames; see
             :mod:`sciml.surrogates.structure`.
     """
@@ -36,6 +41,9 @@ class Traits:
     basis: int = 0
     chosen: Mapping[str, Any] = field(default_factory=dict)
     differentiates: bool = False
+    jets: bool = False
+    lagrangian: bool = False
+    takes_scales: bool = False
     structures: tuple[Structure, ...] = ()
 
 

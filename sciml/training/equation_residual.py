@@ -13,11 +13,18 @@ from torch import Tensor, nn
 from sciml.equations.equation import LAPLACIAN, Equation, options_of
 from sciml.equations.named import equation as named
 from sciml.errors import InputError, nearest, require_known
-from sciml.surrogates.batch import Batch, dtype_for
+from sciml.surrogates.batch import Batch
 from sciml.surrogates.normalizer import TIME
 from sciml.surrogates.setting import Setting
+from sciml.training.derivatives import (
+    Columns,
+    asked,
+    columns_of,
+    derivatives,
+    deviation,
+    length,
+)
 
-Columns = dict[str, Tensor]
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
 #: Constants below zero would make the past of what is the future.
@@ -123,23 +130,29 @@ class EquationResidual:
             self._looked_at = True
         losses = {}
         for group, points in batch.inputs.items():
-            columns = _columns(model, points)
-            outputs = asked(model, columns)
-            if group == "interior":
-                found = self._residuals(model, columns, outputs)
-            elif self.solution is None:
-                continue
-            else:
-                found = {group: self._off(model, group, columns, outputs)}
-            losses |= {name: r.square().mean() for name, r in found.items()}
+            squares = self.pointwise(model, group, points)
+            losses |= {name: square.mean() for name, square in squares.items()}
         return losses
+
+    def pointwise(self, model: nn.Module, group: str, points: Tensor) -> dict[str, Tensor]:
+        """The square of each residual at each point, ``(n,)`` by the name of the loss, its mean.
+
+        Args:
+            group: ``interior``, ``initial`` or ``boundary``.
+            points: ``(n, columns)``.
+        """
+        columns = columns_of(model, points)
+        if group == "interior":
+            found = self._residuals(model, columns)
+            return {name: residual.square() for name, residual in found.items()}
+        return {} if self.solution is None else {group: self._off(model, group, columns)}
 
     def _require_times(self, model: nn.Module, batch: Batch) -> None:
         """That points lie before a solution ends, as at the first shock."""
         if self.solution is None or self.solution.ends is None or not model.task.time:
             return
         columns = {
-            n: c.detach().cpu() for n, c in _columns(model, batch.inputs["interior"]).items()
+            n: c.detach().cpu() for n, c in columns_of(model, batch.inputs["interior"]).items()
         }
         sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         given = self.equation.given_to(
@@ -154,29 +167,29 @@ class EquationResidual:
                 f"t={first:g}; expected times before, or viscosity ('burgers')"
             )
 
-    def _residuals(self, model: nn.Module, columns: Columns, outputs: Columns) -> Columns:
-        equation, derive = self.equation, Derivatives(columns, outputs)
+    def _residuals(self, model: nn.Module, columns: Columns) -> Columns:
+        equation, words = self.equation, self.equation.derivatives
+        twice = [(equation.fields[0], 2 * axis) for axis in model.domain.dims]
+        bent = twice if equation.has_laplacian else []
+        derive = derivatives(model, columns, [*words.values(), *bent])
         given: dict[str, Any] = self._given(columns)
-        derivatives = equation.derivatives
-        for name, (of, by) in derivatives.items():
-            given[name] = derive(of, by)
-        first = next(iter(derivatives.values()), (equation.fields[0], ""))
-        if equation.has_laplacian:
-            axes = model.domain.dims
-            given[LAPLACIAN] = sum(derive(equation.fields[0], 2 * axis) for axis in axes)
-            first = first if first[1] else (equation.fields[0], 2 * axes[-1])
-        wanted = {name: outputs[name] for name in equation.fields}
+        given |= {name: derive(of, by) for name, (of, by) in words.items()}
+        if bent:
+            given[LAPLACIAN] = sum(derive(of, by) for of, by in bent)
+        first = next(iter((*words.values(), *reversed(bent))), (equation.fields[0], ""))
+        wanted = {name: derive(name, "") for name in equation.fields}
         needed = equation.arguments
         found = equation.residual(**{n: v for n, v in (wanted | given).items() if n in needed})
         found = dict(found) if isinstance(found, Mapping) else {"equation": found}
-        scale = _deviation(model, first[0]) / prod(_length(model, axis) for axis in first[1])
+        scale = deviation(model, first[0]) / prod(length(model, axis) for axis in first[1])
         return {name: residual / scale for name, residual in found.items()}
 
-    def _off(self, model: nn.Module, group: str, columns: Columns, outputs: Columns) -> Tensor:
-        """u minus what it is to be, in deviations of each field."""
-        wanted = self.held(model, group, columns)
-        off = [(outputs[n] - wanted[n]) / _deviation(model, n) for n in self.equation.fields]
-        return torch.cat(off)
+    def _off(self, model: nn.Module, group: str, columns: Columns) -> Tensor:
+        """The square of u minus what it is to be, in deviations of each field, the mean over fields."""
+        outputs, wanted = asked(model, columns), self.held(model, group, columns)
+        fields = self.equation.fields
+        off = [(outputs[n] - wanted[n]) / deviation(model, n) for n in fields]
+        return sum(one.square() for one in off) / len(fields)
 
     @torch.no_grad()
     def held(self, model: nn.Module, group: str, columns: Columns) -> Mapping[str, Tensor]:
@@ -197,7 +210,7 @@ def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> 
     these lie, of fields by what holds at the first time and on the sides, where that is known."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for group, points in batch.inputs.items():
-        columns = _columns(surrogate, points.double())
+        columns = columns_of(surrogate, points.double())
         if surrogate.task.time:
             found.setdefault(("time", TIME), []).append(columns["t"])
         for name in surrogate.task.parameters:
@@ -208,62 +221,6 @@ def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> 
     values = {key: torch.cat(parts).detach().cpu().numpy() for key, parts in found.items()}
     surrogate.normalizer.take(values)
     surrogate.bounds.take(values)
-
-
-class Derivatives:
-    """∂ᵏu/∂x… at points, each computed once.
-
-    Args:
-        columns: coordinates by name, each a leaf that requires gradients.
-        outputs: fields at them; of each point by itself.
-    """
-
-    def __init__(self, columns: Columns, outputs: Columns) -> None:
-        self._columns = {name: c for name, c in columns.items() if len(name) == 1}
-        self._found: dict[tuple[str, str], Tensor] = {(n, ""): u for n, u in outputs.items()}
-
-    def __call__(self, field: str, by: str) -> Tensor:
-        """Of a field by a word of coordinates: ``xx`` is ∂²/∂x²."""
-        if (field, by) not in self._found:
-            u = self(field, by[:-1])
-            # All of them at once: the way back through the network is the same.
-            gradients = torch.autograd.grad(
-                u.sum(), [*self._columns.values()], create_graph=True, materialize_grads=True
-            )
-            for axis, gradient in zip(self._columns, gradients, strict=True):
-                self._found.setdefault((field, by[:-1] + axis), gradient)
-        return self._found[field, by]
-
-
-def asked(model: nn.Module, columns: Columns) -> Columns:
-    """Targets of a surrogate at points, ``(n,)`` each.
-
-    Args:
-        model: a surrogate on a grid, whose task has no inputs.
-        columns: as of :func:`_columns`.
-    """
-    grid, task = model.domain, model.task
-    places = [
-        (columns[axis] - low) / (high - low)
-        for axis, (low, high) in zip(grid.dims, grid.extent, strict=True)
-    ]
-    dtype = dtype_for(model) or torch.get_default_dtype()
-    at = torch.stack(places, dim=-1).to(dtype)[:, None]
-    n, none = len(at), at.new_zeros(len(at), 0)
-    given = [columns[name] for name in task.parameters]
-    outputs = model(
-        Batch(
-            inputs={},
-            parameters=torch.stack(given, dim=1) if given else none,
-            time=columns["t"][:, None] if task.time else none.new_zeros(n, 1),
-            geometry={
-                "at": at,
-                "periodic": torch.tensor([b == "periodic" for b in grid.boundary]),
-            },
-            size=n,
-        )
-    )
-    return {name: out[:, 0, 0] for name, out in outputs.items()}
 
 
 @torch.no_grad()
@@ -282,7 +239,7 @@ def require_periodic(model: nn.Module, batch: Batch) -> None:
         for side in grid.extent[axis]:
             there = points.clone()
             there[:, axis] = side
-            ends.append(torch.cat([*asked(model, _columns(model, there)).values()]))
+            ends.append(torch.cat([*asked(model, columns_of(model, there)).values()]))
         low, high = ends
         if (high - low).abs().max() > PERIODIC * low.abs().max().clamp(min=1.0):
             raise InputError(
@@ -290,22 +247,3 @@ def require_periodic(model: nn.Module, batch: Batch) -> None:
                 f"expected one that sees cos and sin of {name}, such as 'deeponet', or a side that is "
                 "not periodic"
             )
-
-
-def _columns(model: nn.Module, points: Tensor) -> Columns:
-    """Coordinates by name, each a leaf, so that one can be differentiated by without the others."""
-    task = model.task
-    names = [*model.domain.dims, *(["t"] if task.time else []), *task.parameters]
-    parts = points.detach().unbind(1)
-    return {n: c.clone().requires_grad_() for n, c in zip(names, parts, strict=True)}
-
-
-def _deviation(model: nn.Module, name: str) -> Any:
-    return 1.0 if model.normalizer is None else model.normalizer.numbers(name)[1]
-
-
-def _length(model: nn.Module, axis: str) -> Any:
-    if axis == "t":
-        return 1.0 if model.normalizer is None else model.normalizer.numbers(TIME, "time")[1]
-    low, high = model.domain.extent[model.domain.dims.index(axis)]
-    return high - low
