@@ -158,7 +158,8 @@ class ResidualSection(Section):
 
     def losses(self, usual: str) -> tuple[str, ...]:
         """Names of what it may give."""
-        return ("equation", "initial", "boundary")[: 1 if self.solution is None else 3]
+        held = ("initial", "boundary") if self.solution is not None else ()
+        return ("equation", *held, "characteristics", "state")
 
 
 ObjectiveSection = Annotated[

@@ -16,7 +16,8 @@ particles ``model(*fields, species=, ptr=, owner=, parameters=, cell=,    a tens
 
 A model whose :class:`~sciml.surrogates.traits.Traits` say ``pointwise`` is asked at the points
 ``batch.geometry["at"]`` where there are any; one that ``takes_units`` is called with ``given=`` and
-``units=`` as well, see :class:`~sciml.surrogates.units.Units`. Channels: history of the first input,
+``units=`` as well, see :class:`~sciml.surrogates.units.Units`, one that ``takes_scales`` with
+``scales=``. Channels: history of the first input,
 history of the second, …, static fields, forcing at the time of the target (numbers as constant fields),
 parameters, time; a field of components has one each, one of categories a channel a kind, 1 where it is.
 Particles get their fields unscaled, one ``(N[, history][, components])`` tensor each, since a model's
@@ -37,6 +38,7 @@ from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Simulation, Task
 from sciml.surrogates.batch import Batch, lattice_of
+from sciml.surrogates.scales import Scales
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
 from sciml.surrogates.units import Units
@@ -56,6 +58,7 @@ class Window:
         scalars: scaled parameters and, if the task wants it, time: ``(B, P)``.
         batch: geometry and sizes.
         units: of the channels of fields and of the outputs, for a model that scales by itself.
+        scales: of scalars and outputs, for a model that ``takes_scales``.
     """
 
     inputs: dict[str, Tensor]
@@ -64,6 +67,7 @@ class Window:
     scalars: Tensor
     batch: Batch
     units: tuple[Units, Units] | None = None
+    scales: Scales | None = None
     forcing: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -120,6 +124,8 @@ def _on_grid(model: nn.Module, task: Task, window: Window) -> Output:
         )
     points = () if at is None else (at,)
     asked = {} if window.units is None else dict(zip(("given", "units"), window.units, strict=True))
+    if window.scales is not None:
+        asked["scales"] = window.scales
     if task.history == 0 and not task.static:
         return model(window.scalars, *points, **asked)
     fields = [window.inputs[n] for n in task.inputs]

@@ -25,6 +25,7 @@ from sciml.surrogates.call import Window, call
 from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.potential import Potential
+from sciml.surrogates.scales import Scales
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import Structure, moved
@@ -123,6 +124,11 @@ class PhysicalModel(nn.Module):
     def dt(self, given: Step | float | None) -> None:
         self.step = Step.of(given)
 
+    @property
+    def scales(self) -> Scales:
+        """Of scalars and targets, for a model that computes in units."""
+        return Scales.of(self.normalizer, self.task)
+
     def widen(self, domain: Domain) -> None:
         """Take a domain that is trained on into the scope; one that is not checked stays so.
 
@@ -218,6 +224,7 @@ class PhysicalModel(nn.Module):
             scalars=rounded(self.scalars(batch, k)),
             batch=batch,
             units=units,
+            scales=self.scales if traits_of(self.model).takes_scales else None,
         )
         # Forces are a gradient, also where nobody trains.
         wanted = torch.is_grad_enabled()

@@ -22,6 +22,7 @@ MODELS: dict[str, str] = {
     "cnn": "sciml.surrogates.grid.cnn",
     "deeponet": "sciml.surrogates.deeponet.deeponet",
     "fno": "sciml.surrogates.grid.fno",
+    "lpinn": "sciml.surrogates.pinn.lpinn",
     "mionet": "sciml.surrogates.deeponet.mionet",
     "mgno": "sciml.surrogates.grid.mgno",
     "mlp": "sciml.surrogates.mlp",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.equations.equation import LAPLACIAN, Equation, options_of
+from sciml.equations.equation import LAPLACIAN, Equation, called, options_of
 from sciml.equations.named import equation as named
 from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.normalizer import TIME
 from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import traits_of
 from sciml.training.derivatives import (
     Columns,
     asked,
@@ -24,6 +26,7 @@ from sciml.training.derivatives import (
     deviation,
     length,
 )
+from sciml.training.label_residual import LabelResidual, measure_pace
 
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
@@ -48,11 +51,13 @@ class EquationResidual:
     ``{"interior": (n, d), "initial": (m, d), "boundary": (k, d)}``: columns are the axes of the grid,
     time where the task has it, parameters of the task.
 
-    Gives ``{"equation": …, "initial": …, "boundary": …}``.
+    Gives ``{"equation": …, "initial": …, "boundary": …}``; of a model of characteristics, whose points
+    are labels, ``{"characteristics": …, "state": …, "initial": …}``: see
+    :class:`~sciml.training.label_residual.LabelResidual`.
 
     Raises:
         InputError: an unknown equation or solution; constants that nobody gives; in use: a model that
-            cannot be asked at points.
+            cannot be asked at points, initial fields that are not periodic where the box is.
     """
 
     def __init__(
@@ -78,8 +83,9 @@ class EquationResidual:
             require_known("solution: no option", told, known)
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
-        """Names of what it may give."""
-        return ("equation", "initial", "boundary")[: 1 if self.solution is None else 3]
+        """Names of what it may give, to a model of characteristics the last two."""
+        held = ("initial", "boundary") if self.solution is not None else ()
+        return ("equation", *held, "characteristics", "state")
 
     def require(self, setting: Setting) -> None:
         """That a task asks for what the equation is about.
@@ -125,8 +131,7 @@ class EquationResidual:
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if not self._looked_at:
-            require_periodic(model, batch)
-            self._require_times(model, batch)
+            self._look_at(model, batch)
             self._looked_at = True
         losses = {}
         for group, points in batch.inputs.items():
@@ -142,10 +147,64 @@ class EquationResidual:
             points: ``(n, columns)``.
         """
         columns = columns_of(model, points)
+        if traits_of(model.model).lagrangian:
+            if group == "initial" and self.solution is None:
+                return {}
+            along = LabelResidual(self.equation)
+            held = partial(self.held, model, group)
+            return along(model, group, columns, self._given, held)
         if group == "interior":
             found = self._residuals(model, columns)
             return {name: residual.square() for name, residual in found.items()}
         return {} if self.solution is None else {group: self._off(model, group, columns)}
+
+    def _look_at(self, model: nn.Module, batch: Batch) -> None:
+        """Refuse, before the first step, what model and points cannot be; measure what is left to it."""
+        self.require_model(model)
+        require_periodic(model, batch)
+        self._require_times(model, batch)
+        if self.solution is not None:
+            self._require_periodic_start(model, batch)
+        columns = columns_of(model, batch.inputs["interior"])
+        diffusion = self.equation.diffusion
+        if diffusion is not None:
+            least = torch.as_tensor(called(diffusion, self._given(columns))).min()
+            if least < 0:
+                raise InputError(
+                    f"equation '{self.equation.name}': diffusion of {float(least):g} among the points; "
+                    "expected 0 or more, as nothing runs backward in time"
+                )
+        if traits_of(model.model).lagrangian:
+            held = partial(self.held, model, "initial") if self.solution is not None else None
+            measure_pace(model, self.equation, columns, self._given, held)
+
+    def require_model(self, model: nn.Module) -> None:
+        """Raises :class:`InputError` for a model of characteristics, where the equation has none."""
+        if traits_of(model.model).lagrangian:
+            LabelResidual(self.equation)
+
+    def _require_periodic_start(self, model: nn.Module, batch: Batch) -> None:
+        """That initial fields continue themselves across the sides of axes that are periodic."""
+        grid, points = model.domain, batch.inputs["interior"][:16]
+        if model.task.time:
+            points = points.detach().clone()
+            points[:, grid.ndim] = batch.inputs["interior"][:, grid.ndim].min().detach()
+        for axis, (name, boundary) in enumerate(zip(grid.dims, grid.boundary, strict=True)):
+            if boundary != "periodic":
+                continue
+            ends = []
+            for side in grid.extent[axis]:
+                there = points.detach().clone()
+                there[:, axis] = side
+                ends.append(self.held(model, "initial", columns_of(model, there)))
+            for field, low in ends[0].items():
+                off, size = (ends[1][field] - low).abs().max(), deviation(model, field)
+                if off > PERIODIC * size:
+                    raise InputError(
+                        f"'{field}' at the first time differs by {float(off):.3g} from one side of "
+                        f"{name} to the other, which is periodic; expected a field that continues "
+                        "itself, or a side that is not periodic"
+                    )
 
     def _require_times(self, model: nn.Module, batch: Batch) -> None:
         """That points lie before a solution ends, as at the first shock."""
