@@ -204,10 +204,12 @@ def test_the_table_of_models_is_true():
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     said = {name: other for _, names, other in rows[1:] for name in re.findall(r"`(\w+)`", names)}
     assert sorted(said) == sorted(registry.MODELS)
-    task, grid = Task(("u",), ("u",)), Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
+    grid = Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
     for name, other in said.items():
+        alone = "pinn" in name
+        task = Task((), ("u",), history=0, time=True) if alone else Task(("u",), ("u",))
         model = registry.build(name, Setting(task, grid))
-        assert bool(traits_of(model).any_resolution) == (other == "the same operator"), name
+        assert bool(traits_of(model).any_resolution) == (other[:17] == "the same operator"), name
         assert traits_of(model).pointwise == ("any points" in other), name
         if "operator: true" in other:
             assert traits_of(

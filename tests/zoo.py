@@ -12,6 +12,9 @@ from sciml.surrogates import Statistics, Surrogate, collate
 
 STEP = Task(("u",), ("u",), parameters=("rate",))
 
+#: Of models that see places, times and parameters.
+AT_POINTS = Task((), ("u",), history=0, time=True, parameters=("rate",))
+
 
 @dataclass(frozen=True)
 class Toy:
@@ -33,6 +36,8 @@ ZOO = {
     "unet": Toy({"width": 6, "levels": 2}),
     "uno": Toy({"modes": 4, "hidden_channels": 4, "levels": 1}),
     "vit": Toy({"width": 8, "patch": 3, "layers": 1, "heads": 2}),
+    "lpinn": Toy({"state": [8], "characteristics": [6], "labels": 32}, task=AT_POINTS),
+    "pinn": Toy({"hidden": [8, 8], "fourier": 3}, task=AT_POINTS),
     "pod_deeponet": Toy({"branch": [12], "basis": 1}),
 }
 

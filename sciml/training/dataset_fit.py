@@ -20,6 +20,7 @@ from torch import nn
 from sciml.errors import InputError, nearest
 from sciml.samples import Task
 from sciml.surrogates import registry
+from sciml.surrogates.pinn.watch import watched
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.threads import threads_for
 from sciml.surrogates.weights import unsavable
@@ -295,7 +296,9 @@ def fit(
     if hasattr(objective, "left_out"):
         surrogate.history.left_out = objective.left_out()
     checks = surrogate.history.validations
-    for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks)):
+    watch = watched(surrogate)
+    meet = [] if watch is None else watch.words
+    for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks), *meet):
         log.warning("%s", line)
     return surrogate.eval()
 

@@ -30,6 +30,8 @@ MEANINGS = {
     "mae": "mean absolute error of a component of the forces",
     "rmse": "root mean square of the same",
     "norm_left": "norm of the true fields at the end of the rollout, over that at its start",
+    "least_jacobian": "least J = ∂X/∂ξ of characteristics; they meet where it is 0",
+    "shock_time": "when characteristics meet, or would if J went on falling",
     "rollout_steps": "steps of the rollout",
     "snapshots": "that were compared one step ahead",
     "without_norm": "of these, left out of relative L2, since they are all but 0",
@@ -84,6 +86,10 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
                     f"  {count} of {of['snapshots']} snapshots of '{name}' have no {what} and are not "
                     f"in the mean of {mean}"
                 )
+    if found.get("least_jacobian") is not None:
+        told.append(f"characteristics: least J {found['least_jacobian']:.3g}")
+        if found.get("shock_time") is not None:
+            told[-1] += f"; they meet at t={found['shock_time']:.3g}"
     told += [f"warning: {line}" for line in found.get("findings", ())]
     return told
 

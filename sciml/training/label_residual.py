@@ -155,7 +155,9 @@ def measure_pace(
 
     def speed(**changed: Tensor) -> list[Tensor]:
         known = {**columns, **changed}
-        started = {name: torch.zeros(()) for name in equation.fields} if held is None else held(known)
+        started = (
+            {name: torch.zeros(()) for name in equation.fields} if held is None else held(known)
+        )
         found, count = called(equation.speed, {**given(known), **started}), len(columns["t"])
         return [torch.as_tensor(found[axis]).expand(count) for axis in model.domain.dims]
 

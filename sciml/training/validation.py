@@ -17,6 +17,7 @@ from sciml.surrogates.batch import Batch, suited
 from sciml.surrogates.collation import collate
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.kits import kit_of
+from sciml.surrogates.pinn.watch import watched
 from sciml.surrogates.setting import Setting
 from sciml.training.area_weights import weighed
 from sciml.training.figures import PLAIN
@@ -69,6 +70,9 @@ class Validation:
     Of a surrogate that is averaged over symmetries, ``one_step_unsymmetrized`` and so on are those of
     the model as it is, and ``findings`` say so where averaging makes it worse: the problem has not those
     symmetries, or a field follows another law.
+
+    Of a model of characteristics ``least_jacobian`` and, where it sees one, ``shock_time``:
+    :class:`~sciml.surrogates.pinn.watch.Watch`.
 
     ``findings``, where there are any, says in lines what of the simulations is far outside of what was
     trained on, and which outputs are not finite: :class:`~sciml.surrogates.findings.Findings`.
@@ -129,6 +133,8 @@ class Validation:
         said = [*left_out, *findings.words()]
         if averaged is not None:
             said = [*said, *_worse(means, averaged.symmetries.symmetries)]
+        if (watch := watched(surrogate)) is not None:
+            means, said = {**means, **watch.figures}, [*said, *watch.words]
         extra = {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
         return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 

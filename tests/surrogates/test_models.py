@@ -15,7 +15,7 @@ from sciml.surrogates import Normalizer, Statistics, Surrogate, collate, registr
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
 
-SMALL = {name: toy.options for name, toy in ZOO.items() if toy.domain == "grid"}
+SMALL = {name: toy.options for name, toy in ZOO.items() if toy.domain == "grid" and toy.task.inputs}
 
 
 def prepare(surrogate, samples):

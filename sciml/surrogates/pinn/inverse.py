@@ -40,7 +40,7 @@ def inverse(
     """∂ξ/∂x with ``det`` for the determinant."""
     if slope.shape[-1] == 1:
         return (1.0 / det)[..., None, None]
-    (a, b), (c, d) = ((slope[..., i, j] for j in (0, 1)) for i in (0, 1))
+    a, b, c, d = (slope[..., i, j] for i in (0, 1) for j in (0, 1))
     rows = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     return rows / det[..., None, None]
 
@@ -56,7 +56,9 @@ def nearest(
     found = []
     for some, wanted in zip(places.split(count), asked.split(count), strict=True):
         square = sum(
-            wrapped(wanted[:, :, None, i : i + 1] - some[:, None, :, i : i + 1], periodic[i : i + 1])
+            wrapped(
+                wanted[:, :, None, i : i + 1] - some[:, None, :, i : i + 1], periodic[i : i + 1]
+            )
             .squeeze(-1)
             .square()
             for i in range(places.shape[2])

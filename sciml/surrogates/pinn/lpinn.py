@@ -24,6 +24,8 @@ from sciml.surrogates.traits import Traits
 
 #: Labels along each axis from which the map back begins, by the number of axes.
 LABELS = {1: 256, 2: 32}
+#: What stands for a displacement that is periodic along the axes of the box that are.
+AS_BOX = "as the box"
 #: In a phase of training, J is taken for this at least where it is divided by.
 LEAST = 0.02
 
@@ -107,7 +109,12 @@ class LPINN(nn.Module):
             pointwise=True,
             lagrangian=True,
             takes_scales=True,
-            chosen={"labels": labels},
+            chosen={
+                "labels": labels,
+                "initial": {},
+                "speed": 0.0,
+                "displacement": AS_BOX,
+            },
         )
         self.places, self.state = places, state
         self.grid, self.task, self.periodic = grid, task, tuple(periodic)
@@ -162,7 +169,9 @@ class LPINN(nn.Module):
         found = self.state(torch.cat([labels, scalars], dim=1))
         if self.initial is None:
             return found
-        return self.initial(labels, scalars, scales, self.first) + self._ramp(scalars, scales) * found
+        return (
+            self.initial(labels, scalars, scales, self.first) + self._ramp(scalars, scales) * found
+        )
 
     def feet(self, scalars: Tensor, y: Float[Tensor, "batch point d"], scales: Scales) -> Tensor:
         """Labels of what is at y; see :func:`sciml.surrogates.pinn.inverse.solved`."""
@@ -277,7 +286,7 @@ def build(
     activation: str = "tanh",
     harmonics: int = 1,
     displacement: str | None = None,
-    initial: dict[str, Any] | None = None,
+    initial: Mapping[str, Any] | None = None,
     first: float = 0.0,
     speed: float | None = None,
     margin: float = 0.0,
@@ -308,7 +317,7 @@ def build(
         raise InputError(f"model 'lpinn': a box of {grid.ndim} axes; expected 1 or 2")
     if not task.time:
         raise InputError("model 'lpinn' follows characteristics in time; set task.time: true")
-    if displacement not in (None, "periodic", "free"):
+    if displacement not in (None, AS_BOX, "periodic", "free"):
         raise InputError(f"displacement={displacement!r}; expected periodic, free or null")
     if labels is not None and labels < 4:
         raise InputError(f"labels={labels}; expected 4 or more")
@@ -316,8 +325,8 @@ def build(
         raise InputError(f"margin={margin}; expected a part of a side, 0 or more")
     scalars, outputs = setting.channels
     wraps = [kind == "periodic" for kind in grid.boundary]
-    periodic = wraps if displacement is None else [displacement == "periodic"] * grid.ndim
-    start = None if initial is None else Start(initial, grid, task)
+    periodic = wraps if displacement in (None, AS_BOX) else [displacement == "periodic"] * grid.ndim
+    start = None if not initial else Start(initial, grid, task)
     columns = (Columns(periodic, scalars, harmonics) for _ in range(2))
     return LPINN(
         JetNetwork(next(columns), characteristics, grid.ndim, activation, still=True),

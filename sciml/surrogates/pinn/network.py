@@ -119,7 +119,9 @@ class JetNetwork(nn.Module):
         width = columns.width
         if fourier:
             self.register_buffer("waves", scale * torch.randn(fourier, width))
-            self.register_buffer("phase", torch.tensor([0.0, math.pi / 2]).repeat_interleave(fourier))
+            self.register_buffer(
+                "phase", torch.tensor([0.0, math.pi / 2]).repeat_interleave(fourier)
+            )
             width = 2 * fourier
         else:
             self.register_buffer("waves", None)

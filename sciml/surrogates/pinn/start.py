@@ -55,7 +55,8 @@ class Start:
         """Scaled targets ``(n, targets)`` at labels ``(n, d)``, in sides of the box."""
         sides = dict(zip(self._grid.dims, self._grid.extent, strict=True))
         points = {
-            axis: low + (high - low) * labels[:, i] for i, (axis, (low, high)) in enumerate(sides.items())
+            axis: low + (high - low) * labels[:, i]
+            for i, (axis, (low, high)) in enumerate(sides.items())
         }
         given = dict(zip(self._task.parameters, scales.parameters_of(scalars), strict=True))
         given = self.equation.given_to(self.solution, {**self._options, **given})

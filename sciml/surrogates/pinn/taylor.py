@@ -78,9 +78,7 @@ def _plain(a: Tensor, bias: Tensor, activation: Activation, orders: Orders) -> T
     k = 1 + len(orders.first)
     s, s1, s2, _ = activation.derivatives(a[0] + bias, 2 if orders.second else 1)
     parts = [s, *(s1 * a[i] for i in range(1, k))]
-    parts += [
-        s1 * a[k + n] + s2 * (a[1 + i] * a[1 + j]) for n, (i, j) in enumerate(orders.second)
-    ]
+    parts += [s1 * a[k + n] + s2 * (a[1 + i] * a[1 + j]) for n, (i, j) in enumerate(orders.second)]
     return torch.stack(parts)
 
 
