@@ -66,7 +66,7 @@ def derivatives(
     """``derive(field, by)`` at points: ``derive("u", "xx")``, ``derive("u", "")`` the field itself.
 
     Args:
-        model, columns: as of :func:`question`; in reverse mode columns are leaves that require gradients.
+        model, columns: as of :func:`question`; in reverse mode columns are leaves with gradients.
         words: all that will be asked for.
     """
     words = [*words]

@@ -39,7 +39,7 @@ def test_derivatives_and_their_gradients(activation, periodic, harmonics, fourie
     assert {*found} == {*words}
     for word in words:
         torch.testing.assert_close(found[word], wanted[word], rtol=1e-10, atol=1e-10)
-    weights = [p for p in network.parameters()]
+    weights = list(network.parameters())
     gradients = [
         torch.autograd.grad(sum(v.square().sum() for v in jets.values()), weights)
         for jets in (found, wanted)

@@ -1,4 +1,4 @@
-"""From a place back to the label that is there: the characteristics' map, inverted by Newton's method."""
+"""From a place back to its label: the map of characteristics, inverted by Newton's method."""
 
 from __future__ import annotations
 

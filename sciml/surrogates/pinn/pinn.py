@@ -53,7 +53,7 @@ class PINN(nn.Module):
         y: Float[Tensor, "point axis"],
         words: Iterable[Word],
     ) -> dict[Word, Float[Tensor, "point output"]]:
-        """Derivatives by columns, axes first and then scalars, of order 2 at most: ``(0,)`` is ∂/∂y_0."""
+        """Derivatives by columns, axes first, then scalars, of order 2 at most: ``(0,)`` is ∂/∂y_0."""
         return self.network.jet(torch.cat([y, scalars], dim=1), words)
 
 
