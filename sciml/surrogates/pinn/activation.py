@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 
 #: σ, σ', σ'', σ''', as far as they were asked for.
 Four = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
@@ -36,8 +36,7 @@ class Activation:
         Raises:
             InputError: there is none, with the nearest.
         """
-        if name not in SMOOTH:
-            raise InputError(f"unknown activation '{name}'; {nearest(name, SMOOTH)}")
+        require_known("unknown activation", name, SMOOTH)
         return SMOOTH[name]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.domain import Grid
 from sciml.equations.equation import options_of
 from sciml.equations.named import equation as named
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.samples import Task
 from sciml.surrogates.pinn.taylor import Word
 from sciml.surrogates.scales import Scales
@@ -39,9 +39,7 @@ class Start:
         self.equation = named(rest.pop("equation"))
         self.solution = self.equation.solution(rest.pop("solution"))
         known = [*self.equation.constants, *options_of(self.solution, self.equation.constants)]
-        for key in rest:
-            if key not in known:
-                raise InputError(f"initial: no option '{key}'; {nearest(key, known)}")
+        require_known("initial: no option", rest, known)
         for name in task.targets:
             if name not in self.equation.fields:
                 raise InputError(
