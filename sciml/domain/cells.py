@@ -63,12 +63,7 @@ FLAT = 1e-12
 
 
 def cell_type_of(cells: np.ndarray, dimension: int) -> str:
-    """The type of cells that do not say it, by their corners.
-
-    Raises:
-        DomainError: four corners in space, which are a tetrahedron or part of a surface; a number of
-            corners that only a polygon has, in space.
-    """
+    """The type of cells that do not say it, by their corners."""
     corners = cells.shape[1]
     if corners in (2, 3) and not (cells < 0).any():
         return {2: "edge", 3: "triangle"}[corners]
@@ -102,9 +97,6 @@ def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
     """Refuse cells that do not fit their type, have no extent, or are inverted.
 
     Which way around the corners of a simplex go is of no account: triangulations give either.
-
-    Raises:
-        DomainError: names the first such cell.
     """
     if name != POLYGON and name not in CELLS:
         raise DomainError(

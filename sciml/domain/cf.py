@@ -225,11 +225,7 @@ def _graph(graph: Graph) -> dict[str, Variable]:
 
 
 def read_mesh(topology: Readable, variables: Mapping[str, Readable]) -> Mesh:
-    """The mesh that UGRID's variable of the topology describes.
-
-    Raises:
-        DomainError: no cells, or ones that make no mesh.
-    """
+    """The mesh that UGRID's variable of the topology describes."""
     names = str(topology.attrs["node_coordinates"]).split()
     points = np.stack([np.asarray(variables[name].values) for name in names], axis=-1)
     for dimension in sorted(ELEMENTS, reverse=True):
@@ -319,11 +315,7 @@ def read_particles(species: Readable, cell: Readable | None) -> Particles:
 
 
 def read_graph(nodes: int, edges: Readable | None) -> Graph:
-    """A graph of so many nodes by the variable of its edges.
-
-    Raises:
-        DomainError: none, or not of shape (2, edges).
-    """
+    """A graph of so many nodes by the variable of its edges."""
     if edges is None or len(edges.dims) != 2:
         raise DomainError(
             f"dimension '{NODE}' without a UGRID topology or a variable 'edges' of shape "

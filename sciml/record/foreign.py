@@ -139,12 +139,7 @@ def _sum(file: Path) -> Any:
 
 
 def parts_of(data: Any, group: str | None = None) -> list[DataPart]:
-    """The files and datasets that are given: one of them, or a list.
-
-    Raises:
-        InputError: as :func:`sciml.domain.files.files_of`; something else; the group of a dataset
-            that is open.
-    """
+    """The files and datasets that are given: one of them, or a list."""
     if hasattr(data, "data_vars") and hasattr(data, "children"):  # a tree of groups
         raise InputError(
             f"data of type {type(data).__name__}, a tree of groups; expected one of them: "

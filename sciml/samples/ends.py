@@ -53,11 +53,7 @@ class Ends:
                 self._mirrored[dim] &= _alike(second, before, slack)
 
     def require_once(self) -> None:
-        """Refuse axes that hold a point twice.
-
-        Raises:
-            InputError: names the axis, and what takes the point out.
-        """
+        """Refuse axes that hold a point twice."""
         for dim, mirrored in self._mirrored.items():
             if not mirrored:
                 raise InputError(

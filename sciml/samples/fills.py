@@ -35,9 +35,6 @@ def require_decoded(array: xr.DataArray, values: np.ndarray, where: str) -> None
         array: the variable, for its name and its attributes.
         values: of it.
         where: words for the error, such as ``sample 0, frame 3``.
-
-    Raises:
-        InputError: with what puts NaN in their place.
     """
     if values.dtype.kind not in "fiu" or not values.size:
         return

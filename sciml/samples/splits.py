@@ -114,9 +114,6 @@ def splits_of(ds: xr.Dataset, layout: Layout, fields: Sequence[str] = ()) -> Dat
         ds: a dataset.
         layout: of the fields, which says what is sample and time.
         fields: names of variables that are fields, whatever they are called.
-
-    Raises:
-        InputError: names that are not understood, or a split along neither samples nor time.
     """
     for name, strict in _candidates(ds.variables):
         if name in fields:

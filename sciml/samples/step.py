@@ -148,11 +148,7 @@ def _middle(dates: Calendar, month: int, count: int, which: str) -> int:
 def go_ahead(
     dates: Calendar, places: Sequence[int], counts: Sequence[int], step: Step
 ) -> np.ndarray:
-    """Dates ``counts`` steps after those at ``places``, one each.
-
-    Raises:
-        InputError: dates that there are none for; a step of numbers without units.
-    """
+    """Dates ``counts`` steps after those at ``places``, one each."""
     months = step.to(MONTH)
     if months is not None and dates.months is not None:
         if not months.is_integer():

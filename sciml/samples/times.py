@@ -158,10 +158,6 @@ def require_times(task: Task, ds: xr.Dataset, layout: Layout) -> list[str]:
 
     Returns:
         What is worth a line of log: times that are put in order, gaps.
-
-    Raises:
-        InputError: as :meth:`Times.of`; dates where the task sees the time; a time that comes twice;
-            more gaps than steps.
     """
     times = Times.of(ds, layout)
     if task.time and times.dates:

@@ -72,11 +72,7 @@ class Window:
 
 
 def require_fields(task: Task, simulation: Simulation) -> None:
-    """That what goes into a model as channels is fields; numbers are its parameters.
-
-    Raises:
-        InputError: an input without an axis in space; particles alone may have some.
-    """
+    """That what goes into a model as channels is fields; numbers are its parameters."""
     if simulation.domain.kind == "particles":
         if task.forcing:
             raise InputError("task: forcing on particles, whose models take no channels; drop it")

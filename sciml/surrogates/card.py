@@ -117,11 +117,7 @@ def sealed(card: Mapping[str, Any]) -> str:
 
 
 def require_plain(options: Mapping[str, Any] | None) -> None:
-    """Refuse options of a model that a card cannot hold.
-
-    Raises:
-        InputError: with the key.
-    """
+    """Refuse options of a model that a card cannot hold."""
     for key, value in (options or {}).items():
         try:
             _dumped({key: value})
@@ -130,12 +126,7 @@ def require_plain(options: Mapping[str, Any] | None) -> None:
 
 
 def read_card(path: Path) -> Card:
-    """The card in a file, held against its schema and its digests.
-
-    Raises:
-        InputError: not there, damaged, of an unknown version; with the key that is missing, unknown,
-            of another type or changed.
-    """
+    """The card in a file, held against its schema and its digests."""
     try:
         plain = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (ValueError, OSError, RecursionError) as error:

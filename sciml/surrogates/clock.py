@@ -148,11 +148,7 @@ class Clock:
 
 
 def time_step(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout) -> Step:
-    """Interval of the dataset, checked against the training's; that of the training where it has none.
-
-    Raises:
-        InputError: another interval than the surrogate was trained with, or of another kind.
-    """
+    """Interval of the dataset, checked against the one of the training, which is taken where it has none."""
     times, trained = Times.of(ds, layout), surrogate.step
     own = times.step
     if trained is None:

@@ -282,11 +282,7 @@ def _other_places(
 
 
 def _counted_on(tables: Sequence[np.ndarray], ptr: np.ndarray) -> np.ndarray:
-    """Nodes of several domains by their places among all; −1 stays what it is.
-
-    Raises:
-        DomainError: cells of different numbers of corners.
-    """
+    """Nodes of several domains by their places among all; −1 stays what it is."""
     widths = {table.shape[1] for table in tables}
     if len(widths) > 1:
         raise DomainError(

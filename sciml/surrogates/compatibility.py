@@ -40,11 +40,7 @@ def require_match(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
 
 def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
     """Layout of the dataset, after a look at all that the surrogate wants of it; other units than those
-    of the training are warned of.
-
-    Raises:
-        InputError: variables missing, or a domain of another kind than that of the training.
-    """
+    of the training are warned of."""
     task = surrogate.task
     if not hasattr(ds, "data_vars"):
         name = next(iter(task.inputs), "name")
@@ -84,11 +80,7 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
 
 
 def require_masks(surrogate: PhysicalModel, simulation: Simulation, names: Sequence[str]) -> None:
-    """That fields lack values where they did in training, and there alone.
-
-    Raises:
-        InputError: another mask, with the first point that differs.
-    """
+    """That fields lack values where they did in training, and there alone."""
     if apart := difference(surrogate.masks, simulation.masks, tuple(names)):
         raise InputError(
             f"{apart} in training; expected the mask of the training: fill them (ds.fillna), or leave "

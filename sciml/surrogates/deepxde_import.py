@@ -19,11 +19,7 @@ RANKS = "OMPI_COMM_WORLD_SIZE"
 
 def import_deepxde() -> ModuleType:
     """deepxde, imported so that it works under mpirun, prints nothing, and leaves torch's default
-    device as it was. The backend is PyTorch unless ``DDE_BACKEND`` says otherwise.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    device as it was. The backend is PyTorch unless ``DDE_BACKEND`` says otherwise."""
     ranks = os.environ.pop(RANKS, None)
     device = torch.get_default_device()
     os.environ.setdefault("DDE_BACKEND", "pytorch")

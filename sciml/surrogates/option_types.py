@@ -54,11 +54,7 @@ def fits(value: Any, wanted: Any) -> bool:
 
 
 def require_types(what: str, options: object) -> None:
-    """Refuse a dataclass of options with a value of another type than it says.
-
-    Raises:
-        InputError: with what was expected.
-    """
+    """Refuse a dataclass of options with a value of another type than it says."""
     for key, wanted in wanted_types(type(options)).items():
         value = getattr(options, key)
         if not fits(value, wanted):

@@ -52,11 +52,7 @@ def declared() -> dict[str, str]:
 
 
 def from_package(name: str) -> Build:
-    """The function ``build`` of a declared model.
-
-    Raises:
-        InputError: its module cannot be imported, or has no ``build``.
-    """
+    """The function ``build`` of a declared model."""
     [entry, *_] = entry_points(group=GROUP, name=name)
     try:
         module = entry.load()

@@ -19,9 +19,6 @@ def pack(tree: Any) -> tuple[bytes, dict[str, Tensor]]:
     """Numbers, strings, bytes, lists, tuples, dicts, arrays and tensors, nested in any way.
 
     Tensors are taken out and named by a number, for a safetensors file; the rest is msgpack.
-
-    Raises:
-        InputError: something else; state must be plain data.
     """
     tensors: dict[str, Tensor] = {}
 

@@ -181,11 +181,7 @@ def _query(
 
 def _elsewhere(surrogate: PhysicalModel, ds: xr.Dataset) -> Domain:
     """Where outputs lie of a task of which nothing spans space: the grid of the training, or the mesh or
-    whatever it is that the dataset describes.
-
-    Raises:
-        InputError: neither is there.
-    """
+    whatever it is that the dataset describes."""
     if point_dim(ds) is not None:
         return domain_of(ds)
     if isinstance(surrogate.domain, Grid):
@@ -223,11 +219,7 @@ def _evaluate(
     known: KnownForcing,
     query: Query | None = None,
 ) -> dict[str, np.ndarray]:
-    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended.
-
-    Raises:
-        InputError: all have.
-    """
+    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
     count = ds.sizes[layout.sample] if layout.sample else 1
     weight = next(surrogate.parameters(), torch.empty(0))
     found: dict[str, np.ndarray] = {}

@@ -53,12 +53,7 @@ def names() -> list[str]:
 
 def builder(name: str) -> Callable[..., nn.Module]:
     """The function that builds the model called ``name``: one of :data:`MODELS`, one that an
-    installed package declares, or the path of a Python file with ``build``.
-
-    Raises:
-        InputError: unknown name; the nearest one and the list are given. A file or package that
-            cannot be imported.
-    """
+    installed package declares, or the path of a Python file with ``build``."""
     if name in MODELS:
         return import_module(MODELS[name]).build
     if own_model.is_file(name):

@@ -148,11 +148,7 @@ def scope_to_wire(scope: Grid | Scope) -> dict[str, Any]:
 
 
 def scope_from_wire(wire: Mapping[str, Any]) -> Grid | Scope:
-    """Inverse of :func:`scope_to_wire`.
-
-    Raises:
-        DomainError: it cannot be read.
-    """
+    """Inverse of :func:`scope_to_wire`."""
     if "scope" not in wire:
         return Scope.of(domain_from_wire(wire))
     try:

@@ -75,11 +75,7 @@ def unsavable(module: nn.Module, *, values: bool = True) -> str | None:
 
 
 def require_savable(module: nn.Module, *, values: bool = True) -> None:
-    """Refuse, before anything is trained, what could not be saved afterwards.
-
-    Raises:
-        InputError: state that is neither tensors nor plain data, that is quantized or lazy.
-    """
+    """Refuse, before anything is trained, what could not be saved afterwards."""
     if why := unsavable(module, values=values):
         raise InputError(f"this model cannot be saved: {why}")
 

@@ -37,11 +37,7 @@ def require_weighting(weighting: str | None, domain: Domain) -> None:
 
 def weighed(batch: Batch, weighting: str | None) -> Batch:
     """The batch with the weights of its points, on top of those that it has; numbers that belong to no
-    point have none.
-
-    Raises:
-        InputError: a grid without an axis of latitudes.
-    """
+    point have none."""
     if weighting is None:
         return batch
     area = batch.geometry.get("area")

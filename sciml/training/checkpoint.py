@@ -45,11 +45,7 @@ class Checkpoint:
     state: dict[str, Any]
 
     def load_weights(self, model: nn.Module) -> None:
-        """Put the weights into ``model``.
-
-        Raises:
-            InputError: they do not fit.
-        """
+        """Put the weights into ``model``."""
         try:
             weights.fill(model, weights.read(self.path / WEIGHTS))
         except RuntimeError as error:

@@ -304,12 +304,7 @@ def fit(
 
 
 def _with_options(model: Any, given: Mapping[str, Any]) -> Any:
-    """A model by name with the options that were given as keywords.
-
-    Raises:
-        InputError: options of a module, or given twice; a keyword that is neither an option of the model
-            nor an argument of ``fit``.
-    """
+    """A model by name with the options that were given as keywords."""
     if not given:
         return model
     if isinstance(model, nn.Module):

@@ -77,11 +77,7 @@ class StopWithSource(dde.callbacks.Callback):
 
 
 def cartesian(batch: Batch) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """``((u, y), targets)`` of a batch on a grid.
-
-    Raises:
-        InputError: no grid.
-    """
+    """``((u, y), targets)`` of a batch on a grid."""
     if "periodic" not in batch.geometry or "at" in batch.geometry:
         raise InputError(f"StreamData: a batch on a {batch.kind}; expected whole fields on a grid")
     if batch.forcing:

@@ -19,11 +19,7 @@ EXPECTED = "auto, cpu, cuda, cuda:1, xpu, xpu:1 or mps"
 
 
 def require_name(name: str, what: str = "device") -> str:
-    """A name that can be that of a device, whether it is there or not; torch is not needed.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """A name that can be that of a device, whether it is there or not; torch is not needed."""
     if not isinstance(name, str) or not re.fullmatch(PATTERN, name):
         raise InputError(f"{what}: got {name!r}; expected {EXPECTED}".removeprefix(": "))
     return name
@@ -35,9 +31,6 @@ def device_of(name: str | torch.device | None, what: str = "device") -> torch.de
 
     Args:
         what: the option that names it, for errors.
-
-    Raises:
-        InputError: no such kind, or none of it here; with those that are here.
     """
     import torch
 
@@ -75,11 +68,7 @@ def counts() -> dict[str, int]:
 
 
 def require_dtypes(model: nn.Module, device: torch.device) -> None:
-    """Refuse weights of a dtype that the device does not have: Apple's GPUs compute in 32 bits.
-
-    Raises:
-        InputError: float64 or complex128 on ``mps``.
-    """
+    """Refuse weights of a dtype that the device does not have: Apple's GPUs compute in 32 bits."""
     import torch
 
     if device.type != "mps":

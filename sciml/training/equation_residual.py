@@ -284,11 +284,7 @@ def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> 
 
 @torch.no_grad()
 def require_periodic(model: nn.Module, batch: Batch) -> None:
-    """That a model continues itself across the sides of axes that are periodic, where no points are.
-
-    Raises:
-        InputError: it does not.
-    """
+    """That a model continues itself across the sides of axes that are periodic, where no points are."""
     grid = model.domain
     points = next(iter(batch.inputs.values()))[:16]
     for axis, (name, boundary) in enumerate(zip(grid.dims, grid.boundary, strict=True)):

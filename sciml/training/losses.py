@@ -145,9 +145,6 @@ def entropies(output: Tensor, target: Tensor) -> Tensor:
 
     Shapes: output ``(B, U, kinds, *space)`` or ``(N, U, kinds)``; target, and what comes out, without
     that axis.
-
-    Raises:
-        InputError: a target that is none of the kinds.
     """
     kinds = output.shape[2]
     index = target.long()

@@ -346,11 +346,7 @@ def _stretched(unit: np.ndarray, low: float, high: float, logarithmic: bool) -> 
 def task_without_data(
     task: Task | Keys | None, targets: Sequence[str] | None, parameters: Sequence[str] | None
 ) -> Task:
-    """The task of a surrogate that sees no data: parameters and time → fields.
-
-    Raises:
-        InputError: nothing says what to predict; inputs that nobody gives.
-    """
+    """The task of a surrogate that sees no data: parameters and time → fields."""
     if task is None:
         if not targets:
             raise InputError("fit: no data, and no targets; expected targets=['u'], or a task")

@@ -193,11 +193,7 @@ def compared(
 
 
 def field_weights_of(given: Mapping[str, float] | None) -> dict[str, float]:
-    """Weights of fields, checked.
-
-    Raises:
-        InputError: no mapping, or numbers that cannot be weights.
-    """
+    """Weights of fields, checked."""
     if given is not None and not isinstance(given, Mapping):
         raise InputError(f"field_weights={given!r}; expected weights by name, such as {{'u': 2.0}}")
     weights = dict(given or {})

@@ -21,9 +21,6 @@ def at_random_points(batch: Batch, points: int, generator: torch.Generator | Non
         batch: of grids.
         points: for each sample; with repetition.
         generator: of the draws; torch's own by default, which a checkpoint holds.
-
-    Raises:
-        InputError: fields that do not live on a grid, fewer than one point.
     """
     if "periodic" not in batch.geometry or "at" in batch.geometry:
         where = "points already" if "at" in batch.geometry else f"a {batch.kind}"

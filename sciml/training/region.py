@@ -58,9 +58,6 @@ def region_of(keys: Mapping[str, Any], sides: Sides) -> Region:
     Args:
         keys: numbers go (x, y, z).
         sides: of the box, in the order of points.
-
-    Raises:
-        InputError: an unknown shape or key, with the nearest; a shape that is not in the box.
     """
     shape = _shape(keys, len(sides), import_deepxde().geometry)
     for axis, low, high in zip(sorted(sides), *shape.bbox, strict=True):

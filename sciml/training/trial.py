@@ -23,10 +23,6 @@ def try_out(surrogate: Surrogate, samples: Sequence[Sample], device: torch.devic
         surrogate: around the module; is moved to ``device``.
         samples: one at least.
         device: that of the training.
-
-    Raises:
-        InputError: the module does not take what the task gives, or gives something else than the
-            task wants; with the channels in their order.
     """
     task, name = surrogate.task, type(surrogate.model).__name__
     batch = suited(collate(samples[:2], task, surrogate.structures), surrogate, device)

@@ -39,11 +39,7 @@ STRATEGIES = {
 
 
 def strategy_of(name: str) -> Strategy:
-    """The strategy called ``name``.
-
-    Raises:
-        InputError: unknown; the nearest one and the list are given.
-    """
+    """The strategy called ``name``."""
     require_known("unknown strategy", name, STRATEGIES)
     return STRATEGIES[name]
 

@@ -139,9 +139,6 @@ def flat_input(
 
     Args:
         given: units of the fields; they are scaled where they are measured.
-
-    Raises:
-        InputError: another number of values.
     """
     if u.ndim > 2 and sensors is not None:
         fields, scalars = sensors.measure(u)
@@ -156,11 +153,7 @@ def flat_input(
 
 
 def own_points(u: Tensor, sensors: Sensors | None) -> tuple[Tensor, tuple[int, ...]]:
-    """The points of the grid of ``u``, and its shape.
-
-    Raises:
-        InputError: a network without a grid.
-    """
+    """The points of the grid of ``u``, and its shape."""
     if sensors is None:
         raise InputError("no points y to evaluate at; give y of shape (points, coordinates)")
     return sensors.asked(u)

@@ -15,11 +15,7 @@ from sciml.surrogates.mlp import ACTIVATIONS
 
 
 def activation_of(name: str) -> type[nn.Module]:
-    """The activation called ``name``.
-
-    Raises:
-        InputError: unknown; the nearest one and the list are given.
-    """
+    """The activation called ``name``."""
     require_known("unknown activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 
@@ -42,9 +38,6 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> Dense:
     """σ(W_n … σ(W_1 x + b_1) … + b_n), without the outermost σ unless ``last``.
 
     Shapes: x ``(*, sizes[0])`` → ``(*, sizes[-1])``. Weights by Glorot's normal law, biases zero.
-
-    Raises:
-        InputError: fewer than two sizes, a size below 1, an unknown activation.
     """
     sizes = tuple(int(s) for s in sizes)
     if len(sizes) < 2 or min(sizes) < 1:

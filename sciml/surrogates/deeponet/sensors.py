@@ -93,11 +93,7 @@ class Sensors(nn.Module):
         return self.fields * self.count + self.scalars
 
     def index_on(self, space: Sequence[int]) -> Tensor:
-        """Which points of a grid of shape ``space`` the sensors are.
-
-        Raises:
-            InputError: sensors between its points, or another number of axes.
-        """
+        """Which points of a grid of shape ``space`` the sensors are."""
         if len(space) != len(self.shape):
             raise InputError(
                 f"fields with {len(space)} axes in space {tuple(space)}; expected "
@@ -126,11 +122,7 @@ class Sensors(nn.Module):
         return coordinates(space, self.periodic, like).flatten(1).T.contiguous()
 
     def measure(self, u: Float[Tensor, "batch channel *space"]) -> tuple[Tensor, Tensor]:
-        """Fields at the sensors ``(B, fields, m)``, and scalars ``(B, scalars)``.
-
-        Raises:
-            InputError: another number of channels, sensors between the points.
-        """
+        """Fields at the sensors ``(B, fields, m)``, and scalars ``(B, scalars)``."""
         if u.shape[1] != self.fields + self.scalars:
             raise InputError(
                 f"{u.shape[1]} channels; expected {self.fields} fields and {self.scalars} scalars"
@@ -165,11 +157,7 @@ class Sensors(nn.Module):
 
 
 def sensors_of(name: str, setting: Setting, counts: Sequence[int] | int | None) -> Sensors:
-    """Sensors for the fields of a setting; parameters and time are scalars.
-
-    Raises:
-        InputError: no grid, no inputs at all.
-    """
+    """Sensors for the fields of a setting; parameters and time are scalars."""
     domain, task = setting.grid(name), setting.task
     given, _ = setting.channels
     scalars = len(task.parameters) + task.time

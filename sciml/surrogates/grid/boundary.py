@@ -35,9 +35,6 @@ def extend(x: Tensor, axis: int, before: int, after: int, mode: str, fade: int =
             (u(−s) = 2 u(0) − u(s), which goes on in a straight line); ``replicate``; ``zeros``.
         fade: with ``zeros``: ghost points until which the value at the end falls to zero, in a
             straight line; 1 is zero padding as torch does it.
-
-    Raises:
-        InputError: fewer points than ``reflect`` needs.
     """
     if before == after == 0:
         return x

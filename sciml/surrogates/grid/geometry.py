@@ -48,11 +48,7 @@ def cropped(
 
 
 def expect_channels(name: str, x: Tensor, channels: int, ndim: int) -> None:
-    """Refuse what does not have the shape ``(batch, channels, *space)`` with ``ndim`` axes in space.
-
-    Raises:
-        InputError: another number of channels or axes.
-    """
+    """Refuse what does not have the shape ``(batch, channels, *space)`` with ``ndim`` axes in space."""
     if x.ndim != ndim + 2:
         raise InputError(
             f"{name}: input of shape {tuple(x.shape)}; expected (batch, {channels}, *space) with "
@@ -66,22 +62,14 @@ def expect_channels(name: str, x: Tensor, channels: int, ndim: int) -> None:
 
 
 def expect_sizes(name: str, **sizes: float) -> None:
-    """Refuse sizes of which a model would have nothing: no layers, no channels.
-
-    Raises:
-        InputError: one below 1.
-    """
+    """Refuse sizes of which a model would have nothing: no layers, no channels."""
     for key, size in sizes.items():
         if not size >= 1:
             raise InputError(f"{name}: {key}={size}; expected 1 or more")
 
 
 def field_to_field(name: str, setting: Setting) -> Grid:
-    """The grid that the model called ``name`` is built for, which maps fields to fields.
-
-    Raises:
-        InputError: no grid, or no fields that go in.
-    """
+    """The grid that the model called ``name`` is built for, which maps fields to fields."""
     grid, task = setting.grid(name), setting.task
     if task.history == 0 and not task.static:
         raise InputError(

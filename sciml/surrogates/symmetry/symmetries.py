@@ -184,9 +184,6 @@ class Symmetries:
         Args:
             shape, periodic: of each axis.
             spacing: ``(…, d)``.
-
-        Raises:
-            InputError: another number of axes, axes that differ, nothing to be translated along.
         """
         d = len(shape)
         for name in self.symmetries:
@@ -224,11 +221,7 @@ class Symmetries:
                     self._source(element, name, group)
 
     def require_known(self, groups: Sequence[Sequence[str]]) -> None:
-        """Refuse a law for a field that is in none of the groups.
-
-        Raises:
-            InputError: it names the nearest one.
-        """
+        """Refuse a law for a field that is in none of the groups."""
         known = list(dict.fromkeys(name for group in groups for name in group))
         for name in self.named:
             if name not in known:
@@ -262,12 +255,7 @@ class Symmetries:
         return told
 
     def require_sphere(self, domain: Domain) -> None:
-        """Refuse symmetries that a grid of latitudes has not.
-
-        Raises:
-            InputError: latitude in exchange for longitude, or shifted; latitude reflected on a box that
-                is not as far south as north.
-        """
+        """Refuse symmetries that a grid of latitudes has not."""
         if not isinstance(domain, Grid) or domain.latitude is None:
             return
         dim, (low, high) = grid_dims(domain.ndim)[domain.latitude], domain.extent[domain.latitude]
@@ -435,11 +423,7 @@ def _require_no_doubt(name: str, doubt: str, faint: bool, ndim: int) -> None:
 
 
 def space_of(batch: Batch, ndim: int) -> tuple[int, ...]:
-    """Points along each axis of the grid of a batch.
-
-    Raises:
-        InputError: none of its fields spans the grid.
-    """
+    """Points along each axis of the grid of a batch."""
     for fields, first in ((batch.inputs, 2), (batch.targets, 2), (batch.static, 1)):
         for values in fields.values():
             if values.ndim == first + ndim:
