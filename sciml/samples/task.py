@@ -213,9 +213,9 @@ class Task:
     @property
     def continues(self) -> bool:
         """Whether every target is an input, later: what a model learns best as a change."""
-        return self.lead > 0 and self.history > 0 and set(self.targets) <= set(self.inputs)
+        return self.marches and set(self.targets) <= set(self.inputs)
 
     @property
     def autoregressive(self) -> bool:
         """Whether an output can be fed back as the next input."""
-        return self.lead > 0 and self.history > 0 and set(self.inputs) <= set(self.targets)
+        return self.marches and set(self.inputs) <= set(self.targets)

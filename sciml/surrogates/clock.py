@@ -148,7 +148,7 @@ class Clock:
 
 
 def time_step(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout) -> Step:
-    """Interval of the dataset, checked against the one of the training, which is taken where it has none."""
+    """Interval of the dataset, checked against that of the training, or the latter where it has none."""
     times, trained = Times.of(ds, layout), surrogate.step
     own = times.step
     if trained is None:

@@ -49,12 +49,7 @@ def predict(
     """See :meth:`Surrogate.predict`."""
     _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
-    arrangement = Arrangement(surrogate, ds)
-    ds, alone = timed(surrogate, arrangement.ds)
-    layout = layout_for(surrogate, ds)
-    require_times(task, ds, layout)
-    ds, order = _ascending(ds, layout)
-    clock = Clock(surrogate, ds, layout)
+    arrangement, ds, alone, layout, order, clock = _seen(surrogate, ds)
     if task.history == 0:
         origins = list(range(len(clock)))
         ahead = 0
@@ -62,10 +57,7 @@ def predict(
         origins = list(range((task.history - 1) * max(task.lead, 1), len(clock)))
         ahead = task.lead
     if not origins:
-        raise InputError(
-            f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
-            f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
-        )
+        raise _too_few(clock, task)
     known = KnownForcing(surrogate, ds, layout, clock, forcing)
     reached = [i for i in origins if known.there(i, ahead) and i <= known.last]
     if not reached:
@@ -107,18 +99,10 @@ def rollout(
             f"rollout: outputs {', '.join(task.targets)} cannot be fed back as inputs "
             f"{', '.join(task.inputs) or '(none)'} with lead={task.lead}; use predict"
         )
-    arrangement = Arrangement(surrogate, ds)
-    ds, _ = timed(surrogate, arrangement.ds, always=True)
-    layout = layout_for(surrogate, ds)
-    require_times(task, ds, layout)
-    ds, order = _ascending(ds, layout)
-    clock = Clock(surrogate, ds, layout)
+    arrangement, ds, _, layout, order, clock = _seen(surrogate, ds, always=True)
     needed = (task.history - 1) * task.lead + 1
     if len(clock) < needed:
-        raise InputError(
-            f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
-            f"{task.lead} apart: give at least {needed}"
-        )
+        raise _too_few(clock, task)
     known = KnownForcing(surrogate, ds, layout, clock, forcing)
     last = known.last
     ahead = [k * task.lead for k in range(1, steps + 1)]
@@ -142,10 +126,25 @@ def rollout(
     return arrangement.restored(out)
 
 
-def _ascending(ds: xr.Dataset, layout: Layout) -> tuple[xr.Dataset, np.ndarray]:
-    """``ds`` with the earliest time first, and where each of its times was."""
+def _seen(
+    surrogate: PhysicalModel, ds: xr.Dataset, *, always: bool = False
+) -> tuple[Arrangement, xr.Dataset, bool, Layout, np.ndarray, Clock]:
+    """A caller's dataset as the surrogate sees it, the earliest time first; whether its time was a
+    scalar, its layout, where each of its times was, and its clock."""
+    arrangement = Arrangement(surrogate, ds)
+    ds, alone = timed(surrogate, arrangement.ds, always=always)
+    layout = layout_for(surrogate, ds)
+    require_times(surrogate.task, ds, layout)
     order = Times.of(ds, layout).order
-    return in_order(ds, layout), order
+    ds = in_order(ds, layout)
+    return arrangement, ds, alone, layout, order, Clock(surrogate, ds, layout)
+
+
+def _too_few(clock: Clock, task: Task) -> InputError:
+    return InputError(
+        f"dataset has {len(clock)} times; the surrogate sees {task.history} of them, "
+        f"{task.lead} apart: give at least {(task.history - 1) * task.lead + 1}"
+    )
 
 
 def _warn(what: str, findings: Findings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -22,6 +23,7 @@ from sciml.surrogates.physical_model import PhysicalModel
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.symmetry.symmetries import Symmetries
+from sciml.surrogates.symmetry.symmetrization import Symmetrization
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,21 +149,12 @@ class Surrogate(PhysicalModel):
         Raises:
             InputError: symmetries that domain or fields do not have; a field in doubt.
         """
-        other = Surrogate(
-            self.model,
-            self.task,
-            self.normalizer,
-            self.domain,
-            increment=self.increment,
-            fields=self.fields,
-            dt=self.step,
-            config=self.config,
-            symmetrize=Symmetries(symmetries, vectors, pseudoscalars, scalars),
-            options=self.options,
-            source=self.source,
-            masks=self.masks,
-        )
-        other.bounds = self.bounds
+        other = copy(self)
+        other._modules = dict(self._modules)
+        for name in ("history", "saved_in"):
+            vars(other).pop(name, None)
+        group = Symmetries(symmetries, vectors, pseudoscalars, scalars)
+        other.symmetrization = Symmetrization(group, self.task, self.domain, self.fields)
         return other.eval()
 
     def predict(

@@ -32,7 +32,7 @@ from sciml.training.fit_display import FitDisplay
 from sciml.training.hooks import Hooks
 from sciml.training.loop import train
 from sciml.training.mixture import Mixture
-from sciml.training.objective import losses_of, require_weights, without_norm
+from sciml.training.objective import left_out, losses_of, require_weights, without_norm
 from sciml.training.options import Options
 from sciml.training.phase import Phase, phases_of
 from sciml.training.preparation import of_data, of_points
@@ -222,22 +222,15 @@ def fit(
     mixture = Mixture.of(sources, objectives, data is not None)
     if unroll is None and options.pushforward is not None and task is None:
         unroll = options.pushforward.steps + 1
+    named = {"inputs": inputs, "targets": targets, "parameters": parameters, "forcing": forcing}
+    named = {key: _names(given) for key, given in named.items()}
+    named |= {"unroll": unroll, "levels": levels}
     if data is None:
-        given = {
-            "inputs": inputs,
-            "forcing": forcing,
-            "unroll": unroll,
-            "levels": levels,
-            "group": group,
-        }
-        found = of_points(
-            model, task, given, _names(targets), _names(parameters), mixture, said, batch_size, seed
-        )
+        found = of_points(model, task, named, group, mixture, said, batch_size, seed)
     else:
-        named = (inputs, targets, parameters, forcing)
         found = of_data(
-            model, data, task, *map(_names, named), unroll, levels, group, mixture, said, increment,
-            validation, batch_size, seed, device,
+            model, data, task, named, group, mixture, said, increment, validation, batch_size, seed,
+            device,
         )  # fmt: skip
     surrogate, source, objective = found.surrogate, found.source, found.objective
     training, held_out, task = found.training, found.held_out, found.surrogate.task
@@ -293,8 +286,7 @@ def fit(
             )
             surrogate.history = folder.train(run, hooks, about)
             folder.leave(surrogate, held_out, rollout, weighting)
-    if hasattr(objective, "left_out"):
-        surrogate.history.left_out = objective.left_out()
+    surrogate.history.left_out = left_out(objective)
     checks = surrogate.history.validations
     watch = watched(surrogate)
     meet = [] if watch is None else watch.words

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sciml.errors import InputError
 from sciml.samples import Sample, Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.collation import collate
 from sciml.surrogates.structure import Structure
-from sciml.training.epochs import Epochs
+from sciml.training.epochs import Epochs, InEpochs
 
 
-class DatasetSource:
+class DatasetSource(InEpochs):
     """Every sample once an epoch, in an order of its own each time.
 
     The order of an epoch follows from ``(seed, epoch)`` alone, so a resumed run draws the very
@@ -59,19 +58,8 @@ class DatasetSource:
     def batch_size(self, size: int) -> None:
         self._order.batch_size = min(size, self._order.count)
 
-    @property
-    def epoch_steps(self) -> int:
-        """Batches in one epoch."""
-        return self._order.steps
-
     def next_batch(self) -> Batch | None:
         chosen = self._order.draw()
         if chosen is None:
             return None
         return collate([self.samples[int(i)] for i in chosen], self.task, self._structures)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._order.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._order.load_state_dict(state)

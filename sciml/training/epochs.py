@@ -59,3 +59,20 @@ class Epochs:
         if not self.shuffle:
             return np.arange(self.count)
         return np.random.default_rng((self.seed, self._epoch)).permutation(self.count)
+
+
+class InEpochs:
+    """What sources that go by epochs have in common."""
+
+    _order: Epochs
+
+    @property
+    def epoch_steps(self) -> int:
+        """Batches in one epoch."""
+        return self._order.steps
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._order.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._order.load_state_dict(state)

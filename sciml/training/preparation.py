@@ -83,20 +83,20 @@ class Prepared:
 def of_points(
     model: str | Mapping[str, Any] | nn.Module,
     task: Task | Keys | None,
-    given: Mapping[str, Any],
-    targets: Sequence[str] | None,
-    parameters: Sequence[str] | None,
+    named: Keys,
+    group: str | None,
     mixture: Mixture,
     said: Keys,
     batch_size: int,
     seed: int,
 ) -> Prepared:
     """A surrogate that sees no data, and what it learns from."""
-    if meant := [name for name, value in given.items() if value is not None]:
+    given = {key: named[key] for key in ("inputs", "forcing", "unroll", "levels")}
+    if meant := [key for key, value in {**given, "group": group}.items() if value is not None]:
         raise InputError(
             f"fit: {', '.join(meant)} without data; expected data, or sources of points"
         )
-    task, grid = task_without_data(task, targets, parameters), mixture.grid()
+    task, grid = task_without_data(task, named["targets"], named["parameters"]), mixture.grid()
     torch.manual_seed(seed)
     if isinstance(model, nn.Module):
         surrogate = Surrogate(model, task, Normalizer.of(Setting(task, grid)), grid)
@@ -114,12 +114,7 @@ def of_data(
     model: str | Mapping[str, Any] | nn.Module,
     data: Any,
     task: Task | Keys | None,
-    inputs: Sequence[str] | None,
-    targets: Sequence[str] | None,
-    parameters: Sequence[str] | None,
-    forcing: Sequence[str] | None,
-    unroll: int | None,
-    levels: str | None,
+    named: Keys,
     group: str | None,
     mixture: Mixture | None,
     said: dict[str, Any],
@@ -129,13 +124,19 @@ def of_data(
     seed: int,
     device: torch.device,
 ) -> Prepared:
-    """A surrogate scaled by data, and what it learns from."""
+    """A surrogate scaled by data, and what it learns from; ``named``: what a task is made of."""
     parts = parts_of(data, group)
-    named = task is None and levels is None
-    with parts[0].opened() as ds:
-        task = _task(ds, task, inputs, targets, parameters, forcing, unroll, levels)
-    if named and _is_built_in(model):
-        task = _by_name(task)
+    if task is None:
+        with parts[0].opened() as ds:
+            task = _task(ds, **named)
+        if named["levels"] is None and _is_built_in(model):
+            # By their names: the order that a file, or a list of names, happens to have would else
+            # decide with which random weights each of them begins.
+            ordered = {key: tuple(sorted(getattr(task, key))) for key in ("inputs", "targets")}
+            task = replace(task, **ordered)
+    elif given := [key for key, value in named.items() if value is not None]:
+        raise InputError(f"fit: task and {', '.join(given)}; give one of them")
+    task = Task.of(task)
     data = Foreign(parts, task)
     task, meant = task.of_fields(data.channels), data.channels
     if "field_weights" in said:
@@ -199,7 +200,6 @@ def of_data(
 
 def _task(
     ds: xr.Dataset,
-    task: Task | Mapping[str, Any] | None,
     inputs: Sequence[str] | None,
     targets: Sequence[str] | None,
     parameters: Sequence[str] | None,
@@ -207,12 +207,6 @@ def _task(
     unroll: int | None,
     levels: str | None,
 ) -> Task:
-    if task is not None:
-        given = {"inputs": inputs, "targets": targets, "parameters": parameters, "unroll": unroll}
-        given |= {"levels": levels, "forcing": forcing}
-        if named := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"fit: task and {', '.join(named)}; give one of them")
-        return Task.of(task)
     known = [str(n) for n in ds.variables if n not in ds.dims]
     for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
         # With levels, names such as t_850 are looked for in t.
@@ -251,12 +245,6 @@ def _is_built_in(model: str | Mapping[str, Any] | nn.Module) -> bool:
     """Whether nobody but us knows the order of its channels."""
     name = model.get("name") if isinstance(model, Mapping) else model
     return isinstance(name, str) and not own_model.is_file(name)
-
-
-def _by_name(task: Task) -> Task:
-    """Fields by their names: the order that a file, or a list of names, happens to have would else
-    decide with which random weights each of them begins."""
-    return replace(task, inputs=tuple(sorted(task.inputs)), targets=tuple(sorted(task.targets)))
 
 
 def _shared_out(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
-from sciml.training.epochs import Epochs
+from sciml.training.epochs import Epochs, InEpochs
 
 
-class TensorSource:
+class TensorSource(InEpochs):
     """Every sample once an epoch, as :class:`DatasetSource`, without touching them one by one.
 
     For small samples, many at a time: a batch of 10 000 takes microseconds a tensor instead of
@@ -51,11 +50,6 @@ class TensorSource:
         size = batch_size or samples.size
         self._order = Epochs(samples.size, size, epochs, seed, shuffle=size < samples.size)
 
-    @property
-    def epoch_steps(self) -> int:
-        """Batches in one epoch."""
-        return self._order.steps
-
     def next_batch(self) -> Batch | None:
         chosen = self._order.draw()
         if chosen is None:
@@ -63,12 +57,6 @@ class TensorSource:
         if len(chosen) == self.samples.size:
             return self.samples
         return select(self.samples, torch.from_numpy(chosen))
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._order.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._order.load_state_dict(state)
 
 
 def select(batch: Batch, index: Tensor) -> Batch:

@@ -13,7 +13,7 @@ from sciml.domain import Domain, Field
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
-from sciml.surrogates.symmetry.symmetries import Symmetries, fields_of_task, space_of
+from sciml.surrogates.symmetry.symmetries import Symmetries, space_of
 
 #: One step ahead: from a batch to its outputs, ``(B, *space)`` by target.
 Step = Callable[[Batch], dict[str, Tensor]]
@@ -74,11 +74,7 @@ class Symmetrization:
                 "expected the same at all axes, or take 'flips'"
             )
         self._require(self.domain.shape)
-        task = self.task
-        groups = (task.inputs, task.targets, task.static, task.forcing)
-        self.symmetries.require_known(groups)
-        told = self.symmetries.told(fields_of_task(self.task, fields), self.domain.ndim)
-        told.require_fields(groups, self.domain.ndim)
+        told = self.symmetries.told_on(self.domain, self.task, fields)
         object.__setattr__(self, "symmetries", told)
 
     def __call__(self, step: Step, batch: Batch) -> dict[str, Tensor]:
