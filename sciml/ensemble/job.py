@@ -8,7 +8,6 @@ disk and ends the session of the attempt before it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import signal
@@ -26,6 +25,7 @@ from sciml.ensemble.identity import name_of
 from sciml.ensemble.kept_program import program_changed
 from sciml.ensemble.leader import read_lease
 from sciml.ensemble.processes import (
+    code_within,
     end_session,
     here,
     session_members,
@@ -261,8 +261,8 @@ def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
         # At once, too: that may have been said while it started, before there was anybody to end.
         if _stopped(job) or leaving.is_set():
             end_session(process.pid)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=LOOK_EVERY)
+        if (code := code_within(process, LOOK_EVERY)) is not None:
+            return code
 
 
 def _read(record: Path) -> dict[str, Any]:

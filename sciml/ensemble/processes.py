@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import signal
 import socket
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sciml.stream.slots import boot_id
@@ -79,10 +82,28 @@ def sessions_with(variable: str, beginning: str) -> set[int]:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue  # somebody else's, or it ended meanwhile
-            fields = _stat(int(entry.name))
-            if fields is not None and wanted in b"\0" + environment:
+            if wanted in b"\0" + environment and (fields := _stat(int(entry.name))) is not None:
                 found.add(int(fields[3]))
     return found
+
+
+def code_within(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Exit code of a process of ours at the moment it ends; ``None`` where it runs for longer."""
+    if process.poll() is not None:
+        return process.returncode  # its number may be another's by now
+    try:
+        end = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # an older kernel, or another system, looks every 50 ms
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+        return process.poll()
+    try:
+        look = select.poll()
+        look.register(end, select.POLLIN)
+        look.poll(1000 * seconds)
+    finally:
+        os.close(end)
+    return process.poll()
 
 
 def end_session(session: int, grace: float = 3.0) -> None:

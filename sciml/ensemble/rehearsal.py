@@ -11,13 +11,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isclose
 from pathlib import Path
 from typing import Any
 
-from sciml.ensemble.processes import end_session
+from sciml.ensemble.processes import code_within, end_session
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
 from sciml.samples.program_warnings import Warned
@@ -271,8 +270,7 @@ def _listen(
                 rehearsal.code = process.returncode
                 return
             case None if rehearsal.closed:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=WAIT)
+                code_within(process, WAIT)
         if rehearsal.frames and rehearsal.frames == frames:
             return
         if problem := server.status()["problem"]:

@@ -5,12 +5,13 @@
 With ``--before``, the folder of another checkout, it and this one are started in turn, and the ratio of
 neighboring rounds is given: on a machine that others use, nothing else means much. Beside the clock, the
 CPU seconds that all processes of the run have taken until then: those that others use do not add to
-them. The run is ended there.
+them. The run is ended there. Both are compiled first, as a package is that was installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import signal
@@ -92,6 +93,8 @@ def main() -> None:
     given = parser.parse_args()
     ways = {"here": HERE} | ({"before": given.before.resolve()} if given.before else {})
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for checkout in ways.values():
+        compileall.compile_dir(checkout / "sciml", quiet=1)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(given.rounds):
             for name, checkout in ways.items():

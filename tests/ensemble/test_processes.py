@@ -11,7 +11,13 @@ import pytest
 from patience import PATIENCE, wait_until
 
 from sciml.ensemble.folders import write_json
-from sciml.ensemble.processes import end_session, session_members, sessions_with, start_time
+from sciml.ensemble.processes import (
+    code_within,
+    end_session,
+    session_members,
+    sessions_with,
+    start_time,
+)
 from sciml.run.directory import RunDirectory
 
 STOPPED = 75
@@ -23,6 +29,18 @@ def test_a_process_that_has_ended_and_is_not_reaped_is_gone():
     wait_until(lambda: start_time(process.pid) is None)
     assert os.path.exists(f"/proc/{process.pid}")
     process.wait()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_code_of_a_process_is_there_when_it_has_ended(told, monkeypatch):
+    if not told:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    process = subprocess.Popen([sys.executable, "-c", "input(); exit(3)"], stdin=subprocess.PIPE)
+    assert code_within(process, 0.0) is None
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert code_within(process, PATIENCE) == 3
+    assert code_within(process, PATIENCE) == 3  # of one that nobody remembers any more
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="calls the system by number")

@@ -650,6 +650,15 @@ def _os_exit(real):
     return call
 
 
+def _pidfd_open(real):
+    def call(pid, *rest):
+        if here() is None:
+            return real(pid, *rest)
+        raise OSError(errno.ENOSYS, "no such call in this world")
+
+    return call
+
+
 def _nothing(real):
     def call(*args, **rest):
         return None if here() is not None else real(*args, **rest)
@@ -688,6 +697,7 @@ _PATCHES = [
     (os, "readlink", _readlink),
     (os, "urandom", _urandom),
     (os, "_exit", _os_exit),
+    (os, "pidfd_open", _pidfd_open),
     (fcntl, "flock", _flock),
     (socket, "gethostname", lambda real: _of_process(real, lambda p: p.host.name)),
     (socket, "getfqdn", lambda real: _of_process(real, lambda p: p.host.name)),

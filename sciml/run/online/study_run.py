@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sciml.solver.program_description import Description
     from sciml.study.starts import Starts
 
+#: What leading takes, beside what holding a study against its program does.
+LATER = ("distributed", "sciml.run.supervisor", "sciml.ensemble.cluster", "sciml.report.progress")
+
 
 def execute(
     study: Study, out: str | Path | None = None, *, plain: bool | None = None
@@ -51,7 +54,7 @@ def execute(
         require_free(Path(out))
     with EarlyTrainer(study) as trainer:
         drawn = ["scipy.stats"] if study.parameters.design in OF_SCIPY else []
-        load_ahead(*drawn, "distributed")  # while the program says what it is
+        load_ahead(*drawn, *LATER)  # while the program says what it is
         from sciml.run.simulations import check_program, starts_of
 
         description, domain = check_program(study)
@@ -128,7 +131,7 @@ def resume(
         require_program(directory, find(loaded.solver.program), force=force)
         copied = with_copy(directory, loaded, trusted=trust)
         with EarlyTrainer(copied) as trainer:
-            load_ahead("distributed")
+            load_ahead(*LATER)
             description, domain = check_program(copied, directory)
             trainer.try_model(domain, (*description.fields, *description.static))
             trainer.require()
