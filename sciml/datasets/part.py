@@ -159,15 +159,11 @@ def verify(job: PartJob) -> str | None:
 
 def slabs(variable: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """A variable in slices along its first axis of about :data:`SLAB` bytes."""
-    rows = rows_of(variable.shape[1:], variable.dtype.itemsize)
+    row = int(np.prod(variable.shape[1:], dtype=np.int64)) * variable.dtype.itemsize
+    rows = max(1, SLAB // max(1, row))
     for start in range(0, variable.shape[0], rows):
         place = slice(start, min(start + rows, variable.shape[0]))
         yield place, variable[place]
-
-
-def rows_of(shape: Sequence[int], itemsize: int) -> int:
-    """How many arrays of that shape make a slab."""
-    return max(1, SLAB // max(1, int(np.prod(shape, dtype=np.int64)) * itemsize))
 
 
 def _plain(value: Any) -> Any:

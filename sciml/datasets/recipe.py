@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.share import find, share_root
 from sciml.study.complaint import complaint
 from sciml.study.ranges import Range
@@ -148,8 +148,7 @@ def load_recipe(
         InputError: one line that names the key, what came and what was expected. Both sizes are
             checked, whichever is asked for.
     """
-    if size not in SIZES:
-        raise InputError(f"size '{size}'; {nearest(size, SIZES)}")
+    require_known("size", size, SIZES)
     file = _file(path)
     base, sizes = _read(file)
     found = None
@@ -171,8 +170,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
     wanted = Path(path)
     if len(wanted.parts) == 1 and not wanted.exists():
         known = sorted(p.parent.name for p in (share_root() / "data").glob(f"*/{FILE}"))
-        if wanted.name not in known:
-            raise InputError(f"no dataset '{wanted}'; {nearest(wanted.name, known)}")
+        require_known("no dataset", wanted.name, known)
         wanted = Path("data") / wanted
     place = find(wanted)
     if place.is_file():

@@ -152,7 +152,7 @@ class Leader:
                 raise InputError(self._refusal(now))
 
     def _refuse_alive(self, lease: dict[str, Any]) -> None:
-        """By its process, where that can be seen from here: the record of an older version, too."""
+        """By its process, where that can be seen from here."""
         if not lease or lease.get("released"):
             return
         if lease.get("boot", here()["boot"]) != here()["boot"]:

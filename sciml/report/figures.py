@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.domain.names import SAMPLE
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.report.history import history, lines_of
 from sciml.report.predictions import Errors, Predictions
 
@@ -44,8 +44,7 @@ class Figures(Mapping[str, "Sheet"]):
         self._sheets = dict(sheets)
 
     def __getitem__(self, name: str) -> Sheet:
-        if name not in self._sheets:
-            raise InputError(f"no figure '{name}'; {nearest(name, self._sheets)}")
+        require_known("no figure", name, self._sheets)
         return self._sheets[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -76,8 +75,7 @@ def figures(folder: Path, name: str | None = None) -> Figures:
     """
     if find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib: pip install 'sciml-surrogates[plot]'")
-    if name is not None and name not in KINDS:
-        raise InputError(f"no figure '{name}'; {nearest(name, KINDS)}")
+    require_known("no figure", [] if name is None else name, KINDS)
     from sciml.report.sheet import drawing
 
     with drawing():

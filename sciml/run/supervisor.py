@@ -144,8 +144,8 @@ class Supervisor:
                     if deaths > DEATHS or repeated:
                         return self._end(trainer)
                     why = f": {failed[0]}" if failed[0] else ""
-                    self._display.say(
-                        f"warning: the trainer died ({ended(code)}{why}); it is started again from "
+                    self._warn(
+                        f"the trainer died ({ended(code)}{why}); it is started again from "
                         f"{f'the checkpoint of step {step}' if step else 'the spool'}, "
                         "the solvers go on"
                     )
@@ -196,7 +196,7 @@ class Supervisor:
                 self._launcher.stop(lost=True)
             self._launcher.close()
         except TimeoutError as error:
-            self._display.say(f"warning: dask is slow to close ({error}); the run ends without it")
+            self._warn(f"dask is slow to close ({error}); the run ends without it")
 
     def _start_trainer(self) -> subprocess.Popen[bytes]:
         self._ended_before = set(self._launcher.finished)
@@ -229,7 +229,7 @@ class Supervisor:
             self._require_leadership()
             for failure in self._launcher.poll():
                 if failure.simulation not in self._quarantined:
-                    self._display.say(f"warning: {failure.line()}; the study goes on without it")
+                    self._warn(f"{failure.line()}; the study goes on without it")
             self._launcher.require_hope()
             if time.monotonic() - last_exchange >= EXCHANGE_EVERY:
                 last_exchange = time.monotonic()
@@ -269,9 +269,9 @@ class Supervisor:
         for key, reason in (self._reply.get("quarantined") or {}).items():
             if int(key) not in self._quarantined:
                 self._quarantined[int(key)] = reason
-                self._display.say(f"warning: simulation {key} quarantined: {reason}")
+                self._warn(f"simulation {key} quarantined: {reason}")
         for warning in self._room.take_in(self._reply):
-            self._display.say(f"warning: {warning}")
+            self._warn(warning)
         self._say_notices()
         for entry in self._reply.get("warnings") or ():
             # The first of its kind as it comes; how many there were, and the largest, in the end.
@@ -279,7 +279,7 @@ class Supervisor:
             if key not in self._said:
                 self._said.add(key)
                 one = Finding(**{**entry, "simulations": 1})
-                self._display.say(f"warning: simulation {one.simulation} warns: {one.message}")
+                self._warn(f"simulation {one.simulation} warns: {one.message}")
         self._run_again()
         self._report_unclosed()
         if self._room.spent:
@@ -288,12 +288,17 @@ class Supervisor:
             self._launcher.skip(self._training)
         self._end_silent()
 
+    def _warn(self, line: str, *, once: bool = False) -> None:
+        if once and line in self._said:
+            return
+        if once:
+            self._said.add(line)
+        self._display.say(f"warning: {line}")
+
     def _say_notices(self) -> None:
         """What the trainer wants to be known, once."""
         for notice in self._reply.get("notices") or ():
-            if notice not in self._said:
-                self._said.add(notice)
-                self._display.say(f"warning: {notice}")
+            self._warn(notice, once=True)
 
     def _run_again(self) -> None:
         """Simulations that had ended well, and of which a new life of the trainer does not hold
@@ -305,9 +310,7 @@ class Supervisor:
         settled = Intervals(tuple(pair) for pair in self._reply.get("settled") or ())
         for simulation in sorted(self._ended_before):
             if simulation not in settled:
-                self._display.say(
-                    f"warning: simulation {simulation} is not whole any more; it is run again"
-                )
+                self._warn(f"simulation {simulation} is not whole any more; it is run again")
                 self._launcher.again(self._jobs[simulation])
 
     def _report_unclosed(self, *, over: bool = False) -> None:
@@ -321,15 +324,14 @@ class Supervisor:
         useless = self._training if self._reply.get("training_over") and not over else ()
         for simulation in {*self._launcher.finished} - self._ended_before - {*useless}:
             ended = self._ended.setdefault(simulation, time.monotonic())
-            warning = (
-                f"simulation {simulation} ended with exit code 0 and without close(): frames that it "
-                "had not sent are lost; call client.close() last, or stream in `with connect(...) as "
-                "client:`"
-            )
             late = over or self._reply.get("clock", 0.0) > ended + SETTLE
-            if late and simulation not in settled and warning not in self._said:
-                self._said.add(warning)
-                self._display.say(f"warning: {warning}")
+            if late and simulation not in settled:
+                self._warn(
+                    f"simulation {simulation} ended with exit code 0 and without close(): frames that "
+                    "it had not sent are lost; call client.close() last, or stream in `with "
+                    "connect(...) as client:`",
+                    once=True,
+                )
 
     def _may_retry(self, simulation: int) -> bool:
         """A job that failed because its data were refused would be refused again.
@@ -377,8 +379,8 @@ class Supervisor:
             since_start = now - self._began.setdefault((simulation, attempt), now)
             silence = min(since_start, heard.get(str(simulation), since_start))
             if silence > timeout:
-                self._display.say(
-                    f"warning: simulation {simulation} gave nothing for {silence:.0f} s "
+                self._warn(
+                    f"simulation {simulation} gave nothing for {silence:.0f} s "
                     f"(cluster.simulation_timeout is {timeout:g}); it is ended"
                 )
                 self._launcher.kick(simulation)
@@ -432,7 +434,7 @@ class Supervisor:
                     trainer.send_signal(signal.SIGTERM)
                     trainer.wait(timeout=60.0)
             except subprocess.TimeoutExpired:
-                self._display.say("warning: the trainer did not end within 60 s; it is killed")
+                self._warn("the trainer did not end within 60 s; it is killed")
             if self._run.last_words.exists():
                 self._reply = read_json(self._run.last_words)
             self._display.say(

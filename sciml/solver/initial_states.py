@@ -376,62 +376,51 @@ def _readable(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Mapping[str, Any]]:
-    """Variables of a netCDF file by name, with ``dims``, ``shape``, ``dtype`` and ``attrs``."""
+    """Variables of a netCDF file by name."""
     with _readable(path):
         with Path(path).open("rb") as raw:
             classic = raw.read(3) == b"CDF"
-        file = _classic(path) if classic else _hdf5(path)
+        if classic:
+            from scipy.io import netcdf_file
+
+            file = netcdf_file(path, "r", mmap=False)
+        else:
+            import h5netcdf
+
+            file = h5netcdf.File(path, "r")
     try:
         with _readable(path):
-            yield file.variables if classic else _Variables(file)
+            yield _Variables(file)
     finally:
         file.close()
 
 
-def _hdf5(path: str | Path) -> Any:
-    import h5netcdf
-
-    return h5netcdf.File(path, "r")
-
-
-def _classic(path: str | Path) -> Any:
-    from scipy.io import netcdf_file
-
-    file = netcdf_file(path, "r", mmap=False)
-    file.variables = {name: _Classic(variable) for name, variable in file.variables.items()}
-    return file
-
-
 class _Variables(dict):
-    """Variables of an HDF5 file as this module sees them."""
+    """Variables of a file by name, and the names of its groups."""
 
     def __init__(self, file: Any) -> None:
-        super().__init__((name, _Hdf5(variable)) for name, variable in file.variables.items())
-        self.groups = list(file.groups)
+        super().__init__(
+            (name, _StoredArray(variable)) for name, variable in file.variables.items()
+        )
+        self.groups = list(getattr(file, "groups", ()))
 
 
-class _Hdf5:
+class _StoredArray:
+    """A variable of an HDF5 file or, which has ``data``, of a classic one."""
+
     def __init__(self, variable: Any) -> None:
-        self._variable = variable
+        self._values = getattr(variable, "data", variable)
         self.dims, self.shape = tuple(variable.dimensions), tuple(variable.shape)
-        self.dtype, self.attrs = np.dtype(variable.dtype), variable.attrs
+        self.dtype = np.dtype(self._values.dtype)
+        self.attrs = variable.attrs if self._values is variable else _decoded(variable)
 
     def __getitem__(self, at: Any) -> np.ndarray:
-        return self._variable[at]
+        return self._values[at]
 
 
-class _Classic:
-    def __init__(self, variable: Any) -> None:
-        self._variable = variable
-        self.dims, self.shape = tuple(variable.dimensions), tuple(variable.shape)
-        self.dtype = variable.data.dtype
-        self.attrs = {
-            name: value.decode() if isinstance(value, bytes) else value
-            for name, value in variable._attributes.items()
-        }
-
-    def __getitem__(self, at: Any) -> np.ndarray:
-        return self._variable.data[at]
+def _decoded(variable: Any) -> dict[str, Any]:
+    attrs = variable._attributes
+    return {n: v.decode() if isinstance(v, bytes) else v for n, v in attrs.items()}
 
 
 def _listed(dims: Sequence[str]) -> str:

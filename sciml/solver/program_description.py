@@ -15,7 +15,7 @@ from typing import Any
 from sciml.domain import Field
 from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS
-from sciml.errors import InputError, ScimlError, nearest
+from sciml.errors import InputError, ScimlError, nearest, require_known
 from sciml.share import find
 from sciml.solver.declaration import EVERY, STEPS, TYPES, Option, Parameter, require_flags
 from sciml.solver.last_words import reason
@@ -94,10 +94,7 @@ class Description:
         """
         kind, fields = ("static field", self.static) if static else ("field", self.fields)
         known = [field.name for field in fields]
-        for name in names:
-            if name not in known:
-                among = nearest(name, known) if known else "it has none"
-                raise InputError(f"{where}: {self.name} has no {kind} '{name}'; {among}")
+        require_known(f"{where}: {self.name} has no {kind}", names, known)
 
     def check(self, name: str, low: float, high: float) -> Parameter:
         """That ``[low, high]`` is a range of the parameter ``name``.
@@ -122,10 +119,7 @@ class Description:
         """
         words: list[str] = []
         for name, value in values.items():
-            if name not in self.flags:
-                raise InputError(
-                    f"{self.name}: no parameter or option '{name}'; {nearest(name, self.flags)}"
-                )
+            require_known(f"{self.name}: no parameter or option", name, self.flags)
             words += [f"--{name}", *_words(self.flags[name], value)]
         return words
 
@@ -238,9 +232,7 @@ def _entries(about: str, body: Mapping[str, Any], key: str, kind: Any) -> tuple[
             where += f" '{entry['name']}'"
         # The type of an option is that of its default.
         entry = {name: value for name, value in entry.items() if (key, name) != ("options", "type")}
-        for name in entry:
-            if name not in known:
-                raise InputError(f"{where}: no key '{name}'; {nearest(name, known)}")
+        require_known(f"{where}: no key", entry, known)
         for name in (name for name, needed in known.items() if needed and name not in entry):
             raise InputError(f"{where}: '{name}' is missing; expected {', '.join(known)}")
         try:

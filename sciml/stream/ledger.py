@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sciml.errors import InputError, nearest
 from sciml.samples import Frame
 from sciml.samples.program_warnings import Warned, joined, parsed
 from sciml.stream.intervals import Intervals
@@ -185,11 +184,11 @@ class Ledger:
     def count(self, name: str, n: int = 1) -> None:
         """Add to a count of samples: entered, drawn, evicted, removed, rolled_back."""
         with self._lock:
-            self._samples[self._known(name)] += n
+            self._samples[name] += n
 
     def set(self, name: str, n: int) -> None:
         with self._lock:
-            self._samples[self._known(name)] = n
+            self._samples[name] = n
 
     # -- read -----------------------------------------------------------------------------------
 
@@ -319,8 +318,3 @@ class Ledger:
         if account is None:
             account = self._open[simulation] = _Steps()
         return account
-
-    def _known(self, name: str) -> str:
-        if name not in self._samples:
-            raise InputError(f"ledger: no count '{name}'; {nearest(name, self._samples)}")
-        return name

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from sciml.domain.block import Block
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.samples import Simulation
 from sciml.stream.message import WHOLE_LIMIT, Header
 from sciml.stream.slots import SMALL, Slots, Span
@@ -98,9 +98,7 @@ class Packer:
         """
         if not 0 <= step < WHOLE_LIMIT or int(step) != step:
             raise InputError(f"send: step {step}; expected a whole number from 0")
-        for name in fields:
-            if name not in self._names:
-                raise InputError(f"send: unknown field '{name}'; {nearest(name, self._names)}")
+        require_known("send: unknown field", fields, self._names)
         for name in self._fields:
             if name not in fields:
                 raise InputError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sciml.domain import Block, Domain, Field, Grid
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.samples import Simulation
 
 _DTYPES = ("float32", "float64")
@@ -67,10 +67,7 @@ class SendPolicy:
             raise InputError(f"SCIML_SEND is no JSON: {error}; expected an object") from error
         if not isinstance(given, dict):
             raise InputError(f"SCIML_SEND={text!r}; expected a JSON object")
-        known = [field.name for field in fields(cls)]
-        for key in given:
-            if key not in known:
-                raise InputError(f"send: unknown key '{key}'; {nearest(key, known)}")
+        require_known("send: unknown key", given, [field.name for field in fields(cls)])
         return cls(**given)
 
     def choose(self, declared: Sequence[Field]) -> tuple[Field, ...]:
@@ -79,10 +76,7 @@ class SendPolicy:
         Raises:
             InputError: a name that is not declared.
         """
-        names = [field.name for field in declared]
-        for name in self.fields or ():
-            if name not in names:
-                raise InputError(f"send: no field '{name}'; {nearest(name, names)}")
+        require_known("send: no field", self.fields or (), [field.name for field in declared])
         return tuple(f for f in declared if self.fields is None or f.name in self.fields)
 
     def domain(self, domain: Domain) -> Domain:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.study.assignment import assigned, refuse_repeats
 from sciml.study.ranges import Range
 
@@ -100,8 +100,7 @@ def draw(
     Raises:
         InputError: unknown design, or an ``n`` that no balanced grid has.
     """
-    if design not in _DESIGNS:
-        raise InputError(f"parameters.design: unknown '{design}'; {nearest(design, _DESIGNS)}")
+    require_known("parameters.design: unknown", design, _DESIGNS)
     spans = {name: Range.model_validate(span) for name, span in ranges.items()}
     if not spans or n == 0:
         return [{} for _ in range(n)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sciml.equations.named import equation
-from sciml.errors import InputError, nearest
+from sciml.errors import nearest
 from sciml.study.ranges import Range
 from sciml.study.section import Count, Positive, Section, short
 
@@ -148,12 +148,9 @@ class ResidualSection(Section):
 
     @model_validator(mode="after")
     def _known(self) -> ResidualSection:
-        try:
-            held = equation(self.equation)
-            if self.solution is not None:
-                held.solution(str(self.solution.get("name")))
-        except InputError as error:
-            raise ValueError(str(error)) from error
+        held = equation(self.equation)
+        if self.solution is not None:
+            held.solution(str(self.solution.get("name")))
         return self
 
     def losses(self, usual: str) -> tuple[str, ...]:

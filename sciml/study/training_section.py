@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.study.section import Count, Positive, Section, keys_of, short
 from sciml.study.sources_section import (
     CollocationSection,
@@ -142,19 +142,13 @@ class Training(Section):
             for loss in one.losses(self.loss)
         }
         known = [*self.objectives, *sorted(losses)] if self.sources else [self.loss, *OF_KINDS]
-        for name in phase.weights:
-            if name not in known:
-                raise ValueError(
-                    f"training.phases.{number}.weights: no objective or loss '{name}'; "
-                    f"{nearest(name, known)}"
-                )
+        key = f"training.phases.{number}"
+        require_known(f"{key}.weights: no objective or loss", phase.weights, known)
         sizes = phase.batch_size if isinstance(phase.batch_size, dict) else {}
         for name in sizes:
             if name not in self.sources:
                 among = nearest(name, self.sources) if self.sources else "expected a number"
-                raise ValueError(
-                    f"training.phases.{number}.batch_size: no source '{name}'; {among}"
-                )
+                raise ValueError(f"{key}.batch_size: no source '{name}'; {among}")
 
     @property
     def collocation(self) -> dict[str, CollocationSection]:
@@ -201,11 +195,7 @@ class Training(Section):
     def require_targets(self, targets: Sequence[str], unroll: int) -> None:
         """That weights are of targets, and that a window has targets left for the loss behind those of
         the pushforward."""
-        for name in self.field_weights:
-            if name not in targets:
-                raise ValueError(
-                    f"training.field_weights: no target '{name}'; {nearest(name, targets)}"
-                )
+        require_known("training.field_weights: no target", self.field_weights, targets)
         if self.field_weights and not any(self.field_weights.get(n, 1.0) for n in targets):
             raise ValueError(
                 "training.field_weights: all are 0; expected one target with more, to learn at all"

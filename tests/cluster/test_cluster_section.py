@@ -3,7 +3,8 @@
 import pytest
 
 from sciml.errors import InputError
-from sciml.study.schema import in_seconds, load_study
+from sciml.study.cluster_section import in_seconds
+from sciml.study.schema import load_study
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 import pickle
 
 import numpy as np
-import pytest
 
-from sciml.errors import InputError
 from sciml.samples import Frame
 from sciml.stream.intervals import Intervals
 from sciml.stream.ledger import Ledger
@@ -126,8 +124,3 @@ def test_state_goes_back_to_the_checkpoint():
     assert other.has_entered(0, 4) and other.has_entered(1, 0) and not other.has_entered(1, 1)
     assert other.frames()["entered"] == 6 and other.samples()["entered"] == 7
     assert other.finished(0) and not other.finished(1)
-
-
-def test_unknown_count_names_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'evicted'"):
-        Ledger().count("evicte")

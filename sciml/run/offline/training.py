@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 from sciml.domain import Grid
 from sciml.domain.levels import written_out
@@ -90,62 +91,59 @@ def train_offline(
     Raises:
         InputError: data or study that cannot work, before a directory is made.
     """
-    if study.training.fed is None or data is None:
-        return _train_on_points(study, data, out, plain=plain, stop=stop)
-    listed = [data] if isinstance(data, str | os.PathLike) else data
-    if not isinstance(listed, Sequence) or not all(
-        isinstance(d, str | os.PathLike) for d in listed
-    ):
-        raise InputError(
-            f"data of type {type(data).__name__}; expected the path of a recording, a file or a folder: "
-            "ds.to_netcdf(path) writes a dataset, sciml.fit takes it as it is"
-        )
+    listed = _listed(study, data)
     check_device(study)
     check_model(study, None)
-    absolute = [os.path.abspath(path) for path in listed]
-    replay = Replay(absolute[0] if len(absolute) == 1 else absolute, stream, epochs, group)
-    trajectories, roles, cut = split_of(
-        open_trajectories(replay.data, study.task.build(), group), study
-    )
-    meant = _written_out(study, trajectories)
-    Windows(trajectories, _of(roles, "train"), meant.task.build())
-    training = _of(roles, TRAIN)
-    _require_one_domain(trajectories, (*training, *roles))
-    first = trajectories.simulation(training[0])
-    check_model(meant, first.domain, (*first.fields, *first.static_fields))
+    grid, cut, meant = None, None, study
+    if listed is None:
+        replay = Replay(None)
+        trajectories, grid = held_against(study)
+        roles = dict.fromkeys(trajectories.ids, VALIDATION)
+    else:
+        absolute = [os.path.abspath(path) for path in listed]
+        replay = Replay(absolute[0] if len(absolute) == 1 else absolute, stream, epochs, group)
+        found = open_trajectories(replay.data, study.task.build(), group)
+        trajectories, roles, cut = split_of(found, study)
+        meant = _written_out(study, trajectories)
+        Windows(trajectories, _of(roles, TRAIN), meant.task.build())
+        training = _of(roles, TRAIN)
+        scope = None
+        for number in (*training, *roles):
+            scope = joined_with(scope, number, trajectories.simulation(number).domain)
+        first = trajectories.simulation(training[0])
+        check_model(meant, first.domain, (*first.fields, *first.static_fields))
     run = RunDirectory.create(free_name(study.name) if out is None else out)
     with Leader(run):
         identify(run)
         _begin(run, study, replay, trajectories, roles, cut)
-        return _train(run, meant, replay, trajectories, roles, plain, stop)
+        return _train(run, meant, replay, trajectories, roles, plain, stop, grid)
 
 
-def _train_on_points(
-    study: Study,
-    data: object,
-    out: str | Path | None,
-    *,
-    plain: bool | None,
-    stop: threading.Event | None,
-) -> tuple[RunDirectory, int]:
-    """A study of collocation points alone."""
-    if study.training.fed is not None:
+def _listed(study: Study, data: Any) -> Sequence[str | os.PathLike[str]] | None:
+    """Paths of the data; ``None`` where a study learns from points alone.
+
+    Raises:
+        InputError: no data for a study that needs some, or the other way round; no paths.
+    """
+    if study.training.fed is not None and data is None:
         raise InputError("expected a study and --from DATA, or --resume RUN")
-    if data is not None:
+    if study.training.fed is None and data is not None:
         raise InputError(
             f"training.sources: {', '.join(study.training.sources)} are points, and nothing would be "
             "trained on the data; add a source of kind: data, or name them as validation.data and take "
             "sciml run STUDY"
         )
-    check_device(study)
-    check_model(study, None)
-    trajectories, grid = held_against(study)
-    run = RunDirectory.create(free_name(study.name) if out is None else out)
-    with Leader(run):
-        identify(run)
-        replay, roles = Replay(None), dict.fromkeys(trajectories.ids, VALIDATION)
-        _begin(run, study, replay, trajectories, roles, None)
-        return _train(run, study, replay, trajectories, roles, plain, stop, grid)
+    if data is None:
+        return None
+    listed = [data] if isinstance(data, str | os.PathLike) else data
+    if not isinstance(listed, Sequence) or not all(
+        isinstance(one, str | os.PathLike) for one in listed
+    ):
+        raise InputError(
+            f"data of type {type(data).__name__}; expected the path of a recording, a file or a folder: "
+            "ds.to_netcdf(path) writes a dataset, sciml.fit takes it as it is"
+        )
+    return listed
 
 
 def _begin(
@@ -198,13 +196,6 @@ def _written_out(study: Study, trajectories: Trajectories) -> Study:
     weights = written_out(study.training.field_weights, trajectories.channels)
     training = study.training.model_copy(update={"field_weights": dict(weights)})
     return study.model_copy(update={"task": task, "training": training})
-
-
-def _require_one_domain(trajectories: Trajectories, numbers: Sequence[int]) -> None:
-    """That simulations live on one kind of domain."""
-    scope = None
-    for number in numbers:
-        scope = joined_with(scope, number, trajectories.simulation(number).domain)
 
 
 def resume_offline(
@@ -382,14 +373,14 @@ def _train(
         far = _far(run, trajectories, roles, study)
         for number, one in far.items():
             display.say(f"warning: {one.line(number)}")
-        for number in _of(roles, "validation"):
+        for number in _of(roles, VALIDATION):
             if number in far and not far[number].trainable:
                 continue
             heldout.open(trajectories.simulation(number))
             for frame in trajectories.frames(number):
                 heldout.push(frame)
             heldout.close(number)
-        training = [n for n in _of(roles, "train") if n not in far or far[n].trainable]
+        training = [n for n in _of(roles, TRAIN) if n not in far or far[n].trainable]
         try:
             replaying = Replaying(
                 run, study, trajectories, training, heldout, teller.progress, far, grid

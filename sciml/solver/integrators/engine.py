@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sciml.errors import DivergedError, InputError, nearest
+from sciml.errors import DivergedError, require_known
 from sciml.solver.integrators.combination import InOnePass, PartByPart
 from sciml.solver.integrators.methods import METHODS
 
@@ -51,8 +51,7 @@ class Integrator:
         linear: np.ndarray | None = None,
         work: float = 0.0,
     ) -> None:
-        if method not in METHODS:
-            raise InputError(f"unknown scheme {method!r}; {nearest(method, METHODS)}")
+        require_known("unknown scheme", method, METHODS)
         self.method = METHODS[method]
         self.dt = float(dt)
         self._nonlinear = nonlinear
