@@ -7,6 +7,10 @@ _HOMES = {
     "CNN": "grid.cnn",
     "DeepONet": "deeponet.deeponet",
     "FNO": "grid.fno",
+    "GCN": "graph.gcn",
+    "GRAND": "graph.grand",
+    "GREAD": "graph.gread",
+    "GraphNetwork": "graph.network",
     "MIONet": "deeponet.mionet",
     "MgNO": "grid.mgno",
     "MLP": "mlp",
@@ -15,6 +19,8 @@ _HOMES = {
     "Scope": "scope",
     "Setting": "setting",
     "Step": "sciml.samples.step",
+    "SheafDiffusion": "graph.sheaf",
+    "SheafNN": "graph.sheaf_nn",
     "Statistics": "statistics",
     "Surrogate": "surrogate",
     "TFNO": "grid.tfno",
@@ -24,6 +30,7 @@ _HOMES = {
     "ViT": "grid.vit",
     "collate": "collation",
     "to_operator": "grid.operator.conversion",
+    "undirected": "graph.links",
 }
 
 __getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

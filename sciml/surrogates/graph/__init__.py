@@ -1,0 +1,1 @@
+"""Diffusion on graphs: GRAND, GREAD, sheaf networks, and what they are measured against."""

@@ -1,0 +1,193 @@
+"""Weights of edges from what is at their two nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.errors import InputError, nearest
+from sciml.surrogates.graph.links import Links
+
+#: Which weights add up to 1: those that come in at a node, those that go out from it; ``symmetric``:
+#: none, w_uv = w_vu.
+STOCHASTIC = ("row", "column", "symmetric")
+
+
+class Weights(NamedTuple):
+    """A of an operator A x − x, without what a node keeps, which cancels.
+
+    Args:
+        edges: of each edge, ``(E,)``.
+        leaves: what of x_v goes, ``(N, 1)``: the sum of the weights that are to add up to 1, without
+            the node's own; 0 at a node without edges, which stays as it is.
+    """
+
+    edges: Float[Tensor, " edge"]
+    leaves: Float[Tensor, "node 1"]
+
+    def change(self, x: Tensor, links: Links) -> Tensor:
+        """A x − x."""
+        return weighted_sum(self.edges, x, links) - self.leaves * x
+
+    def apply(self, x: Tensor, links: Links) -> Tensor:
+        """A x."""
+        return x + self.change(x, links)
+
+
+def weighted_sum(
+    weights: Float[Tensor, " edge"], x: Float[Tensor, "node channel"], links: Links
+) -> Float[Tensor, "node channel"]:
+    """Σ_u w_uv x_u at each node v."""
+    return links.sum(weights[:, None] * x.index_select(0, links.source))
+
+
+def _dot(q: Tensor, k: Tensor) -> Tensor:
+    return (q * k).sum(-1) * q.shape[-1] ** -0.5
+
+
+def _cosine(q: Tensor, k: Tensor) -> Tensor:
+    return F.cosine_similarity(q, k, dim=-1)
+
+
+def _pearson(q: Tensor, k: Tensor) -> Tensor:
+    return _cosine(q - q.mean(-1, keepdim=True), k - k.mean(-1, keepdim=True))
+
+
+def _squared_distance(q: Tensor, k: Tensor) -> Tensor:
+    return (q - k).square().sum(-1)
+
+
+#: Scores of an edge from a query of its receiver and a key of its source, ``(E, heads, c)``.
+SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "dot": _dot,
+    "cosine": _cosine,
+    "pearson": _pearson,
+    "kernel": _squared_distance,
+}
+
+
+def squareplus(x: Tensor) -> Tensor:
+    """(x + √(x² + 4)) / 2: positive, and linear where e^x explodes."""
+    return 0.5 * (x + (x * x + 4.0).sqrt())
+
+
+class Attention(nn.Module):
+    """a_uv = w_uv / Σ w, w = exp(s_uv) or squareplus(s_uv), s_uv = score(W_q x_v, W_k x_u) + W_e e_uv.
+
+    Scores, q and k being cut into heads of c channels: ``dot`` q·k/√c, ``cosine`` q·k/|q||k|,
+    ``pearson`` the cosine of q and k less their means, ``kernel`` σ² exp(−|q − k|²/2ℓ²) with σ and ℓ
+    learned, a head each. Weights are the mean over heads.
+
+    Rows are receivers. ``stochastic`` says which weights add up to 1:
+
+    - ``row``: those that come in at a node. A x is a mean of neighbours: dx/dt = A x − x obeys the
+      maximum principle, and keeps no mass.
+    - ``column``: those that go out from a node. Σ_v (A x − x)_v = 0: mass is kept, and there is no
+      maximum principle.
+    - ``symmetric``: none. w_uv = w_vu, over √(degree_u degree_v): a graph Laplacian, whose weights are
+      conductances. Mass is kept and the maximum principle obeyed; needs each edge both ways.
+
+    Shapes: x ``(N, C)``, edges' values ``(E, edge_channels)`` in the order of the links → weights
+    ``(E,)``, what leaves ``(N, 1)``.
+
+    Args:
+        channels: C.
+        width: channels of all heads together.
+        heads: scores an edge.
+        score: one of :data:`SCORES`.
+        positive: ``softmax`` (exp) or ``squareplus``.
+        stochastic: as above.
+        itself: whether a node is among its own neighbours.
+        edge_channels: values of an edge that are seen.
+
+    Raises:
+        InputError: an unknown word; a width that is not divisible by the heads.
+
+    Source: B. Chamberlain et al., GRAND, ICML 2021, arXiv 2106.10934, eq. 5 (``squareplus`` and the
+    other scores in its code; there the scores are less their maximum over the graph, which makes
+    batches see each other under squareplus, and is left out here).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int = 32,
+        heads: int = 4,
+        score: str = "dot",
+        positive: str = "softmax",
+        stochastic: str = "row",
+        itself: bool = True,
+        edge_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        for what, given, known in (
+            ("score", score, SCORES),
+            ("positive", positive, ("softmax", "squareplus")),
+            ("stochastic", stochastic, STOCHASTIC),
+        ):
+            if given not in known:
+                raise InputError(f"attention: unknown {what} '{given}'; {nearest(given, known)}")
+        if heads < 1 or width < 1 or width % heads:
+            raise InputError(
+                f"attention: width={width} for heads={heads}; expected a multiple of the heads"
+            )
+        self.heads, self.score, self.positive = heads, score, positive
+        self.stochastic, self.itself = stochastic, itself
+        self.query, self.key = nn.Linear(channels, width), nn.Linear(channels, width)
+        self.edge = nn.Linear(edge_channels, heads, bias=False) if edge_channels else None
+        if score == "kernel":
+            self.log_sigma, self.log_length = (nn.Parameter(torch.zeros(heads)) for _ in range(2))
+
+    @property
+    def both_ways(self) -> str:
+        """What needs each edge in both directions, for messages; empty where nothing does."""
+        return "the diffusion (stochastic='symmetric')" if self.stochastic == "symmetric" else ""
+
+    def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Weights:
+        q = self.query(x).unflatten(-1, (self.heads, -1))
+        k = self.key(x).unflatten(-1, (self.heads, -1))
+        scores = self._scores(q.index_select(0, links.receiver), k.index_select(0, links.source))
+        if self.edge is not None:
+            scores = scores + self.edge(edge_attr)
+        if self.stochastic == "symmetric":
+            return self._symmetric(scores, links, x.dtype)
+        by = links.receiver if self.stochastic == "row" else links.source
+        own = self._scores(q, k) if self.itself else None
+        return _normalised(scores, own, by, links.nodes, self.positive)
+
+    def _scores(self, q: Tensor, k: Tensor) -> Tensor:
+        found = SCORES[self.score](q, k)
+        if self.score == "kernel":
+            found = (2 * self.log_sigma - found * (-2 * self.log_length).exp() / 2).exp()
+        return found
+
+    def _symmetric(self, scores: Tensor, links: Links, dtype: torch.dtype) -> Weights:
+        scores = 0.5 * (scores + scores.index_select(0, links.reverse))
+        w = (scores.exp() if self.positive == "softmax" else squareplus(scores)).mean(1)
+        over = links.degree(dtype).clamp(min=1).rsqrt()
+        w = w * over.index_select(0, links.receiver) * over.index_select(0, links.source)
+        return Weights(w, links.sum(w)[:, None])
+
+
+def _normalised(
+    scores: Tensor, own: Tensor | None, by: Tensor, nodes: int, positive: str
+) -> Weights:
+    """Weights that add up to 1 over the edges of one number in ``by``, and the node's own."""
+    if positive == "softmax":
+        most = scores.new_full((nodes, scores.shape[1]), -torch.inf) if own is None else own
+        index = by[:, None].expand_as(scores)
+        most = most.detach().scatter_reduce(0, index, scores.detach(), "amax")
+        w = (scores - most.index_select(0, by)).exp()
+        w_own = None if own is None else (own - most).exp()
+    else:
+        w, w_own = squareplus(scores), None if own is None else squareplus(own)
+    total = w.new_zeros(nodes, w.shape[1]).index_add(0, by, w)
+    every = total if w_own is None else total + w_own
+    # A node without an edge has no weights to divide.
+    every = every.clamp(min=torch.finfo(every.dtype).tiny)
+    return Weights((w / every.index_select(0, by)).mean(1), (total / every).mean(1, keepdim=True))

@@ -1,0 +1,169 @@
+"""Edges as operators on graphs need them: checked, sorted by receiver, each with its reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from sciml.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Links:
+    """Edges sorted by receiver, then source.
+
+    Any layer of this family takes one in place of an ``edge_index``, and then checks nothing: what is
+    compiled, or called with the same edges again and again, is given these.
+
+    Args:
+        source, receiver: nodes of each edge, int64 ``(E,)``.
+        nodes: how many there are.
+        order: place of each edge in the list that came.
+        reverse: place here of the edge the other way round; ``None`` where some have none.
+    """
+
+    source: Int[Tensor, " edge"]
+    receiver: Int[Tensor, " edge"]
+    nodes: int
+    order: Int[Tensor, " edge"]
+    reverse: Int[Tensor, " edge"] | None = None
+
+    def sum(self, values: Float[Tensor, "edge *rest"]) -> Float[Tensor, "node *rest"]:
+        """Σ over the edges that come in, 0 where none does."""
+        return values.new_zeros(self.nodes, *values.shape[1:]).index_add(0, self.receiver, values)
+
+    def degree(self, dtype: torch.dtype) -> Float[Tensor, " node"]:
+        """Edges that come in."""
+        return self.sum(torch.ones_like(self.receiver, dtype=dtype))
+
+    def sorted(self, values: Tensor | None) -> Tensor | None:
+        """Values of edges, given in the order of the list that came, in that of the links."""
+        return None if values is None else values.index_select(0, self.order)
+
+
+def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool = True) -> Links:
+    """The links of an ``edge_index``; those of the same tensor are made once.
+
+    Args:
+        edges: whole numbers ``(2, E)``, sources and receivers.
+        nodes: how many there are.
+        both_ways: what needs each edge in both directions, for the message; empty: nothing does.
+        loops: whether a node may be joined with itself.
+
+    Raises:
+        InputError: no list of edges; nodes that are not there; an edge that is there twice, lacks its
+            reverse, or joins a node with itself.
+    """
+    if isinstance(edges, Links):
+        _require(edges, both_ways)
+        return edges
+    if not isinstance(edges, Tensor) or edges.ndim != 2 or edges.shape[0] != 2 or _is_real(edges):
+        what = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges)
+        raise InputError(
+            f"edges: got {what}; expected whole numbers (2, E), sources and receivers, such as "
+            "data.edge_index"
+        )
+    if edges.is_inference():  # it does not count its changes
+        return _made(edges, nodes, both_ways, loops)
+    kept, key = _known.setdefault(edges, {}), (edges._version, nodes, loops)
+    if key not in kept:
+        kept.clear()
+        kept[key] = _made(edges, nodes, both_ways, loops)
+    _require(kept[key], both_ways)
+    return kept[key]
+
+
+#: By the tensor that they were made of, as long as there is one.
+_known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def _is_real(edges: Tensor) -> bool:
+    return edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool
+
+
+def _require(links: Links, both_ways: str) -> None:
+    if both_ways and links.reverse is None:
+        known = {*zip(links.source.tolist(), links.receiver.tolist(), strict=True)}
+        lone = next(((u, v) for u, v in sorted(known) if (v, u) not in known), None)
+        edge = "some edges" if lone is None else f"the edge {lone[0]} → {lone[1]}"
+        raise InputError(
+            f"edges: {edge} without the reverse, and {both_ways} is symmetric; make them go both ways "
+            "(undirected=True in a study, sciml.surrogates.undirected(edge_index)), or take a model of "
+            "directed edges, such as 'directed_sheaf'"
+        )
+
+
+def _made(edges: Tensor, nodes: int, both_ways: str, loops: bool) -> Links:
+    edges = edges.detach().long()
+    source, receiver = edges[0], edges[1]
+    if edges.numel():
+        least, most = int(edges.min()), int(edges.max())
+        if least < 0 or most >= nodes:
+            raise InputError(f"edges: nodes {least} to {most} are named; there are {nodes}")
+    if not loops and bool((same := source == receiver).any()):
+        raise InputError(
+            f"edges: node {int(source[same][0])} is joined with itself; expected two nodes an edge: "
+            "drop such edges, edge_index[:, edge_index[0] != edge_index[1]]"
+        )
+    places, order = torch.sort(receiver * nodes + source, stable=True)
+    if bool((twice := places[1:] == places[:-1]).any()):
+        first = int(places[1:][twice][0])
+        raise InputError(
+            f"edges: {int(twice.sum())} are there twice, {first % nodes} → {first // nodes} first; "
+            "expected each once: edge_index.unique(dim=1)"
+        )
+    source, receiver = source[order], receiver[order]
+    back = source * nodes + receiver
+    reverse = torch.searchsorted(places, back).clamp(max=max(len(places) - 1, 0))
+    whole = bool((places[reverse] == back).all())
+    links = Links(source, receiver, nodes, order, reverse if whole else None)
+    _require(links, both_ways)
+    return links
+
+
+def undirected(edge_index: Int[Tensor, "2 edge"]) -> Int[Tensor, "2 both"]:
+    """Edges in both directions, each once, without those from a node to itself."""
+    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    return both[:, both[0] != both[1]].unique(dim=1)
+
+
+def unpacked(x: Any, edges: Any, attributes: Any) -> tuple[Tensor, Any, Tensor | None]:
+    """Features, edges and their values, out of a ``torch_geometric.data.Data`` where that came.
+
+    Raises:
+        InputError: no edges.
+    """
+    if edges is None and hasattr(x, "edge_index"):
+        x, edges, attributes = x.x, x.edge_index, getattr(x, "edge_attr", None)
+    if edges is None:
+        raise InputError(
+            f"got {type(x).__name__} alone; expected model(x, edge_index) or model(data), with data.x "
+            "and data.edge_index"
+        )
+    return x, edges, attributes
+
+
+def checked(name: str, x: Tensor, channels: int) -> Tensor:
+    """Features that a layer can work on.
+
+    Raises:
+        InputError: another shape; values that are not finite.
+    """
+    if x.ndim != 2 or x.shape[1] != channels:
+        raise InputError(
+            f"{name}: features {tuple(x.shape)}; expected (nodes, {channels}), as it was built for"
+        )
+    if not torch.compiler.is_compiling() and not x.is_meta:
+        wrong = ~x.isfinite()
+        if bool(wrong.any()):
+            node, channel = wrong.nonzero()[0].tolist()
+            raise InputError(
+                f"{name}: {int(wrong.sum())} features are not finite, the first is {x[node, channel]} "
+                f"at node {node}, channel {channel}; expected numbers: fill them, or leave the nodes out"
+            )
+    return x

@@ -1,0 +1,205 @@
+"""Restriction maps of a sheaf: what each end of an edge sees of its node's stalk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.errors import InputError, nearest
+from sciml.surrogates.graph.links import Links
+
+
+def _skew(numbers: Tensor, d: int) -> Tensor:
+    """A = −Aᵀ with these numbers below the diagonal."""
+    i, j = torch.tril_indices(d, d, -1, device=numbers.device)
+    lower = numbers.new_zeros(*numbers.shape[:-1], d, d)
+    lower[..., i, j] = numbers
+    return lower - lower.mT
+
+
+def _householder(numbers: Tensor, d: int) -> Tensor:
+    """H_1 … H_{d−1}, H_k = I − 2 v vᵀ/|v|², v = (0, …, 0, 1, numbers…): |v| ≥ 1, so none is singular."""
+    found = torch.eye(d, dtype=numbers.dtype, device=numbers.device).expand(
+        *numbers.shape[:-1], d, d
+    )
+    begin = 0
+    for k in range(d - 1):
+        rest = numbers[..., begin : begin + d - 1 - k]
+        begin += d - 1 - k
+        v = torch.cat(
+            [rest.new_zeros(*rest.shape[:-1], k), rest.new_ones(*rest.shape[:-1], 1), rest], -1
+        )
+        over = 2.0 / v.square().sum(-1)
+        found = found - (found @ v[..., None]) @ (over[..., None] * v)[..., None, :]
+    return found
+
+
+def _cayley(numbers: Tensor, d: int) -> Tensor:
+    """(I + A)⁻¹ (I − A)."""
+    skew = _skew(numbers, d)
+    one = torch.eye(d, dtype=numbers.dtype, device=numbers.device)
+    return torch.linalg.solve(one + skew, one - skew)
+
+
+def _exponential(numbers: Tensor, d: int) -> Tensor:
+    """exp(A); in the plane a rotation, in space I + sin θ/θ A + (1 − cos θ)/θ² A²."""
+    if d == 2:
+        cos, sin = numbers[..., 0].cos(), numbers[..., 0].sin()
+        return torch.stack([cos, -sin, sin, cos], -1).unflatten(-1, (2, 2))
+    skew = _skew(numbers, d)
+    if d == 3:
+        squared = (
+            numbers.square().sum(-1) + torch.finfo(numbers.dtype).tiny
+        )  # θ has a derivative at 0
+        turn = (squared.sqrt() / torch.pi)[..., None, None]
+        one = torch.eye(3, dtype=numbers.dtype, device=numbers.device)
+        return one + turn.sinc() * skew + 0.5 * (turn / 2).sinc().square() * (skew @ skew)
+    rough = torch.linalg.matrix_exp(skew)
+    # A step of Newton's for FᵀF = I: rounding adds up in the powers.
+    return 1.5 * rough - 0.5 * rough @ (rough.mT @ rough)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of restriction maps.
+
+    Args:
+        numbers: that make a map of a stalk of dimension d.
+        make: maps ``(…, d, d)``, or ``(…, d)`` of diagonal ones, from numbers ``(…, n)``.
+        orthogonal: whether FᵀF = I.
+    """
+
+    numbers: Callable[[int], int]
+    make: Callable[[Tensor, int], Tensor]
+    orthogonal: bool = False
+
+
+def _below(d: int) -> int:
+    return d * (d - 1) // 2
+
+
+KINDS = {
+    "identity": Kind(lambda d: 0, lambda n, d: n.new_ones(*n.shape[:-1], d), True),
+    "diagonal": Kind(lambda d: d, lambda n, d: n),
+    "householder": Kind(_below, _householder, True),
+    "cayley": Kind(_below, _cayley, True),
+    "exponential": Kind(_below, _exponential, True),
+    "general": Kind(lambda d: d * d, lambda n, d: n.unflatten(-1, (d, d))),
+}
+
+
+class RestrictionMaps(nn.Module):
+    """F_{v⊴e} = make(σ(V [x_v ‖ x_u ‖ e_uv])), for each end v of each edge e, u being the other.
+
+    Kinds: ``identity``; ``diagonal``; O(d) by ``householder`` (d − 1 reflections), ``cayley``
+    (I + A)⁻¹(I − A) or ``exponential`` exp(A), A skew; ``general``. σ is tanh, or nothing; with
+    ``hidden`` there is a layer more, V₂ tanh(V₁ …).
+
+    A stalk may have two more dimensions, which learn nothing: in ``low_pass`` both ends are mapped by 1,
+    in ``high_pass`` one by 1 and the other by −1, so that neighbours there are pulled apart.
+
+    Shapes: x ``(N, channels)``, edges' values ``(E, edge_channels)`` in the order of the links → maps
+    ``(E, d)`` of diagonal kinds, ``(E, d, d)`` of others: of each edge the one at its *receiver*. d
+    counts the fixed dimensions.
+
+    Args:
+        kind: as above.
+        stalk: dimension that is learned.
+        channels: of a node.
+        edge_channels: values of an edge that are seen.
+        hidden: width of the layer in between; 0: there is none.
+        bounded: whether σ is tanh.
+        low_pass, high_pass: whether there are the fixed dimensions.
+
+    Raises:
+        InputError: an unknown kind, a stalk without dimension, O(1), which is ±1 and cannot be learned.
+
+    When it fails: products of d − 1 reflections have one determinant, and so do the two others. What
+    carries from one end to the other, FᵀF, is a rotation; mirrors between nodes are for ``general``.
+
+    Source: C. Bodnar et al., Neural sheaf diffusion, NeurIPS 2022, arXiv 2202.04579, sections 4 and 5.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        stalk: int,
+        channels: int,
+        edge_channels: int = 0,
+        hidden: int = 0,
+        bounded: bool = True,
+        low_pass: bool = False,
+        high_pass: bool = False,
+    ) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise InputError(f"unknown maps '{kind}'; {nearest(kind, KINDS)}")
+        if stalk < 1:
+            raise InputError(f"stalk={stalk}; expected a dimension of 1 or more")
+        if stalk == 1 and KINDS[kind].numbers is _below:
+            raise InputError(
+                f"maps '{kind}' with stalk=1: O(1) is 1 and −1, which cannot be learned; expected a "
+                "stalk of 2 or more, or the maps 'diagonal'"
+            )
+        self.kind, self.stalk, self.bounded = kind, stalk, bounded
+        self.fixed = low_pass + high_pass
+        self.low_pass, self.high_pass = low_pass, high_pass
+        numbers = KINDS[kind].numbers(stalk)
+        if numbers:
+            width = hidden or numbers
+            # V of x_v and of x_u apart: computed at nodes, of which there are fewer than edges.
+            self.at_receiver = nn.Linear(channels, width, bias=bool(hidden))
+            self.at_source = nn.Linear(channels, width, bias=False)
+            self.of_edge = nn.Linear(edge_channels, width, bias=False) if edge_channels else None
+            self.last = nn.Linear(hidden, numbers) if hidden else None
+
+    @property
+    def dimension(self) -> int:
+        """Of the whole stalk."""
+        return self.stalk + self.fixed
+
+    @property
+    def orthogonal(self) -> bool:
+        return KINDS[self.kind].orthogonal
+
+    def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Tensor:
+        kind, edges = KINDS[self.kind], len(links.source)
+        if kind.numbers(self.stalk):
+            at = self.at_receiver(x).index_select(0, links.receiver)
+            at = at + self.at_source(x).index_select(0, links.source)
+            if self.of_edge is not None:
+                at = at + self.of_edge(edge_attr)
+            if self.last is not None:
+                at = self.last(at.tanh())
+            numbers = at.tanh() if self.bounded else at
+        else:
+            numbers = x.new_empty(edges, 0)
+        return self._with_fixed(kind.make(numbers, self.stalk), links)
+
+    def _with_fixed(self, maps: Tensor, links: Links) -> Tensor:
+        if not self.fixed:
+            return maps
+        ones = maps.new_ones(len(maps), 1)
+        up = (links.source < links.receiver).to(maps.dtype)[:, None]
+        extra = [ones] * self.low_pass + [2 * up - 1] * self.high_pass
+        extra = torch.cat(extra, dim=1)
+        if maps.ndim == 2:
+            return torch.cat([maps, extra], dim=1)
+        d = self.stalk
+        whole = torch.nn.functional.pad(maps, (0, self.fixed, 0, self.fixed))
+        across = torch.nn.functional.pad(torch.diag_embed(extra), (d, 0, d, 0))
+        return whole + across
+
+
+def act(maps: Float[Tensor, "edge d *d"], y: Float[Tensor, "edge d feature"]) -> Tensor:
+    """F y of each edge."""
+    return maps[..., None] * y if maps.ndim == 2 else torch.bmm(maps, y)
+
+
+def act_back(maps: Float[Tensor, "edge d *d"], y: Float[Tensor, "edge d feature"]) -> Tensor:
+    """Fᵀ y of each edge."""
+    return maps[..., None] * y if maps.ndim == 2 else torch.bmm(maps.mT, y)

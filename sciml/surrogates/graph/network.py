@@ -1,0 +1,96 @@
+"""A network around a layer that takes features of nodes to features of nodes."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.errors import InputError, nearest
+from sciml.surrogates.graph.flux import FluxHead
+from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
+
+ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh}
+
+
+class GraphNetwork(nn.Module):
+    """y = W_out σ(process(σ_in(W_in x))), with dropout before each of the three.
+
+    Shapes: x ``(N, in_channels)``, ``edge_index`` ``(2, E)``, ``edge_attr`` ``(E, edge_channels)`` →
+    ``(N, out_channels)``; or a ``Data`` of torch_geometric.
+
+    Args:
+        in_channels, out_channels: of a node.
+        process: the layer in between, ``(x, links, edge_attr)`` → x, of ``hidden`` channels.
+        hidden: channels in between.
+        activation, input_activation: ``none``, ``relu``, ``elu`` or ``tanh``, after and before it.
+        dropout: before the last layer, and after an activation of the first.
+        input_dropout: of the features that come.
+        skip: whether the last layer also sees what went into ``process``.
+        head: ``linear``, or ``flux``: see :class:`~sciml.surrogates.graph.flux.FluxHead`.
+        edge_channels: values of an edge that a flux sees.
+
+    Raises:
+        InputError: unknown words; a layer without channels; in use: as ``process``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        process: nn.Module,
+        hidden: int = 64,
+        *,
+        activation: str = "none",
+        input_activation: str = "none",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        skip: bool = False,
+        head: str = "linear",
+        edge_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        for given in (activation, input_activation):
+            if given not in ACTIVATIONS:
+                raise InputError(f"unknown activation '{given}'; {nearest(given, ACTIVATIONS)}")
+        if head not in ("linear", "flux"):
+            raise InputError(f"unknown head '{head}'; {nearest(head, ('linear', 'flux'))}")
+        if min(in_channels, out_channels, hidden) < 1:
+            raise InputError(
+                f"channels {in_channels} in, {hidden} hidden, {out_channels} out; expected 1 or more"
+            )
+        self.in_channels, self.skip = in_channels, skip
+        self.input_dropout, self.dropout = nn.Dropout(input_dropout), nn.Dropout(dropout)
+        self.encode = nn.Linear(in_channels, hidden)
+        self.input_activation = ACTIVATIONS[input_activation]()
+        self.process, self.activation = process, ACTIVATIONS[activation]()
+        seen = 2 * hidden if skip else hidden
+        self.decode = (
+            nn.Linear(seen, out_channels)
+            if head == "linear"
+            else FluxHead(seen, out_channels, hidden, edge_channels)
+        )
+
+    @property
+    def both_ways(self) -> str:
+        """What needs each edge in both directions; empty where nothing does."""
+        parts = (self.process, self.decode)
+        return next(filter(None, (getattr(part, "both_ways", "") for part in parts)), "")
+
+    def forward(
+        self,
+        x: Float[Tensor, "node given"],
+        edge_index: Tensor | Links | None = None,
+        edge_attr: Float[Tensor, "edge value"] | None = None,
+    ) -> Float[Tensor, "node wanted"]:
+        x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
+        x = checked(type(self.process).__name__, x, self.in_channels)
+        links = links_of(edge_index, len(x), self.both_ways)
+        h = self.input_activation(self.encode(self.input_dropout(x)))
+        if not isinstance(self.input_activation, nn.Identity):
+            h = self.dropout(h)
+        found = self.dropout(self.activation(self.process(h, links, edge_attr)))
+        found = torch.cat([found, h], dim=1) if self.skip else found
+        if isinstance(self.decode, FluxHead):
+            return self.decode(found, links, edge_attr)
+        return self.decode(found)
