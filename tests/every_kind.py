@@ -157,7 +157,7 @@ def _graph(rng):
     ring, far = np.arange(n), rng.permutation(n)
     pairs = np.concatenate([np.stack([ring, np.roll(ring, 1)]), np.stack([ring, far])], axis=1)
     pairs = pairs[:, pairs[0] != pairs[1]]
-    edges = np.concatenate([pairs, pairs[::-1]], axis=1)
+    edges = np.unique(np.concatenate([pairs, pairs[::-1]], axis=1), axis=1)
     return Graph(n, edges), {"conductance": rng.uniform(0.5, 1.0, edges.shape[1])}
 
 

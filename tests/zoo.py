@@ -29,9 +29,14 @@ ZOO = {
     "cnn": Toy({"width": 6, "blocks": 1, "dilations": [1, 2]}),
     "deeponet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "fno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2}),
+    "gcn": Toy({"hidden": 8, "layers": 2}, "mesh"),
+    "grand": Toy({"hidden": 8, "width": 8, "heads": 2, "time": 2.0}, "graph"),
+    "gread": Toy({"hidden": 8, "width": 8, "heads": 2, "per_channel": True}, "mesh"),
     "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
     "mlp": Toy({"hidden": [12], "activation": "tanh"}),
+    "sheaf_diffusion": Toy({"features": 4, "layers": 2}, "mesh"),
+    "sheaf_nn": Toy({"features": 4, "layers": 2}, "graph"),
     "tfno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3}),
     "unet": Toy({"width": 6, "levels": 2}),
     "uno": Toy({"modes": 4, "hidden_channels": 4, "levels": 1}),
@@ -64,7 +69,7 @@ def built(name, toy, seed=0):
     statistics = Statistics(surrogate)
     statistics.update(there)
     statistics.fix()
-    return surrogate, collate(there, toy.task), there
+    return surrogate, collate(there, toy.task, surrogate.structures), there
 
 
 def _waves(number, shape=(8, 6), frames=4):

@@ -76,6 +76,7 @@ class Normalizer(nn.Module):
         super().__init__()
         self.task = task
         self.potential = potential
+        self.shifts_increments = True
         self.references = None if potential is None else References(potential.energy)
         fields = dict.fromkeys((*task.inputs, *task.targets, *task.static, *task.forcing))
         self.keys = (
@@ -323,7 +324,8 @@ class Normalizer(nn.Module):
                 change = np.subtract(
                     target.fields[n], sample.inputs[-1].fields[n], dtype=np.float64
                 )
-                found.append((("increment", n), change, n not in vectors))
+                shift = self.shifts_increments and n not in vectors
+                found.append((("increment", n), change, shift))
         return found
 
 

@@ -72,6 +72,8 @@ class PhysicalModel(nn.Module):
         self.model = model
         self.task = task
         self.normalizer = normalizer
+        if normalizer is not None and traits_of(model).conserves:
+            normalizer.shifts_increments = False
         setting = Setting(task, domain, tuple(fields))
         for name in task.forcing:
             if width := setting.field(name).components:

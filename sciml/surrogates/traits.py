@@ -31,6 +31,8 @@ class Traits:
         lagrangian: it works along characteristics, where residuals have another form; see
             :class:`~sciml.surrogates.pinn.lpinn.LPINN`.
         takes_scales: it is given ``scales=``, (μ, σ) of parameters, time and targets by name.
+        conserves: its outputs add up to nothing; increments are then scaled and not shifted, so that a
+            field that they are added to keeps its mass.
         structures: what it wants derived from domains and frames; see
             :mod:`sciml.surrogates.structure`.
     """
@@ -44,6 +46,7 @@ class Traits:
     jets: bool = False
     lagrangian: bool = False
     takes_scales: bool = False
+    conserves: bool = False
     structures: tuple[Structure, ...] = ()
 
 

@@ -89,8 +89,10 @@ class Attention(nn.Module):
       maximum principle, and keeps no mass.
     - ``column``: those that go out from a node. Σ_v (A x − x)_v = 0: mass is kept, and there is no
       maximum principle.
-    - ``symmetric``: none. w_uv = w_vu, over √(degree_u degree_v): a graph Laplacian, whose weights are
-      conductances. Mass is kept and the maximum principle obeyed; needs each edge both ways.
+    - ``symmetric``: none. a_uv = a_vu = c sigmoid(s) or c squareplus(s), s the mean of both directions,
+      c learned: a graph Laplacian, whose weights are conductances. Mass is kept and the maximum
+      principle obeyed; needs each edge both ways. Rates of decay are up to twice the sum of weights at
+      a node: steps are to be small enough.
 
     Shapes: x ``(N, C)``, edges' values ``(E, edge_channels)`` in the order of the links → weights
     ``(E,)``, what leaves ``(N, 1)``.
@@ -140,6 +142,8 @@ class Attention(nn.Module):
         self.stochastic, self.itself = stochastic, itself
         self.query, self.key = nn.Linear(channels, width), nn.Linear(channels, width)
         self.edge = nn.Linear(edge_channels, heads, bias=False) if edge_channels else None
+        if stochastic == "symmetric":
+            self.log_scale = nn.Parameter(torch.full((heads,), -1.5))
         if score == "kernel":
             self.log_sigma, self.log_length = (nn.Parameter(torch.zeros(heads)) for _ in range(2))
 
@@ -155,7 +159,7 @@ class Attention(nn.Module):
         if self.edge is not None:
             scores = scores + self.edge(edge_attr)
         if self.stochastic == "symmetric":
-            return self._symmetric(scores, links, x.dtype)
+            return self._symmetric(scores, links)
         by = links.receiver if self.stochastic == "row" else links.source
         own = self._scores(q, k) if self.itself else None
         return _normalised(scores, own, by, links.nodes, self.positive)
@@ -166,11 +170,10 @@ class Attention(nn.Module):
             found = (2 * self.log_sigma - found * (-2 * self.log_length).exp() / 2).exp()
         return found
 
-    def _symmetric(self, scores: Tensor, links: Links, dtype: torch.dtype) -> Weights:
+    def _symmetric(self, scores: Tensor, links: Links) -> Weights:
         scores = 0.5 * (scores + scores.index_select(0, links.reverse))
-        w = (scores.exp() if self.positive == "softmax" else squareplus(scores)).mean(1)
-        over = links.degree(dtype).clamp(min=1).rsqrt()
-        w = w * over.index_select(0, links.receiver) * over.index_select(0, links.source)
+        w = scores.sigmoid() if self.positive == "softmax" else squareplus(scores)
+        w = (w * self.log_scale.exp()).mean(1)
         return Weights(w, links.sum(w)[:, None])
 
 

@@ -9,12 +9,13 @@ from sciml.surrogates.graph.links import Links, links_of
 
 
 class FluxHead(nn.Module):
-    """y_v = Σ_u J_uv, J_uv = φ(h_u, h_v, e_uv) − φ(h_v, h_u, e_vu) = −J_vu.
+    """y_v = Σ_u J_uv / V_v, J_uv = φ(h_u, h_v, e_uv) − φ(h_v, h_u, e_vu) = −J_vu.
 
-    Σ_v y_v is 0 to rounding, whatever φ has learned, in each connected piece: added to a field, y keeps
-    its mass. φ is W₂ SiLU(W₁ [h_u ‖ h_v ‖ e_uv]).
+    Σ_v V_v y_v is 0 to rounding in each connected piece, whatever φ has learned: added to a field, y
+    keeps its mass. V_v is 1 where nothing is given. φ is W₂ SiLU(W₁ [h_u ‖ h_v ‖ e_uv]).
 
-    Shapes: h ``(N, channels)``, edges' values ``(E, edge_channels)`` → ``(N, out_channels)``.
+    Shapes: h ``(N, channels)``, edges' values ``(E, edge_channels)``, V ``(N,)`` →
+    ``(N, out_channels)``.
 
     Args:
         channels, out_channels: of a node.
@@ -24,8 +25,7 @@ class FluxHead(nn.Module):
     Raises:
         InputError: in use: an edge without the reverse.
 
-    When it fails: the mass is the plain sum over nodes. Nodes that stand for volumes of their own, as
-    those of meshes do, keep Σ y_v and not the integral; and a field that gains mass cannot be learned.
+    When it fails: a field that gains mass, by a source or through a boundary, cannot be learned.
 
     Source: the finite-volume method, R. J. LeVeque, Cambridge 2002, section 4.1.
     """
@@ -47,6 +47,7 @@ class FluxHead(nn.Module):
         h: Float[Tensor, "node channel"],
         edge_index: Tensor | Links,
         edge_attr: Tensor | None = None,
+        volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
         links = links_of(edge_index, len(h), self.both_ways)
         at = self.from_source(h).index_select(0, links.source)
@@ -54,4 +55,5 @@ class FluxHead(nn.Module):
         if self.from_edge is not None:
             at = at + self.from_edge(links.sorted(edge_attr))
         phi = self.last(nn.functional.silu(at))
-        return links.sum(phi - phi.index_select(0, links.reverse))
+        gained = links.sum(phi - phi.index_select(0, links.reverse))
+        return gained if volume is None else gained / volume[:, None]

@@ -90,7 +90,7 @@ def build(
     Args:
         neighbours: without, each node is seen alone.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
-        skip: whether the last layer also sees the features before the convolutions.
+        skip: whether the last layer sees the change by the convolutions, and what was before.
         undirected: whether edges are taken both ways.
 
     Raises:

@@ -14,6 +14,7 @@ from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.ode import Integration
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import chose
 
 
 class GRAND(nn.Module):
@@ -137,7 +138,7 @@ def build(
         width, heads, score, positive, stochastic, itself: of the attention.
         method, step, adjoint: of the integration.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
-        skip: whether the last layer also sees the features before the diffusion.
+        skip: whether the last layer sees the change by the diffusion, and what was before.
         undirected: whether edges are taken both ways.
 
     Raises:
@@ -150,7 +151,8 @@ def build(
     }  # fmt: skip
     integration = {"method": method, "step": step, "adjoint": adjoint}
     layer = GRAND(hidden, time, nonlinear, source, attention, integration)
-    return on_domain(
+    model = on_domain(
         setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,
-        undirected=undirected, rewired=rewired, chosen={"step": layer.integration.step},
+        undirected=undirected, rewired=rewired,
     )  # fmt: skip
+    return chose(model, step=layer.integration.step)

@@ -15,6 +15,7 @@ from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.ode import Integration
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import chose
 
 #: r(h) by name, given h, h(0), L h = h − A h, and A.
 Reaction = Callable[[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]], Tensor]
@@ -157,7 +158,7 @@ def build(
         width, heads, score, positive, stochastic, itself: of the attention.
         method, step, adjoint: of the integration.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
-        skip: whether the last layer also sees the features at t = 0.
+        skip: whether the last layer sees the change, and what was before.
         undirected: whether edges are taken both ways.
 
     Raises:
@@ -170,7 +171,8 @@ def build(
     }  # fmt: skip
     integration = {"method": method, "step": step, "adjoint": adjoint}
     layer = GREAD(hidden, time, reaction, per_channel, attention, integration)
-    return on_domain(
+    model = on_domain(
         setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,
-        undirected=undirected, chosen={"step": layer.integration.step},
+        undirected=undirected,
     )  # fmt: skip
+    return chose(model, step=layer.integration.step)

@@ -26,7 +26,8 @@ class GraphNetwork(nn.Module):
         activation, input_activation: ``none``, ``relu``, ``elu`` or ``tanh``, after and before it.
         dropout: before the last layer, and after an activation of the first.
         input_dropout: of the features that come.
-        skip: whether the last layer also sees what went into ``process``.
+        skip: whether the last layer sees what went into ``process`` and how far what came out is from it,
+            which for increments is most of what it has to know; else what came out.
         head: ``linear``, or ``flux``: see :class:`~sciml.surrogates.graph.flux.FluxHead`.
         edge_channels: values of an edge that a flux sees.
 
@@ -82,6 +83,7 @@ class GraphNetwork(nn.Module):
         x: Float[Tensor, "node given"],
         edge_index: Tensor | Links | None = None,
         edge_attr: Float[Tensor, "edge value"] | None = None,
+        volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked(type(self.process).__name__, x, self.in_channels)
@@ -90,7 +92,7 @@ class GraphNetwork(nn.Module):
         if not isinstance(self.input_activation, nn.Identity):
             h = self.dropout(h)
         found = self.dropout(self.activation(self.process(h, links, edge_attr)))
-        found = torch.cat([found, h], dim=1) if self.skip else found
+        found = torch.cat([found - h, h], dim=1) if self.skip else found
         if isinstance(self.decode, FluxHead):
-            return self.decode(found, links, edge_attr)
+            return self.decode(found, links, edge_attr, volume)
         return self.decode(found)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +10,11 @@ from torch import Tensor, nn
 
 from sciml.domain import Domain, Graph, Mesh
 from sciml.errors import DomainError, InputError
+from sciml.surrogates.graph.flux import FluxHead
 from sciml.surrogates.graph.links import Links, links_of, undirected
 from sciml.surrogates.graph.network import GraphNetwork
 from sciml.surrogates.graph.rewiring import rewired
+from sciml.surrogates.graph.volumes import node_volumes
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import POINT, DomainStructure, Part
 from sciml.surrogates.traits import Traits
@@ -29,12 +30,14 @@ class SortedEdges(DomainStructure):
         loops: whether a node may be joined with itself.
         undirected: take every edge both ways.
         rewired: take pairs that diffusion joins instead.
+        volumes: give ``volume (N,)`` of a mesh besides, over its mean.
     """
 
     both_ways: str = ""
     loops: bool = True
     undirected: bool = False
     rewired: bool = False
+    volumes: bool = False
 
     def parts(self, domain: Domain) -> dict[str, Part]:
         if not isinstance(domain, Mesh | Graph):
@@ -52,6 +55,9 @@ class SortedEdges(DomainStructure):
         }
         if self.both_ways:
             found["reverse"] = Part(links.reverse.numpy(), counts="links")
+        if self.volumes and isinstance(domain, Mesh):
+            volumes = node_volumes(domain)
+            found["volume"] = Part(volumes / volumes.mean())
         return found
 
 
@@ -125,8 +131,9 @@ class OnDomain(nn.Module):
             )
         self.net, self.seen = net, seen
         loops = getattr(net.process, "loops", True)
-        edges = SortedEdges(net.both_ways, loops, undirected, rewired)
-        self.traits = Traits(structures=(edges,))
+        fluxes = isinstance(net.decode, FluxHead)
+        edges = SortedEdges(net.both_ways, loops, undirected, rewired, fluxes)
+        self.traits = Traits(structures=(edges,), conserves=fluxes)
 
     def forward(
         self,
@@ -135,6 +142,7 @@ class OnDomain(nn.Module):
         links: Tensor,
         order: Tensor,
         reverse: Tensor | None = None,
+        volume: Tensor | None = None,
         **static: Tensor,
     ) -> Tensor:
         made = Links(links[0], links[1], len(x), order, reverse)
@@ -149,7 +157,7 @@ class OnDomain(nn.Module):
         if self.seen.ndim:
             # In the order of the list that came, as fields on edges are.
             along.append(_ways(where[0], links)[torch.argsort(order)])
-        return self.net(x, made, torch.cat(along, dim=1) if along else None)
+        return self.net(x, made, torch.cat(along, dim=1) if along else None, volume)
 
 
 def _ways(points: Tensor, links: Tensor) -> Tensor:
@@ -182,7 +190,6 @@ def on_domain(
     *,
     undirected: bool = False,
     rewired: bool = False,
-    chosen: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> OnDomain:
     """A layer between two linear ones, as a model of a setting.
@@ -190,10 +197,7 @@ def on_domain(
     Args:
         layer, hidden: as in :class:`GraphNetwork`, and ``options`` besides.
         undirected, rewired: as in :class:`SortedEdges`.
-        chosen: values of options that were left to the model.
     """
     wanted, along = setting.channels[1], seen.edge_channels
     net = GraphNetwork(seen.channels, wanted, layer, hidden, edge_channels=along, **options)
-    model = OnDomain(net, seen, undirected, rewired)
-    model.traits = replace(model.traits, chosen=dict(chosen or {}))
-    return model
+    return OnDomain(net, seen, undirected, rewired)

@@ -18,6 +18,7 @@ from sciml.surrogates.graph.ode import Integration
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.graph.sheaf_laplacian import chebyshev, normalised, sheaf_product
 from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import chose
 
 
 class SheafDiffusion(nn.Module):
@@ -217,7 +218,7 @@ def build(
         maps_hidden: width of a layer in between of the maps; 0: there is none.
         step: ``None``: half, or T where that is less.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
-        skip: whether the last layer also sees the features before the diffusion.
+        skip: whether the last layer sees the change by the diffusion, and what was before.
         undirected: whether edges are taken both ways.
 
     Raises:
@@ -234,7 +235,8 @@ def build(
         stalk, features, layers, maps, degree, directed, time, frozen, dropout, options,
         {"method": method, "step": step, "adjoint": adjoint},
     )  # fmt: skip
-    return on_domain(
+    model = on_domain(
         setting, seen, layer, layer.channels, head=head, skip=skip, dropout=dropout,
-        undirected=undirected, chosen={"step": step},
+        undirected=undirected,
     )  # fmt: skip
+    return chose(model, step=step)

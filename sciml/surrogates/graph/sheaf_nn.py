@@ -93,7 +93,7 @@ def build(
 
     Args:
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
-        skip: whether the last layer also sees the features before the convolutions.
+        skip: whether the last layer sees the change by the convolutions, and what was before.
         undirected: whether edges are taken both ways.
 
     Raises:
