@@ -123,7 +123,9 @@ def test_static_fields_are_seen_where_they_are(kind, what):
 
 def test_every_option_is_kept_as_it_was_resolved(name):
     surrogate = built(name, [sample("mesh", 4)])
-    assert {*surrogate.options} == {*registry.options(name)} and None not in surrogate.options.values()
+    assert {*surrogate.options} == {
+        *registry.options(name)
+    } and None not in surrogate.options.values()
 
 
 @pytest.mark.parametrize("name", ["grand", "sheaf_diffusion"])
