@@ -2,8 +2,8 @@
 
     python tests/device/check_models.py [--device cuda] [--points 64] [--json device.json]
 
-For every model of the registry that works on grids: outputs and gradients on the device against those on
-the CPU, saved there and loaded here, bfloat16 (autocast) and ``torch.compile`` against neither; seconds a step, of FNO
+For every model of fields on grids: outputs and gradients on the device against those on the CPU, saved
+there and loaded here, bfloat16 (autocast) and ``torch.compile`` against neither; seconds a step, of FNO
 beside neuraloperator's, alternating; at last a training of an FNO at full size through ``sciml.fit``.
 Exit code 1 if anything differs by more than it may. With ``--device cpu --points 16`` it checks itself.
 """

@@ -26,8 +26,8 @@ class GraphNetwork(nn.Module):
         activation, input_activation: ``none``, ``relu``, ``elu`` or ``tanh``, after and before it.
         dropout: before the last layer, and after an activation of the first.
         input_dropout: of the features that come.
-        skip: whether the last layer sees what went into ``process``, and by how much it was changed there:
-            for increments most of what it has to know; else it sees what came out.
+        skip: whether the last layer sees what went into ``process``, and by how much that changed it: of
+            increments most of what there is to know; else it sees what came out.
         head: ``linear``, or ``flux``: see :class:`~sciml.surrogates.graph.flux.FluxHead`.
         edge_channels: values of an edge that a flux sees.
 
