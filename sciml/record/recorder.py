@@ -246,7 +246,7 @@ class Recorder:
 
     def _create(self, state: _Open, first: Frame) -> SimulationFile:
         number = state.simulation.id
-        path, about = self.folder / _file_name(number), self._about.get(number, {})
+        path, about = self.folder / f"simulation-{number:05d}.nc", self._about.get(number, {})
         return SimulationFile(path, state.simulation, first, units=self._units, about=about)
 
     def _entry(self, state: _Open) -> Entry:
@@ -267,10 +267,6 @@ class Recorder:
                 entry = entry_of(path)
                 index.append(self.folder, entry)
                 self._whole[entry.simulation] = entry
-
-
-def _file_name(simulation: int) -> str:
-    return f"simulation-{simulation:05d}.nc"
 
 
 @contextmanager

@@ -173,18 +173,12 @@ def _off_nodes(task: Task, window: Window) -> dict[str, Tensor]:
     return beside | {table: geometry[table] for table in tables if table in geometry}
 
 
-def _on_mesh(model: nn.Module, task: Task, window: Window) -> Output:
+def _on_nodes(model: nn.Module, task: Task, window: Window) -> Output:
+    """Of a mesh, or of a graph, which has no points."""
     geometry = window.batch.geometry
-    x = _node_channels(task, window)
-    places = geometry["points"], geometry["edges"], geometry["owner"]
-    return model(x, *places, **_off_nodes(task, window), **window.batch.structure)
-
-
-def _on_graph(model: nn.Module, task: Task, window: Window) -> Output:
-    geometry = window.batch.geometry
-    x = _node_channels(task, window)
-    beside = _off_nodes(task, window)
-    return model(x, geometry["edges"], geometry["owner"], **beside, **window.batch.structure)
+    places = [geometry[name] for name in ("points", "edges", "owner") if name in geometry]
+    beside = _off_nodes(task, window) | window.batch.structure
+    return model(_node_channels(task, window), *places, **beside)
 
 
 def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
@@ -250,7 +244,7 @@ Pick = Callable[[Tensor, Setting], dict[str, Tensor]]
 
 CALLS: dict[str, tuple[Arrange, Pick]] = {
     "grid": (_on_grid, _pick_channels),
-    "mesh": (_on_mesh, _pick_channels),
-    "graph": (_on_graph, _pick_channels),
+    "mesh": (_on_nodes, _pick_channels),
+    "graph": (_on_nodes, _pick_channels),
     "particles": (_on_particles, _pick_whole),
 }

@@ -213,7 +213,7 @@ class PhysicalModel(nn.Module):
         """Targets ``k`` in physical units and ``dtypes``, without an axis of time."""
         raw = batch.inputs
         units = self._units(batch, own, dtypes)
-        scale = self._scale if units is None else _as_it_is
+        scale = self._scale if units is None else lambda name, values: values
 
         def rounded(values: Tensor) -> Tensor:
             return values if values.dtype == own else values.to(own)
@@ -348,7 +348,3 @@ def _watched(fields: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """Fields of which one is differentiated by."""
     x = fields[name]
     return {**fields, name: x if x.requires_grad else x.detach().requires_grad_()}
-
-
-def _as_it_is(name: str, values: Tensor) -> Tensor:
-    return values

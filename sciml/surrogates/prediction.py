@@ -255,7 +255,10 @@ def _evaluate(
                     if query is not None:
                         array = array.reshape(*array.shape[:2], *query.shape)
                     apart = "owner" not in batch.geometry or name in overall
-                    pieces = array if apart else _per_sample(array, len(chunk))
+                    pieces = array
+                    if not apart:  # the points of all samples one after the other: (B, U, N, …)
+                        pieces = array.reshape(len(chunk), -1, *array.shape[1:])
+                        pieces = np.moveaxis(pieces, 2, 1)
                     if name not in found:
                         shape = (count, len(origins), *pieces.shape[1:])
                         nothing = -1 if kinds else np.nan
@@ -274,11 +277,6 @@ def _evaluate(
         if name in found and query is None:
             found[name][..., ~mask] = np.nan if found[name].dtype.kind == "f" else -1
     return found
-
-
-def _per_sample(array: np.ndarray, samples: int) -> np.ndarray:
-    """(B, U, N, …) of points that lie one sample after the other."""
-    return np.moveaxis(array.reshape(samples, -1, *array.shape[1:]), 2, 1)
 
 
 def _windows(

@@ -146,11 +146,9 @@ def fill(module: nn.Module, state: Mapping[str, Any]) -> None:
 def _entries(module: nn.Module) -> list[tuple[str, Any]]:
     """Names and values of the state, less what is no state."""
     found = module.state_dict(keep_vars=True).items()
-    return [(n, v) for n, v in found if isinstance(v, Tensor) or not _describes(n)]
-
-
-def _describes(name: str) -> bool:
-    return name.rpartition(".")[2] == DESCRIPTION
+    return [
+        (n, v) for n, v in found if isinstance(v, Tensor) or n.rpartition(".")[2] != DESCRIPTION
+    ]
 
 
 def _wrapped_as(module: nn.Module) -> str | None:

@@ -109,6 +109,10 @@ class FitDirectory:
             KeyboardInterrupt: Ctrl-C; a checkpoint is written.
         """
         self.about = _flat(json.loads(json.dumps(dict(about), default=_plain)))
+
+        def overdue() -> bool:
+            return time.monotonic() - self._wrote > MOST_SECONDS
+
         with self._alone():
             found = self._found()
             if self.overwrite:
@@ -117,7 +121,7 @@ class FitDirectory:
                 self.metrics.begin()
             hooks = replace(
                 hooks,
-                checkpoint_wanted=self._overdue if hooks.checkpoint_every else None,
+                checkpoint_wanted=overdue if hooks.checkpoint_every else None,
                 on_checkpoint=self._written,
                 on_step=self._watched(hooks.on_step),
                 on_validation=self._noted(hooks.on_validation),
@@ -226,9 +230,6 @@ class FitDirectory:
             yield
         finally:
             os.close(held)
-
-    def _overdue(self) -> bool:
-        return time.monotonic() - self._wrote > MOST_SECONDS
 
     def _written(self, path: Path, state: dict[str, Any]) -> None:
         self._wrote = time.monotonic()

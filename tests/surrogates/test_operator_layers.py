@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from sciml.errors import InputError
-from sciml.surrogates.grid.operator.attention import attend
 from sciml.surrogates.grid.operator.basis import taps
 from sciml.surrogates.grid.operator.convolution import KernelConv, KernelConvTranspose
 from sciml.surrogates.grid.operator.norm import QuadratureGroupNorm
@@ -134,24 +133,6 @@ def test_weights_of_the_base_are_equal_and_all_sum_to_one():
     torch.testing.assert_close(refined(5, 1, False, like), torch.full((5,), 0.2))
     assert refined(5, 4, False, like).sum().item() == pytest.approx(1.0)
     assert trapezoidal(5, False, like).tolist() == [0.125, 0.25, 0.25, 0.25, 0.125]
-
-
-def test_attention_does_not_see_the_discretization():
-    """Points crowded at one end, with weights, give what even points give; without weights not."""
-
-    def result(n, crowd, weighted):
-        s = torch.linspace(0, 1, n)
-        x = s**2 if crowd else s
-        weights = trapezoidal(n, False, s) * (2 * s + 1e-12 if crowd else 1.0)
-        if not weighted:
-            weights = torch.ones(n)
-        key = torch.stack([torch.sin(3 * x), torch.cos(2 * x)], -1)
-        query = torch.tensor([[0.3, -1.0], [2.0, 0.4]])
-        return attend(query, key, torch.exp(x)[:, None], weights)
-
-    exact = result(20001, False, True)
-    torch.testing.assert_close(result(401, True, True), exact, rtol=1e-4, atol=0)
-    assert (result(401, True, False) - exact).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("ratio", [2, 3])

@@ -140,7 +140,7 @@ def test_kinds_on_a_grid_from_a_file_to_a_prediction():
     ds = to_dataset(grid, (Field("u"),), {"u": u}, range(5), static=static, static_fields=(land,))
     model = {"name": "fno", "modes": 2, "hidden_channels": 2, "n_layers": 1}
     surrogate = sciml.fit(model, ds, {"inputs": ["u"], "static": ["land"]}, epochs=1)
-    assert surrogate.model.in_channels == 1 + 3
+    assert surrogate.model.torus.in_channels == 1 + 3
     assert surrogate.setting.field("land").categories == land.categories
     seen = {}
     surrogate.model.register_forward_pre_hook(lambda module, args: seen.update(x=args[0]))

@@ -76,11 +76,7 @@ class MIONet(nn.Module):
             coefficients = coefficients * branch(part)
         space: tuple[int, ...] | None = None
         if y is None:
-            if not isinstance(u, Tensor):
-                raise InputError(
-                    "no points y to evaluate at; give y of shape (points, coordinates)"
-                )
-            y, space = own_points(u, self.sensors)
+            y, space = own_points(u, self.sensors if isinstance(u, Tensor) else None)
         functions = self.trunk(self.features(y))
         out = combine(
             coefficients.view(-1, left, basis),

@@ -50,7 +50,8 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> Dense:
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         if last or k < len(sizes) - 2:
-            layers.append(_rectifier() if make is nn.ReLU else make())
+            # In place: nothing else needs what the linear layer before it gave.
+            layers.append(nn.ReLU(inplace=True) if make is nn.ReLU else make())
     return Dense(*layers)
 
 
@@ -80,11 +81,6 @@ def trunk_of(features: Features, sizes: Sequence[int], activation: str) -> Dense
     """
     network = dense((features.width, *sizes[1:]), activation, last=True)
     return spread(network, features(torch.rand(sizes[1], sizes[0])))
-
-
-def _rectifier() -> nn.ReLU:
-    """In place: nothing else needs what the linear layer before it gave."""
-    return nn.ReLU(inplace=True)
 
 
 class Stacked(nn.Module):

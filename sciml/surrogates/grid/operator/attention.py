@@ -5,30 +5,10 @@ from __future__ import annotations
 from math import prod
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sciml.surrogates.grid.operator.quadrature import grid_weights
 from sciml.surrogates.grid.operator.refinement import Refinement
-
-
-def attend(
-    query: Float[Tensor, "*batch n d"],
-    key: Float[Tensor, "*batch m d"],
-    value: Float[Tensor, "*batch m e"],
-    weights: Float[Tensor, " m"],
-) -> Float[Tensor, "*batch n e"]:
-    """∫ k(x, y) v(y) dy / ∫ k(x, y) dy, k = exp(q(x)·k(y)/√d), as Σ_j k v_j w_j / Σ_j k w_j.
-
-    Args:
-        query, key, value: at points; those of the queries may be others.
-        weights: positive quadrature weights of the points of keys and values, such as
-            :func:`~sciml.surrogates.grid.operator.quadrature.trapezoidal`. Equal ones cancel.
-
-    Source: Berner et al. 2025, arXiv 2506.10973, attention.
-    """
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=weights.log().unsqueeze(0))
 
 
 class QuadratureAttention(nn.MultiheadAttention):

@@ -218,7 +218,9 @@ def _layer(module: nn.Module, refinement: Refinement, kernel: str) -> nn.Module:
         if isinstance(module, kinds):
             _same_axes(module, refinement)
             return rule(module, refinement, kernel)
-    if isinstance(module, nn.GroupNorm) or _plain_instance_norm(module):
+    if isinstance(module, nn.GroupNorm) or (
+        isinstance(module, _INSTANCE) and not module.track_running_stats
+    ):
         return QuadratureGroupNorm(module, refinement)
     if isinstance(module, _ADAPTIVE):
         sizes = module.output_size
@@ -238,10 +240,6 @@ def _pointwise(module: nn.Module) -> bool:
         and set(module.kernel_size) == set(module.stride) == {1}
         and not any(p for p in module._reversed_padding_repeated_twice)
     )
-
-
-def _plain_instance_norm(module: nn.Module) -> bool:
-    return isinstance(module, _INSTANCE) and not module.track_running_stats
 
 
 def _same_axes(module: nn.Module, refinement: Refinement) -> None:
