@@ -12,13 +12,14 @@ import numpy as np
 from sciml.errors import InputError, require_known
 from sciml.study.assignment import assigned, refuse_repeats
 from sciml.study.ranges import Range
+from sciml.study.sobol import AXES, sobol
 
 if TYPE_CHECKING:
     from sciml.study.schema import Study
 
 
 #: Designs that scipy.stats draws, which takes half a second to import.
-OF_SCIPY = ("sobol", "latin-hypercube", "halton")
+OF_SCIPY = ("latin-hypercube", "halton")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ def draw(
 
 
 def _sobol(spans: list[Range], n: int, rng: np.random.Generator) -> np.ndarray:
-    from scipy.stats.qmc import Sobol
+    if len(spans) <= AXES:
+        return sobol(len(spans), n, rng)
+    from scipy.stats.qmc import Sobol  # the same
 
     # A whole power of two, cut: scipy warns about any other length, and the sequence is the same.
     return Sobol(len(spans), scramble=True, seed=rng).random_base2(ceil(log2(max(n, 1))))[:n]

@@ -12,6 +12,7 @@ from scipy.stats import qmc
 from sciml.errors import InputError
 from sciml.study import Study, draw, plan
 from sciml.study.designs import grid_counts
+from sciml.study.sobol import AXES, sobol
 
 RANGES = {
     "kappa": [0.5, 2.0],
@@ -181,3 +182,14 @@ def test_held_out_simulations_are_not_trained_on_without_seeds():
 def test_unknown_design():
     with pytest.raises(InputError, match="did you mean 'sobol'"):
         draw("sobbol", RANGES, 3)
+
+
+@pytest.mark.parametrize("axes", range(1, AXES + 1))
+def test_sobol_points_are_those_of_scipy(axes):
+    for n in (1, 2, 67):
+        seeds = [np.random.SeedSequence(7 * axes + n) for _ in range(2)]
+        mine, other = map(np.random.default_rng, seeds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a length that is no power of two
+            theirs = qmc.Sobol(axes, scramble=True, seed=other).random(n)
+        np.testing.assert_array_equal(sobol(axes, n, mine), theirs)
