@@ -20,6 +20,7 @@ from sciml.surrogates.batch import Batch
 from sciml.surrogates.bounds import PARAMETER
 from sciml.surrogates.normalizer import Normalizer
 from sciml.surrogates.physical_model import PhysicalModel
+from sciml.surrogates.pinn import along
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.symmetry.symmetries import Symmetries
@@ -184,6 +185,28 @@ class Surrogate(PhysicalModel):
         """
         ds = _dataset(ds, group)
         return prediction.predict(self, ds, batch_size=batch_size, at=at, forcing=forcing)
+
+    def characteristics(
+        self,
+        ds: xr.Dataset | str | Path,
+        *,
+        batch_size: int = 16,
+        at: Mapping[str, Any] | None = None,
+        group: str | None = None,
+    ) -> xr.Dataset:
+        """Where each label has gone at the times of ``ds``, of a surrogate that follows characteristics.
+
+        Args:
+            ds, at, batch_size, group: as of :meth:`predict`; coordinates are labels.
+
+        Returns:
+            The targets on characteristics, ``place_x``, where these are (of periodic axes without whole
+            turns taken off), and ``jacobian``, J = ∂X/∂ξ.
+
+        Raises:
+            InputError: a model of another kind; as :meth:`predict`.
+        """
+        return along.characteristics(self, _dataset(ds, group), batch_size=batch_size, at=at)
 
     def rollout(
         self,

@@ -268,3 +268,27 @@ def test_what_cannot_be_is_a_line(name, task, grid, options, says):
     with pytest.raises(InputError, match=says) as refused:
         registry.build(name, Setting(task, grid), **options)
     assert "\n" not in str(refused.value)
+
+
+def test_characteristics_on_request():
+    task = Task((), ("u",), history=0, time=True, parameters=("nu",))
+    surrogate = moved(built("lpinn", task), 0.05)
+    ds = xr.Dataset(coords={"time": [0.0, 0.5, 1.0], "nu": ("sample", [1.0, 2.0, 2.5])})
+    found = surrogate.characteristics(ds)
+    assert {*found.data_vars} == {"u", "place_x", "jacobian"}
+    assert found.u.dims == ("sample", "time", "x") and found.nu.identical(ds.nu)
+    # What is at a place is what its characteristic has brought there.
+    for sample, time in ((0, 2), (2, 1)):
+        along = found.isel(sample=sample, time=time)
+        there = surrogate.predict(
+            ds.isel(sample=[sample], time=[time]), at={"x": along.place_x.values}
+        )
+        np.testing.assert_allclose(there.u[0, 0], along.u, atol=2e-7)  # asked in float32
+    h = 1e-6
+    near = {"x": [2.0 - h, 2.0, 2.0 + h]}
+    places = surrogate.characteristics(ds, at=near)
+    slope = places.place_x.diff("x").mean("x") / h
+    np.testing.assert_allclose(slope, places.jacobian[..., 1], rtol=1e-6)
+    assert "characteristics meet" in places.jacobian.attrs["long_name"]
+    with pytest.raises(InputError, match="model PINN has no characteristics; expected 'lpinn'"):
+        built("pinn").characteristics(xr.Dataset(coords={"time": [0.0]}))
