@@ -76,8 +76,16 @@ def _check_sources(study: Study, surrogate: Surrogate) -> None:
     from sciml.run.points import learned
     from sciml.surrogates.traits import traits_of
 
-    learned(study, surrogate.setting, None)
-    for name in study.training.collocation:
+    _, objective = learned(study, surrogate.setting, None)
+    for one in getattr(objective, "objectives", {}).values():
+        if hasattr(one, "require_model"):
+            one.require_model(surrogate)
+    for name, section in study.training.collocation.items():
+        if section.boundary and traits_of(surrogate.model).lagrangian:
+            raise InputError(
+                f"training.sources.{name}.boundary: {section.boundary}, and model '{study.model.name}' "
+                "follows characteristics, which nothing holds at the sides; remove it, or take 'pinn'"
+            )
         if not traits_of(surrogate.model).pointwise:
             raise InputError(
                 f"training.sources.{name}: model '{study.model.name}' gives whole fields; expected one "

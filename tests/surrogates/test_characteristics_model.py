@@ -284,11 +284,10 @@ def test_characteristics_on_request():
             ds.isel(sample=[sample], time=[time]), at={"x": along.place_x.values}
         )
         np.testing.assert_allclose(there.u[0, 0], along.u, atol=2e-7)  # asked in float32
-    h = 1e-6
-    near = {"x": [2.0 - h, 2.0, 2.0 + h]}
-    places = surrogate.characteristics(ds, at=near)
+    h = 1e-2
+    places = surrogate.characteristics(ds, at={"x": [2.0 - h, 2.0, 2.0 + h]})
     slope = places.place_x.diff("x").mean("x") / h
-    np.testing.assert_allclose(slope, places.jacobian[..., 1], rtol=1e-6)
+    np.testing.assert_allclose(slope, places.jacobian[..., 1], rtol=1e-3)
     assert "characteristics meet" in places.jacobian.attrs["long_name"]
     with pytest.raises(InputError, match="model PINN has no characteristics; expected 'lpinn'"):
         built("pinn").characteristics(xr.Dataset(coords={"time": [0.0]}))

@@ -77,7 +77,11 @@ def characteristics(
         replace(task, targets=names),
         None,
         grid,
-        fields=(*surrogate.fields, *places, Field(JACOBIAN, "1", "∂X/∂ξ; characteristics meet at 0")),
+        fields=(
+            *surrogate.fields,
+            *places,
+            Field(JACOBIAN, "1", "∂X/∂ξ; characteristics meet at 0"),
+        ),
         dt=surrogate.step,
     )
     other.bounds = surrogate.bounds
