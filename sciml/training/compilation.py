@@ -18,7 +18,7 @@ def compiled(forward: Forward, backend: str | Callable[..., Any] = "inductor") -
     Nothing falls back in silence: what cannot be traced as one graph, a missing compiler, or more
     shapes than are worth compiling for end the training with a line that says so. The first step
     takes seconds to a minute, the second batch size once more; second derivatives (forces from
-    energies, residuals) are not possible.
+    energies, residuals) are possible in Taylor mode alone, of ``pinn`` and ``lpinn``.
 
     Args:
         forward: of the network; weights stay where they are, with the names they have.

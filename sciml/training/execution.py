@@ -14,7 +14,7 @@ from sciml.training.precision import lowered
 
 
 class Execution:
-    """Puts another ``forward`` instead of the network's own, for as long as a step takes.
+    """Puts another ``forward``, and Taylor mode, instead of the network's own, for as long as a step takes.
 
     The network is ``model.model`` of a surrogate, which sees plain tensors, else the model itself.
     Validation and whatever is saved see the network as it is: float32, and weights under their own
@@ -34,27 +34,32 @@ class Execution:
         autocast: str | None = None,
         compile: bool | str | Callable[..., Any] = False,
     ) -> None:
-        self._network = getattr(model, "model", model)
-        forward = self._network.forward
+        network = getattr(model, "model", model)
+        forward = network.forward
+        #: Of modules, what stands instead of which of their functions.
+        self._instead: list[tuple[nn.Module, str, Callable[..., Any]]] = []
         if compile:
-            forward = compiled(forward, "inductor" if compile is True else compile)
+            backend = "inductor" if compile is True else compile
+            forward = compiled(forward, backend)
+            # Derivatives in Taylor mode do not go through forward.
+            for module in network.modules():
+                if hasattr(module, "carry"):
+                    self._instead.append((module, "carry", compiled(module.carry, backend)))
         if autocast is not None:
             forward = lowered(forward, autocast, device)
-        self._forward = forward
-        self._own = not compile and autocast is None
+        if compile or autocast is not None:
+            self._instead.append((network, "forward", forward))
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        if self._own:
-            yield
-            return
-        attributes = vars(self._network)
-        before = attributes.get("forward")
-        self._network.forward = self._forward
+        before = [vars(module).get(name) for module, name, _ in self._instead]
+        for module, name, function in self._instead:
+            setattr(module, name, function)
         try:
             yield
         finally:
-            if before is None:
-                del attributes["forward"]
-            else:
-                self._network.forward = before
+            for (module, name, _), own in zip(self._instead, before, strict=True):
+                if own is None:
+                    delattr(module, name)
+                else:
+                    setattr(module, name, own)

@@ -161,7 +161,8 @@ def test_data_and_an_equation_by_the_map_back(tmp_path):
         "record=false",
     ]
     study = load_study(HYBRID, short, solver=False)
-    run, code = train_offline(study, waves(tmp_path, [0.0, 5.0, 10.0, 20.0]), tmp_path / "run", plain=True)  # fmt: skip
+    data = waves(tmp_path, [0.0, 5.0, 10.0, 20.0])
+    run, code = train_offline(study, data, tmp_path / "run", plain=True)
     assert code == 0
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     losses = [line["losses"] for line in lines if "losses" in line]

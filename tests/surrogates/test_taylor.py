@@ -101,8 +101,16 @@ def test_what_no_network_can_be(do, says):
 
 @pytest.mark.slow
 def test_compiled_it_gives_the_same():
+    """As one graph, traced, by torch's own derivatives."""
     network = JetNetwork(Columns((True,), 1), (8, 8), 1).double()
     z, words = torch.rand(20, 2, dtype=torch.float64), words_of(2)
-    found = torch.compile(network.jet)(z, words)
-    for word, wanted in network.jet(z, words).items():
-        torch.testing.assert_close(found[word], wanted, rtol=1e-12, atol=1e-12)
+    orders = Orders.of(words)
+    graph = torch.compile(network.carry, fullgraph=True, backend="aot_eager")
+    gradients = []
+    for carry in (network.carry, graph):
+        network.zero_grad()
+        found = carry(z, orders)
+        found.square().sum().backward()
+        gradients.append([found.detach(), *(p.grad.clone() for p in network.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

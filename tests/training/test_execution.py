@@ -4,6 +4,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sciml.errors import InputError
+from sciml.surrogates.pinn.network import Columns, JetNetwork
 from sciml.training import Checkpoints, Hooks, Phase, Supervised, train
 from sciml.training.execution import Execution
 
@@ -96,3 +97,15 @@ def test_the_network_is_itself_again_after_an_error(surrogate):
     with pytest.raises(ZeroDivisionError), Execution(model, CPU, "bfloat16")():
         raise ZeroDivisionError
     assert "forward" not in vars(model.model)
+
+
+def test_taylor_mode_is_compiled_as_well():
+    """Which does not go through forward."""
+    network, backend = JetNetwork(Columns((True,), 1), (4,), 1), Watched()
+    z, words = torch.rand(3, 2), [(0,), (1,), (0, 0)]
+    plain = network.jet(z, words)
+    with Execution(network, CPU, compile=backend)():
+        fast = network.jet(z, words)
+    assert backend.runs == 1 and "carry" not in vars(network)
+    for word, values in plain.items():
+        torch.testing.assert_close(fast[word], values)

@@ -14,7 +14,7 @@ from sciml.equations.equation import Equation
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Normalizer, Surrogate
-from sciml.training import CollocationSource
+from sciml.training import CollocationSource, Phase, train
 from sciml.training.collocation import BoxPoints
 from sciml.training.derivatives import Nested, asked, columns_of, derivatives
 from sciml.training.equation_residual import EquationResidual
@@ -374,3 +374,29 @@ def test_where_characteristics_meet_a_fit_says_so(caplog):
         )  # fmt: skip
     assert "characteristics meet from t=" in caplog.text
     assert surrogate.history.losses[-1] < surrogate.history.losses[0]
+
+
+@pytest.mark.slow
+def test_taylor_mode_is_compiled_where_a_training_is():
+    class Watched:
+        runs = 0
+
+        def __call__(self, graph, inputs):
+            def run(*args):
+                Watched.runs += 1
+                return graph.forward(*args)
+
+            return run
+
+    plain, fast = (
+        train(*trained_on_points(), Phase("sgd", lr=1e-4, steps=3), options=options)
+        for options in ({}, {"compile": Watched()})
+    )
+    assert Watched.runs >= 6  # two networks, three steps
+    assert fast.losses == pytest.approx(plain.losses, rel=1e-9)
+
+
+def trained_on_points():
+    surrogate, objective = trained()
+    points = BoxPoints({"x": (0.0, LONG)}, (0.0, 0.4), {}, ("x",), 8)
+    return surrogate, CollocationSource(points, 16), objective

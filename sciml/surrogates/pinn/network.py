@@ -151,9 +151,10 @@ class JetNetwork(nn.Module):
             words: ``()``, ``(0,)``, ``(0, 1)``, …, of order 2 at most.
         """
         orders = Orders.of(words)
-        return orders.split(self._jet(z.detach(), orders))
+        return orders.split(self.carry(z.detach(), orders))
 
-    def _jet(self, z: Tensor, orders: Orders) -> Tensor:
+    def carry(self, z: Float[Tensor, "point column"], orders: Orders) -> Tensor:
+        """Value and derivatives, ``(orders, n, outputs)``: what ``torch.compile`` may compile."""
         h = self.columns.jet(z, orders)
         if self.waves is not None:
             a = F.linear(h, self.waves.repeat(2, 1))
