@@ -14,7 +14,7 @@ from sciml.training.precision import lowered
 
 
 class Execution:
-    """Puts another ``forward``, and Taylor mode, instead of the network's own, for as long as a step takes.
+    """Puts another ``forward``, and Taylor mode, instead of the network's own, as long as a step takes.
 
     The network is ``model.model`` of a surrogate, which sees plain tensors, else the model itself.
     Validation and whatever is saved see the network as it is: float32, and weights under their own
