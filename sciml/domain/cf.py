@@ -27,7 +27,7 @@ CONVENTIONS = "CF-1.11 UGRID-1.0"
 SPECIES_NAMES = ("species", "atomic_numbers", "atomic_number")
 #: Elements of UGRID by their dimension.
 ELEMENTS = {1: "edge", 2: "face", 3: "volume"}
-#: Groups that fit into the bits of one variable.
+#: Groups of nodes that fit into the bits of one variable; more are refused.
 GROUPS = 63
 EDGE = "edge"
 

@@ -12,7 +12,7 @@ from sciml.domain.layout import layout_of
 from sciml.domain.names import SAMPLE
 from sciml.errors import InputError
 
-#: Part of its length by which points of an axis may lie elsewhere in another file.
+#: Part of its length by which points of an axis may lie elsewhere in another file; else it is refused.
 SAME = 1e-5
 
 

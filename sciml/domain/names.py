@@ -46,7 +46,7 @@ TAKEN_ON = {
 }
 #: Behind a field's name: what the solver gave, beside a prediction of it.
 TRUTH = "_true"
-#: Bytes of a name that netCDF takes.
+#: Bytes of a name that netCDF takes; longer ones are refused.
 LONGEST = 256
 
 

@@ -21,9 +21,9 @@ from sciml.errors import DomainError
 
 #: Bytes of a chunk: a training sample is read alone, so a chunk should not hold much beside it.
 CHUNK = 1 << 18
-#: Largest part of a single frame in one chunk.
+#: Bytes of a single frame in one chunk; a larger one is cut along its slowest axis.
 LARGEST = 1 << 24
-#: Entries in a chunk of what has one value a frame.
+#: Entries in a chunk of what has one value a frame; a file grows by as many frames at a time.
 ROW = 1024
 
 

@@ -19,6 +19,7 @@ from sciml.samples.program_warnings import ATTRIBUTE as WARNINGS
 from sciml.samples.program_warnings import Warned, parsed
 
 INDEX, VIRTUAL = "index.jsonl", "recording.nc"
+#: Of the lines of an index; others are refused.
 SCHEMA_VERSION = 1
 #: Attribute of each file that repeats its line of the index, but for what only the file tells.
 ATTRIBUTE = "recording_entry"

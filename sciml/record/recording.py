@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Files that are open at once; a system allows a process some thousand.
 FILES_OPEN = 16
+#: Simulations whose descriptions are in memory; others are read again.
 SIMULATIONS_HELD = 256
-#: Bytes of frames kept in memory for the next epoch.
+#: Bytes of frames kept in memory for the next epoch; beyond, those used longest ago are read again.
 CACHE = 1 << 30
 
 

@@ -14,8 +14,9 @@ import xarray as xr
 from sciml.domain.files import files_of
 from sciml.domain.layout import layout_of
 from sciml.errors import InputError
-from sciml.record.foreign import HELD, LINEAGE, DataPart, naming, parts_of
+from sciml.record.foreign import HELD, LINEAGE
 from sciml.record.index import INDEX
+from sciml.record.parts import DataPart, naming, parts_of
 from sciml.record.recording import Recording, open_recording
 from sciml.run.directory import RunDirectory
 from sciml.run.results import Run, load, open_run

@@ -17,7 +17,9 @@ from sciml.errors import InputError
 
 #: Ticks of each unit of numpy in a second, coarsest first.
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+#: Seconds.
 _DAY = 86400
+#: Ticks that int64 holds; later dates come in a coarser unit.
 _LIMIT = 2**63 - 1
 
 

@@ -14,9 +14,9 @@ from sciml.samples.frame import Frame
 OTHERS = 3
 #: A field may go so many times as far as the others, and by so many times their spread (in logarithms).
 BEYOND, FENCE = 1e3, 3.0
-#: Least distance that counts, as a part of the common level.
+#: Least distance that counts, as a part of the common level; below, rounding would decide.
 LEAST = 1e-3
-#: Of simulations that have ended, so many are remembered.
+#: Simulations that have ended and are remembered; with fewer, verdicts follow chance.
 REMEMBERED = 100
 #: What lies so many times as far as usual cannot be trained on: gradients of a squared error go with the
 #: square of it and Adam squares them again, which at 1e36 is the end of float32.

@@ -33,7 +33,7 @@ T = TypeVar("T")
 Trajectory = tuple[Simulation, Sequence[Frame]]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-#: Part of the times of a single simulation that is held out.
+#: Part of the times of a single simulation that is held out; more leaves less to train on.
 PART = 0.1
 ROLES = (TRAIN, VALIDATION, TEST)
 _MEANING = {

@@ -30,6 +30,7 @@ from sciml.surrogates.symmetry.symmetries import Symmetries
 
 log = logging.getLogger("sciml.surrogates")
 
+#: Of what a card says; cards of another one are refused.
 SCHEMA_VERSION = 2
 #: Packages whose versions are written down, and whether predictions depend on them: of those, another
 #: major version is told of.

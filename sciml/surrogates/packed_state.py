@@ -12,6 +12,7 @@ from torch import Tensor
 from sciml.domain.wire import pack_array, unpack_array
 from sciml.errors import InputError
 
+#: Codes of msgpack's extensions.
 _BIG, _ARRAY, _TENSOR, _TUPLE = 1, 2, 3, 4
 
 

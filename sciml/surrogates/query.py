@@ -16,7 +16,7 @@ from sciml.errors import InputError, require_known
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Part of its length by which a coordinate may lie beyond the end of an axis.
+#: Part of its length by which a coordinate may lie beyond the end of an axis; beyond, it is refused.
 SLACK = 1e-6
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.samples import Sample
 
-#: Of least squares: combinations of species that the data do not tell apart share alike.
+#: Part of the largest singular value below which species count as not told apart, and share alike.
 RANK = 1e-10
 
 

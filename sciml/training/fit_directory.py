@@ -48,7 +48,7 @@ KEPT = 2
 HELD = {CARD: "a saved surrogate", "run.json": "a run"}
 #: Seconds of training that are lost at most, where steps are long.
 MOST_SECONDS = 600.0
-#: Of the predictions that are left with the checkpoints.
+#: Bytes of the predictions that are left with the checkpoints; of more, some simulations are chosen.
 MOST_BYTES = 1 << 28
 
 

@@ -14,7 +14,7 @@ from sciml.training.phase import Phase
 
 log = logging.getLogger("sciml.fit")
 
-#: Seconds between two lines of log.
+#: Seconds between two lines of log, at least: fewer would fill the logs of long trainings.
 LOGGED = 10.0
 
 

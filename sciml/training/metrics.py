@@ -17,6 +17,7 @@ from sciml.training.losses import NOTHING, entropies
 
 #: Relative rounding of what is not float64: a field that varies by less is constant.
 ROUNDING = {torch.float64: 1e-13}
+#: That of all other dtypes: of float32, which the data are in, mostly.
 USUAL_ROUNDING = 1.2e-7
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sciml.surrogates import Surrogate
 
-#: Part of the deviation of a field that has to be more than the steps of float32.
+#: Part of the deviation of a field that steps of float32 may be; where they are more, float64 is kept.
 RESOLVED = 1e-3
 #: Attribute of the file that says, as JSON, what the predictions are.
 ABOUT = "prediction"

@@ -15,7 +15,8 @@ from sciml.domain.inference import fields_of
 from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
-from sciml.record.foreign import Foreign, parts_of
+from sciml.record.foreign import Foreign
+from sciml.record.parts import parts_of
 from sciml.samples import Task
 from sciml.samples.program_warnings import log_findings
 from sciml.samples.reach import those_far

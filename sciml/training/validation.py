@@ -37,7 +37,7 @@ FIGURES = (
 AVERAGED = (
     "one_step", "vrmse", "rollout", "rollout_last", "vrmse_rollout", "vrmse_rollout_last"
 )  # fmt: skip
-#: An average that is worse than the model itself by this part is told of.
+#: An average that is worse than the model itself by this part is told of; less is noise.
 WORSE = 0.01
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-#: Numbers that are kept at most.
+#: Numbers of a basis that are kept at most; a larger one is computed at every call.
 KEPT = 1 << 22
 
 

@@ -16,7 +16,7 @@ from sciml.errors import InputError
 from sciml.surrogates.grid.geometry import coordinates
 from sciml.surrogates.setting import Setting
 
-#: Part of a spacing by which a sensor may miss a point of the grid.
+#: Part of a spacing by which a sensor may miss a point of the grid; by more, fields are refused.
 TOLERANCE = 1e-3
 
 

@@ -14,6 +14,7 @@ from sciml.surrogates.grid.operator.conversion import to_operator
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits, chose
 
+#: Points from one tap of a stencil to the next, layer by layer; those that a grid has no room for go.
 DILATIONS = (1, 2, 4, 8, 4, 2, 1)
 
 

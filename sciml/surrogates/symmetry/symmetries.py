@@ -1,4 +1,7 @@
-"""Groups of symmetries, and the laws by which scalars, vectors and pseudoscalars follow them."""
+"""Groups of symmetries, and the laws by which scalars, vectors and pseudoscalars follow them.
+
+Long, since one class says all of a group: its laws, the grids that have it, fields and batches under it.
+"""
 
 from __future__ import annotations
 
