@@ -16,7 +16,7 @@ from sciml.samples import Task
 from sciml.surrogates.pinn.inverse import determinant, nearest, solved
 from sciml.surrogates.pinn.network import Columns, JetNetwork
 from sciml.surrogates.pinn.pinn import grid_of, joined, lattice
-from sciml.surrogates.pinn.start import Start
+from sciml.surrogates.pinn.start import GivenStart
 from sciml.surrogates.pinn.taylor import Word, product
 from sciml.surrogates.scales import Scales
 from sciml.surrogates.setting import Setting
@@ -95,7 +95,7 @@ class LPINN(nn.Module):
         grid: Grid,
         task: Task,
         periodic: Sequence[bool],
-        initial: Start | None = None,
+        initial: GivenStart | None = None,
         first: float = 0.0,
         speed: float | None = None,
         margin: float = 0.0,
@@ -326,7 +326,7 @@ def build(
     scalars, outputs = setting.channels
     wraps = [kind == "periodic" for kind in grid.boundary]
     periodic = wraps if displacement in (None, AS_BOX) else [displacement == "periodic"] * grid.ndim
-    start = None if not initial else Start(initial, grid, task)
+    start = None if not initial else GivenStart(initial, grid, task)
     columns = (Columns(periodic, scalars, harmonics) for _ in range(2))
     return LPINN(
         JetNetwork(next(columns), characteristics, grid.ndim, activation, still=True),

@@ -17,7 +17,7 @@ from sciml.surrogates.pinn.taylor import Word
 from sciml.surrogates.scales import Scales
 
 
-class Start:
+class GivenStart:
     """u₀ at labels, with its derivatives, scaled as the targets are.
 
     Args:
