@@ -1,5 +1,6 @@
 """Programs marched on one rank without MPI; how examples are drawn."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ from programs import run_program
 from small_study import called, small_study
 
 pytest_plugins = ["budget"]
+
+# Each process that a test starts imports the package: it is compiled once, whatever is set outside.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # No property depends on how fast the machine is, and the same examples come each time: those of
 # pytest --hypothesis-profile=search are new ones.
