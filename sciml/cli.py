@@ -302,24 +302,7 @@ def describe(
         if what.endswith(".py") or "did you mean" in str(error):
             raise
         raise InputError(f"no program and no model '{what}'; {nearest(what, names())}") from error
-    if as_json:
-        print(json.dumps(description.schema, indent=1))
-        return
-    print(f"{description.name}: {description.summary}\n\n  {description.equation}\n")
-    print(f"fields on a domain of kind {description.domain}" if description.domain else "fields")
-    for f in (*description.fields, *description.static):
-        where = "" if f.on == "point" else f", on {f.on}"
-        many = f", {f.components} components" if f.components else ""
-        still = ", static" if f in description.static else ""
-        print(f"  {f.name:<14} {f.units:<10} {f.long_name}{many}{where}{still}")
-    print("parameters")
-    for p in description.parameters:
-        span = f"[{p.low:g}, {p.high:g}]"
-        print(f"  {p.name:<14} {p.units:<10} {span:<18} default {p.default:g}  {p.help}")
-    print("options")
-    for o in description.options:
-        among = f" ({' | '.join([*map(str, o.choices), *['FILE'] * o.files])})" if o.choices else ""
-        print(f"  {o.name:<14} {o.type:<10} default {o.default}{among}  {o.help}")
+    print(json.dumps(description.schema, indent=1) if as_json else description)
 
 
 @app.command()
@@ -351,18 +334,8 @@ def check(
         place = picture or Path(f"check-{Path(name).name}.png")
         why = draw(report.frames, report.domain, name, place)
         report.rows.append(("picture", str(place) if why is None else why))
-    if as_json:
-        print(json.dumps(report.to_json(), indent=1))
-        raise typer.Exit(1 if report.wrong else 0)
-    print(f"{name}: {report.description.summary or report.description.equation}")
-    for key, value in report.rows:
-        print(f"{key:>16}  {value}")
-    for key, several in (("note", report.notes), ("wrong", report.wrong)):
-        for line in several:
-            print(f"{key:>16}  {' '.join(line.split())}")
-    count = len(report.wrong)
-    print("nothing is wrong" if not count else f"{count} thing{'s' * (count > 1)} wrong")
-    raise typer.Exit(1 if count else 0)
+    print(json.dumps(report.to_json(), indent=1) if as_json else report)
+    raise typer.Exit(1 if report.wrong else 0)
 
 
 @app.command()
@@ -371,33 +344,13 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far a run is: simulations, frames, samples, training."""
-    from sciml.run.display import simulations, validation
+    from sciml.run.display import told
     from sciml.run.results import open_run
-    from sciml.samples.program_warnings import Finding
 
     state = open_run(run_dir).status
     if not state:
         raise InputError(f"{run_dir} has no status yet; the run is just starting")
-    if as_json:
-        print(json.dumps(state, indent=1))
-        return
-    print(f"{'simulations':>12}  {simulations(state['simulations'])}")
-    for section in ("frames", "samples"):
-        counts = {n: count for n, count in state.get(section, {}).items() if count is not None}
-        print(f"{section:>12}  {', '.join(f'{count} {name}' for name, count in counts.items())}")
-    if repeats := state.get("buffer", {}).get("repeats"):
-        print(f"{'repeats':>12}  each sample that was drawn, {repeats:.1f} times on average")
-    for entry in state.get("warnings", ()):
-        total = state.get("simulations", {}).get("total")
-        print(f"{'warning':>12}  {Finding(**entry).line(total)}")
-    training = state.get("training", {})
-    print(
-        f"{'training':>12}  {state['state']}, step {training.get('step')} of {training.get('steps')}"
-    )
-    if state.get("reason"):
-        print(f"{'reason':>12}  {state['reason']}")
-    if checked := validation(training):
-        print(f"{'validation':>12}  one step ahead {checked}")
+    print(json.dumps(state, indent=1) if as_json else told(state))
 
 
 def _describe_model(name: str, as_json: bool) -> None:
@@ -449,7 +402,7 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
 
 
 def _told_to_end(number: int, frame: object) -> None:
-    """A batch system's word before there is anything that would have to be ended in order."""
+    """A batch system's word before anything has to be ended in order."""
     print("told to end before it had begun: run it again", file=sys.stderr)
     sys.exit(AGAIN)
 

@@ -103,14 +103,13 @@ class PartsDirectory:
         self.path.rename(aside)
         shutil.rmtree(aside)
 
-    def _is_strange(self, found: Path) -> bool:
-        """Whether it is not what a life leaves that was killed, or has just begun, before it said whose
-        parts they are."""
-        if found == self.run.pids:
-            return any(one.name not in _OF_LEADERS for one in found.iterdir())
-        if found == self.run.logs:
-            return any(found.iterdir())
-        return not found.name.startswith(f".{self.identity.name}.")
+    def _is_strange(self, entry: Path) -> bool:
+        """Whether no life of this command leaves it before the parts have a name."""
+        if entry == self.run.pids:
+            return any(one.name not in _OF_LEADERS for one in entry.iterdir())
+        if entry == self.run.logs:
+            return any(entry.iterdir())
+        return not entry.name.startswith(f".{self.identity.name}.")
 
 
 def identity_of(

@@ -220,13 +220,13 @@ def _show(
 
 def _warned(runs: Sequence[PlannedRun], parts: Sequence[Path]) -> dict[int, list[Warned]]:
     """What the programs of the parts warned of, by sample."""
-    found: dict[int, list[Warned]] = {}
+    warned_by_sample: dict[int, list[Warned]] = {}
     sample = 0
     for run, part in zip(runs, parts, strict=True):
         if warned := entry_in(part).warned:
-            found |= dict.fromkeys(range(sample, sample + run.samples), warned)
+            warned_by_sample |= dict.fromkeys(range(sample, sample + run.samples), warned)
         sample += run.samples
-    return found
+    return warned_by_sample
 
 
 def _account(

@@ -189,15 +189,15 @@ def _columns(
 
 def _parameters(description: Description, each: Sequence[Entry]) -> dict[str, Variable]:
     """One value a sample of those that vary, one for all of the others."""
-    found = {}
+    variables = {}
     for parameter in description.parameters:
         values = [entry.parameters[parameter.name] for entry in each]
         notes = {"units": parameter.units, "long_name": parameter.help or parameter.name}
         varies = len(set(values)) > 1
-        found[parameter.name] = Variable(
+        variables[parameter.name] = Variable(
             (SAMPLE,) if varies else (), np.array(values if varies else values[0]), notes
         )
-    return found
+    return variables
 
 
 def _attributes(

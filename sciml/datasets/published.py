@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FILE = "files.yaml"
 #: Folder where datasets of others lie, if the caller names none.
 VARIABLE = "SCIML_DATA"
+#: Seconds in which an origin has to answer.
 TIMEOUT = 30.0
 
 
@@ -188,10 +189,10 @@ def _locate(about: Published, file: PublishedFile, folder: Path | None) -> Path:
 
 
 def _checked(about: Published, file: PublishedFile, path: Path) -> Path:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != file.sha256:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 != file.sha256:
         raise InputError(
-            f"{about.name}: {path} has SHA-256 {found[:12]}…; expected {file.sha256[:12]}…: it is not "
+            f"{about.name}: {path} has SHA-256 {sha256[:12]}…; expected {file.sha256[:12]}…: it is not "
             "the published file, remove it"
         )
     return path

@@ -151,7 +151,7 @@ def load_recipe(
     require_known("size", size, SIZES)
     file = _file(path)
     base, sizes = _read(file)
-    found = None
+    wanted = None
     for name in SIZES:
         tree = _merged(base, sizes[name])
         if name == size:
@@ -161,9 +161,9 @@ def load_recipe(
             recipe = Recipe.model_validate(tree)
         except ValidationError as error:
             raise InputError(f"{file.name}, size {name}: {complaint(error, Recipe)}") from error
-        found = recipe if name == size else found
-    assert found is not None
-    return found
+        wanted = recipe if name == size else wanted
+    assert wanted is not None
+    return wanted
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

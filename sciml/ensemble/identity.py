@@ -51,8 +51,8 @@ def _read(run: JobFolders) -> dict[str, Any]:
     if not run.identity.exists():
         return {}
     try:
-        found = read_json(run.identity)
-        return {"run": str(found["run"]), "inode": int(found["inode"])}
+        content = read_json(run.identity)
+        return {"run": str(content["run"]), "inode": int(content["inode"])}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{run.identity} cannot be read ({error}); where this is no copy of another run, remove it"

@@ -268,10 +268,10 @@ def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
 def _read(record: Path) -> dict[str, Any]:
     """A record, empty where there is none, or none that can be read."""
     try:
-        found = read_json(record)
+        content = read_json(record)
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _records(run: JobFolders) -> list[Path]:

@@ -245,7 +245,7 @@ class Launcher:
 
         try:
             error = future.exception(timeout=ANSWER)
-            found = None if error is not None else future.result(timeout=ANSWER)
+            result = None if error is not None else future.result(timeout=ANSWER)
         except TimeoutError:  # a scheduler elsewhere may be busy; this process does not wait for it
             return None
         if isinstance(error, KilledWorker | WorkerLeaves):
@@ -255,7 +255,7 @@ class Launcher:
             raise error
         if error is not None:
             return JobResult(job.simulation, 0, 1, f"{type(error).__name__}: {error}", 0.0)
-        return JobResult(**found)
+        return JobResult(**result)
 
     def _ended(self, job: Job, outcome: JobResult) -> Failure | None:
         if outcome.code == 0:

@@ -206,7 +206,7 @@ class Leader:
 
 
 def look_anew(folder: Path) -> None:
-    """See the files that other machines have made in a folder and in those in it.
+    """See what other machines have made in a folder and those within.
 
     A network file system remembers for up to a minute that a name was not there: a summary that was
     written meanwhile, say. Who makes a name in a directory learns what else is new in it.

@@ -75,7 +75,7 @@ def session_members(session: int) -> list[int]:
 def sessions_with(variable: str, beginning: str) -> set[int]:
     """Sessions of our processes that were started with an environment variable that begins so."""
     wanted = f"\0{variable}={beginning}".encode()
-    found = set()
+    sessions = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -83,8 +83,8 @@ def sessions_with(variable: str, beginning: str) -> set[int]:
             except OSError:
                 continue  # somebody else's, or it ended meanwhile
             if wanted in b"\0" + environment and (fields := _stat(int(entry.name))) is not None:
-                found.add(int(fields[3]))
-    return found
+                sessions.add(int(fields[3]))
+    return sessions
 
 
 def code_within(process: subprocess.Popen[bytes], seconds: float) -> int | None:

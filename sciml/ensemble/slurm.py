@@ -248,15 +248,15 @@ class WorkerJobs:
         script.write_text(job_script(self._study, self._run, self._scheduler, number))
         try:
             done = _slurm("sbatch", "--parsable", str(script))
-            said, found = done.stderr or done.stdout, re.search(r"\d+", done.stdout)
+            said, match = done.stderr or done.stdout, re.search(r"\d+", done.stdout)
         except (OSError, subprocess.TimeoutExpired) as error:
-            said, found = str(error), None
-        if found is None or done.returncode:
+            said, match = str(error), None
+        if match is None or done.returncode:
             raise InputError(
                 f"cluster: Slurm did not take a worker job: {' '.join(said.split())}; look at "
                 f"cluster.partition, walltime, memory and directives, and at {script}"
             )
-        self._jobs.append(_WorkerJob(number, found[0], self._ended))
+        self._jobs.append(_WorkerJob(number, match[0], self._ended))
 
     def _cancel(self, jobs: list[_WorkerJob]) -> None:
         if jobs:

@@ -17,7 +17,7 @@ ALONE = SimpleNamespace(rank=0, size=1)
 
 
 class Agglomeration:
-    """Takes a level that is spread over the ranks to the same grid, whole on each of them.
+    """Takes a level that is spread over the ranks to the whole grid on each.
 
     Small grids are cheaper to work on everywhere than to talk about. The methods are those of
     :class:`Interpolation`.

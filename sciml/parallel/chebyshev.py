@@ -15,7 +15,7 @@ REACH = 6.0
 
 
 class Chebyshev:
-    """x += p(D⁻¹A) D⁻¹ r with the polynomial p that damps the upper part of the spectrum best.
+    """x += p(D⁻¹A) D⁻¹ r; the polynomial p damps the upper spectrum best.
 
     The upper end is the bound of Gershgorin's circles, so nothing has to be estimated; degree 1 is
     damped Jacobi. The smoother is symmetric in the energy of A.
@@ -45,7 +45,7 @@ class Chebyshev:
         self._inverse[free] = 1.0 / (self._center * operator.diagonal[free])
 
     def smooth(self, x: np.ndarray, r: np.ndarray, d: np.ndarray, *, residual: bool) -> None:
-        """x += p(D⁻¹A) D⁻¹ r on the block, and r −= A of that if ``residual`` is asked for.
+        """x += p(D⁻¹A) D⁻¹ r on the block; with ``residual`` r −= A of that.
 
         Args:
             x, r: padded; their halos are not used.

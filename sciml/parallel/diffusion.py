@@ -15,7 +15,7 @@ from sciml.parallel.stencil import Index, free_points, shifted
 
 
 class Diffusion:
-    """A u = −∇·(a ∇u) + c u at the points that are free, times the part of a cell they stand for.
+    """A u = −∇·(a ∇u) + c u at free points, times their part of a cell.
 
     Each point of the grid is the center of a cell; the flux through the face between two points is
     2 a_i a_j / (a_i + a_j) · (u_i − u_j) / h, which is exact for layers with jumps at the faces, or
@@ -88,7 +88,7 @@ class Diffusion:
         self.on(self._u, out)
 
     def on(self, u: np.ndarray, out: np.ndarray) -> None:
-        """out = A u on the free points, with the values that ``u``, padded, has on the boundary."""
+        """out = A u on the free points, with the boundary values of ``u``, padded."""
         self.halo.exchange(u)
         if self._reacts:
             np.multiply(self.reaction, u[self.inner], out=out)
@@ -101,8 +101,8 @@ class Diffusion:
             np.subtract(out, into, out=out)
 
     def _faces_of(self, axis: int) -> tuple[Index, Index, np.ndarray, np.ndarray, np.ndarray]:
-        """Points below and above each face of the free points, the fluxes there, and views of those
-        that come in from below and go on above."""
+        """Points below and above each face of the free points, the fluxes there; views of those that
+        come in from below and go on above."""
         low = shifted(self.inner, axis, -1)
         low = (*low[:axis], slice(low[axis].start, low[axis].stop + 1), *low[axis + 1 :])
         flux = np.zeros([n + (a == axis) for a, n in enumerate(self.shape)])

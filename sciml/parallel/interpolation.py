@@ -108,8 +108,8 @@ class Interpolation:
                     target += coarse[source]
 
     def _class(self, odd: Offset) -> tuple[Index, list[tuple[Index, Offset]]]:
-        """The fine points of the block beside (1) or on (0) a coarse one along each axis, and where
-        each of their coarse neighbors lies, with the way from there."""
+        """The fine points beside (1) or on (0) a coarse one along each axis; where each of their coarse
+        neighbors lies, with the way from there."""
         at, low = [], []
         for axis, (f, beside) in enumerate(zip(self._factors, odd, strict=True)):
             w, o, n = self._halo.width, self._halo.block.offset[axis], self._halo.block.shape[axis]

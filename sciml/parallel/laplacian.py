@@ -16,7 +16,7 @@ LINE = 8
 
 
 class Laplacian:
-    """∇²u by centered differences of second order on the points of a block that are not held.
+    """∇²u by centered differences of second order on points that are not held.
 
     Compiled and numpy loops give the same bits; which of them run is the same on all ranks.
 

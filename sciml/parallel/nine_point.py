@@ -14,7 +14,7 @@ from sciml.parallel.hierarchy import WIDTH
 
 
 class NinePoint:
-    """A u = −∇²u − q u between reflecting walls, times the part of a cell that a point stands for.
+    """A u = −∇²u − q u between reflecting walls, times parts of cells.
 
     With δ² the second difference along an axis, and q on the points::
 

@@ -63,10 +63,10 @@ class SmoothField:
     @property
     def series(self) -> dict[tuple[int, ...], complex]:
         """Amplitudes by mode, for exact solutions; f = Σ Re(c_k exp(2πi k·x)) when periodic."""
-        found = np.argwhere(self._coefficients)
+        places = np.argwhere(self._coefficients)
         return {
             tuple(int(i) - self._modes for i in at): complex(self._coefficients[tuple(at)])
-            for at in found
+            for at in places
         }
 
     def on(self, grid: Grid, block: Block | None = None, *, cells: bool = False) -> np.ndarray:
@@ -171,8 +171,8 @@ _INSIDE: dict[str, Callable[[list[np.ndarray], np.ndarray], np.ndarray]] = {
 
 
 def _fractions(grid: Grid, block: Block | None, cells: bool = False) -> list[np.ndarray]:
-    """Positions of a block along each axis, 0 to 1, cut from those of the grid: bitwise the same
-    on any number of ranks."""
+    """Positions of a block along each axis, 0 to 1; cut from those of the grid, so that they are
+    bitwise the same on any number of ranks."""
     slices = block.slices if block is not None else (slice(None),) * grid.ndim
     fractions = []
     for axis, (n, (low, high)) in enumerate(zip(grid.shape, grid.extent, strict=True)):

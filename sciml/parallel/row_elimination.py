@@ -12,7 +12,7 @@ from sciml.parallel.decomposition import Decomposition
 
 
 class RowElimination:
-    """Solves A x = b for a symmetric operator on five or nine points in 2-D.
+    """Solves A x = b for symmetric operators on five or nine points.
 
     Block Gaussian elimination, a row of points at a time: nothing has to converge, so that indefinite
     systems (Helmholtz) are as good as others. Each rank eliminates its rows but the last one; what is
@@ -109,7 +109,7 @@ class RowElimination:
         return x
 
     def _eliminate(self) -> None:
-        """Inverses of the rows as they are when it is their turn, and the system of last rows."""
+        """Inverses of the rows in their turn, and the system of last rows."""
         comm, order, n = self._comm, self._order, self._n
         # What this rank adds: to the last row above, to its own, and between the two.
         corner, own, between = parts = np.zeros((3, n, n))
@@ -152,7 +152,7 @@ class RowElimination:
         return block
 
     def _forth(self, i: int, x: np.ndarray) -> np.ndarray:
-        """What the row eliminated before the i-th does to the i-th, or to the one that is left."""
+        """What the row eliminated before the i-th does to the i-th, or the last."""
         return self._times(self._link(i), x, transposed=not self._up)
 
     def _back(self, i: int, x: np.ndarray) -> np.ndarray:

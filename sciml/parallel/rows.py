@@ -13,7 +13,7 @@ from sciml.parallel.gather import Gather
 
 
 class Rows:
-    """A run of points for each rank, in order of their numbers, as many as on the others or one more.
+    """Gives each rank a run of points, as many as others have or one more.
 
     For programs in which **every rank holds the whole state** and computes the rows that are its own:
     the forces on its particles, the entries of a matrix product at its nodes. Each row is added up by

@@ -127,7 +127,7 @@ class SlabTransform:
 
 
 def _pad(compact: np.ndarray, padded: np.ndarray, m: int) -> None:
-    """Modes 0, …, m, −m, …, −1 to their places among all of the first axis."""
+    """Put modes 0, …, m, −m, …, −1 to their places along the first axis."""
     n = len(padded)
     padded[: m + 1] = compact[: m + 1]
     padded[m + 1 : n - m] = 0.0

@@ -69,24 +69,24 @@ class Transport:
 
 
 def face_points(grid: Grid, block: Block, axis: int) -> tuple[np.ndarray, ...]:
-    """Coordinates along each axis of the faces across ``axis``, half a spacing below each point of
-    the block and above the last; those along the other axes are the points'.
+    """Coordinates along each axis of the faces across ``axis``. They lie half a spacing below each
+    point of the block and above the last; those along the other axes are the points'.
 
     Cut from coordinates of the whole grid: the same bits on any number of ranks.
     """
-    found = []
+    lines = []
     for a, (start, stop) in enumerate(zip(block.offset, block.stop, strict=True)):
         if a == axis:
             low, h = grid.extent[a][0], grid.spacing[a]
-            found.append(low + h * (np.arange(start, stop + 1) - 0.5))
+            lines.append(low + h * (np.arange(start, stop + 1) - 0.5))
         else:
-            found.append(grid.coordinates(a)[start:stop])
-    return tuple(found)
+            lines.append(grid.coordinates(a)[start:stop])
+    return tuple(lines)
 
 
 def face_means(halo: Halo, grid: Grid, values: np.ndarray) -> list[np.ndarray]:
-    """For each axis, means of the two neighbors of each face across it, (ny + 1, nx) and so on; on
-    the boundary of the grid, the value inside. Every rank calls it.
+    """Means of the two neighbors of each face across each axis; (ny + 1, nx) and so on. On the
+    boundary of the grid, the value inside. Every rank calls it.
 
     Args:
         halo: of width 1.

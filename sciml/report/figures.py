@@ -126,7 +126,7 @@ def write(
 
 
 def leave(folder: Path, log: logging.Logger) -> list[Path]:
-    """Draw figures at the end of a run, where matplotlib is there and :data:`SWITCH` is on. What goes
+    """Draw figures at the end of a run, unless matplotlib is missing or :data:`SWITCH` is off. What goes
     wrong is no matter of the run, and said in a line."""
     if find_spec("matplotlib") is None or os.environ.get(SWITCH) == "0":
         return []

@@ -21,13 +21,13 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     process that writes it or was killed, is left out."""
     if not path.exists():
         return []
-    found = []
+    entries = []
     for line in path.read_text().splitlines():
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             break
-    return found
+    return entries
 
 
 def validations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

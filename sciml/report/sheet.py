@@ -85,7 +85,7 @@ def legend(axes: Any, title: str | None = None) -> None:
 
 def logarithmic(axes: Any, *values: Any) -> None:
     """A logarithmic axis where there is something positive, and more than one number."""
-    found = np.concatenate([np.ravel(np.asarray(v, float)) for v in values] or [np.empty(0)])
-    found = found[np.isfinite(found) & (found > 0)]
-    if found.size and found.max() > 1.5 * found.min():
+    numbers = np.concatenate([np.ravel(np.asarray(v, float)) for v in values] or [np.empty(0)])
+    numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
+    if numbers.size and numbers.max() > 1.5 * numbers.min():
         axes.set_yscale("log")

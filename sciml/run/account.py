@@ -70,11 +70,11 @@ class Account:
         """Frames of those that ended well with fewer than :attr:`full`, by number."""
         if self.full is None:
             return {}
-        found = {n: came for n, came in self.unclosed.items() if came < self.full}
+        frames = {n: came for n, came in self.unclosed.items() if came < self.full}
         for came, these in self.delivered.items():
             if came < self.full:
-                found |= dict.fromkeys(these, came)
-        return {n: found[n] for n in sorted({*found} - self._gone)}
+                frames |= dict.fromkeys(these, came)
+        return {n: frames[n] for n in sorted({*frames} - self._gone)}
 
     @property
     def missing(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sciml.report.progress import ProgressRow
 from sciml.run.snapshot import Snapshot
+from sciml.samples.program_warnings import Finding
 
 #: Counts of frames that are shown where there are some.
 TROUBLE = ("lost", "missing", "dropped", "doubled")
@@ -19,29 +20,29 @@ def rows(snapshot: Snapshot) -> list[ProgressRow]:
     s, t = snapshot.simulations, snapshot.trainer
     frames, buffer = t.get("frames") or {}, t.get("buffer") or {}
     offline = t.get("offline", False)
-    found = []
+    shown = []
     if not offline:
-        found.append(
+        shown.append(
             ProgressRow("simulations", simulations(s, t.get("warned")), s["done"], s["total"])
         )
         moved = (t.get("stream") or {}).get("bytes", 0) / 1e6
         expected = f"/{frames['expected']}" if frames.get("expected") else ""  # by the plan
         text = f"{frames.get('received', 0)}{expected} received"
         text += "".join(f", {n} {key}" for key in TROUBLE if (n := frames.get(key)))
-        found.append(ProgressRow("frames", f"{text}; {moved:.1f} MB"))
+        shown.append(ProgressRow("frames", f"{text}; {moved:.1f} MB"))
     if buffer:
         size, most = buffer.get("size", 0), buffer.get("capacity", 0)
         text = f"{size}/{most} samples"
         if buffer.get("repeats"):
             text += f", each drawn {buffer['repeats']:.1f} times so far (repeats)"
-        found.append(ProgressRow("buffer", text, size, most))
+        shown.append(ProgressRow("buffer", text, size, most))
     step, steps = t.get("step", 0), t.get("steps")
     text = f"{step}/{steps}" if steps else f"{step}"
     if t.get("loss") is not None:
         text += f", loss {t['loss']:.3e}"
-    found.append(ProgressRow("step", text, step, steps or None))
-    found.append(ProgressRow("validation", validation(t)))
-    return [*found, ProgressRow("", limit(snapshot))]
+    shown.append(ProgressRow("step", text, step, steps or None))
+    shown.append(ProgressRow("validation", validation(t)))
+    return [*shown, ProgressRow("", limit(snapshot))]
 
 
 def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:
@@ -100,3 +101,23 @@ def limit(snapshot: Snapshot) -> str:
     if buffer.get("kind") == "reservoir" and not buffer.get("unseen", 1):
         return f"{limited}, on samples that it has seen: more simulations at once bring new ones"
     return f"{limited}: more solvers would not help"
+
+
+def told(state: Mapping[str, Any]) -> str:
+    """A status as `sciml status` prints it."""
+    counts, training = state["simulations"], state.get("training", {})
+    said = [("simulations", simulations(counts))]
+    for section in ("frames", "samples"):
+        there = {n: count for n, count in state.get(section, {}).items() if count is not None}
+        said.append((section, ", ".join(f"{count} {name}" for name, count in there.items())))
+    if repeats := state.get("buffer", {}).get("repeats"):
+        said.append(("repeats", f"each sample that was drawn, {repeats:.1f} times on average"))
+    for entry in state.get("warnings", ()):
+        said.append(("warning", Finding(**entry).line(counts.get("total"))))
+    step = f"step {training.get('step')} of {training.get('steps')}"
+    said.append(("training", f"{state['state']}, {step}"))
+    if state.get("reason"):
+        said.append(("reason", state["reason"]))
+    if checked := validation(training):
+        said.append(("validation", f"one step ahead {checked}"))
+    return "\n".join(f"{name:>12}  {text}" for name, text in said)

@@ -85,19 +85,20 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         if description.ours:
             given["steps"] = min(steps, FEW - 1)
         whole = send.model_dump() | {"every": 1}
-        found = rehearse(description, given, ranks=ranks, send=whole, frames=FEW)
-    found.require()
-    if found.closed and not description.ours:
-        steps = found.frames - 1  # all there are: what a step is, such a program knows best
+        rehearsal = rehearse(description, given, ranks=ranks, send=whole, frames=FEW)
+    rehearsal.require()
+    if rehearsal.closed and not description.ours:
+        steps = rehearsal.frames - 1  # all there are: what a step is, such a program knows best
     frames = None if steps is None else int(steps) // send.every + 1
     frame_bytes, points = (
-        found.first.nbytes,
-        found.simulation.domain.size * send.coarsen ** len(found.simulation.domain.point_shape),
+        rehearsal.first.nbytes,
+        rehearsal.simulation.domain.size
+        * send.coarsen ** len(rehearsal.simulation.domain.point_shape),
     )
     seconds = None
     if steps is not None:
         shared = study.solver.ranks // ranks
-        seconds = len(plan) * (found.began + int(steps) * found.step_seconds / shared)
+        seconds = len(plan) * (rehearsal.began + int(steps) * rehearsal.step_seconds / shared)
         seconds /= study.cluster.simulations_at_once
     task = study.task.build()
     window = 2 * study.task.lead * (study.task.history + study.task.build().unroll)
@@ -108,7 +109,7 @@ def estimate(study: Study, description: Description, plan: Sequence[PlannedSimul
         validation=validation,
         frames=frames,
         frame_bytes=frame_bytes,
-        step_seconds=found.step_seconds,
+        step_seconds=rehearsal.step_seconds,
         ranks=ranks,
         seconds=seconds,
         memory=TRAINER_BASE + held * frame_bytes + study.stream.queue_limit,

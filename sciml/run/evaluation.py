@@ -90,8 +90,8 @@ def evaluate(
     validation = Validation(trajectories, rollout=steps, weighting=weighting)
     points = prod(trajectories[0][0].domain.point_shape)
     with threads_for(values_of(surrogate, points, validation.batch_size)):
-        found = validation(surrogate)
-    return Evaluation(simulations=len(trajectories), split=said, **found)
+        figures = validation(surrogate)
+    return Evaluation(simulations=len(trajectories), split=said, **figures)
 
 
 def _loaded(
@@ -110,20 +110,20 @@ def _loaded(
 
 
 def _parts(data: Any, group: str | None) -> list[DataPart]:
-    """What is given, with what a run held out in its place, and a recording's files."""
+    """What is given; for runs what they held out, for recordings their files."""
     if isinstance(data, str | os.PathLike):
         data = [data]
     if hasattr(data, "data_vars") or not all(isinstance(d, str | os.PathLike) for d in data):
         return parts_of(data, group)
-    found: list[Any] = []
+    listed: list[Any] = []
     for path in map(Path, data):
         if (path / LINEAGE).is_file():
-            found += heldout_files(path)  # its predictions are no truth
+            listed += heldout_files(path)  # its predictions are no truth
         elif (path / INDEX).is_file():
-            found += _set_apart(open_recording(path))
+            listed += _set_apart(open_recording(path))
         else:
-            found += files_of(path)
-    return parts_of(found, group) if found else []
+            listed += files_of(path)
+    return parts_of(listed, group) if listed else []
 
 
 def _set_apart(recording: Recording) -> list[Path]:
@@ -187,15 +187,15 @@ def _set_aside(
     size = sum(ds[n].nbytes for n in (*names, *task.static))
     given = {"fields": names, "static": task.static, "on_demand": on_demand and size > HELD}
     if splits is None:
-        found = simulations_of(ds, task.parameters, **given)
-        return list(found), "all of it: no split says what was trained on"
+        trajectories = simulations_of(ds, task.parameters, **given)
+        return list(trajectories), "all of it: no split says what was trained on"
     wanted = next((role for role in (TEST, VALIDATION) if splits.has(role)), TRAIN)
     if wanted == TRAIN:
         log.warning(
             "%s says that all of it is for training: errors say little of new data", splits.source
         )
-    found = simulations_of(ds, task.parameters, **given, without=splits.but(wanted))
-    pieces = [trajectory for _, trajectory in splits.divided(found)]
+    trajectories = simulations_of(ds, task.parameters, **given, without=splits.but(wanted))
+    pieces = [trajectory for _, trajectory in splits.divided(trajectories)]
     return pieces, f"what is for {_WORDS[wanted]}, by {splits.source}"
 
 

@@ -22,7 +22,7 @@ NUMBERS_A_WEIGHT = 4
 def check_model(
     study: Study, domain: Domain | None, fields: Sequence[Field] = (), *, online: bool = False
 ) -> None:
-    """Build the model of a study on no memory at all, hold the training against it, and drop it.
+    """Build the model of a study without memory, and hold the training against it.
 
     Args:
         study: names the model and its options.
@@ -72,7 +72,7 @@ def check_model(
 
 
 def _check_sources(study: Study, surrogate: Surrogate) -> None:
-    """That objectives have the fields that they are about, and a model that can be asked at points."""
+    """That objectives have their fields, and points a model that can be asked there."""
     from sciml.run.points import learned
     from sciml.surrogates.traits import traits_of
 

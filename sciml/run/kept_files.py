@@ -44,7 +44,7 @@ def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
 
 
 def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
-    """The copy of the file that builds the model of a run, laid out to be run; ``None`` where no model
+    """The kept file that builds the model of a run, laid out to be run; ``None`` where no model
     of the user's was kept.
 
     It is run from a place of its own, which holds what the run's checksums say and nothing else. Where
@@ -123,17 +123,17 @@ def _copied(run: RunDirectory, name: str) -> dict[str, Any] | None:
     if not own_model.is_file(name):
         return None
     path = find(name)
-    found = {"name": name, "path": str(path), "sha256": "", "beside": {}}
+    entry = {"name": name, "path": str(path), "sha256": "", "beside": {}}
     for file in (path, *own_model.beside_of(path)):
         inside = file.relative_to(path.parent)
         copy = run.files / inside
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
         if file == path:
-            found["sha256"] = sha256(copy)
+            entry["sha256"] = sha256(copy)
         else:
-            found["beside"][str(inside)] = sha256(copy)
-    return found
+            entry["beside"][str(inside)] = sha256(copy)
+    return entry
 
 
 @cache

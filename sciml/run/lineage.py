@@ -64,7 +64,7 @@ def propose(
     *,
     force: bool = False,
 ) -> tuple[Study, list[Change]]:
-    """The study that a resumed run is to go on with, and what is new in it; nothing is written.
+    """The study that a resumed run goes on with, and what is new in it; nothing is written.
 
     Args:
         run: what is resumed.
@@ -78,12 +78,12 @@ def propose(
     old = current(run)
     offline = run.replay.is_file()
     new = load_study(run.study if study is None else study, overrides, solver=not offline)
-    found = changes(old, new)
-    if not found:
+    differing = changes(old, new)
+    if not differing:
         return old, []
     edited = study is None and not overrides
     source = f"{run.study} was edited" if edited else f"not the study of {run.path}"
-    fixed = [change for change in found if change.fixed]
+    fixed = [change for change in differing if change.fixed]
     if fixed:
         more = f" (and {len(fixed) - 1} more such keys)" if len(fixed) > 1 else ""
         raise InputError(
@@ -92,14 +92,14 @@ def propose(
         )
     if not force:
         raise InputError(
-            f"{source}: {'; '.join(map(str, found))}; to go on with "
-            f"{'this' if len(found) == 1 else 'these'}, add --force"
-            + (f", else set {'it' if len(found) == 1 else 'them'} back" if edited else "")
+            f"{source}: {'; '.join(map(str, differing))}; to go on with "
+            f"{'this' if len(differing) == 1 else 'these'}, add --force"
+            + (f", else set {'it' if len(differing) == 1 else 'them'} back" if edited else "")
         )
-    return new, found
+    return new, differing
 
 
-def adopt(run: RunDirectory, study: Study, found: Sequence[Change]) -> None:
+def adopt(run: RunDirectory, study: Study, changed: Sequence[Change]) -> None:
     """Go on with what :func:`propose` gave, from the newest checkpoint on; nothing else of the run
     may be alive.
 
@@ -108,8 +108,8 @@ def adopt(run: RunDirectory, study: Study, found: Sequence[Change]) -> None:
     """
     old = current(run)
     entries = _entries(run) or [_entry(old, 0)]
-    if found:
-        entries.append(_entry(study, _check_checkpoint(run, old, study), found))
+    if changed:
+        entries.append(_entry(study, _check_checkpoint(run, old, study), changed))
     _write(run, study, entries)
 
 
@@ -142,8 +142,8 @@ def _check_checkpoint(run: RunDirectory, old: Study, new: Study) -> int:
     return checkpoint.step
 
 
-def _entry(study: Study, step: int, found: Sequence[Change] = ()) -> dict[str, Any]:
-    return {"from_step": step, "changed": [str(c) for c in found], "study": study.model_dump()}
+def _entry(study: Study, step: int, changed: Sequence[Change] = ()) -> dict[str, Any]:
+    return {"from_step": step, "changed": [str(c) for c in changed], "study": study.model_dump()}
 
 
 def _entries(run: RunDirectory) -> list[dict[str, Any]]:

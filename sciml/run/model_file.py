@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def builds_model(path: Path) -> bool:
-    """Whether a file defines or imports ``build`` at its top level, as solver programs do not."""
+    """Whether a file defines or imports ``build`` at its top level; programs do not."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

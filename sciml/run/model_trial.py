@@ -126,7 +126,7 @@ def suits(name: str) -> dict[str, str]:
         "graph": Graph(8, np.stack([ring, np.roll(ring, 1)])),
         ATOMS: Particles(np.array([1, 1, 8])),
     }
-    one, found = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
+    one, results = Task(inputs=("u",), targets=("u",), parameters=("p",)), {}
     domains[ALONE] = domains["grid, 1 axis"]
     for kind, domain in domains.items():
         task, fields = one, ()
@@ -139,10 +139,10 @@ def suits(name: str) -> dict[str, str]:
             empty = built({"name": name}, task, domain, fields)
             try_model({"name": name}, task, domain, fields, empty)
             weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
-            found[kind] = f"{weights} weights" if weights else "works"
+            results[kind] = f"{weights} weights" if weights else "works"
         except (ScimlError, RuntimeError) as error:
-            found[kind] = f"no: {' '.join(str(error).rpartition('it says: ')[2].split())}"
-    return found
+            results[kind] = f"no: {' '.join(str(error).rpartition('it says: ')[2].split())}"
+    return results
 
 
 def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:

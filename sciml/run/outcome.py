@@ -96,7 +96,7 @@ class Outcome:
         say: Callable[[str], None],
         **hooks: Any,
     ) -> History:
-        """Go through the phases, on the device where the surrogate is, and say what was left out.
+        """Go through the phases where the surrogate is; say what was left out.
 
         Args:
             surrogate, source, objective, phases, resume: as for :func:`sciml.training.loop.train`.
@@ -149,17 +149,17 @@ class Outcome:
         weighting = self.study.training.weighting
         return Validation(trajectories, windows=windows, weighting=weighting)(surrogate)
 
-    def on_validation(self, found: dict[str, Any]) -> None:
-        if "fields" not in found:
+    def on_validation(self, figures: dict[str, Any]) -> None:
+        if "fields" not in figures:
             return  # nothing is held out, or nothing of it has come yet
         self.progress |= {
-            "error": found.get("one_step"),
-            "persistence": found.get("persistence"),
-            "vrmse": found.get("vrmse"),
-            "vrmse_persistence": found.get("vrmse_persistence"),
-            "vrmse_fields": {n: of.get("vrmse") for n, of in found["fields"].items()},
+            "error": figures.get("one_step"),
+            "persistence": figures.get("persistence"),
+            "vrmse": figures.get("vrmse"),
+            "vrmse_persistence": figures.get("vrmse_persistence"),
+            "vrmse_fields": {n: of.get("vrmse") for n, of in figures["fields"].items()},
         }
-        self.metrics.on_validation(found)
+        self.metrics.on_validation(figures)
 
     def write(self, surrogate: Surrogate, history: History, **figures: Any) -> None:
         """The surrogate, ``summary.json`` with further ``figures``, and the rollouts."""
@@ -181,11 +181,11 @@ class Outcome:
         if trajectories:
             rollout = self._rollout_steps(trajectories)
             weighting = self.study.training.weighting
-            found = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
+            errors = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
             unseen = self._unseen(surrogate, trajectories)
-            if unseen or "findings" in found:
-                found["findings"] = [*unseen, *found.get("findings", ())]
-            summary |= found
+            if unseen or "findings" in errors:
+                errors["findings"] = [*unseen, *errors.get("findings", ())]
+            summary |= errors
             from sciml.training.predictions import dataset_of, write_predictions
 
             units = self.heldout.units
@@ -193,7 +193,7 @@ class Outcome:
             write_predictions(
                 surrogate, truths, self.run.predictions, steps=rollout, weighting=weighting
             )
-            self.on_validation({"step": self.progress["step"], **found})
+            self.on_validation({"step": self.progress["step"], **errors})
         write_json(self.run.summary, summary)
 
     def _unseen(self, surrogate: Surrogate, trajectories: Sequence[Any]) -> list[str]:

@@ -74,6 +74,16 @@ class Report:
     frames: list[Frame] = field(default_factory=list)
     domain: Domain | None = None
 
+    def __str__(self) -> str:
+        """As `sciml check` prints it."""
+        about, count = self.description, len(self.wrong)
+        lines = [f"{about.name}: {about.summary or about.equation}"]
+        notes = [("note", " ".join(line.split())) for line in self.notes]
+        wrong = [("wrong", " ".join(line.split())) for line in self.wrong]
+        lines += [f"{key:>16}  {value}" for key, value in (*self.rows, *notes, *wrong)]
+        many = f"{count} thing{'s' * (count > 1)} wrong"
+        return "\n".join([*lines, many if count else "nothing is wrong"])
+
     def to_json(self) -> dict[str, Any]:
         """The stable form."""
         return {

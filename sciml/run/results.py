@@ -130,8 +130,8 @@ class Run:
         """
         from sciml.report.figures import figures
 
-        found = figures(self.path, name)
-        return found if name is None else found[name]
+        drawn = figures(self.path, name)
+        return drawn if name is None else drawn[name]
 
     def surrogate(self) -> Surrogate:
         """The trained surrogate. Where a Python file of the user's builds its model, the run's own copy
@@ -155,7 +155,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def load(path: str | Path, model: nn.Module | str | Path | None = None) -> Surrogate:
-    """The surrogate of a run directory, of a folder that it was saved to, or of a checkpoint.
+    """The surrogate of a run, of a folder it was saved to, or of a checkpoint.
 
     Args:
         path: of any of them.

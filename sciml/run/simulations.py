@@ -116,8 +116,8 @@ def starts_of(study: Study, description: Description) -> Starts | None:
 def example_start(
     study: Study, description: Description, run: RunDirectory | None = None
 ) -> Iterator[Path | None]:
-    """One of the states that simulations start from, in a file of its own, when all of them have been
-    looked at; ``None`` where the program makes its own."""
+    """One of the states that simulations start from, in a file of its own. All of them have been
+    looked at before; ``None`` where the program makes its own."""
     starts = starts_of(study, description) if run is None else None
     if starts is not None:
         with kept_for_a_while(starts, {p.start for p in plan(study, len(starts))}) as path:
@@ -174,18 +174,18 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
         if start is not None:
             given["initial"] = str(start)
         try:
-            found = rehearse(description, given, timeout=PATIENCE, **how)
-            found.require()
+            rehearsal = rehearse(description, given, timeout=PATIENCE, **how)
+            rehearsal.require()
         except TakesLong:
             return None
         except ScimlError as error:
             at = ", ".join(f"{name}={value:g}" for name, value in corner.items())
             raise InputError(f"solver at {at or 'its defaults'}: {error}") from error
         # A program of ours says by itself what it makes of what it was given.
-        graver, _ = disagreements(description, found.simulation, given, send["fields"])
+        graver, _ = disagreements(description, rehearsal.simulation, given, send["fields"])
         if graver and not ours:
             raise InputError(f"solver: {description.name}: {graver[0]}; see `sciml check`")
-    domain = found.simulation.domain
+    domain = rehearsal.simulation.domain
     # Starting MPI takes a second: where blocks are large, any cut will do.
     if ours and local and min(domain.point_shape) < FEW * ranks > FEW:
         try:

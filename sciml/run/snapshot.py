@@ -89,14 +89,14 @@ def complete(run: RunDirectory) -> bool:
 def outcomes(run: RunDirectory) -> dict[str, int]:
     """Simulations by outcome, from the summary of a run, in the words of a status: the trainer knows
     what came of those whose jobs nobody saw end. Empty of a run without solvers."""
-    found = read_json(run.summary).get("simulations")
-    if not found:
+    counted = read_json(run.summary).get("simulations")
+    if not counted:
         return {}
     names = ("given_up", "quarantined", "skipped")
-    counts = {"total": found["planned"], "done": found["finished"], "running": 0}
-    return counts | {name: found[name] for name in names}
+    counts = {"total": counted["planned"], "done": counted["finished"], "running": 0}
+    return counts | {name: counted[name] for name in names}
 
 
 def _counts(section: Mapping[str, Any] | None, names: tuple[str, ...]) -> dict[str, int | None]:
-    found = {name: (section or {}).get(name, 0) for name in names}
-    return {name: None if count is None else int(count) for name, count in found.items()}
+    counts = {name: (section or {}).get(name, 0) for name in names}
+    return {name: None if count is None else int(count) for name, count in counts.items()}

@@ -30,8 +30,10 @@ from sciml.stream.control import ControlClient
 from sciml.stream.intervals import Intervals
 from sciml.study.schema import Study
 
-POLL = 0.1
-EXCHANGE_EVERY = 0.25
+#: Seconds between looks at trainer and jobs, and between exchanges with the trainer: more often, and
+#: they take its time; less, and what a person sees lags behind.
+POLL, EXCHANGE_EVERY = 0.1, 0.25
+#: Seconds in which a trainer has to listen; beyond, the run ends.
 TRAINER_START = 120.0
 #: Seconds to wait for a snapshot of the trainer that is newer than a failure: while it imports the
 #: family of its model on a busy machine, it answers nobody.
@@ -301,8 +303,7 @@ class Supervisor:
             self._warn(notice, once=True)
 
     def _run_again(self) -> None:
-        """Simulations that had ended well, and of which a new life of the trainer does not hold
-        everything: a damaged spool."""
+        """Run again what had ended well and, its spool damaged, a new trainer lacks in part."""
         life = (self._reply.get("stream") or {}).get("epoch", 0)
         if life == self._life:
             return
@@ -388,8 +389,8 @@ class Supervisor:
     @property
     def warnings(self) -> list[str]:
         """What solver programs warned of, a line a kind, the largest of each."""
-        found = [Finding(**entry) for entry in self._reply.get("warnings") or ()]
-        return [one.line(self._launcher.total) for one in found]
+        findings = [Finding(**entry) for entry in self._reply.get("warnings") or ()]
+        return [one.line(self._launcher.total) for one in findings]
 
     @property
     def given_up(self) -> int:

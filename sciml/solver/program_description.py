@@ -59,6 +59,26 @@ class Description:
     schema: Mapping[str, Any]
     domain: str = ""
 
+    def __str__(self) -> str:
+        """As `sciml describe` prints it."""
+        kind = f"fields on a domain of kind {self.domain}" if self.domain else "fields"
+        lines = [f"{self.name}: {self.summary}\n\n  {self.equation}\n", kind]
+        for f in (*self.fields, *self.static):
+            where = "" if f.on == "point" else f", on {f.on}"
+            many = f", {f.components} components" if f.components else ""
+            still = ", static" if f in self.static else ""
+            lines.append(f"  {f.name:<14} {f.units:<10} {f.long_name}{many}{where}{still}")
+        lines.append("parameters")
+        for p in self.parameters:
+            span = f"[{p.low:g}, {p.high:g}]"
+            lines.append(f"  {p.name:<14} {p.units:<10} {span:<18} default {p.default:g}  {p.help}")
+        lines.append("options")
+        for o in self.options:
+            files = ["FILE"] if o.files else []
+            among = f" ({' | '.join([*map(str, o.choices), *files])})" if o.choices else ""
+            lines.append(f"  {o.name:<14} {o.type:<10} default {o.default}{among}  {o.help}")
+        return "\n".join(lines)
+
     @cached_property
     def flags(self) -> dict[str, Parameter | Option]:
         """Parameters and options by name."""
@@ -71,7 +91,7 @@ class Description:
 
     @property
     def thins_files(self) -> bool:
-        """Whether its option ``every`` is the one of our programs, of which a stream knows nothing."""
+        """Whether its option ``every`` is that of our programs, which thins out files alone."""
         return EVERY in self.options
 
     def parameter(self, name: str) -> Parameter:

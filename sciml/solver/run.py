@@ -228,7 +228,7 @@ def _world(name: str) -> Any:
 
 
 def _end(name: str, error: BaseException, comm: Any) -> NoReturn:
-    """Say what went wrong in this rank and end all ranks, which may be waiting for this one."""
+    """Say what went wrong in this rank, and end all, which may wait for it."""
     if comm.size == 1 and isinstance(error, SystemExit):
         raise error
     where = f"rank {comm.rank} of {comm.size}: " if comm.size > 1 else ""
@@ -267,7 +267,7 @@ def _launched() -> bool:
 
 
 def _die_with(parent: int) -> None:
-    """Ask Linux to end this rank when the process that started it, mpirun's daemon, is gone.
+    """Have Linux end this rank when mpirun's daemon, which started it, is gone.
 
     A killed mpirun leaves busy ranks running, and they would go on streaming beside their own
     second attempt. A program started by hand without mpirun is left alone.

@@ -143,7 +143,7 @@ def _as_option(initial: Any, folder: Path) -> str:
 
 
 def write_as_is(ds: xr.Dataset, path: Path) -> None:
-    """Write a dataset without the encodings of the file that it came from, such as packed integers."""
+    """Write a dataset without encodings of its file, such as packed integers."""
     bare = ds.drop_encoding()
     for name in bare.variables:
         bare[name].encoding["_FillValue"] = None

@@ -91,7 +91,7 @@ class SpectralProgram(Program):
 
     @final
     def check_waves(self, name: str, waves: int, *axes: int) -> None:
-        """Refuse a field of so many waves along a side that none of the modes kept holds it.
+        """Refuse more waves along a side than the modes that are kept can hold.
 
         Args:
             name: of the option that says how many.
@@ -172,15 +172,15 @@ class SpectralProgram(Program):
         return self._points
 
     def _leave(self) -> None:
-        """Let :meth:`state` say what is not finite without the other ranks, which may be well, and
-        ahead or done already: one such coefficient leaves no point finite."""
+        """Let :meth:`state` say what is not finite without the other ranks. They may be well, and ahead
+        or done already: one such coefficient leaves no point finite."""
         finite = np.isfinite(self.u.reshape(len(self.u), -1)).all(axis=1)
         for values, well in zip(self._points, finite, strict=True):
             values[...] = 0.0 if well else np.nan
         self._known, self.watch = True, False
 
     def _check_step(self, comm: Any, linear: np.ndarray) -> None:
-        """Refuse a step in which waves are carried too far, unless L damps them as fast.
+        """Refuse a step that carries waves too far, unless L damps them as fast.
 
         Raises:
             InputError: dt |k| speed exceeds the limit C of the scheme for a wave with

@@ -29,10 +29,10 @@ def _powers(units: str) -> dict[str, int] | str:
         for part in re.split(r"[\s.·]+|(?<!\*)\*(?!\*)", factor.strip("() ")):
             if part in ("", "1"):
                 continue
-            found = _PART.fullmatch(part)
-            if found is None:
+            match = _PART.fullmatch(part)
+            if match is None:
                 return text
-            symbol = _WORDS.get(found[1].lower(), found[1])
-            power = int(found[2] or 1) * (-1 if below else 1)
+            symbol = _WORDS.get(match[1].lower(), match[1])
+            power = int(match[2] or 1) * (-1 if below else 1)
             powers[symbol] = powers.get(symbol, 0) + power
     return {symbol: power for symbol, power in powers.items() if power}

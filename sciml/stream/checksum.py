@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+#: Bytes that are added up to one sum.
 PAGE = 4096
 _WORDS = PAGE // 8
 

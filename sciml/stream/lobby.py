@@ -59,7 +59,7 @@ class Lobby:
         self.socket.connect(address)
 
     def look(self) -> None:
-        """Take in who came and went, and hang up on the oldest of those that are too many."""
+        """Take in who came and went; hang up on the oldest of too many."""
         while self._hear():
             if len(self._waiting) > self._most:
                 self._thin_out()

@@ -196,10 +196,10 @@ class Server:
 
     def settled(self) -> list[tuple[int, int]]:
         """Ranges of simulations of which nothing more is to come."""
-        found = self.ledger.concluded()
+        numbers = self.ledger.concluded()
         with self._lock:
-            found.update(self._registry.closed)
-        return found.ranges()
+            numbers.update(self._registry.closed)
+        return numbers.ranges()
 
     def abandon(self, simulation: int) -> None:
         """It will not be run again: what has arrived is all there is, and it is closed."""

@@ -103,10 +103,10 @@ class SlotReader:
         self._map.close()
 
     def _check_head(self, reference: Reference) -> None:
-        found = SLOT_HEAD.unpack_from(self._map, reference.offset)
-        if found != (reference.generation, reference.nbytes):
+        head = SLOT_HEAD.unpack_from(self._map, reference.offset)
+        if head != (reference.generation, reference.nbytes):
             raise Malformed(
-                f"the slot at {reference.offset} holds generation {found[0]} of {found[1]} bytes; "
+                f"the slot at {reference.offset} holds generation {head[0]} of {head[1]} bytes; "
                 f"expected {reference.generation} of {reference.nbytes}"
             )
 

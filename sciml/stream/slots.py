@@ -30,7 +30,9 @@ import numpy as np
 
 MAGIC = b"\x93slots\x01\n"
 NAME = "sciml-slots"
+#: Bytes of the random token.
 TOKEN = 32
+#: Bytes to whose multiples slots and payloads are padded: a cache line.
 ALIGNMENT = 64
 REGION_HEAD = struct.Struct(f"<8s{TOKEN}s")
 SLOT_HEAD = struct.Struct("<QQ")

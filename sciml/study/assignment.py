@@ -37,15 +37,15 @@ def assigned(count: int, wanted: Mapping[str, int], seed: int) -> dict[str, list
         rest -= held
     if first is not None:
         blocks.setdefault(first, range(min(rest, sizes[first]) if count >= total else rest))
-    found: dict[str, list[int]] = {role: [] for role in wanted}
+    numbers: dict[str, list[int]] = {role: [] for role in wanted}
     for place, role in enumerate(sizes):
         rng = np.random.default_rng((seed, place))
         order = np.array(blocks[role])
-        while len(found[role]) < sizes[role]:
-            found[role] += map(int, order)
+        while len(numbers[role]) < sizes[role]:
+            numbers[role] += map(int, order)
             order = rng.permutation(order)
-        del found[role][sizes[role] :]
-    return found
+        del numbers[role][sizes[role] :]
+    return numbers
 
 
 def refuse_repeats(parameters: Any, used: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What differs between two studies, and which of it a run can take on without becoming another run."""
+"""What differs between two studies, and what of it a run can take on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Change:
 
 
 def changes(old: Study, new: Study) -> list[Change]:
-    """Every key in which ``new`` differs from ``old``, in the order of the file, what is gone last.
+    """Every key in which ``new`` differs, in order of the file, what is gone last.
 
     Defaults are compared as if they were written out: a key left away and its default are equal.
     """

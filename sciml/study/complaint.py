@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a study, as one line that names the key and what to do."""
+"""What is wrong with a study, as one line that names key and remedy."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ def _walked(loc: tuple[Any, ...], schema: type[BaseModel]) -> tuple[list[Any], A
     """A location as it is written in a file, and what it leads to. pydantic says of which kind a section
     is; the file has no key for that."""
     path: list[Any] = []
-    found: Any = schema
+    place: Any = schema
     for step in loc:
-        if (kinds := _kinds(found)) and step in kinds:
-            found = kinds[step]
+        if (kinds := _kinds(place)) and step in kinds:
+            place = kinds[step]
             continue
         path.append(step)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            field = found.model_fields.get(str(step))
-            found = None if field is None else _present(field.annotation)
+        if isinstance(place, type) and issubclass(place, BaseModel):
+            field = place.model_fields.get(str(step))
+            place = None if field is None else _present(field.annotation)
         else:
-            found = (get_args(found) or (None,))[-1]
-    return path, found
+            place = (get_args(place) or (None,))[-1]
+    return path, place
 
 
 def _kinds(annotation: Any) -> dict[str, type[BaseModel]]:

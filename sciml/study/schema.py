@@ -332,8 +332,8 @@ def anchor_files(tree: dict[str, Any], folder: Path) -> None:
 
 
 def anchor_programs(tree: dict[str, Any], folder: Path) -> None:
-    """Make the paths of program and model file absolute, in place, where they lie beside the study and
-    nowhere else."""
+    """Make the paths of program and model file absolute, in place. That is where they lie beside the
+    study and nowhere else."""
     for section, key in (("solver", "program"), ("model", "name")):
         entries = tree.get(section)
         name = entries.get(key) if isinstance(entries, dict) else entries

@@ -67,12 +67,12 @@ def keys_of(kind: type, *left_out: str, **other: Any) -> Any:
         other: keys whose type a file has no word for, as pydantic wants them.
     """
     hints = get_type_hints(kind)
-    found: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     for one in (f for f in fields(kind) if f.name not in left_out):
         made = one.default if one.default_factory is MISSING else one.default_factory()
         listed = get_origin(hints[one.name]) is tuple
-        found[one.name] = (list[str], []) if listed else (hints[one.name], made)
-    return create_model(kind.__name__, __base__=_WithWholeNumbers, **{**found, **other})
+        keys[one.name] = (list[str], []) if listed else (hints[one.name], made)
+    return create_model(kind.__name__, __base__=_WithWholeNumbers, **{**keys, **other})
 
 
 class _WithWholeNumbers(Section):

@@ -38,7 +38,7 @@ class AxisSection(Section):
 
 
 class FedSection(Section):
-    """The stream of the solvers, or the data of ``sciml train --from``, which feed a ``stream``, too."""
+    """The stream of the solvers, or data of ``sciml train``, which feed a ``stream``, too."""
 
     kind: Literal["stream", "data"] = "stream"
     batch_size: Positive | None = None

@@ -93,15 +93,15 @@ class Starts:
     @cached_property
     def checksums(self) -> dict[Path, str]:
         """SHA-256 of each file."""
-        found = {}
+        sums = {}
         for path in dict.fromkeys(start.path for start in self.states):
             with path.open("rb") as file:
-                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        return found
+                sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return sums
 
 
 def keep_starts(starts: Starts, used: Iterable[int | None], folder: Path) -> None:
-    """Copy all states that are used into a folder, and write down where they come from.
+    """Copy states that are used into a folder, and note where they come from.
 
     Raises:
         InputError: one does not fit the program, or there is no room.
@@ -136,7 +136,7 @@ def kept(folder: Path) -> int:
 
 @contextmanager
 def kept_for_a_while(starts: Starts, used: Iterable[int | None]) -> Iterator[Path]:
-    """The first of the states that are used, in a file of its own, when all of them have been read."""
+    """The first of the states that are used, in a file; all have been read before."""
     numbers = sorted({number for number in used if number is not None})
     for number in numbers:
         starts.read(number)
@@ -152,7 +152,7 @@ def copy_of(number: int, folder: Path) -> Path:
 def find_starts(
     files: Sequence[str], description: Description, options: Mapping[str, Any]
 ) -> Starts:
-    """The states that files hold, in the order of the list, and of names within a pattern.
+    """The states that files hold, in order of the list, then of names.
 
     Args:
         files: paths and patterns, from :func:`anchored`.
@@ -170,15 +170,15 @@ def find_starts(
         )
     paths: list[Path] = []
     for pattern in files:
-        found = matches(pattern)
-        if not found:
+        matching = matches(pattern)
+        if not matching:
             raise InputError(
                 f"parameters.files: nothing matches {pattern}; expected .nc or .npy files"
             )
-        for path in found:
+        for path in matching:
             if not is_file(str(path)):
                 raise InputError(f"parameters.files: {path}; expected one of {', '.join(ENDINGS)}")
-        paths += found
+        paths += matching
     grid = _grid(description, options)
     states: list[Start] = []
     for path in dict.fromkeys(paths):
@@ -208,7 +208,7 @@ def anchored(files: Sequence[str], folder: Path) -> list[str]:
 
 
 def _grid(description: Description, options: Mapping[str, Any]) -> Grid:
-    """The grid that a program runs on, which does not depend on how long its steps are."""
+    """The grid that a program runs on, however long its steps are."""
     from sciml.domain.inference import domain_of
 
     given = {**options, "steps": 0}

@@ -113,7 +113,7 @@ class Training(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_source(cls, data: Any) -> Any:
-        """Objectives without sources are all on the one that there is, and the other way round."""
+        """Objectives without sources are all on the one that there is."""
         if not isinstance(data, dict):
             return data
         sources, objectives = data.get("sources"), data.get("objectives")
@@ -193,8 +193,7 @@ class Training(Section):
         return Options(**self.model_dump(include=OPTIONS))
 
     def require_targets(self, targets: Sequence[str], unroll: int) -> None:
-        """That weights are of targets, and that a window has targets left for the loss behind those of
-        the pushforward."""
+        """That weights are of targets, and the pushforward leaves some to the loss."""
         require_known("training.field_weights: no target", self.field_weights, targets)
         if self.field_weights and not any(self.field_weights.get(n, 1.0) for n in targets):
             raise ValueError(

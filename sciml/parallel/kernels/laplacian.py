@@ -28,7 +28,7 @@ def advance(
     rows: np.ndarray, y0: int, y1: int, x0: int, x1: int, a: float, ratio: float, center: float,
     wrap_y: bool, wrap_x: bool, down: bool,
 ) -> None:  # fmt: skip
-    """What :func:`laplacian` writes to ``out``, in the memory of u, two rows further down or up.
+    """What :func:`laplacian` gives, in the memory of u, two rows further down or up.
 
     New rows overwrite old ones that nothing needs any more. So one array goes through the cache
     instead of two, and no row is copied aside. It is fastest where column x0 begins a cache line in

@@ -1,4 +1,4 @@
-"""Fluxes through faces from the states on both sides, and what they add to the cells between."""
+"""Fluxes through faces from the states on both sides; what cells get of them."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ class Replaying:
             first = Simulation(0, grid, tuple(map(Field, self.task.targets)))
             scope = grid
         self.surrogate = new_surrogate(study, run, first, scope)
-        found = (trajectories.step(number) for number in self.training or trajectories.ids)
-        self.surrogate.dt = next((step for step in found if step is not None), None)
+        steps = (trajectories.step(number) for number in self.training or trajectories.ids)
+        self.surrogate.dt = next((step for step in steps if step is not None), None)
         self.statistics = Statistics(self.surrogate, study.seed)
         self._far = far
         self.surrogate.to(device_of(study.training.device, "training.device"))
@@ -188,11 +188,11 @@ def stretched(phases: Sequence[Phase], steps: int) -> list[Phase]:
             "--epochs: training.phases without steps have no proportions; give steps to each"
         )
     whole = sum(n or 1 for n in lengths)
-    done, given, found = 0, 0, []
+    done, given, longer = 0, 0, []
     for phase in phases:
         if not phase.frozen:
             done += phase.steps or 1
             until = round(steps * done / whole)
             phase, given = replace(phase, steps=max(1, until - given)), until
-        found.append(phase)
-    return found
+        longer.append(phase)
+    return longer

@@ -90,7 +90,7 @@ class Solutions(Trajectories):
 
 
 def held_against(study: Study) -> tuple[Trajectories, Grid]:
-    """What a study of collocation points alone is validated on, and the grid of its surrogate: that of
+    """What a study of points alone is validated on, and the grid of its surrogate: that of
     files that it names, or that of the study with exact solutions, if there are any.
 
     Raises:
@@ -100,14 +100,14 @@ def held_against(study: Study) -> tuple[Trajectories, Grid]:
     check_model(study, grid)
     if not study.validation.data:
         return Solutions(study, grid), grid
-    found = open_trajectories(study.validation.data, study.task.build())
-    there = found.simulation(found.ids[0]).domain
+    held = open_trajectories(study.validation.data, study.task.build())
+    there = held.simulation(held.ids[0]).domain
     if there.kind == "grid" and there.ndim == grid.ndim:
         grid = replace(grid, shape=there.shape)
         lines = [(grid.coordinates(i), there.coordinates(i)) for i in range(grid.ndim)]
         cells = grid.spacing
         if all(np.abs(a - b).max() < 1e-2 * h for (a, b), h in zip(lines, cells, strict=True)):
-            return found, grid
+            return held, grid
     raise InputError(
         f"validation.data: fields on {_spelled(there)}; expected points of the domain of "
         f"training.sources, {_spelled(grid)}"

@@ -102,8 +102,8 @@ def train_offline(
     else:
         absolute = [os.path.abspath(path) for path in listed]
         replay = Replay(absolute[0] if len(absolute) == 1 else absolute, stream, epochs, group)
-        found = open_trajectories(replay.data, study.task.build(), group)
-        trajectories, roles, cut = split_of(found, study)
+        whole = open_trajectories(replay.data, study.task.build(), group)
+        trajectories, roles, cut = split_of(whole, study)
         meant = _written_out(study, trajectories)
         Windows(trajectories, _of(roles, TRAIN), meant.task.build())
         training = _of(roles, TRAIN)
@@ -184,7 +184,7 @@ def _begin(
 
 
 def _written_out(study: Study, trajectories: Trajectories) -> Study:
-    """The study with the fields that the names of its task stand for in these data."""
+    """The study with names of its task written out as fields of these data."""
     if not trajectories.channels:
         if study.task.levels == "channels":
             raise InputError(
@@ -413,8 +413,8 @@ def _far(
     if "far" not in noted:
         numbers = [number for number, role in roles.items() if role != TEST]
         frames = (frame for number in numbers for frame in trajectories.frames(number))
-        found = those_far(frames, study.task.build().moving)
-        noted["far"] = [[number, *astuple(far)] for number, far in found.items()]
+        far_ones = those_far(frames, study.task.build().moving)
+        noted["far"] = [[number, *astuple(far)] for number, far in far_ones.items()]
         write_json(run.replay, noted)
     return {number: Far(*far) for number, *far in noted["far"]}
 

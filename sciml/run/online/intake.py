@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sciml.domain import Grid
     from sciml.record import Recorder
 
+#: Seconds that a wait for an event lasts; a halt is noticed so late.
 WAIT = 0.2
 #: Share by which time steps of simulations may differ: a surrogate refuses data that differ by more.
 UNLIKE = 0.01

@@ -136,11 +136,11 @@ class Life:
         """What programs warned of: how many of them, and the largest of each kind."""
         version = self.server.ledger.warned_version
         if version != self._warned_version:  # with many simulations it takes its time
-            found = self.server.ledger.warnings()
+            warned = self.server.ledger.warnings()
             self._warned_version = version
             self._warned = {
-                "warned": len(found),
-                "warnings": [f.to_json() for f in findings(found)],
+                "warned": len(warned),
+                "warnings": [f.to_json() for f in findings(warned)],
             }
         return self._warned
 

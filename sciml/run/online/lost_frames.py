@@ -84,12 +84,12 @@ class Losses:
             for n, far, origins, lost in beside["screen"]["held"]
         ]
         extra["screen"] = {**beside["screen"], "held": held}
-        found = {
+        pruned = {
             **state,
             "extra": extra,
             "source": {**source, "buffer": {**buffered, "entries": entries, "counts": counts}},
         }
-        return found, sorted({n for n, _ in heldout["open"]} - {n for n, _ in sound})
+        return pruned, sorted({n for n, _ in heldout["open"]} - {n for n, _ in sound})
 
     def unrecorded(self, state: Mapping[str, Any]) -> list[int]:
         """Simulations that were being recorded, and cannot be any more."""

@@ -229,10 +229,10 @@ class Screen:
     def rescue(self, simulations: Iterable[int]) -> bool:
         """The loss of these is not finite. Holds one of them back that has not ended, the farthest;
         False if there is none: then it is not for a simulation that diverges."""
-        found = self._reach.farthest(set(simulations))
-        if found is None:
+        farthest = self._reach.farthest(set(simulations))
+        if farthest is None:
             return False
-        number, far = found
+        number, far = farthest
         self._hold(number, far, "the loss is not finite, and ")
         self._held[number].lost = self._shaken = True
         return True

@@ -26,6 +26,7 @@ from sciml.lazy import uncollected
 from sciml.run.directory import RunDirectory
 from sciml.run.online.life import Life
 
+#: Seconds from one status to the next.
 STATUS_EVERY = 0.25
 #: Exit codes: finished; bad input (one line on stderr); asked to stop, or no room on the disk: resume.
 FINISHED, BAD_INPUT, STOPPED = 0, 2, 75
@@ -100,7 +101,7 @@ class Trainer(Life):
         return True
 
     def _require_leader(self) -> None:
-        """End at once where another leads the run than the one that has started this trainer.
+        """End at once where another leads the run than who started this trainer.
 
         A supervisor that stands still is taken for dead in the end, and then there is another trainer,
         perhaps elsewhere: nothing may be written beside it, not even a last checkpoint.
@@ -132,8 +133,8 @@ class Trainer(Life):
             from sciml.training.checkpoint import Checkpoints
 
             self.checkpoint = Checkpoints(self.run.checkpoints).newest()
-        found = self.checkpoint
-        self.server.recover(found.state["extra"]["ledger"] if found else None)
+        checkpoint = self.checkpoint
+        self.server.recover(checkpoint.state["extra"]["ledger"] if checkpoint else None)
         damaged = self.server.status()["spool_damaged"]
         if damaged:
             self.say(
@@ -151,9 +152,11 @@ class Trainer(Life):
 
     def _write_warnings(self) -> None:
         """By simulation, in the run directory."""
-        found = self.server.ledger.warnings()
-        if found:
-            each = {str(n): [w.to_json() for w in warned] for n, warned in sorted(found.items())}
+        warned_of = self.server.ledger.warnings()
+        if warned_of:
+            each = {
+                str(n): [w.to_json() for w in warned] for n, warned in sorted(warned_of.items())
+            }
             write_json(self.run.warnings, each)
 
     def _report(self) -> None:

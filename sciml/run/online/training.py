@@ -133,8 +133,8 @@ class Learning:
 
     def _attach_statistics(self) -> None:
         """Let the intake measure; after a checkpoint is loaded, which would undo or be undone."""
-        intake, found = self.life.intake, self.life.checkpoint
-        before = found.state["extra"]["screen"]["shares"] if found else None
+        intake, checkpoint = self.life.intake, self.life.checkpoint
+        before = checkpoint.state["extra"]["screen"]["shares"] if checkpoint else None
         shares = Shares(Statistics(self.surrogate, self.study.seed), before)
         with intake.lock:
             intake.screen.attach(shares)

@@ -49,8 +49,7 @@ class Method(Protocol):
 
 
 def prune(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Rows without the stages that nothing after them reads, such as the last one of a stiffly
-    accurate method."""
+    """Rows without stages that nothing after them reads, as of stiffly accurate methods."""
     kept = list(rows)
     for stage in range(len(kept) - 1, 0, -1):
         # Stage number `stage` is kept[stage - 1]; the last row is the new state.
