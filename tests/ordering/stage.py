@@ -561,8 +561,8 @@ _MARKING = ("skip_job", "end_jobs")
 
 
 def _marked(real: Any) -> Any:
-    def mark(run: RunDirectory, *which: Any) -> None:
-        real(run, *which)
+    def mark(run: RunDirectory, *which: Any, **how: Any) -> None:
+        real(run, *which, **how)
         *simulation, token = which
         here().marked.setdefault((token, *simulation), here().now)
 
