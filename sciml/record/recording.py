@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import h5py
 import numpy as np
@@ -25,12 +25,11 @@ from sciml.record.trajectories import Order, Trajectories
 from sciml.report import card
 from sciml.samples import Frame, Simulation
 from sciml.samples.program_warnings import Finding, findings
+from sciml.samples.recent import Recent
 from sciml.samples.step import Step, step_between
 
 if TYPE_CHECKING:
     import xarray as xr
-
-T = TypeVar("T")
 
 #: Files that are open at once; a system allows a process some thousand.
 FILES_OPEN = 16
@@ -79,9 +78,9 @@ class Recording(Trajectories):
         self.simulations = tuple(entries.values())
         self._entries, self._absent = dict(entries), dict(absent or {})
         self._lock = threading.RLock()
-        self._files: _Recent[h5py.File] = _Recent(FILES_OPEN, lambda file: file.close())
-        self._known: _Recent[Simulation] = _Recent(SIMULATIONS_HELD)
-        self._frames: _Recent[Frame] = _Recent(cache, size=lambda frame: frame.nbytes)
+        self._files: Recent[h5py.File] = Recent(FILES_OPEN, lambda file: file.close())
+        self._known: Recent[Simulation] = Recent(SIMULATIONS_HELD)
+        self._frames: Recent[Frame] = Recent(cache, size=lambda frame: frame.nbytes)
         self._domains: dict[str, Domain] = {}
         self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
 
@@ -267,36 +266,3 @@ def _units_of(file: h5py.File) -> tuple[str, str]:
     """Units and calendar of the times."""
     attrs = file[TIME].attrs
     return str(attrs.get("units", UNKNOWN)), str(attrs.get("calendar", ""))
-
-
-class _Recent(Generic[T]):
-    """The things used last, up to a sum of sizes; not thread-safe."""
-
-    def __init__(
-        self,
-        limit: int,
-        leave: Callable[[T], None] = lambda thing: None,
-        size: Callable[[T], int] = lambda thing: 1,
-    ) -> None:
-        self._limit, self._leave, self._size = limit, leave, size
-        self._things: OrderedDict[Hashable, T] = OrderedDict()
-        self._held = 0
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        if key in self._things:
-            self._things.move_to_end(key)
-            return self._things[key]
-        thing = self._things[key] = make()
-        self._held += self._size(thing)
-        while self._held > self._limit and len(self._things) > 1:
-            self._drop()
-        return thing
-
-    def clear(self) -> None:
-        while self._things:
-            self._drop()
-
-    def _drop(self) -> None:
-        _, thing = self._things.popitem(last=False)
-        self._held -= self._size(thing)
-        self._leave(thing)

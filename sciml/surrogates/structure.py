@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -23,6 +22,7 @@ from sciml.domain import Domain, Graph, Mesh, Particles
 from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Sample
+from sciml.samples.recent import Recent
 
 #: Bytes of structures of domains that are kept; beyond, those used longest ago are made anew.
 KEPT = 1 << 29
@@ -180,40 +180,17 @@ def _images(
     return whole @ cell
 
 
-class _Kept:
-    """Structures of domains, up to so many bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._lock = threading.Lock()
-        self._found: OrderedDict[tuple[DomainStructure, int], tuple[Domain, dict[str, Part]]] = (
-            OrderedDict()
-        )
-
-    def get(self, structure: DomainStructure, domain: Domain) -> dict[str, Part]:
-        # By identity, since all frames of a simulation share the one object; it is held, so that no
-        # other takes its number.
-        key = (structure, id(domain))
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key][1]
-        parts = structure.parts(domain)
-        with self._lock:
-            if key not in self._found:
-                self._found[key] = (domain, parts)
-                self._held += _bytes(parts)
-            while self._held > self._limit and len(self._found) > 1:
-                _, (_, dropped) = self._found.popitem(last=False)
-                self._held -= _bytes(dropped)
-        return parts
+_kept: Recent[tuple[Domain, dict[str, Part]]] = Recent(
+    KEPT, size=lambda held: sum(part.values.nbytes for part in held[1].values())
+)
+_lock = threading.Lock()
 
 
-def _bytes(parts: Mapping[str, Part]) -> int:
-    return sum(part.values.nbytes for part in parts.values())
-
-
-_kept = _Kept(KEPT)
+def _parts_of(structure: DomainStructure, domain: Domain) -> dict[str, Part]:
+    # By identity, since all frames of a simulation share the one object; it is held, so that no other
+    # takes its number.
+    with _lock:
+        return _kept.get((structure, id(domain)), lambda: (domain, structure.parts(domain)))[1]
 
 
 def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) -> dict[str, Tensor]:
@@ -228,7 +205,7 @@ def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) ->
         domain, found = sample.simulation.domain, {}
         for structure in structures:
             if isinstance(structure, DomainStructure):
-                parts = _kept.get(structure, domain)
+                parts = _parts_of(structure, domain)
             else:
                 parts = structure.parts(*_frame(structure, sample))
             if twice := found.keys() & parts.keys():
