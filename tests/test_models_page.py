@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,15 @@ def test_a_loop_of_your_own():
     assert len(losses) == 10
     for name, found in losses.items():
         assert found[-1] < 0.7 * found[0], (name, found)
+
+
+def test_an_equation_along_its_characteristics():
+    names = run("An equation, in the box and along its characteristics")
+    field, along = names["field"], names["along"]
+    truth = np.sin(field.x.values - 30 * field.time.values[:, None])
+    assert np.linalg.norm(field.u - truth) < 0.1 * np.linalg.norm(truth)
+    carried = along.place_x - along.x
+    assert abs(float(carried[-1].mean()) - 30) < 0.1 and float(along.jacobian.min()) > 0.5
 
 
 def test_function_spaces():
