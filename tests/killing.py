@@ -179,7 +179,7 @@ class Killer:
             found = self._recorded("simulation-*.json")
             if kind == "rank":
                 below = [p for job in found for p in _children(job) if p != job]
-                found = [p for p in below if "python" in _command(p).split()[0]]
+                found = [p for p in below if "python" in _command(p).partition(" ")[0]]
         return self.random.choice(found) if found else None
 
     def _recorded(self, pattern):
