@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sciml.ensemble.stop import BeforeStart
 from sciml.errors import InputError, ScimlError, nearest, no_room
 from sciml.installation import version, warn_of_namesake
 
@@ -401,17 +401,10 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
         print(f"  {path.relative_to(root)}")
 
 
-def _told_to_end(number: int, frame: object) -> None:
-    """A batch system's word before anything has to be ended in order."""
-    print("told to end before it had begun: run it again", file=sys.stderr)
-    sys.exit(AGAIN)
-
-
 def main() -> None:
     """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130, and a full
     disk or a batch system's word, after which the command may be tried again, is 75."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _told_to_end)
+    BeforeStart()
     warn_of_namesake()
     try:
         app(standalone_mode=True)

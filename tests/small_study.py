@@ -50,6 +50,10 @@ def sciml(*arguments, cwd=None, timeout=480):
     )
 
 
+#: Signals that the command handles.
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
 def called(*arguments, cwd=None):
     """Run the command in this process, where all is imported: seconds less than :func:`sciml`, which is
     for tests of the process itself. What it returns looks the same."""
@@ -57,7 +61,7 @@ def called(*arguments, cwd=None):
 
     said, complained, code = io.StringIO(), io.StringIO(), 0
     words, sys.argv = sys.argv, ["sciml", *map(str, arguments)]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    handlers = {number: signal.getsignal(number) for number in CAUGHT}
     with (
         contextlib.chdir(cwd or "."),
         contextlib.redirect_stdout(said),

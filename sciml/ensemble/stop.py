@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 #: Exit codes: interrupted by Ctrl-C; ended by a batch system ("run me again").
@@ -16,6 +17,26 @@ class StopRequested(KeyboardInterrupt):
     def __init__(self, code: int) -> None:
         super().__init__()
         self.code = code
+
+
+class BeforeStart:
+    """Handles signals while there is nothing yet that would have to be ended in order: raises.
+
+    What a handler raises is lost where Python cannot raise it, as in what an import calls back. So it is
+    remembered, for the first :class:`StopRequest` after that.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        for number in _CAUGHT:
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.number = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        print("told to end before it had begun: run it again", file=sys.stderr)
+        sys.exit(STOPPED)
 
 
 class StopRequest:
@@ -50,6 +71,9 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._caught) for number in _CAUGHT}
+            for handler in self._before.values():
+                if isinstance(handler, BeforeStart) and handler.number is not None:
+                    self.ask(handler.number)
         return self
 
     def __exit__(self, *_: object) -> None:
