@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from sciml.equations.named import equation
-from sciml.errors import nearest
+from sciml.errors import nearest, require_known
 from sciml.study.ranges import Range
 from sciml.study.section import Count, Positive, Section, short
 
@@ -66,6 +67,8 @@ class CollocationSection(Section):
     parameters: dict[str, Range] = {}
     initial: Count = 0
     boundary: Count = 0
+    flux: Count = 0
+    seam: Count = 0
     sampler: Literal["sobol", "halton", "hammersley", "latin-hypercube", "uniform"] = "sobol"
     every: Count = 1
     curriculum: Count = 0
@@ -138,7 +141,7 @@ def _named_solution(value: Any) -> Any:
 
 class ResidualSection(Section):
     """See :class:`sciml.training.equation_residual.EquationResidual`; ``solution: mode`` is short for
-    ``{name: mode}``, whose further keys are its options."""
+    ``{name: mode}``, whose further keys are its options; ``{file: u.nc}`` are data."""
 
     kind: Literal["residual"] = "residual"
     source: str | None = None
@@ -150,13 +153,18 @@ class ResidualSection(Section):
     def _known(self) -> ResidualSection:
         held = equation(self.equation)
         if self.solution is not None:
-            held.solution(str(self.solution.get("name")))
+            if "file" in self.solution:
+                require_known("solution: no key", self.solution, ("file",))
+                if not Path(str(self.solution["file"])).is_file():
+                    raise ValueError(f"solution: no file '{self.solution['file']}'")
+            else:
+                held.solution(str(self.solution.get("name")))
         return self
 
     def losses(self, usual: str) -> tuple[str, ...]:
         """Names of what it may give."""
-        held = ("initial", "boundary") if self.solution is not None else ()
-        return ("equation", *held, "characteristics", "state")
+        held = ("initial", "boundary", "flux") if self.solution is not None else ()
+        return ("equation", *held, "seam", "characteristics", "state")
 
 
 ObjectiveSection = Annotated[
@@ -192,7 +200,7 @@ def require_pairs(sources: Mapping[str, Any], objectives: Mapping[str, Any]) -> 
                 f"{sources[wanted].kind}; expected {others}"
             )
         if at_points and objective.solution is None:
-            for key in ("initial", "boundary"):
+            for key in ("initial", "boundary", "flux"):
                 if asked_for := getattr(sources[wanted], key):
                     raise ValueError(
                         f"training.sources.{wanted}.{key}: {asked_for} points, and no solution in "

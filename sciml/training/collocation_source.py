@@ -60,6 +60,8 @@ class CollocationSource:
         self.curriculum, self.stages = curriculum, stages
         self.adaptive = adaptive
         self._drawn = 0
+        #: What the sampler gave last, by what it was asked for.
+        self._last: tuple[Any, dict[str, np.ndarray]] = (None, {})
         #: Points inside that were chosen, and the draw before which they were.
         self._chosen: np.ndarray | None = None
         self._chosen_at = 0
@@ -119,7 +121,11 @@ class CollocationSource:
 
     def _batch(self) -> Batch:
         number = self._drawn // self.every if self.every else 0
-        points = self._points(np.random.default_rng((self.seed, number)), self.batch_size)
+        asked = (number, self.batch_size, self._drawn < self.curriculum and self._part)
+        if self._last[0] != asked:
+            rng = np.random.default_rng((self.seed, number))
+            self._last = (asked, self._points(rng, self.batch_size))
+        points = dict(self._last[1])
         if self._chosen is not None:
             points["interior"] = self._chosen
         elif self.adaptive is not None and self.adaptive.add:

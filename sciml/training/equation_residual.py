@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.equations.equation import LAPLACIAN, Equation, called, options_of
+from sciml.equations.equation import LAPLACIAN, Equation, called
 from sciml.equations.named import equation as named
-from sciml.errors import InputError, nearest, require_known
+from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.normalizer import TIME
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
+from sciml.training.conditions import solution_of
 from sciml.training.derivatives import (
     Columns,
     asked,
@@ -43,16 +44,18 @@ class EquationResidual:
     Args:
         equation: or its name, one of :data:`sciml.equations.named.EQUATIONS`.
         parameters: constants of the equation that are not parameters of the task.
-        solution: an exact solution, by name, or ``{"name": …, option: value}``: what holds at the first
-            time and on the sides. An option that is a parameter of the task varies with the points.
-            ``None``: only the equation is asked for.
+        solution: what holds at the first time and on the sides: an exact solution, by name, or
+            ``{"name": …, option: value}``, or data or functions: see
+            :func:`~sciml.training.conditions.solution_of`. An option that is a parameter of the task
+            varies with the points. ``None``: only the equation is asked for.
 
     Shapes: batches of :class:`~sciml.training.collocation_source.CollocationSource`, inputs
     ``{"interior": (n, d), "initial": (m, d), "boundary": (k, d)}``: columns are the axes of the grid,
     time where the task has it, parameters of the task.
 
-    Gives ``{"equation": …, "initial": …, "boundary": …}``; of a model of characteristics, whose points
-    are labels, ``{"characteristics": …, "state": …, "initial": …}``: see
+    Gives ``{"equation": …, "initial": …, "boundary": …, "flux": …, "seam": …}``, the last two of normal
+    derivatives on the sides, and of how a model continues across a periodic axis. Of a model of
+    characteristics, whose points are labels, ``{"characteristics": …, "state": …, "initial": …}``: see
     :class:`~sciml.training.label_residual.LabelResidual`.
 
     Raises:
@@ -64,13 +67,11 @@ class EquationResidual:
         self,
         equation: str | Equation,
         parameters: Mapping[str, float] | None = None,
-        solution: str | Mapping[str, Any] | None = None,
+        solution: Any = None,
     ) -> None:
         self.equation = named(equation) if isinstance(equation, str) else equation
         self.parameters = dict(parameters or {})
-        told = {"name": solution} if isinstance(solution, str) else dict(solution or {})
-        self.solution = self.equation.solution(told.pop("name")) if told else None
-        self.options = told
+        self.solution, self.options = solution_of(self.equation, solution)
         self._looked_at = False
         constants = self.equation.constants
         allowed = (*constants, *self.equation.defaults)
@@ -78,14 +79,11 @@ class EquationResidual:
             if name not in allowed:
                 there = nearest(name, allowed) if allowed else "it has none"
                 raise InputError(f"equation '{self.equation.name}': no constant '{name}'; {there}")
-        if self.solution is not None:
-            known = options_of(self.solution, constants)
-            require_known("solution: no option", told, known)
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
         """Names of what it may give, to a model of characteristics the last two."""
-        held = ("initial", "boundary") if self.solution is not None else ()
-        return ("equation", *held, "characteristics", "state")
+        held = ("initial", "boundary", "flux") if self.solution is not None else ()
+        return ("equation", *held, "seam", "characteristics", "state")
 
     def require(self, setting: Setting) -> None:
         """That a task asks for what the equation is about.
@@ -143,10 +141,11 @@ class EquationResidual:
         """The square of each residual at each point, ``(n,)`` by the name of the loss, its mean.
 
         Args:
-            group: ``interior``, ``initial`` or ``boundary``.
-            points: ``(n, columns)``.
+            group: ``interior``, ``initial``, ``boundary``, ``flux`` or ``seam``.
+            points: ``(n, columns)``; of ``flux`` with the normal behind.
         """
-        columns = columns_of(model, points)
+        axes = model.domain.ndim
+        columns = columns_of(model, points[:, :-axes] if group == "flux" else points)
         if traits_of(model.model).lagrangian:
             if group == "initial" and self.solution is None:
                 return {}
@@ -156,12 +155,19 @@ class EquationResidual:
         if group == "interior":
             found = self._residuals(model, columns)
             return {name: residual.square() for name, residual in found.items()}
-        return {} if self.solution is None else {group: self._off(model, group, columns)}
+        if group == "seam":
+            return {group: self._jump(model, points)}
+        if self.solution is None:
+            return {}
+        if group == "flux":
+            return {group: self._flux(model, columns, points[:, -axes:])}
+        return {group: self._off(model, group, columns)}
 
     def _look_at(self, model: nn.Module, batch: Batch) -> None:
         """Refuse, before the first step, what model and points cannot be; measure what is left to it."""
         self.require_model(model)
-        require_periodic(model, batch)
+        if "seam" not in batch.inputs:
+            require_periodic(model, batch)
         self._require_times(model, batch)
         if self.solution is not None:
             self._require_periodic_start(model, batch)
@@ -250,14 +256,72 @@ class EquationResidual:
         off = [(outputs[n] - wanted[n]) / deviation(model, n) for n in fields]
         return sum(one.square() for one in off) / len(fields)
 
+    def _flux(self, model: nn.Module, columns: Columns, normal: Tensor) -> Tensor:
+        """The square of n·∇(u − u_wall), in deviations over sides, the mean over fields."""
+        dims, fields = model.domain.dims, self.equation.fields
+        derive = derivatives(model, columns, [(name, axis) for name in fields for axis in dims])
+        leaves = {name: c.detach().requires_grad_() for name, c in columns.items()}
+        try:
+            with torch.enable_grad():
+                values = self._value(model, self.solution.value, leaves)
+                slopes = {
+                    name: torch.autograd.grad(
+                        values[name].sum(), [leaves[axis] for axis in dims], materialize_grads=True
+                    )
+                    for name in fields
+                }
+        except RuntimeError as error:
+            raise InputError(
+                f"equation '{self.equation.name}': points for 'flux', and a solution that has no "
+                "gradient; expected points for 'boundary'"
+            ) from error
+        total = torch.zeros_like(normal[:, 0])
+        for name in fields:
+            off = 0.0
+            for k, axis in enumerate(dims):
+                scale = length(model, axis) / deviation(model, name)
+                off = off + normal[:, k] * scale * (derive(name, axis) - slopes[name][k])
+            total = total + off.square()
+        return total / len(fields)
+
+    def _jump(self, model: nn.Module, points: Tensor) -> Tensor:
+        """The squares of what u and ∂u/∂x differ by across periodic axes, without units."""
+        grid, fields = model.domain, self.equation.fields
+        wrapped = [k for k, kind in enumerate(grid.boundary) if kind == "periodic"]
+        found = []
+        for turn, k in enumerate(wrapped):
+            axis, ends = grid.dims[k], []
+            for side in grid.extent[k]:
+                there = points[turn :: len(wrapped)].detach().clone()
+                there[:, k] = side
+                words = [(name, by) for name in fields for by in ("", axis)]
+                derive = derivatives(model, columns_of(model, there), words)
+                ends.append({word: derive(*word) for word in words})
+            jumps = [
+                (ends[1][name, by] - ends[0][name, by])
+                * ((length(model, axis) if by else 1.0) / deviation(model, name))
+                for name, by in ends[0]
+            ]
+            found.append(sum(jump.square() for jump in jumps) / len(fields))
+        return torch.cat(found)
+
     @torch.no_grad()
     def held(self, model: nn.Module, group: str, columns: Columns) -> Mapping[str, Tensor]:
         """What holds at the first time, or on the sides."""
         special = self.solution.start if group == "initial" else self.solution.wall
-        sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         known = {name: c.detach() for name, c in columns.items()}
+        return self._value(model, special or self.solution.value, known)
+
+    def _value(self, model: nn.Module, value: Any, known: Columns) -> Mapping[str, Tensor]:
+        """Fields that hold at places; those of numpy as tensors."""
+        sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         given = self.equation.given_to(self.solution, {**self.options, **self._given(known)})
-        return (special or self.solution.value)(known, known.get("t", 0.0), sides, **given)
+        found = value(known, known.get("t", 0.0), sides, **given)
+        like = known[model.domain.dims[0]]
+        return {
+            n: torch.as_tensor(v, dtype=like.dtype, device=like.device).expand_as(like)
+            for n, v in found.items()
+        }
 
     def _given(self, columns: Columns) -> dict[str, Any]:
         """All that is known by name: constants, parameters of the points, coordinates."""
@@ -267,8 +331,11 @@ class EquationResidual:
 def measure(surrogate: nn.Module, objective: EquationResidual, batch: Batch) -> None:
     """Scaling and bounds of a surrogate that sees no data, from points: of time and parameters by where
     these lie, of fields by what holds at the first time and on the sides, where that is known."""
+    objective._require_times(surrogate, batch)
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for group, points in batch.inputs.items():
+        if group in ("flux", "seam"):
+            continue  # slopes, and what nothing is known of
         columns = columns_of(surrogate, points.double())
         if surrogate.task.time:
             found.setdefault(("time", TIME), []).append(columns["t"])

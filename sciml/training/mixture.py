@@ -31,17 +31,8 @@ KEYS = {
     DATA: ("batch_size",),
     STREAM: ("batch_size",),
     COLLOCATION: (
-        *(
-            "batch_size",
-            "domain",
-            "geometry",
-            "time",
-            "parameters",
-            "initial",
-            "boundary",
-            "sampler",
-        ),
-        *("every", "curriculum", "stages", "adaptive"),
+        *("batch_size", "domain", "geometry", "time", "parameters", "sampler"),
+        *("initial", "boundary", "flux", "seam", "every", "curriculum", "stages", "adaptive"),
     ),
 }
 #: Points of an axis of the grid on which predictions are made, where nothing is said.
@@ -121,7 +112,7 @@ class Mixture:
                 )
             about = keys if known and at_points and isinstance(keys, Mapping) else {}
             if about.get("equation") and about.get("solution") is None:
-                for key in ("initial", "boundary"):
+                for key in ("initial", "boundary", "flux"):
                     if self.sources[wanted].get(key):
                         raise InputError(
                             f"source '{wanted}': points for '{key}', and no solution in objective "
@@ -323,6 +314,8 @@ def _points(name: str, keys: Keys, setting: Setting, bounds: Bounds | None) -> B
             keys.get("initial", 0),
             keys.get("boundary", 0),
             keys.get("sampler", "sobol"),
+            flux=keys.get("flux", 0),
+            seam=keys.get("seam", 0),
             region=region_of(keys["geometry"], sides) if keys.get("geometry") else None,
         )
     except InputError as error:

@@ -9,9 +9,9 @@ backward, update. Theirs is a compiled ``Model`` (PyTorch) of ``TimePDE`` and ``
 hessian, a step of its loop, on points that stay. Ours is a step of ``sciml.training.train`` with the
 objective ``residual`` of a surrogate, which scales besides; *fresh* draws its points anew in each step,
 *nested* goes through nested reverse mode instead of Taylor mode, *compiled* is ``compile: true``. Each
-is in a process of its own, as its users have it, and they take turns; given are medians of CPU time, which
-others on the machine disturb less, the ratio of neighboring rounds (above 1: we are faster) and its range. ``--keep-heap`` gives theirs the setting of
-the C library's heap that ``train`` makes.
+is in a process of its own, as its users have it, and they take turns; given are medians of CPU time,
+which others on the machine disturb less, the ratio of neighboring rounds (above 1: we are faster) and
+its range. ``--keep-heap`` gives theirs the setting of the C library's heap that ``train`` makes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ NU, LAYERS, WIDTH, SIDE = 0.01, 5, 50, 200
 Run = Callable[[int], float]
 
 
-def ours(points: int, keep_heap: bool, every: int = 0, taylor: bool = True, compile: bool = False) -> Run:
+def ours(
+    points: int, keep_heap: bool, every: int = 0, taylor: bool = True, compile: bool = False
+) -> Run:
     from sciml.domain import Grid
     from sciml.samples import Task
     from sciml.surrogates import Surrogate
@@ -78,7 +80,9 @@ def deepxde(points: int, keep_heap: bool) -> Run:
 
     where = dde.geometry.GeometryXTime(dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1))
     walls = dde.icbc.DirichletBC(where, lambda x: 0, lambda _, on: on)
-    start = dde.icbc.IC(where, lambda x: -torch.sin(torch.pi * torch.as_tensor(x[:, 0:1])).numpy(), lambda _, on: on)
+    start = dde.icbc.IC(
+        where, lambda x: -torch.sin(torch.pi * torch.as_tensor(x[:, 0:1])).numpy(), lambda _, on: on
+    )
     known = dde.data.TimePDE(
         where, residual, [walls, start], num_domain=points, num_boundary=SIDE, num_initial=SIDE
     )
@@ -142,13 +146,17 @@ def main() -> None:
         pipe.send(None)
         process.join()
     found = []
-    print(f"{given.points} points, {LAYERS} layers of {WIDTH}: ms a step, deepxde's by ours (range)")
+    print(
+        f"{given.points} points, {LAYERS} layers of {WIDTH}: ms a step, deepxde's by ours (range)"
+    )
     for kind in kinds:
         ratios = sorted(t["deepxde"] / t[kind] for t in times)
         row = {"kind": kind, "ms": statistics.median(t[kind] for t in times)}
         row |= {"ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
         found.append(row)
-        print(f"{kind:9s} {row['ms']:8.1f}  {row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})")
+        print(
+            f"{kind:9s} {row['ms']:8.1f}  {row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        )
     if given.json:
         given.json.write_text(json.dumps({"points": given.points, "kinds": found}, indent=2) + "\n")
 

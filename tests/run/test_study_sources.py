@@ -323,7 +323,8 @@ DISK = [
     "model.depth=2",
     "training.sources.inside={kind: collocation, time: [0, 1], batch_size: 32, initial: 8, boundary: 8,"
     " domain: {x: {low: 0, high: 1, points: 9}, y: {low: 0, high: 1, points: 9}},"
-    " geometry: {kind: disk, center: [0.5, 0.5], radius: 0.4}, sampler: halton, curriculum: 4}",
+    " geometry: {kind: disk, center: [0.5, 0.5], radius: 0.4}, sampler: halton, curriculum: 4,"
+    " flux: 4, adaptive: {every: 3, k: 2}}",
     "training.objectives.physics={kind: residual, source: inside, equation: heat,"
     " parameters: {kappa: 0.1}, solution: mode}",
     "training.phases=[{optimizer: soap, lr: 3e-3, schedule: cosine, steps: 8, balance: 4}]",

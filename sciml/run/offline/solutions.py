@@ -155,7 +155,7 @@ def spelled(held: Trajectories) -> str:
 def _held(study: Study) -> tuple[Equation, Solution, dict[str, object]] | None:
     """The solution that an objective names, its equation, and the constants and options given."""
     for section in study.training.objectives.values():
-        if section.kind != "residual" or section.solution is None:
+        if section.kind != "residual" or "name" not in (section.solution or {}):
             continue
         held = equation(section.equation)
         if {*study.task.targets} <= {*held.fields}:
