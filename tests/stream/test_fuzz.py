@@ -129,7 +129,7 @@ class Bend:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_each_gets_its_answer_or_is_taken(tmp_path, kind, count):
     if kind in ("slots", "offer") and not node():
         pytest.skip("no shared memory of this kind here")

@@ -53,23 +53,16 @@ def test_function_spaces_make_datasets(space):
     assert ds.identical(again)
 
 
-def test_it_is_imported_under_mpirun():
-    """deepxde's own import raises there."""
+def test_it_is_imported_under_mpirun_and_operations_stay_as_fast_as_they_were():
+    """deepxde's own import raises there; and a default device that is set passes every operation through
+    Python."""
     program = (
-        "import os, sciml.training.deepxde_data; assert os.environ['OMPI_COMM_WORLD_SIZE'] == '2'"
+        "import os, torch, torch.overrides as o; before = o._get_current_function_mode_stack();"
+        "import sciml.training.deepxde_data; assert o._get_current_function_mode_stack() == before;"
+        "assert os.environ['OMPI_COMM_WORLD_SIZE'] == '2'"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "OMPI_COMM_WORLD_SIZE": "2"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and not done.stdout, done.stderr
-
-
-def test_its_import_leaves_operations_as_fast_as_they_were():
-    """A default device that is set passes every operation through Python."""
-    program = (
-        "import torch, torch.overrides as o; before = o._get_current_function_mode_stack();"
-        "import sciml.training.deepxde_data; assert o._get_current_function_mode_stack() == before"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
