@@ -78,19 +78,28 @@ def test_a_run_goes_on_from_its_own_state(name, continued):
         assert apart < 1e-11, f"{key}: {apart:.1e}"
 
 
-def test_on_three_ranks_each_reads_its_block(tmp_path, continued):
+@pytest.mark.parametrize(
+    "names",
+    [
+        # Cut along both axes, along one, and by waves.
+        pytest.param(("heat", "wave", "forced_burgers", "burgers", "navier_stokes"), id="some"),
+        pytest.param(MARCHING, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_on_three_ranks_each_reads_its_block(tmp_path, continued, names):
     (tmp_path / "driver.py").write_text(DRIVER)
     (tmp_path / "cases").write_text(
         "".join(
             f"{find(f'solvers/{name}.py')} {words_of(name)} --initial {path} --steps 6 --every 6 "
             f"--out {tmp_path}/{name}.nc\n"
-            for name, (path, _) in continued.items()
+            for name, (path, _) in ((name, continued[name]) for name in names)
         )
     )
     job = command(tmp_path / "driver.py", 3, [str(tmp_path / "cases")])
     done = subprocess.run(job, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    for name, (path, wanted) in continued.items():
+    for name in names:
+        path, wanted = continued[name]
         with xr.open_dataset(tmp_path / f"{name}.nc") as ds:
             assert ds.attrs["initial"] == path
             for field in load(name).fields:

@@ -128,7 +128,7 @@ PARTS = (
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.booleans(), st.lists(PARTS, min_size=1, max_size=4))
 def test_no_message_stops_the_server(known, messages):
     with tempfile.TemporaryDirectory() as directory, fresh_registry(Path(directory)) as registry:

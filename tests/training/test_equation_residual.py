@@ -170,7 +170,7 @@ def test_heat_is_learned_from_its_equation_in_two_precisions():
     assert history.losses[-1] < 1e-2 * history.losses[0]
 
 
-@pytest.mark.parametrize("stopped_at", [3, 6, 8])
+@pytest.mark.parametrize("stopped_at", [3, 8])  # in either precision
 def test_a_training_in_two_precisions_resumes_bitwise(tmp_path, stopped_at):
     phases = [
         Phase("adam", lr=1e-2, steps=5, batch_size=32),

@@ -283,7 +283,7 @@ def test_one_kernel_gives_the_weights_of_many(name):
         torch.testing.assert_close(fused, many, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "soap"])  # not torch's
 def test_steps_without_torchs_compiler_are_those_of_torch(name):
     nets = [nn.Linear(3, 2) for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
