@@ -123,9 +123,10 @@ class BoxPoints:
             found["initial"] = self._drawn(rng, self.initial)
             found["initial"][:, len(self.sides)] = self.time[0]
         if self.boundary:
-            found["boundary"], _ = self._on_walls(rng, self.boundary)
+            found["boundary"] = self._on_walls(rng, self.boundary)
         if self.flux:
-            found["flux"] = np.concatenate(self._on_walls(rng, self.flux), axis=1)
+            points = self._on_walls(rng, self.flux)
+            found["flux"] = np.concatenate([points, self._normals(points)], axis=1)
         if self.seam:
             points = found["seam"] = self._in_box(rng, self.seam)
             for k, axis in enumerate(self.periodic):
@@ -133,20 +134,30 @@ class BoxPoints:
                 points[k :: len(self.periodic), column] = self.sides[axis][0]
         return found
 
-    def _on_walls(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points on the boundary, and normals."""
+    @property
+    def _faces(self) -> list[tuple[int, int]]:
+        """Columns of axes with sides, and which side."""
+        return [(k, side) for k, a in enumerate(self.sides) if a in self._walls for side in (0, 1)]
+
+    def _on_walls(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Points on the boundary."""
         points = self._in_box(rng, n)
         if self.region is not None:
-            points[:, : len(self.sides)], normals = self.region.boundary(rng, n)
-            return points, normals
-        normals = np.zeros((n, len(self.sides)))
-        faces = [(axis, side) for axis in self._walls for side in (0, 1)]
-        names = list(self.sides)
-        for k, (axis, side) in enumerate(faces):
-            column, rows = names.index(axis), slice(k, None, len(faces))
-            points[rows, column] = self.sides[axis][side]
-            normals[rows, column] = 2 * side - 1
-        return points, normals
+            points[:, : len(self.sides)] = self.region.boundary(rng, n)
+            return points
+        ends = [*self.sides.values()]
+        for turn, (column, side) in enumerate(self._faces):
+            points[turn :: len(self._faces), column] = ends[column][side]
+        return points
+
+    def _normals(self, points: np.ndarray) -> np.ndarray:
+        """Of :meth:`_on_walls`."""
+        if self.region is not None:
+            return self.region.normals(points[:, : len(self.sides)])
+        normals = np.zeros((len(points), len(self.sides)))
+        for turn, (column, side) in enumerate(self._faces):
+            normals[turn :: len(self._faces), column] = 2 * side - 1
+        return normals
 
     def _drawn(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Points inside."""

@@ -43,12 +43,24 @@ class Region:
         """Which of points (n, axes) are inside."""
         return np.asarray(self.shape.inside(points[:, ::-1]), bool)
 
-    def boundary(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points on the boundary (n, axes), and the normal there, of length 1 and outward."""
+    def boundary(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Points on the boundary, (n, axes)."""
         with numpy_seeded(rng.integers(0, 2**32, 8)):
-            points = np.asarray(self.shape.random_boundary_points(n), float)
-        normals = np.asarray(self.shape.boundary_normal(points), float)
-        return points[:, ::-1], normals[:, ::-1]
+            return np.asarray(self.shape.random_boundary_points(n), float)[:, ::-1]
+
+    def normals(self, points: np.ndarray) -> np.ndarray:
+        """Of length 1 and outward, (n, axes), at points on the boundary.
+
+        Raises:
+            InputError: a shape of which deepxde does not know them, an ellipse.
+        """
+        try:
+            return np.asarray(self.shape.boundary_normal(points[:, ::-1]), float)[:, ::-1]
+        except NotImplementedError as error:
+            raise InputError(
+                "geometry: no normals are known of an ellipse; expected points for 'boundary' instead "
+                "of 'flux', or a polygon"
+            ) from error
 
 
 def region_of(keys: Mapping[str, Any], sides: Sides) -> Region:
@@ -95,9 +107,21 @@ def _shape(keys: Any, ndim: int, geometry: Any) -> Any:
     _require_keys(kind, given, names, [n for n in names if n != "angle"])
     numbers = {n: _numbers(kind, n, v, ndim) for n, v in given.items()}
     try:
-        return getattr(geometry, kind.capitalize())(*(numbers[n] for n in names if n in numbers))
+        return _made(geometry, kind, [numbers[n] for n in names if n in numbers])
     except ValueError as error:
         raise InputError(f"geometry: {kind} with {given}: {error}") from error
+
+
+def _made(geometry: Any, kind: str, numbers: list[Any]) -> Any:
+    if kind == "polygon":  # deepxde refuses those that have a class of their own
+        [vertices] = numbers
+        if len(vertices) == 3:
+            return geometry.Triangle(*vertices)
+        low, high = np.min(vertices, axis=0).tolist(), np.max(vertices, axis=0).tolist()
+        corners = {(x, y) for x in (low[0], high[0]) for y in (low[1], high[1])}
+        if len(vertices) == 4 and {*map(tuple, vertices)} == corners:
+            return geometry.Rectangle(low, high)
+    return getattr(geometry, kind.capitalize())(*numbers)
 
 
 def _require_keys(

@@ -236,3 +236,40 @@ def test_all_of_it_resumes_bitwise(stop, tmp_path):
 def test_what_cannot_be(do, says):
     with pytest.raises(InputError, match=says):
         do()
+
+
+@pytest.mark.parametrize(
+    ("keys", "part"),
+    [
+        ({"kind": "interval", "low": 0.2, "high": 0.8}, 0.6),
+        ({"kind": "ellipse", "center": [0.5, 0.5], "semimajor": 0.4, "semiminor": 0.2}, 0.08 * np.pi),
+        ({"kind": "polygon", "vertices": [[0, 0], [1, 0], [0, 1]]}, 0.5),
+        ({"kind": "polygon", "vertices": [[0, 0], [1, 0], [1, 0.5], [0, 0.5]]}, 0.5),
+        ({"kind": "polygon", "vertices": [[0, 0], [1, 0], [1, 1], [0.5, 0.5], [0, 1]]}, 0.75),
+        ({"kind": "intersection", "of": [DISK, {"kind": "rectangle", "low": [0.5, 0], "high": [1, 1]}]},
+         np.pi / 32),
+        ({"kind": "union", "of": [DISK, {"kind": "rectangle", "low": [0, 0], "high": [0.1, 1]}]},
+         np.pi / 16 + 0.1),
+        ({"kind": "sphere", "center": [0.5, 0.5, 0.5], "radius": 0.4}, 4 / 3 * np.pi * 0.4**3),
+        ({"kind": "cuboid", "low": [0, 0, 0], "high": [1, 1, 0.5]}, 0.5),
+    ],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_each_shape_holds_its_part_of_the_box(keys, part):
+    ndim = {"interval": 1, "sphere": 3, "cuboid": 3}.get(keys["kind"], 2)
+    sides = dict.fromkeys("zyx"[3 - ndim :], (0.0, 1.0))
+    where = region(keys, sides)
+    drawn = np.random.default_rng(0).random((20000, ndim))
+    assert where.inside(drawn).mean() == pytest.approx(part, abs=0.02)
+    points = where.boundary(np.random.default_rng(0), 50)
+    if keys["kind"] == "ellipse":
+        x, y = (points - 0.5).T[::-1]
+        assert np.allclose((x / 0.4) ** 2 + (y / 0.2) ** 2, 1.0, atol=1e-4)
+        with pytest.raises(InputError, match="no normals are known of an ellipse"):
+            where.normals(points)
+        return
+    normals = where.normals(points)
+    assert np.allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+    # A little inward is inside, a little outward is not.
+    step = 1e-3 * normals
+    assert where.inside(points - step).mean() > 0.9 and where.inside(points + step).mean() < 0.1
