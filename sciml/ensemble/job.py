@@ -30,6 +30,7 @@ from sciml.ensemble.processes import (
     here,
     session_members,
     sessions_with,
+    start_session,
     start_time,
 )
 from sciml.errors import ScimlError
@@ -118,14 +119,8 @@ def run_job(job: Job) -> dict[str, Any]:
     try:
         words, environ = as_started(job)
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                words,
-                env={**environ, **folders, ATTEMPT: str(attempt)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            variables = {**environ, **folders, ATTEMPT: str(attempt)}
+            process = start_session(words, variables, output)
             began_at = start_time(process.pid)
             place = {**here(), "run": name_of(run), "leader": job.leader}
             write_json(

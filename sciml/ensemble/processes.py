@@ -15,8 +15,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 from sciml.stream.slots import boot_id
 
@@ -39,6 +41,21 @@ def end_with_parent() -> None:
     """Have this process told to end when the one that started it is gone (Linux; elsewhere nothing)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def start_session(
+    words: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int, **how: Any
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own; what it says goes to ``output``."""
+    return subprocess.Popen(
+        words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        **how,
+    )
 
 
 def start_time(pid: int) -> int | None:

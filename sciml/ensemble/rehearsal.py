@@ -16,7 +16,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from sciml.ensemble.processes import code_within, end_session
+from sciml.ensemble.processes import code_within, end_session, start_session
 from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
 from sciml.samples.program_warnings import Warned
@@ -212,14 +212,7 @@ def rehearse(
         log = Path(folder) / "log"
         try:
             with log.open("wb") as output:
-                process = subprocess.Popen(
-                    words,
-                    env={**outer, **variables},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                process = start_session(words, {**outer, **variables}, output)
             rehearsal = Rehearsal(description.name)
             try:
                 _listen(server, process, rehearsal, frames, timeout, look)

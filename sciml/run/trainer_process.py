@@ -20,7 +20,7 @@ from sciml.domain import Domain, Field
 from sciml.domain.wire import domain_from_wire, domain_to_wire, fields_from_wire, fields_to_wire
 from sciml.ensemble.folders import write_json
 from sciml.ensemble.identity import name_of
-from sciml.ensemble.processes import end_session, here, start_time
+from sciml.ensemble.processes import end_session, here, start_session, start_time
 from sciml.errors import InputError, ScimlError
 from sciml.run.directory import RunDirectory
 from sciml.stream.message import decode, encode
@@ -163,14 +163,11 @@ def _started(
     study: Study, *words: str, stdout: IO[bytes] | int, pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
     threads = str(study.training.threads)
-    return subprocess.Popen(
+    return start_session(
         [sys.executable, "-m", "sciml.run.online.trainer", *words],
-        env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.STDOUT,
+        {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        stdout,
         pass_fds=pass_fds,
-        start_new_session=True,
     )
 
 
