@@ -116,7 +116,7 @@ def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
         raise DomainError(f"mesh: {name} cells on points of {points.shape[1]} coordinates")
     _check_repeats(cells)
     if kind.dimension < points.shape[1]:
-        extents = _surface_extents(kind, points, cells)
+        extents = _extents(kind, points, cells, signed=False)
     else:
         extents = _extents(kind, points, cells)
     low, high = extents.min(axis=1), extents.max(axis=1)
@@ -159,24 +159,19 @@ def _check_repeats(cells: np.ndarray) -> None:
         )
 
 
-def _extents(kind: CellType, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """The determinant of the sides, by their lengths, at each frame of each cell; ``(m, frames)``."""
+def _extents(
+    kind: CellType, points: np.ndarray, cells: np.ndarray, *, signed: bool = True
+) -> np.ndarray:
+    """The determinant of the sides, by their lengths, at each frame of each cell; ``(m, frames)``. In a
+    space of more dimensions than the cells have it has no sign."""
     found = []
     for first, *others in kind.frames:
         sides = points[cells[:, others]] - points[cells[:, first]][:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             sides = sides / np.linalg.norm(sides, axis=2, keepdims=True)
-        found.append(np.nan_to_num(np.linalg.det(sides)))
-    return np.stack(found, axis=1)
-
-
-def _surface_extents(kind: CellType, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """As :func:`_extents`, of cells in a space of more dimensions, where there is no sign."""
-    found = []
-    for first, *others in kind.frames:
-        sides = points[cells[:, others]] - points[cells[:, first]][:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            sides = sides / np.linalg.norm(sides, axis=2, keepdims=True)
-        gram = np.nan_to_num(sides @ sides.transpose(0, 2, 1))
-        found.append(np.sqrt(np.abs(np.linalg.det(gram))))
+        if signed:
+            found.append(np.nan_to_num(np.linalg.det(sides)))
+        else:
+            gram = np.nan_to_num(sides @ sides.transpose(0, 2, 1))
+            found.append(np.sqrt(np.abs(np.linalg.det(gram))))
     return np.stack(found, axis=1)

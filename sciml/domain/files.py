@@ -248,18 +248,11 @@ def _of_a_collection(path: Path) -> xr.Dataset | None:
     from sciml.domain import pdebench, the_well
 
     file = h5py.File(path, "r")
-    layout = next(
-        (
-            opened
-            for fits, opened in (
-                (the_well.is_the_well, the_well.opened),
-                (pdebench.is_pdebench, pdebench.opened),
-            )
-            if fits(file)
-        ),
-        None,
-    )
-    if layout is None:
+    if the_well.is_the_well(file):
+        layout = the_well.opened
+    elif pdebench.is_pdebench(file):
+        layout = pdebench.opened
+    else:
         file.close()
         return None
     try:

@@ -24,7 +24,7 @@ from sciml.domain.names import SPLIT
 from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.task import Task
-from sciml.samples.windower import Placed, longest_stretch
+from sciml.samples.windower import longest_stretch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -304,7 +304,7 @@ def held_apart(
     return [(simulation, frames[:-held])], [(simulation, frames[-held:])]
 
 
-def held_in_time(frames: Sequence[Placed], task: Task, part: float) -> int:
+def held_in_time(frames: Sequence[Any], task: Task, part: float) -> int:
     """How many of the last frames of a single simulation are held out; 0 where it is too short for
     windows on both sides.
 

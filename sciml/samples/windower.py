@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from sciml.errors import InputError, nearest
 from sciml.samples.frame import Frame, Simulation
@@ -203,20 +203,14 @@ def windows_of(simulation: Simulation, frames: Iterable[Frame], task: Task) -> I
         yield from windower.push(frame)
 
 
-class Placed(Protocol):
-    """What has a place in time: a frame, or what stands for one that is not read."""
+def longest_stretch(frames: Iterable[Any], task: Task) -> int:
+    """How many frames in order of steps follow one another without a gap, at most.
 
-    @property
-    def step(self) -> int: ...
-
-    @property
-    def segment(self) -> int: ...
-
-
-def longest_stretch(frames: Iterable[Placed], task: Task) -> int:
-    """How many frames in order of steps follow one another without a gap, at most."""
+    Args:
+        frames: anything with ``step`` and ``segment``.
+    """
     best = count = 0
-    last: Placed | None = None
+    last: Any = None
     for frame in frames:
         joined = last is not None and frame.step == last.step + 1
         if joined and task.even:

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 #: Entries of the geometry that say of which sample a point, a cell, an edge is.
 OWNERS = {"point": "owner", "cell": "cell_owner", "edge": "edge_owner"}
+#: Tensors by name that are values of fields, and those that say where these lie and how they count.
+VALUES = ("inputs", "targets", "static", "forcing", "masks", "fixed", "given")
+BESIDE = ("geometry", "weights", "structure")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,30 +105,20 @@ class Batch:
         device = torch.device(device)
         exact = keep_float64 and device.type != "mps"
 
-        def moved(t: Tensor, kept: bool = exact) -> Tensor:
+        def moved(t: Tensor, kept: bool) -> Tensor:
             stays = not t.is_floating_point() or (kept and t.dtype == torch.float64)
             wanted = t.dtype if dtype is None or stays else dtype
             if t.device == device and t.dtype == wanted:
                 return t
             return t.to(device, wanted, non_blocking=True)
 
-        def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: moved(t) for name, t in tensors.items()}
-
-        found = {
-            "inputs": move(self.inputs),
-            "targets": move(self.targets),
-            "static": move(self.static),
-            "forcing": move(self.forcing),
-            "geometry": {name: moved(t, False) for name, t in self.geometry.items()},
-            "weights": {name: moved(t, False) for name, t in self.weights.items()},
-            "masks": move(self.masks),
-            "fixed": move(self.fixed),
-            "given": move(self.given),
-            "structure": {name: moved(t, False) for name, t in self.structure.items()},
-            "parameters": None if self.parameters is None else moved(self.parameters),
-            "time": None if self.time is None else moved(self.time),
+        found: dict[str, Any] = {
+            name: {n: moved(t, exact and name in VALUES) for n, t in getattr(self, name).items()}
+            for name in (*VALUES, *BESIDE)
         }
+        for name in ("parameters", "time"):
+            values = getattr(self, name)
+            found[name] = None if values is None else moved(values, exact)
         return self if self._holds(found) else replace(self, **found)
 
     def _holds(self, found: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import VALUES, Batch
 from sciml.training.epochs import Epochs, InEpochs
 
 
@@ -72,12 +72,7 @@ def select(batch: Batch, index: Tensor) -> Batch:
     own = {n: t for n, t in batch.geometry.items() if n not in shared}
     return replace(
         batch,
-        inputs=of(batch.inputs),
-        targets=of(batch.targets),
-        static=of(batch.static),
-        forcing=of(batch.forcing),
-        fixed=of(batch.fixed),
-        given=of(batch.given),
+        **{name: of(getattr(batch, name)) for name in VALUES if name != "masks"},
         weights={n: t[index] if len(t) == batch.size else t for n, t in batch.weights.items()},
         geometry={**shared, **of(own)},
         parameters=None if batch.parameters is None else batch.parameters[index],

@@ -14,12 +14,6 @@ from sciml.errors import InputError, require_known
 from sciml.surrogates.mlp import ACTIVATIONS
 
 
-def activation_of(name: str) -> type[nn.Module]:
-    """The activation called ``name``."""
-    require_known("unknown activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]
-
-
 class Dense(nn.Sequential):
     """Layers one after the other, the last of them to be had by itself."""
 
@@ -42,7 +36,8 @@ def dense(sizes: Sequence[int], activation: str, *, last: bool) -> Dense:
     sizes = tuple(int(s) for s in sizes)
     if len(sizes) < 2 or min(sizes) < 1:
         raise InputError(f"layers of sizes {sizes}; expected two or more, each at least 1")
-    make = activation_of(activation)
+    require_known("unknown activation", activation, ACTIVATIONS)
+    make = ACTIVATIONS[activation]
     layers: list[nn.Module] = []
     for k, (width, size) in enumerate(pairwise(sizes)):
         linear = nn.Linear(width, size)
@@ -94,7 +89,8 @@ class Stacked(nn.Module):
         super().__init__()
         *inner, nets = (int(s) for s in sizes)
         widths = (*inner, 1)
-        self.activation = activation_of(activation)()
+        require_known("unknown activation", activation, ACTIVATIONS)
+        self.activation = ACTIVATIONS[activation]()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for width, size in pairwise(widths):
             spread = math.sqrt(2.0 / (width + size))

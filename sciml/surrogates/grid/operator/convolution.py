@@ -134,10 +134,10 @@ def convolve(
     *,
     stride: Sequence[int],
     padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
     groups: int,
     modes: Sequence[str],
     kernel: str,
+    dilation: Sequence[int] = (1, 1, 1),
 ) -> Tensor:
     """:class:`KernelConv` as a function; ``padding`` before and after each axis, at the base."""
     size = weight.shape[2:]
@@ -169,7 +169,7 @@ def convolve(
         steps.append(step)
         x = extend(x, 2 + a, left, max(0, right), "circular" if closed[a] else modes[a], fade=r)
         x = x.narrow(2 + a, 0, left + n + right)
-    dilated = [r * d for r, d in zip(ratio, dilation, strict=True)]
+    dilated = [r * d for r, d in zip(ratio, dilation, strict=False)]
     out = CONVOLVE[len(size)](x, weight, bias, tuple(steps), 0, tuple(dilated), groups)
     refinement.grid = tuple(out.shape[2:])
     return out
@@ -183,10 +183,10 @@ def convolve_transposed(
     *,
     stride: Sequence[int],
     padding: Sequence[int],
-    output_padding: Sequence[int],
-    dilation: Sequence[int],
     groups: int,
     kernel: str,
+    output_padding: Sequence[int] = (0, 0, 0),
+    dilation: Sequence[int] = (1, 1, 1),
     beyond: str | None = None,
 ) -> Tensor:
     """:class:`KernelConvTranspose` as a function; ``beyond``: how u goes on, whatever the kernel."""
@@ -217,7 +217,7 @@ def convolve_transposed(
         begin.append(s * before + r * p)
         widths.append(width)
         reaches.append(around)
-    dilated = tuple(r * d for r, d in zip(ratio, dilation, strict=True))
+    dilated = tuple(r * d for r, d in zip(ratio, dilation, strict=False))
     y = TRANSPOSE[len(size)](x, weight, None, tuple(stride), 0, 0, groups, dilated)
     for a, (out, first, width, around) in enumerate(
         zip(wanted, begin, widths, reaches, strict=True), start=2

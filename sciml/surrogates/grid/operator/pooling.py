@@ -101,7 +101,6 @@ class KernelAvgPool(nn.Module):
             self.refinement,
             stride=self.stride,
             padding=[(p, p) for p in self.padding],
-            dilation=(1,) * ndim,
             groups=x.shape[1],
             modes=("zeros",) * ndim,
             kernel=self.kernel,

@@ -51,7 +51,6 @@ class KernelUpsample(nn.Module):
         self.align_corners, self.refinement = up.align_corners, refinement
 
     def forward(self, x: Tensor) -> Tensor:
-        ndim = len(self.factors)
         refinement = self.refinement
         ratio = refinement.ratios_at(x.shape[2:])
         if set(ratio) == {1} or self.align_corners:
@@ -72,8 +71,6 @@ class KernelUpsample(nn.Module):
             refinement,
             stride=self.factors,
             padding=[s // 2 if linear else 0 for s in self.factors],
-            output_padding=(0,) * ndim,
-            dilation=(1,) * ndim,
             groups=x.shape[1],
             kernel=self.kernel,
             beyond="replicate",
