@@ -16,6 +16,7 @@ _WORDS = {
     float: "a number",
     bool: "true or false",
     str: "text",
+    dict: "keys",
     type(None): "null",
 }
 

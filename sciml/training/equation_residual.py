@@ -27,7 +27,7 @@ from sciml.training.derivatives import (
     deviation,
     length,
 )
-from sciml.training.label_residual import LabelResidual, measure_pace
+from sciml.training.label_residual import LabelResidual, measure_pace, require_same_start
 
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
@@ -181,8 +181,11 @@ class EquationResidual:
                     "expected 0 or more, as nothing runs backward in time"
                 )
         if traits_of(model.model).lagrangian:
+            columns["t"] = torch.full_like(columns["t"], model.model.first)
             held = partial(self.held, model, "initial") if self.solution is not None else None
             measure_pace(model, self.equation, columns, self._given, held)
+            if held is not None:
+                require_same_start(model, columns, held)
 
     def require_model(self, model: nn.Module) -> None:
         """Raises :class:`InputError` for a model of characteristics, where the equation has none."""

@@ -18,6 +18,8 @@ from sciml.training.derivatives import Columns, question
 
 #: Factors of the losses, those of the publication (CMAME 404, 115810).
 WEIGHTS = {"characteristics": 10.0, "state": 1.0, "initial": 1000.0}
+#: Of deviations: by how much two initial fields may differ, computed twice in float32.
+SAME = 1e-3
 #: By name, all that is known at places: constants, parameters, coordinates.
 Given = Callable[[Columns], Mapping[str, Any]]
 #: The initial fields at places.
@@ -136,6 +138,29 @@ class LabelResidual:
             mean, deviation = scales.fields[i]
             square = square + (found[:, i] - (wanted[name] - mean) / deviation).square()
         return {"initial": square}
+
+
+@torch.no_grad()
+def require_same_start(model: nn.Module, columns: Columns, held: Held) -> None:
+    """That a model which holds an initial field holds that of the objective.
+
+    Raises:
+        InputError: it holds another one.
+    """
+    network, scales = model.model, model.scales
+    if network.initial is None:
+        return
+    batch = question(model, columns)
+    scalars, places = model.scalars(batch, 0), batch.geometry["at"][:, 0]
+    own = network.initial(places.to(scalars.dtype), scalars, scales, network.first)
+    for i, (name, wanted) in enumerate(held(columns).items()):
+        off = (own[:, i] - (wanted - scales.fields[i][0]) / scales.fields[i][1]).abs().max()
+        if off > SAME:
+            raise InputError(
+                f"model 'lpinn' holds another initial '{name}' than the objective asks for, by "
+                f"{float(off):.2g} of its deviation; expected initial: to name the equation, the solution "
+                "and the options of the objective"
+            )
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """PINN and LPINN as models: shapes, starts held exactly, the map back to the box, where J is lost."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import torch
 import xarray as xr
 from torch import nn
 
+import sciml
 from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates import Surrogate, registry
+from sciml.surrogates import Batch, Surrogate, registry
 from sciml.surrogates.pinn.inverse import nearest, wrapped
 from sciml.surrogates.pinn.watch import watched
 from sciml.surrogates.scales import Scales
@@ -291,3 +293,37 @@ def test_characteristics_on_request():
     assert "characteristics meet" in places.jacobian.attrs["long_name"]
     with pytest.raises(InputError, match="model PINN has no characteristics; expected 'lpinn'"):
         built("pinn").characteristics(xr.Dataset(coords={"time": [0.0]}))
+
+
+def test_it_learns_from_data_alone():
+    """Through the map back, on whole fields."""
+    x, time = np.arange(16) / 16 * 2 * math.pi, np.linspace(0, 1, 9)
+    u = np.sin(x - 2.0 * time[:, None])
+    ds = xr.Dataset({"u": (("time", "x"), u)}, {"time": time, "x": x})
+    ds.x.attrs |= {"boundary": "periodic", "extent": [0.0, 2 * math.pi]}
+    surrogate = sciml.fit(
+        {"name": "lpinn", **SMALL["lpinn"]},
+        ds,
+        {"targets": ["u"], "history": 0, "time": True},
+        phases=[{"optimizer": "adam", "lr": 2e-2, "steps": 60}],
+        validation=0,
+        progress=False,
+    )
+    assert np.linalg.norm(surrogate.predict(ds).u - u) < 0.3 * np.linalg.norm(u)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_the_exported_program_gives_the_same(name, tmp_path):
+    surrogate = built(name)
+    few, more = (
+        Batch({}, parameters=torch.zeros(n, 0), time=torch.rand(n, 1), size=n).to(
+            "cpu", torch.float64
+        )
+        for n in (2, 3)
+    )
+    geometry = {"spacing": torch.ones(2, 1), "periodic": torch.tensor([True])}
+    surrogate.export(tmp_path / "model.pt2", replace(few, geometry=geometry))
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    found = program({}, more.parameters, more.time, {})
+    torch.testing.assert_close(found["u"], surrogate(more)["u"])

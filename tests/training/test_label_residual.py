@@ -338,6 +338,12 @@ def test_convection_is_learned_along_characteristics():
             "not periodic along x",
         ),
         (
+            lambda: EquationResidual("burgers", {"nu": 0.1}, {"name": "sine", "mode": 2})(
+                trained(initial={"equation": "burgers", "solution": "sine"})[0], batch_of(box())
+            ),
+            "model 'lpinn' holds another initial 'u' than the objective asks for, by 1.9",
+        ),
+        (
             lambda: convection({"name": "lpinn"}, [{"steps": 1, "weights": {"physics.states": 1}}]),
             "did you mean 'physics.state'",
         ),

@@ -52,19 +52,16 @@ def nearest(
     periodic: Sequence[bool],
 ) -> Tensor:
     """Which of the places is the nearest to each that is asked for, ``(B, Q)``."""
+    if torch.compiler.is_exporting():  # parts of a number of samples would fix that number
+        return _nearest(places, asked, periodic)
     count = max(1, AT_ONCE // (places.shape[1] * asked.shape[1]))
-    found = []
-    for some, wanted in zip(places.split(count), asked.split(count), strict=True):
-        square = sum(
-            wrapped(
-                wanted[:, :, None, i : i + 1] - some[:, None, :, i : i + 1], periodic[i : i + 1]
-            )
-            .squeeze(-1)
-            .square()
-            for i in range(places.shape[2])
-        )
-        found.append(square.argmin(dim=2))
-    return torch.cat(found)
+    parts = zip(places.split(count), asked.split(count), strict=True)
+    return torch.cat([_nearest(*part, periodic) for part in parts])
+
+
+def _nearest(places: Tensor, asked: Tensor, periodic: Sequence[bool]) -> Tensor:
+    away = asked[:, :, None] - places[:, None]  # (B, Q, K, d)
+    return wrapped(away, periodic).square().sum(dim=3).argmin(dim=2)
 
 
 def solved(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -229,7 +228,7 @@ class LPINN(nn.Module):
     def _pace(self, scalars: Tensor, scales: Scales) -> Tensor:
         """v of each row, ``(n, 1)``."""
         pace = torch.where(self.pace == 0, torch.ones_like(self.pace), self.pace)
-        pace = pace.expand(len(scalars))
+        pace = pace.expand(scalars.shape[0])
         for column, values in enumerate(scales.parameters_of(scalars)):
             factor = self.proportional[column]
             pace = pace * (factor * values + (1.0 - factor))
@@ -286,7 +285,7 @@ def build(
     activation: str = "tanh",
     harmonics: int = 1,
     displacement: str | None = None,
-    initial: Mapping[str, Any] | None = None,
+    initial: dict | None = None,
     first: float = 0.0,
     speed: float | None = None,
     margin: float = 0.0,
