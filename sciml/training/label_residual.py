@@ -158,8 +158,8 @@ def require_same_start(model: nn.Module, columns: Columns, held: Held) -> None:
         if off > SAME:
             raise InputError(
                 f"model 'lpinn' holds another initial '{name}' than the objective asks for, by "
-                f"{float(off):.2g} of its deviation; expected initial: to name the equation, the solution "
-                "and the options of the objective"
+                f"{float(off):.2g} of its deviation; expected initial: to name the equation, the "
+                "solution and the options of the objective"
             )
 
 
