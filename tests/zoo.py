@@ -31,7 +31,7 @@ ZOO = {
     "fno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2}),
     "gcn": Toy({"hidden": 8, "layers": 2}, "mesh"),
     "grand": Toy({"hidden": 8, "width": 8, "heads": 2, "time": 2.0}, "graph"),
-    "gread": Toy({"hidden": 8, "width": 8, "heads": 2, "per_channel": True}, "mesh"),
+    "gread": Toy({"hidden": 8, "width": 8, "heads": 2, "per_channel": "both"}, "mesh"),
     "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
     "mlp": Toy({"hidden": [12], "activation": "tanh"}),

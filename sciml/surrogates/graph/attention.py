@@ -15,7 +15,7 @@ from sciml.surrogates.graph.links import Links
 
 #: Which weights add up to 1: those that come in at a node, those that go out from it; ``symmetric``:
 #: none, w_uv = w_vu.
-STOCHASTIC = ("row", "column", "symmetric")
+STOCHASTIC = ("row", "column", "symmetric", "degree")
 
 
 class Weights(NamedTuple):
@@ -32,43 +32,22 @@ class Weights(NamedTuple):
 
     def change(self, x: Tensor, links: Links) -> Tensor:
         """A x − x."""
-        return weighted_sum(self.edges, x, links) - self.leaves * x
+        return links.weighted_sum(self.edges, x) - self.leaves * x
 
     def apply(self, x: Tensor, links: Links) -> Tensor:
         """A x."""
         return x + self.change(x, links)
 
 
-def weighted_sum(
-    weights: Float[Tensor, " edge"], x: Float[Tensor, "node channel"], links: Links
-) -> Float[Tensor, "node channel"]:
-    """Σ_u w_uv x_u at each node v."""
-    return links.sum(weights[:, None] * x.index_select(0, links.source))
-
-
-def _dot(q: Tensor, k: Tensor) -> Tensor:
-    return (q * k).sum(-1) * q.shape[-1] ** -0.5
-
-
-def _cosine(q: Tensor, k: Tensor) -> Tensor:
-    return F.cosine_similarity(q, k, dim=-1)
-
-
-def _pearson(q: Tensor, k: Tensor) -> Tensor:
-    return _cosine(q - q.mean(-1, keepdim=True), k - k.mean(-1, keepdim=True))
-
-
-def _squared_distance(q: Tensor, k: Tensor) -> Tensor:
-    return (q - k).square().sum(-1)
-
-
-#: Scores of an edge from a query of its receiver and a key of its source, ``(E, heads, c)``.
-SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "dot": _dot,
-    "cosine": _cosine,
-    "pearson": _pearson,
-    "kernel": _squared_distance,
+#: What q and k are made of before their product, which is the score but for a factor.
+_MADE: dict[str, Callable[[Tensor], Tensor]] = {
+    "dot": lambda q: q,
+    "cosine": lambda q: F.normalize(q, dim=-1),
+    "pearson": lambda q: F.normalize(q - q.mean(-1, keepdim=True), dim=-1),
+    "kernel": lambda q: q,
+    "none": lambda q: q,
 }
+SCORES = tuple(_MADE)
 
 
 def squareplus(x: Tensor) -> Tensor:
@@ -81,7 +60,8 @@ class Attention(nn.Module):
 
     Scores, q and k being cut into heads of c channels: ``dot`` q·k/√c, ``cosine`` q·k/|q||k|,
     ``pearson`` the cosine of q and k less their means, ``kernel`` σ² exp(−|q − k|²/2ℓ²) with σ and ℓ
-    learned, a head each. Weights are the mean over heads.
+    learned, a head each; ``none``: 0, all edges of a node weigh the same. Weights are the mean over
+    heads.
 
     Rows are receivers. ``stochastic`` says which weights add up to 1:
 
@@ -93,6 +73,9 @@ class Attention(nn.Module):
       c learned: a graph Laplacian, whose weights are conductances. Mass is kept and the maximum
       principle obeyed; needs each edge both ways. Rates of decay are up to twice the sum of weights at
       a node: steps are to be small enough.
+
+    - ``degree``: none. 1/√(d_u d_v) of the numbers of edges, whatever the score: x − A x is the
+      normalised Laplacian of the graph.
 
     Shapes: x ``(N, C)``, edges' values ``(E, edge_channels)`` in the order of the links → weights
     ``(E,)``, what leaves ``(N, 1)``.
@@ -140,7 +123,8 @@ class Attention(nn.Module):
             )
         self.heads, self.score, self.positive = heads, score, positive
         self.stochastic, self.itself = stochastic, itself
-        self.query, self.key = nn.Linear(channels, width), nn.Linear(channels, width)
+        if score != "none":
+            self.query, self.key = nn.Linear(channels, width), nn.Linear(channels, width)
         self.edge = nn.Linear(edge_channels, heads, bias=False) if edge_channels else None
         if stochastic == "symmetric":
             self.log_scale = nn.Parameter(torch.full((heads,), -1.5))
@@ -153,22 +137,34 @@ class Attention(nn.Module):
         return "the diffusion (stochastic='symmetric')" if self.stochastic == "symmetric" else ""
 
     def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Weights:
-        q = self.query(x).unflatten(-1, (self.heads, -1))
-        k = self.key(x).unflatten(-1, (self.heads, -1))
-        scores = self._scores(q.index_select(0, links.receiver), k.index_select(0, links.source))
+        if self.score == "none":
+            scores, own = x.new_zeros(len(links.source), 1), x.new_zeros(len(x), 1)
+        else:
+            q, k = (
+                _MADE[self.score](p(x).unflatten(-1, (self.heads, -1)))
+                for p in (self.query, self.key)
+            )
+            scores, own = links.dots(q, k), (q * k).sum(-1)
+            if self.score == "dot":
+                scores, own = (s * q.shape[-1] ** -0.5 for s in (scores, own))
+            elif self.score == "kernel":
+                q2, k2 = q.square().sum(-1), k.square().sum(-1)
+                far = q2.index_select(0, links.receiver) + k2.index_select(0, links.source)
+                scores, own = self._kernel(far - 2 * scores), self._kernel(q2 + k2 - 2 * own)
         if self.edge is not None:
             scores = scores + self.edge(edge_attr)
         if self.stochastic == "symmetric":
             return self._symmetric(scores, links)
+        if self.stochastic == "degree":
+            over = links.degree(x.dtype).clamp(min=1).rsqrt()
+            w = over.index_select(0, links.receiver) * over.index_select(0, links.source)
+            return Weights(w, (links.degree(x.dtype) > 0).to(x.dtype)[:, None])
         by = links.receiver if self.stochastic == "row" else links.source
-        own = self._scores(q, k) if self.itself else None
-        return _normalised(scores, own, by, links.nodes, self.positive)
+        return _normalised(scores, own if self.itself else None, by, links.nodes, self.positive)
 
-    def _scores(self, q: Tensor, k: Tensor) -> Tensor:
-        found = SCORES[self.score](q, k)
-        if self.score == "kernel":
-            found = (2 * self.log_sigma - found * (-2 * self.log_length).exp() / 2).exp()
-        return found
+    def _kernel(self, squared: Tensor) -> Tensor:
+        near = squared.clamp(min=0) * (-2 * self.log_length).exp() / 2
+        return (2 * self.log_sigma - near).exp()
 
     def _symmetric(self, scores: Tensor, links: Links) -> Weights:
         scores = 0.5 * (scores + scores.index_select(0, links.reverse))

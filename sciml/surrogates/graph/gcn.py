@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.attention import weighted_sum
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.network import ACTIVATIONS
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
@@ -69,7 +68,7 @@ class GCN(nn.Module):
         for n, layer in enumerate(self.layers):
             x = layer(self.dropout(self.activation(x) if n else x))
             if self.neighbours:
-                x = weighted_sum(weights, x, links) + (over * over)[:, None] * x
+                x = links.weighted_sum(weights, x) + (over * over)[:, None] * x
         return x
 
 

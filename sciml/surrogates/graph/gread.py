@@ -30,6 +30,11 @@ REACTIONS: dict[str, Reaction] = {
 }
 
 
+#: Those that run away where β < 0.
+RUNAWAY = ("fisher", "allen_cahn", "zeldovich")
+PER_CHANNEL = ("none", "beta", "both")
+
+
 class GREAD(nn.Module):
     """dh/dt = −α L h + β r(h) for t from 0 to T, L = I − A; gives h(T).
 
@@ -57,7 +62,8 @@ class GREAD(nn.Module):
         channels: of a node.
         time: T.
         reaction: as above.
-        per_channel: whether α and β are one a channel.
+        per_channel: which of α and β are one a channel: ``none``, ``beta`` or ``both``. Of linear
+            reactions such β are drawn from −1 to 1; other β are 0.1 at first.
         attention: options of the attention.
         integration: options of :class:`~sciml.surrogates.graph.ode.Integration`.
 
@@ -80,17 +86,25 @@ class GREAD(nn.Module):
         channels: int,
         time: float = 2.0,
         reaction: str = "blurring_sharpening",
-        per_channel: bool = False,
+        per_channel: str = "none",
         attention: Mapping[str, Any] | None = None,
         integration: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if reaction not in REACTIONS:
             raise InputError(f"unknown reaction '{reaction}'; {nearest(reaction, REACTIONS)}")
+        if per_channel not in PER_CHANNEL:
+            raise InputError(
+                f"unknown per_channel '{per_channel}'; {nearest(per_channel, PER_CHANNEL)}"
+            )
         self.channels = channels
         self.integration = Integration(time, **(integration or {}))
         self.attention = Attention(channels, **(attention or {}))
-        self.field = _ReactionDiffusion(reaction, channels if per_channel else 1)
+        self.field = _ReactionDiffusion(
+            reaction,
+            channels if per_channel == "both" else 1,
+            channels if per_channel != "none" else 1,
+        )
 
     @property
     def both_ways(self) -> str:
@@ -114,11 +128,13 @@ class GREAD(nn.Module):
 class _ReactionDiffusion(nn.Module):
     """−α L h + β r(h)."""
 
-    def __init__(self, reaction: str, coefficients: int) -> None:
+    def __init__(self, reaction: str, alphas: int, betas: int) -> None:
         super().__init__()
         self.reaction = reaction
-        self.alpha = nn.Parameter(torch.zeros(coefficients))
-        self.beta = nn.Parameter(torch.full((coefficients,), 0.1))
+        self.alpha = nn.Parameter(torch.zeros(alphas))
+        self.beta = nn.Parameter(torch.full((betas,), 0.1))
+        if betas > 1 and reaction not in RUNAWAY:
+            nn.init.uniform_(self.beta, -1, 1)
 
     def forward(self, t: float | Tensor, h: Tensor, state: Mapping[str, Any]) -> Tensor:
         weights, links = Weights(state["edges"], state["leaves"]), state["links"]
@@ -136,7 +152,7 @@ def build(
     hidden: int = 64,
     time: float = 2.0,
     reaction: str = "blurring_sharpening",
-    per_channel: bool = False,
+    per_channel: str = "none",
     heads: int = 4,
     width: int = 32,
     score: str = "dot",

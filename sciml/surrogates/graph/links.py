@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from sciml.errors import InputError
+from sciml.surrogates.graph.aggregation import Rows, block_sum_at, dots_at, sum_at
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -21,21 +22,69 @@ class Links:
     compiled, or called with the same edges again and again, is given these.
 
     Args:
-        source, receiver: nodes of each edge, int64 ``(E,)``.
-        nodes: how many there are.
-        order: place of each edge in the list that came.
-        reverse: place here of the edge the other way round; ``None`` where some have none.
+        source, receiver: nodes of each edge, int64 ``(E,)``. nodes: how many there are. order: place of
+            each edge in the list that came. outgoing: the edges sorted by source, then receiver; of
+            those that are symmetric, the place of the reverse of each.
+        symmetric: whether each has its reverse.
     """
 
     source: Int[Tensor, " edge"]
     receiver: Int[Tensor, " edge"]
     nodes: int
     order: Int[Tensor, " edge"]
-    reverse: Int[Tensor, " edge"] | None = None
+    outgoing: Int[Tensor, " edge"]
+    symmetric: bool
+    #: Where the edges that come in at each node begin, and those that go out.
+    starts: Int[Tensor, " bound"] = field(init=False)
+    ends: Int[Tensor, " bound"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        bounds = torch.arange(self.nodes + 1, device=self.source.device)
+        starts = ends = torch.searchsorted(self.receiver, bounds)
+        if not self.symmetric:
+            ends = torch.searchsorted(self.source.index_select(0, self.outgoing), bounds)
+        object.__setattr__(self, "starts", starts)
+        object.__setattr__(self, "ends", ends)
+
+    @property
+    def reverse(self) -> Int[Tensor, " edge"]:
+        """Place of the edge the other way round; for those that are symmetric."""
+        return self.outgoing
 
     def sum(self, values: Float[Tensor, "edge *rest"]) -> Float[Tensor, "node *rest"]:
         """Σ over the edges that come in, 0 where none does."""
-        return values.new_zeros(self.nodes, *values.shape[1:]).index_add(0, self.receiver, values)
+        return sum_at(values, self._rows)
+
+    def weighted_sum(
+        self, weights: Float[Tensor, " edge"], x: Float[Tensor, "node channel"]
+    ) -> Float[Tensor, "node channel"]:
+        """Σ_u w_uv x_u over the edges that come in at each node v."""
+        return self.block_sum(weights[:, None, None], x[:, None])[:, 0]
+
+    def block_sum(
+        self, blocks: Float[Tensor, "edge d *d"], x: Float[Tensor, "node d feature"]
+    ) -> Float[Tensor, "node d feature"]:
+        """Σ_u G_uv x_u over the edges that come in at each node v; diagonal G are ``(E, d)``."""
+        if blocks.ndim == 2:
+            parts = zip(blocks.unbind(1), x.unbind(1), strict=True)
+            return torch.stack([self.weighted_sum(w, y) for w, y in parts], dim=1)
+        return block_sum_at(blocks, x, self._rows, self._back, self.outgoing)
+
+    def dots(
+        self, q: Float[Tensor, "node head c"], k: Float[Tensor, "node head c"]
+    ) -> Float[Tensor, "edge head"]:
+        """q_v · k_u of each edge from u to v."""
+        return dots_at(q, k, self._rows, self._back, self.outgoing)
+
+    @property
+    def _rows(self) -> Rows:
+        return Rows(self.starts, self.receiver, self.source)
+
+    @property
+    def _back(self) -> Rows:
+        if self.symmetric:
+            return self._rows
+        return Rows(self.ends, *(v[self.outgoing] for v in (self.source, self.receiver)))
 
     def degree(self, dtype: torch.dtype) -> Float[Tensor, " node"]:
         """Edges that come in."""
@@ -87,7 +136,7 @@ def _is_real(edges: Tensor) -> bool:
 
 
 def _require(links: Links, both_ways: str) -> None:
-    if both_ways and links.reverse is None:
+    if both_ways and not links.symmetric:
         known = {*zip(links.source.tolist(), links.receiver.tolist(), strict=True)}
         lone = next(((u, v) for u, v in sorted(known) if (v, u) not in known), None)
         edge = "some edges" if lone is None else f"the edge {lone[0]} → {lone[1]}"
@@ -119,9 +168,9 @@ def _made(edges: Tensor, nodes: int, both_ways: str, loops: bool) -> Links:
         )
     source, receiver = source[order], receiver[order]
     back = source * nodes + receiver
-    reverse = torch.searchsorted(places, back).clamp(max=max(len(places) - 1, 0))
-    whole = bool((places[reverse] == back).all())
-    links = Links(source, receiver, nodes, order, reverse if whole else None)
+    outgoing = torch.argsort(back)
+    symmetric = bool((back[outgoing] == places).all())
+    links = Links(source, receiver, nodes, order, outgoing, symmetric)
     _require(links, both_ways)
     return links
 

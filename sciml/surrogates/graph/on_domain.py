@@ -23,7 +23,7 @@ from sciml.surrogates.traits import Traits
 @dataclass(frozen=True, slots=True)
 class SortedEdges(DomainStructure):
     """Edges of a domain as :class:`~sciml.surrogates.graph.links.Links` hold them: ``links (2, E)``,
-    ``order (E,)``, and ``reverse (E,)`` where it is wanted.
+    ``order (E,)``, ``outgoing (E,)``.
 
     Args:
         both_ways: what needs each edge in both directions, for the message.
@@ -52,9 +52,8 @@ class SortedEdges(DomainStructure):
         found = {
             "links": Part(torch.stack([links.source, links.receiver]).numpy(), 1, POINT),
             "order": Part(links.order.numpy(), counts="links"),
+            "outgoing": Part(links.outgoing.numpy(), counts="links"),
         }
-        if self.both_ways:
-            found["reverse"] = Part(links.reverse.numpy(), counts="links")
         if self.volumes and isinstance(domain, Mesh):
             volumes = node_volumes(domain)
             found["volume"] = Part(volumes / volumes.mean())
@@ -130,6 +129,8 @@ class OnDomain(nn.Module):
                 "nothing of edges that are added; drop one of them"
             )
         self.net, self.seen = net, seen
+        # Those of meshes go both ways; of graphs that is known where it was asked for.
+        self.symmetric = bool(net.both_ways or seen.ndim or undirected or rewired)
         loops = getattr(net.process, "loops", True)
         fluxes = isinstance(net.decode, FluxHead)
         edges = SortedEdges(net.both_ways, loops, undirected, rewired, fluxes)
@@ -141,11 +142,11 @@ class OnDomain(nn.Module):
         *where: Tensor,
         links: Tensor,
         order: Tensor,
-        reverse: Tensor | None = None,
+        outgoing: Tensor,
         volume: Tensor | None = None,
         **static: Tensor,
     ) -> Tensor:
-        made = Links(links[0], links[1], len(x), order, reverse)
+        made = Links(links[0], links[1], len(x), order, outgoing, self.symmetric)
         for name in self.seen.cells:
             x = torch.cat([x, _at_corners(static[name], static["cells"], len(x))], dim=1)
         along = []

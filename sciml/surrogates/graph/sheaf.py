@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.maps import RestrictionMaps
 from sciml.surrogates.graph.ode import Integration
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
-from sciml.surrogates.graph.sheaf_laplacian import chebyshev, normalised, sheaf_product
+from sciml.surrogates.graph.sheaf_laplacian import SheafLaplacian, chebyshev
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import chose
 
@@ -27,8 +26,8 @@ class SheafDiffusion(nn.Module):
     Each node has a stalk R^d of f features. Δ = C⁻¹ δᵀδ C⁻ᵀ is the normalised Laplacian of a sheaf
     whose restriction maps are learned from what is at the two ends of an edge, (δx)_e = F_{v⊴e} x_v −
     F_{u⊴e} x_u; see :class:`~sciml.surrogates.graph.maps.RestrictionMaps` and
-    :func:`~sciml.surrogates.graph.sheaf_laplacian.normalised`. It is never assembled. σ is ELU. ε is
-    tanh of a number a dimension of the stalk, 0 at first. Variants:
+    :class:`~sciml.surrogates.graph.sheaf_laplacian.SheafLaplacian`. It is never assembled. σ is ELU. ε
+    is tanh of a number a dimension of the stalk, 0 at first. Variants:
 
     - ``maps="identity"``, the baseline: a graph convolution of the same weights;
     - ``degree`` K: p is a polynomial, Σ_k c_k T_k(Δ − I) by recurrence, with c learned and p(Δ) = Δ at
@@ -126,14 +125,14 @@ class SheafDiffusion(nn.Module):
         h = x.unflatten(1, (-1, self.features))
         if self.integration is None:
             for n, layer in enumerate(self.layers):
-                maps = layer.maps_of(self.dropout(h) if n else h, links, edge_attr)
-                change = layer(self.dropout(h), *maps, links)
+                delta = layer.laplacian(self.dropout(h) if n else h, links, edge_attr)
+                change = layer(self.dropout(h), delta, links)
                 h = layer.epsilon.tanh().add(1)[:, None] * h - change
         else:
             [layer] = self.layers
             state = {"links": links, "edge_attr": edge_attr}
             if self.frozen:
-                state["maps"], state["sources"] = layer.maps_of(h, links, edge_attr)
+                state |= layer.laplacian(h, links, edge_attr)._asdict()
             h = self.integration(_SheafFlow(layer), h, state, "sheaf diffusion")
         return h.flatten(1)
 
@@ -159,24 +158,24 @@ class _SheafLayer(nn.Module):
         start[:2] = 1.0  # Δ = T_0 + T_1(Δ − I)
         self.coefficients = nn.Parameter(start) if degree else None
 
-    def maps_of(
-        self, h: Tensor, links: Links, edge_attr: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def laplacian(self, h: Tensor, links: Links, edge_attr: Tensor | None) -> SheafLaplacian:
+        """Δ of what is at the nodes."""
         seen = h.flatten(1)
         sources = None if self.sources is None else self.sources(seen, links, edge_attr)
         maps = self.maps(seen, links, edge_attr)
-        return normalised(maps, links, self.maps.orthogonal, sources)
+        return SheafLaplacian.normalised(maps, links, self.maps.orthogonal, sources)
 
-    def forward(self, h: Tensor, maps: Tensor, sources: Tensor | None, links: Links) -> Tensor:
-        h = self.stalks @ (h @ self.mixed)
-        product = partial(sheaf_product, maps, links=links, sources=sources)
+    def forward(self, h: Tensor, delta: SheafLaplacian, links: Links) -> Tensor:
+        # One product of matrices, since those of d × d are slow.
+        both = torch.kron(self.stalks.T.contiguous(), self.mixed)
+        h = (h.flatten(1) @ both).view_as(h)
         if self.coefficients is None:
-            return F.elu(product(h))
-        return F.elu(chebyshev(product, h, self.coefficients))
+            return F.elu(delta.apply(h, links))
+        return F.elu(chebyshev(lambda y: delta.apply(y, links), h, self.coefficients))
 
 
 class _SheafFlow(nn.Module):
-    """−σ(p(Δ) (I ⊗ W₁) X W₂) as a vector field."""
+    """−σ(p(Δ) (I ⊗ W₁) X W₂) as a vector field, with Δ given by ``blocks`` and ``diagonal``, or of X."""
 
     def __init__(self, layer: _SheafLayer) -> None:
         super().__init__()
@@ -184,9 +183,11 @@ class _SheafFlow(nn.Module):
 
     def forward(self, t: float | Tensor, h: Tensor, state: Mapping[str, Any]) -> Tensor:
         links = state["links"]
-        if "maps" in state:
-            return -self.layer(h, state["maps"], state["sources"], links)
-        return -self.layer(h, *self.layer.maps_of(h, links, state["edge_attr"]), links)
+        if "blocks" in state:
+            delta = SheafLaplacian(state["blocks"], state["diagonal"])
+        else:
+            delta = self.layer.laplacian(h, links, state["edge_attr"])
+        return -self.layer(h, delta, links)
 
 
 def build(

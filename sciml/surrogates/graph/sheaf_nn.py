@@ -10,15 +10,15 @@ from torch.nn import functional as F
 from sciml.errors import InputError
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
-from sciml.surrogates.graph.sheaf_laplacian import normalised, sheaf_product
+from sciml.surrogates.graph.sheaf_laplacian import SheafLaplacian
 from sciml.surrogates.setting import Setting
 
 
 class SheafNN(nn.Module):
     """X ← σ(D (I ⊗ B) X A), ``layers`` times, with D = I − Δ or I − α δᵀδ of a sheaf that is given.
 
-    Δ = C⁻¹ δᵀδ C⁻ᵀ is normalised, see :func:`~sciml.surrogates.graph.sheaf_laplacian.normalised`. A and
-    B are learned, σ is ELU. Without maps F is the identity: a graph convolution.
+    Δ = C⁻¹ δᵀδ C⁻ᵀ is normalised, see :class:`~sciml.surrogates.graph.sheaf_laplacian.SheafLaplacian`.
+    A and B are learned, σ is ELU. Without maps F is the identity: a graph convolution.
 
     Shapes: x ``(N, d·f)``, ``edge_index`` ``(2, E)`` with each edge both ways, maps ``(E, d, d)`` or,
     diagonal ones, ``(E, d)``: F_{v⊴e} at the receiver of each edge, in the order of ``edge_index`` →
@@ -69,12 +69,12 @@ class SheafNN(nn.Module):
                 f"SheafNN: maps {tuple(maps.shape)}; expected ({edges}, {d}, {d}) or ({edges}, {d})"
             )
         maps = x.new_ones(edges, d) if maps is None else links.sorted(maps)
-        if not self.alpha:
-            maps = normalised(maps, links)[0]
+        make = SheafLaplacian.of if self.alpha else SheafLaplacian.normalised
+        laplacian, alpha = make(maps, links), self.alpha or 1.0
         h = x.unflatten(1, (d, self.features))
         for stalks, mixed in zip(self.stalks, self.mixed, strict=True):
             h = stalks @ mixed(h)
-            h = F.elu(h - (self.alpha or 1.0) * sheaf_product(maps, h, links))
+            h = F.elu(h - alpha * laplacian.apply(h, links))
         return h.flatten(1)
 
 
