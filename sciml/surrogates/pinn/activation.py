@@ -42,10 +42,9 @@ class Activation:
 
 def _tanh(a: Tensor, highest: int, s: Tensor | None = None) -> Four:
     s = torch.tanh(a) if s is None else s
-    square = s * s
-    s1 = 1.0 - square
-    s2 = -2.0 * s * s1 if highest > 1 else None
-    return s, s1, s2, s1 * (6.0 * square - 2.0) if highest > 2 else None
+    s1 = torch.addcmul(s.new_ones(()), s, s, value=-1.0)
+    s2 = (s * s1).mul_(-2.0) if highest > 1 else None
+    return s, s1, s2, (4.0 - 6.0 * s1).mul_(s1) if highest > 2 else None
 
 
 def _sine(a: Tensor, highest: int, s: Tensor | None = None) -> Four:

@@ -115,12 +115,18 @@ class _Activated(torch.autograd.Function):
         _, s1, s2, s3 = ctx.activation.derivatives(value, highest, s)
         back = g * s1
         if k > 1:
-            back[0].addcmul_(s2, (a[1:] * g[1:]).sum(0))
+            along = a[1] * g[1]
+            for part, slope in zip(a[2:], g[2:], strict=True):
+                along.addcmul_(part, slope)
+            back[0].addcmul_(s2, along)
         for n, (i, j) in enumerate(orders.second):
             bent = s2 * g[k + n]
-            back[1 + i].addcmul_(bent, a[1 + j])
-            back[1 + j].addcmul_(bent, a[1 + i])
-            back[0].addcmul_(s3 * g[k + n], a[1 + i] * a[1 + j])
+            if i == j:
+                back[1 + i].addcmul_(bent, a[1 + i], value=2.0)
+            else:
+                back[1 + i].addcmul_(bent, a[1 + j])
+                back[1 + j].addcmul_(bent, a[1 + i])
+            back[0].addcmul_(s3 * g[k + n], torch.mul(a[1 + i], a[1 + j], out=bent))
         return back, back[0].sum(0), None, None
 
 
