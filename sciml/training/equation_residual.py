@@ -290,7 +290,7 @@ class EquationResidual:
     def _jump(self, model: nn.Module, points: Tensor) -> Tensor:
         """The squares of what u and ∂u/∂x differ by across periodic axes, without units."""
         grid, fields = model.domain, self.equation.fields
-        wrapped = [k for k, kind in enumerate(grid.boundary) if kind == "periodic"]
+        wrapped = [k for k, side in enumerate(grid.boundary) if side == "periodic"]
         found = []
         for turn, k in enumerate(wrapped):
             axis, ends = grid.dims[k], []

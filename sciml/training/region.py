@@ -88,32 +88,32 @@ def _shape(keys: Any, ndim: int, geometry: Any) -> Any:
         raise InputError(
             f"geometry: got {keys!r}; expected {{kind: disk, center: [0, 0], radius: 1}}"
         )
-    kind, given = keys["kind"], {k: v for k, v in keys.items() if k != "kind" and v is not None}
-    if kind in COMBINED:
-        _require_keys(kind, given, ("of",), ("of",))
+    form, given = keys["kind"], {k: v for k, v in keys.items() if k != "kind" and v is not None}
+    if form in COMBINED:
+        _require_keys(form, given, ("of",), ("of",))
         parts = given["of"]
         if not isinstance(parts, Sequence) or len(parts) < 2:
             raise InputError(
-                f"geometry: {kind} of {parts!r}; expected a list of two shapes or more"
+                f"geometry: {form} of {parts!r}; expected a list of two shapes or more"
             )
         shapes = [_shape(part, ndim, geometry) for part in parts]
-        return reduce(getattr(geometry, COMBINED[kind]), shapes)
-    if kind not in SHAPES:
+        return reduce(getattr(geometry, COMBINED[form]), shapes)
+    if form not in SHAPES:
         known = [*SHAPES, *COMBINED]
-        raise InputError(f"geometry: unknown kind {kind!r}; {nearest(str(kind), known)}")
-    dimensions, names = SHAPES[kind]
+        raise InputError(f"geometry: unknown kind {form!r}; {nearest(str(form), known)}")
+    dimensions, names = SHAPES[form]
     if dimensions != ndim:
-        raise InputError(f"geometry: {kind} in a domain of {ndim} axes; expected {dimensions}")
-    _require_keys(kind, given, names, [n for n in names if n != "angle"])
-    numbers = {n: _numbers(kind, n, v, ndim) for n, v in given.items()}
+        raise InputError(f"geometry: {form} in a domain of {ndim} axes; expected {dimensions}")
+    _require_keys(form, given, names, [n for n in names if n != "angle"])
+    numbers = {n: _numbers(form, n, v, ndim) for n, v in given.items()}
     try:
-        return _made(geometry, kind, [numbers[n] for n in names if n in numbers])
+        return _made(geometry, form, [numbers[n] for n in names if n in numbers])
     except ValueError as error:
-        raise InputError(f"geometry: {kind} with {given}: {error}") from error
+        raise InputError(f"geometry: {form} with {given}: {error}") from error
 
 
-def _made(geometry: Any, kind: str, numbers: list[Any]) -> Any:
-    if kind == "polygon":  # deepxde refuses those that have a class of their own
+def _made(geometry: Any, form: str, numbers: list[Any]) -> Any:
+    if form == "polygon":  # deepxde refuses those that have a class of their own
         [vertices] = numbers
         if len(vertices) == 3:
             return geometry.Triangle(*vertices)
@@ -121,20 +121,20 @@ def _made(geometry: Any, kind: str, numbers: list[Any]) -> Any:
         corners = {(x, y) for x in (low[0], high[0]) for y in (low[1], high[1])}
         if len(vertices) == 4 and {*map(tuple, vertices)} == corners:
             return geometry.Rectangle(low, high)
-    return getattr(geometry, kind.capitalize())(*numbers)
+    return getattr(geometry, form.capitalize())(*numbers)
 
 
 def _require_keys(
-    kind: str, given: Mapping[str, Any], known: Sequence[str], needed: Sequence[str]
+    form: str, given: Mapping[str, Any], known: Sequence[str], needed: Sequence[str]
 ) -> None:
     for key in given:
         if key not in known:
-            raise InputError(f"geometry: {kind} has no key '{key}'; {nearest(key, known)}")
+            raise InputError(f"geometry: {form} has no key '{key}'; {nearest(key, known)}")
     if lacking := [key for key in needed if key not in given]:
-        raise InputError(f"geometry: {kind} without {', '.join(lacking)}; expected a value")
+        raise InputError(f"geometry: {form} without {', '.join(lacking)}; expected a value")
 
 
-def _numbers(kind: str, name: str, value: Any, ndim: int) -> Any:
+def _numbers(form: str, name: str, value: Any, ndim: int) -> Any:
     """A length above 0, a place of as many numbers as axes, or a list of such places."""
     try:
         array = np.asarray(value, float)
@@ -150,5 +150,5 @@ def _numbers(kind: str, name: str, value: Any, ndim: int) -> Any:
         fits = array.shape == () and (name == "angle" or array > 0)
         expected = "a number above 0" if name != "angle" else "an angle"
     if not (fits and np.isfinite(array).all()):
-        raise InputError(f"geometry: {kind} with {name}={value!r}; expected {expected}")
+        raise InputError(f"geometry: {form} with {name}={value!r}; expected {expected}")
     return array.tolist()
