@@ -1,0 +1,63 @@
+"""What is compared on u_t + c u_x = ν u_xx: speeds, methods, optimizers, and what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import pi
+from typing import Any
+
+from trainings import LBFGS, Case
+
+SPEEDS = (0.0, 10.0, 30.0, 50.0, 70.0)
+#: Of the viscous equation, with ν = 0.01.
+DIFFUSION, DIFFUSED = 0.01, (10.0, 50.0, 70.0)
+LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": 256, "periodic": True}}
+
+#: Points inside a step, and at the start.
+INSIDE, START = 2560, 256
+OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
+    "SOAP": [{"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "steps": 2000}],
+    "Adam, L-BFGS": [
+        {"optimizer": "adam", "lr": 3e-3, "schedule": "exponential", "final": 0.1, "steps": 2000},
+        {**LBFGS, "steps": 50, "batch_size": 2560, "redraw": 25},
+    ],
+}
+
+
+def convection() -> Iterator[Case]:
+    for speed in SPEEDS:
+        for method in METHODS:
+            for optimizer in OPTIMIZERS:
+                yield case(speed, 0.0, method, optimizer)
+
+
+def diffusion() -> Iterator[Case]:
+    for speed in DIFFUSED:
+        for method in ("LPINN soft", "LPINN hard", "PINN"):
+            yield case(speed, DIFFUSION, method, "SOAP")
+
+
+METHODS = ("PINN", "PINN expert", "LPINN soft", "LPINN hard")
+
+
+def case(speed: float, nu: float, method: str, optimizer: str) -> Case:
+    """One row."""
+    equation, parameters = "convection", {"speed_x": speed}
+    if nu:
+        equation, parameters = "convection-diffusion", {"speed_x": speed, "kappa": nu}
+    phases, points = OPTIMIZERS[optimizer], {"batch_size": INSIDE, "initial": START}
+    model = {"name": "pinn"}
+    if method.startswith("LPINN"):
+        model = {"name": "lpinn"}
+    if method == "LPINN hard":
+        model["initial"] = {"equation": equation, "solution": "wave"}
+        points.pop("initial")
+    if method == "PINN":
+        phases = [{**phase, "weights": {"physics.initial": 100.0}} for phase in phases]
+    if method == "PINN expert":
+        steps = sum(phase["steps"] for phase in phases if phase["optimizer"] != "lbfgs")
+        points |= {"curriculum": steps // 2, "stages": 20, "adaptive": {"every": 200}}
+        phases = [{**phase, "balance": 100} for phase in phases]
+        model |= {"fourier": 64, "scale": 2.0}
+    about = {"nu": nu, "speed": speed, "method": method, "optimizer": optimizer}
+    return Case(about, equation, parameters, "wave", model, phases, points, LINE)
