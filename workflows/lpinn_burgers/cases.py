@@ -27,7 +27,7 @@ VISCOSITIES = (0.1, 0.05, 0.01)
 METHODS = ("LPINN hard", "LPINN soft", "LPINN hard, uncorrected", "PINN")
 LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": PLACES, "periodic": True}}
 #: Points inside a step, and at the start.
-INSIDE, START = 1280, 128
+INSIDE, START = 1024, 128
 PHASES: list[dict[str, Any]] = [
     {"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "steps": 2000},
     {**LBFGS, "steps": 20, "batch_size": 2560, "redraw": 10},
@@ -84,7 +84,7 @@ def case(
         points.pop("initial")
     about = {"data": data, "nu": nu, "last": last, "method": method}
     return Case(
-        about, "burgers", {"nu": nu}, "sine", model, phases, points, domain, last, exact
+        about, "burgers", {"nu": nu}, "sine", model, phases, points, domain, last, exact=exact
     )
 
 
@@ -101,5 +101,7 @@ def floor(nu: float) -> float:
     ]
     at_t, at_x = np.broadcast_arrays(t, x)
     start = Sines(0.0, ((1.0, 1.0, 0.0),))
-    truth = burgers.from_sines(start, at_x.ravel(), at_t.reshape(-1, 1), np.full((at_t.size, 1), nu))
+    truth = burgers.from_sines(
+        start, at_x.ravel(), at_t.reshape(-1, 1), np.full((at_t.size, 1), nu)
+    )
     return relative(np.stack(found), truth.reshape(at_t.shape))

@@ -14,7 +14,7 @@ DIFFUSION, DIFFUSED = 0.01, (10.0, 50.0, 70.0)
 LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": 256, "periodic": True}}
 
 #: Points inside a step, and at the start.
-INSIDE, START = 2560, 256
+INSIDE, START = 1024, 128
 OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
     "SOAP": [{"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "steps": 2000}],
     "Adam, L-BFGS": [

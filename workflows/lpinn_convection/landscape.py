@@ -61,7 +61,7 @@ def losses(row, surrogate: torch.nn.Module, across: int, seed: int) -> np.ndarra
                     weight.copy_(at + a * one + b * other)
             parts = objective(surrogate, batch)
             found[i, j] = sum(
-                factors.get(f"physics.{name}", 1.0) * float(part) for name, part in parts.items()
+                factors.get(f"physics.{name}", 1.0) * part.item() for name, part in parts.items()
             )
     with torch.no_grad():
         for weight, at in zip(surrogate.parameters(), trained, strict=True):
@@ -92,7 +92,8 @@ def main() -> None:
             draw(panel, found)
             panel.set_title(f"{method.split()[0]}, c = {speed:g}: error {error:.1e}")
             print(
-                f"{method}, c = {speed:g}: error {error:.2e}, loss {found.min():.1e} to {found.max():.1e}",
+                f"{method}, c = {speed:g}: error {error:.2e}, "
+                f"loss {found.min():.1e} to {found.max():.1e}",
                 flush=True,
             )
     figure.savefig(given.out, dpi=100)

@@ -70,7 +70,10 @@ def main(out: str) -> None:
     }
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", sharey=True)
     for panel, (name, (moving, still, displaced)) in zip(panels, problems.items(), strict=True):
-        frames = {"frame of the box": moving, "along characteristics": np.vstack([still, displaced])}
+        frames = {
+            "frame of the box": moving,
+            "along characteristics": np.vstack([still, displaced]),
+        }
         for (frame, matrix), marks in zip(frames.items(), ("C3.-", "C0.-"), strict=True):
             values = falling(matrix)
             modes = needed(values)

@@ -42,7 +42,8 @@ class Case:
         points: keys of the source of points, besides domain and time.
         domain: the box.
         last: the last time.
-        exact: the solution on the grid instead of that by name.
+        times: of the grid of all errors, both ends among them; its places are those of the domain.
+        exact: the solution on such a grid, instead of that by name.
     """
 
     about: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Case:
     points: Mapping[str, Any]
     domain: Mapping[str, Any]
     last: float = 1.0
+    times: int = TIMES
     exact: xr.DataArray | None = field(default=None, compare=False)
 
     @property
@@ -82,27 +84,55 @@ class Case:
         )
 
     def truth(self) -> xr.DataArray:
-        """The solution on the grid of all errors, ``(time, x)``."""
+        """The solution on the grid of all errors, time first."""
         if self.exact is not None:
             return self.exact
         held = named(self.equation)
         told = {"name": self.solution} if isinstance(self.solution, str) else dict(self.solution)
         solution = held.solution(told.pop("name"))
-        side = self.domain["x"]
-        low, high = side["low"], side["high"]
-        x = low + (high - low) * np.arange(PLACES) / PLACES
-        t = np.linspace(0.0, self.last, TIMES)
-        at_t, at_x = np.meshgrid(t, x, indexing="ij")
+        sides = {axis: (side["low"], side["high"]) for axis, side in self.domain.items()}
+        lines = {"time": np.linspace(0.0, self.last, self.times)}
+        lines |= {
+            axis: np.linspace(low, high, side["points"], endpoint=not side.get("periodic"))
+            for (axis, side), (low, high) in zip(self.domain.items(), sides.values(), strict=True)
+        }
+        time_, *places = np.meshgrid(*lines.values(), indexing="ij")
         given = held.given_to(solution, {**self.parameters, **told})
-        values = solution.value({"x": at_x}, at_t, {"x": (low, high)}, **given)["u"]
-        return xr.DataArray(np.asarray(values), {"time": t, "x": x}, ("time", "x"))
+        points = dict(zip(sides, places, strict=True))
+        values = solution.value(points, time_, sides, **given)["u"]
+        return xr.DataArray(np.asarray(values), lines, tuple(lines))
+
+    def measure(self, seed: int) -> dict[str, Any]:
+        """A line of the results."""
+        began = time.perf_counter(), time.process_time()
+        surrogate = self.trained(seed)
+        row = {
+            **self.about,
+            "seed": seed,
+            "seconds": round(time.perf_counter() - began[0], 1),
+            "cpu_seconds": round(time.process_time() - began[1], 1),
+            "weights": sum(p.numel() for p in surrogate.parameters()),
+            "steps": len(surrogate.history.steps),
+            **self.errors(surrogate),
+        }
+        watch = watched(surrogate)
+        return row if watch is None else row | watch.figures
+
+    def errors(self, surrogate: Surrogate) -> dict[str, float]:
+        """Relative L2, over all times and at the last one."""
+        truth = self.truth()
+        found = predicted(surrogate, truth).values
+        return {
+            "error": relative(found, truth.values),
+            "error_last": relative(found[-1], truth.values[-1]),
+        }
 
 
 def predicted(surrogate: Surrogate, like: xr.DataArray) -> xr.DataArray:
     """On the same grid."""
     asked = xr.Dataset(coords={"time": like["time"]})
-    found = surrogate.predict(asked, at={"x": like["x"].values})["u"]
-    return found.transpose("time", "x")
+    places = {axis: like[axis].values for axis in like.dims[1:]}
+    return surrogate.predict(asked, at=places)["u"].transpose(*like.dims)
 
 
 def relative(found: np.ndarray, truth: np.ndarray) -> float:
@@ -110,29 +140,16 @@ def relative(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
-def measure(case: Case, seed: int) -> dict[str, Any]:
-    """A line of the results."""
-    began = time.perf_counter(), time.process_time()
-    surrogate = case.trained(seed)
-    row = {
-        **case.about,
-        "seed": seed,
-        "seconds": round(time.perf_counter() - began[0], 1),
-        "cpu_seconds": round(time.process_time() - began[1], 1),
-        "weights": sum(p.numel() for p in surrogate.parameters()),
-        "steps": len(surrogate.history.steps),
-    }
-    truth = case.truth()
-    found = predicted(surrogate, truth).values
-    row["error"] = relative(found, truth.values)
-    row["error_last"] = relative(found[-1], truth.values[-1])
-    watch = watched(surrogate)
-    return row if watch is None else row | watch.figures
-
-
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """All results that there are."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """A line more."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def chosen(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
@@ -164,15 +181,13 @@ def parser_of(words: str, out: Path) -> argparse.ArgumentParser:
 def run(cases: Iterable[Case], given: argparse.Namespace, table: Table) -> None:
     """Train what is not in the results yet, seed by seed, and print their table, in Markdown."""
     torch.set_num_threads(1)
-    given.out.mkdir(parents=True, exist_ok=True)
     results = given.out / RESULTS
     wanted = [case for case in cases if all(word in case.name for word in given.only)]
     for seed in given.seeds:
         for case in wanted:
             if chosen(rows_of(results), seed=seed, **case.about):
                 continue
-            row = measure(case, seed)
-            with results.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            row = case.measure(seed)
+            append(results, row)
             print(f"{case.name}, seed {seed}: {row['error']:.2e} in {row['seconds']} s", flush=True)
     print(table(rows_of(results)))
