@@ -14,7 +14,7 @@ ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.T
 
 
 class GraphNetwork(nn.Module):
-    """y = W_out σ(process(σ_in(W_in x))), with dropout before each of the three.
+    """y = W_out σ(process(σ_in(W_in x))), with dropout in between.
 
     Shapes: x ``(N, in_channels)``, ``edge_index`` ``(2, E)``, ``edge_attr`` ``(E, edge_channels)`` →
     ``(N, out_channels)``; or a ``Data`` of torch_geometric.
@@ -24,8 +24,7 @@ class GraphNetwork(nn.Module):
         process: the layer in between, ``(x, links, edge_attr)`` → x, of ``hidden`` channels.
         hidden: channels in between.
         activation, input_activation: ``none``, ``relu``, ``elu`` or ``tanh``, after and before it.
-        dropout: before the last layer, and after an activation of the first.
-        input_dropout: of the features that come.
+        dropout, first_dropout, input_dropout: before the last layer, after the first, and before it.
         skip: whether the last layer sees what went into ``process``, and by how much that changed it: of
             increments most of what there is to know; else it sees what came out.
         head: ``linear``, or ``flux``: see :class:`~sciml.surrogates.graph.flux.FluxHead`.
@@ -45,6 +44,7 @@ class GraphNetwork(nn.Module):
         activation: str = "none",
         input_activation: str = "none",
         dropout: float = 0.0,
+        first_dropout: float = 0.0,
         input_dropout: float = 0.0,
         skip: bool = False,
         head: str = "linear",
@@ -61,7 +61,8 @@ class GraphNetwork(nn.Module):
                 f"channels {in_channels} in, {hidden} hidden, {out_channels} out; expected 1 or more"
             )
         self.in_channels, self.skip = in_channels, skip
-        self.input_dropout, self.dropout = nn.Dropout(input_dropout), nn.Dropout(dropout)
+        drops = (input_dropout, first_dropout, dropout)
+        self.input_dropout, self.first_dropout, self.dropout = map(nn.Dropout, drops)
         self.encode = nn.Linear(in_channels, hidden)
         self.input_activation = ACTIVATIONS[input_activation]()
         self.process, self.activation = process, ACTIVATIONS[activation]()
@@ -88,9 +89,7 @@ class GraphNetwork(nn.Module):
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked(type(self.process).__name__, x, self.in_channels)
         links = links_of(edge_index, len(x), self.both_ways)
-        h = self.input_activation(self.encode(self.input_dropout(x)))
-        if not isinstance(self.input_activation, nn.Identity):
-            h = self.dropout(h)
+        h = self.first_dropout(self.input_activation(self.encode(self.input_dropout(x))))
         found = self.dropout(self.activation(self.process(h, links, edge_attr)))
         found = torch.cat([found - h, h], dim=1) if self.skip else found
         if isinstance(self.decode, FluxHead):
