@@ -44,6 +44,14 @@ def test_an_equation_along_its_characteristics():
     assert abs(float(carried[-1].mean()) - 30) < 0.1 and float(along.jacobian.min()) > 0.5
 
 
+def test_layers_of_graphs():
+    pytest.importorskip("torch_geometric", reason="needs the extra 'graph'")
+    losses = run("In a network of torch_geometric")["losses"]
+    assert len(losses) == 8
+    for name, found in losses.items():
+        assert found[-1] < 0.8 * found[0], (name, found[0], found[-1])
+
+
 def test_function_spaces():
     pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
     names = run("Function spaces of deepxde")
