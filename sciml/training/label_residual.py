@@ -78,8 +78,8 @@ class LabelResidual:
             found = self._start(model, labels, scalars, scales, columns, held)
         else:
             raise InputError(
-                f"points for '{group}', and model 'lpinn' follows characteristics, which nothing holds at "
-                "the sides; remove them, or take model 'pinn'"
+                f"points for '{group}', and model 'lpinn' follows characteristics, which nothing holds "
+                "at the sides; remove them, or take model 'pinn'"
             )
         return {name: WEIGHTS[name] * square for name, square in found.items()}
 
