@@ -37,7 +37,9 @@ from sciml.training.objective import Supervised, weighted
 MAY = {"output": 1e-3, "gradient": 1e-2, "loaded": 0.0, "bfloat16": 5e-2, "compiled": 1e-3}
 #: Options of models that need some for so few samples, and tasks of those that see no fields.
 OPTIONS = {"pod_deeponet": {"basis": 4}}
-TASKS = {"mlp": Task((), ("u",), history=0, parameters=("a",), time=True)}
+TASKS = dict.fromkeys(
+    ("mlp", "pinn", "lpinn"), Task((), ("u",), history=0, parameters=("a",), time=True)
+)
 
 
 def batch_of(name: str, points: int):

@@ -172,6 +172,17 @@ def test_places_begin_at_their_labels(options):
         assert (later - wanted).abs().max() > 0.01
 
 
+def test_numbers_of_the_initial_field_are_inputs():
+    task = Task((), ("u",), history=0, time=True, parameters=("amplitude",))
+    model = built("lpinn", task, initial=SINE, first=0.5).model
+    model.state.layers[-1].weight.data.normal_()
+    z, amplitude = torch.rand(2, 7, 1, dtype=torch.float64)
+    scales = Scales((1.0, 0.25), ((2.0, 0.5),), ((0.0, 1.0),))
+    scalars = torch.cat([(amplitude - 2.0) / 0.5, torch.full_like(z, -2.0)], dim=1)  # at t = 0.5
+    found = model.state_at(z, scalars, scales)
+    torch.testing.assert_close(found, amplitude * torch.sin(2 * math.pi * z))
+
+
 @pytest.mark.parametrize("options", [{}, {"initial": {**SINE, "mode": 2}}])
 def test_its_derivatives_are_those_of_places_and_state(options):
     model = moved(built("lpinn", **options)).model
