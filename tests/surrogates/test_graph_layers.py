@@ -35,6 +35,9 @@ LAYERS = {
     **{f"gread-{r}": lambda r=r: GREAD(CHANNELS, 1.0, r, per_channel="both") for r in REACTIONS},
     **{f"sheaf-{m}": lambda m=m: SheafDiffusion(2, 3, maps=m) for m in KINDS},
     "sheaf-flow": lambda: SheafDiffusion(2, 3, maps="general", time=1.0),
+    "sheaf-weighted": lambda: SheafDiffusion(
+        2, 3, options={"edge_weights": True, "high_pass": False}
+    ),
     "sheaf-polynomial": lambda: SheafDiffusion(2, 3, maps="diagonal", degree=4),
     "sheaf-directed": lambda: SheafDiffusion(2, 3, maps="general", directed=True),
     "sheaf-nn": lambda: SheafNN(2, 3),
@@ -106,9 +109,10 @@ def test_the_product_is_that_of_the_dense_matrix(kind, fixed, graph):
         torch.testing.assert_close(seen[:, 4], 2 * links.degree(DOUBLE))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_normalised_laplacian_is_symmetric_with_a_spectrum_below_two(kind, graph):
-    links, maps = sheaf(kind, 2, graph, 9)
+def test_the_normalised_laplacian_is_symmetric_with_a_spectrum_below_two(kind, weighted, graph):
+    links, maps = sheaf(kind, 2, graph, 9, edge_weights=weighted)
     delta = coboundary(maps, links)
     laplacian = delta.T @ delta
     d_and_one = torch.eye(18, dtype=DOUBLE)

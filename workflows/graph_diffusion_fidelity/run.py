@@ -85,7 +85,8 @@ def gread(given, wanted):
 
 
 def sheaf(given, wanted, stalk=3, maps="householder", **options):
-    layer = SheafDiffusion(stalk, 20, 4, maps, dropout=0.7, **options)
+    weighted = {"edge_weights": maps == "householder"}
+    layer = SheafDiffusion(stalk, 20, 4, maps, dropout=0.7, options=weighted, **options)
     drops = {"input_activation": "elu", "first_dropout": 0.7}
     return GraphNetwork(given, wanted, layer, layer.channels, **drops), SHEAF_TEXAS
 

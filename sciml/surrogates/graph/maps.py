@@ -122,6 +122,8 @@ class RestrictionMaps(nn.Module):
         hidden: width of the layer in between; 0: there is none.
         bounded: whether σ is tanh.
         low_pass, high_pass: whether there are the fixed dimensions.
+        edge_weights: whether maps are times a weight of their edge, from 0 to 1 and learned likewise,
+            sigmoid(w [x_v ‖ x_u]) of one end times that of the other: edges may then be cut.
 
     Raises:
         InputError: an unknown kind, a stalk without dimension, O(1), which is ±1 and cannot be learned.
@@ -142,6 +144,7 @@ class RestrictionMaps(nn.Module):
         bounded: bool = True,
         low_pass: bool = False,
         high_pass: bool = False,
+        edge_weights: bool = False,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -165,14 +168,17 @@ class RestrictionMaps(nn.Module):
             self.of_edge = nn.Linear(edge_channels, width, bias=False) if edge_channels else None
             self.last = nn.Linear(hidden, numbers) if hidden else None
 
+        self.weight = nn.Linear(2 * channels, 1) if edge_weights else None
+
     @property
     def dimension(self) -> int:
         """Of the whole stalk."""
         return self.stalk + self.fixed
 
     @property
-    def orthogonal(self) -> bool:
-        return KINDS[self.kind].orthogonal
+    def conformal(self) -> bool:
+        """Whether FᵀF of all is a number times I."""
+        return KINDS[self.kind].orthogonal and (self.weight is None or not self.fixed)
 
     def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Tensor:
         kind, edges = KINDS[self.kind], len(links.source)
@@ -186,7 +192,14 @@ class RestrictionMaps(nn.Module):
             numbers = at.tanh() if self.bounded else at
         else:
             numbers = x.new_empty(edges, 0)
-        return self._with_fixed(kind.make(numbers, self.stalk), links)
+        maps = kind.make(numbers, self.stalk)
+        if self.weight is not None:
+            at_receiver, at_source = self.weight.weight[0].chunk(2)
+            score = (x @ at_receiver).index_select(0, links.receiver) + self.weight.bias
+            one = (score + (x @ at_source).index_select(0, links.source)).sigmoid()
+            both = one * one.index_select(0, links.outgoing) if links.symmetric else one
+            maps = maps * both.view(-1, *(1,) * (maps.ndim - 1))
+        return self._with_fixed(maps, links)
 
     def _with_fixed(self, maps: Tensor, links: Links) -> Tensor:
         if not self.fixed:

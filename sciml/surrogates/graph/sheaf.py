@@ -50,7 +50,8 @@ class SheafDiffusion(nn.Module):
         time: T; above 0: the continuous form, of which W₁, W₂ and the maps' weights are one set.
         frozen: continuous: maps are those of X(0); else of X(t).
         dropout: discrete: of X before each layer, and of what later layers' maps see.
-        options: of the maps: ``hidden``, ``bounded``, ``low_pass``, ``high_pass``, ``edge_channels``.
+        options: of the maps: ``hidden``, ``bounded``, ``low_pass``, ``high_pass``, ``edge_weights``,
+            ``edge_channels``.
         integration: options of :class:`~sciml.surrogates.graph.ode.Integration`.
 
     Raises:
@@ -163,7 +164,7 @@ class _SheafLayer(nn.Module):
         seen = h.flatten(1)
         sources = None if self.sources is None else self.sources(seen, links, edge_attr)
         maps = self.maps(seen, links, edge_attr)
-        return SheafLaplacian.normalised(maps, links, self.maps.orthogonal, sources)
+        return SheafLaplacian.normalised(maps, links, self.maps.conformal, sources)
 
     def forward(self, h: Tensor, delta: SheafLaplacian, links: Links) -> Tensor:
         # One product of matrices, since those of d × d are slow.
@@ -203,6 +204,7 @@ def build(
     bounded: bool = True,
     low_pass: bool = False,
     high_pass: bool = False,
+    edge_weights: bool = False,
     time: float = 0.0,
     frozen: bool = False,
     method: str = "rk4",
@@ -228,7 +230,7 @@ def build(
     seen = graph_channels("sheaf_diffusion", setting)
     options = {
         "hidden": maps_hidden, "bounded": bounded, "low_pass": low_pass, "high_pass": high_pass,
-        "edge_channels": seen.edge_channels,
+        "edge_weights": edge_weights, "edge_channels": seen.edge_channels,
     }  # fmt: skip
     if step is None:
         step = min(0.5, time) if time else 0.5

@@ -48,7 +48,7 @@ class SheafLaplacian(NamedTuple):
         cls,
         maps: Float[Tensor, "edge d *d"],
         links: Links,
-        orthogonal: bool = False,
+        conformal: bool = False,
         sources: Float[Tensor, "edge d *d"] | None = None,
     ) -> SheafLaplacian:
         """C⁻¹ L C⁻ᵀ with C_v C_vᵀ = D_v + I: that of the maps F C_v⁻ᵀ (and S C_u⁻ᵀ).
@@ -58,10 +58,13 @@ class SheafLaplacian(NamedTuple):
         where eigenvalues meet, which those of orthogonal maps always do.
 
         Args:
-            orthogonal: whether FᵀF = I, so that D_v is the number of edges.
+            conformal: whether FᵀF of each is a number times I, and so is D_v.
         """
-        if orthogonal or maps.ndim == 2:
-            count = links.degree(maps.dtype)[:, None] if orthogonal else links.sum(maps * maps)
+        if conformal or maps.ndim == 2:
+            squares = maps * maps
+            if conformal:
+                squares = squares.flatten(1).sum(1, keepdim=True) / maps.shape[1]
+            count = links.sum(squares)
             over = (count + 1).rsqrt()
             wide = over[..., None] if maps.ndim == 3 else over
 
