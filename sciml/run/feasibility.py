@@ -76,10 +76,11 @@ def _check_sources(study: Study, surrogate: Surrogate) -> None:
     from sciml.run.points import learned
     from sciml.surrogates.traits import traits_of
 
-    _, objective = learned(study, surrogate.setting, None)
-    for one in getattr(objective, "objectives", {}).values():
+    source, objective = learned(study, surrogate.setting, None)
+    for name, one in getattr(objective, "objectives", {}).items():
         if hasattr(one, "require_model"):
             one.require_model(surrogate)
+            one.require_points(surrogate, source.sources[objective.source(name)].peek())
     for name, section in study.training.collocation.items():
         if section.boundary and traits_of(surrogate.model).lagrangian:
             raise InputError(

@@ -168,24 +168,29 @@ class EquationResidual:
         self.require_model(model)
         if "seam" not in batch.inputs:
             require_periodic(model, batch)
-        self._require_times(model, batch)
+        self.require_points(model, batch)
         if self.solution is not None:
             self._require_periodic_start(model, batch)
-        columns = columns_of(model, batch.inputs["interior"])
+        if traits_of(model.model).lagrangian:
+            columns = columns_of(model, batch.inputs["interior"])
+            columns["t"] = torch.full_like(columns["t"], model.model.first)
+            held = partial(self.held, model, "initial") if self.solution is not None else None
+            measure_pace(model, self.equation, columns, self._given, held)
+            if held is not None:
+                require_same_start(model, columns, held)
+
+    def require_points(self, model: nn.Module, batch: Batch) -> None:
+        """Raises :class:`InputError` for points behind a shock, or where diffusion is below zero."""
+        self._require_times(model, batch)
         diffusion = self.equation.diffusion
         if diffusion is not None:
+            columns = columns_of(model, batch.inputs["interior"])
             least = torch.as_tensor(called(diffusion, self._given(columns))).min()
             if least < 0:
                 raise InputError(
                     f"equation '{self.equation.name}': diffusion of {float(least):g} among the points; "
                     "expected 0 or more, as nothing runs backward in time"
                 )
-        if traits_of(model.model).lagrangian:
-            columns["t"] = torch.full_like(columns["t"], model.model.first)
-            held = partial(self.held, model, "initial") if self.solution is not None else None
-            measure_pace(model, self.equation, columns, self._given, held)
-            if held is not None:
-                require_same_start(model, columns, held)
 
     def require_model(self, model: nn.Module) -> None:
         """Raises :class:`InputError` for a model of characteristics, where the equation has none."""

@@ -183,6 +183,14 @@ def test_data_and_an_equation_by_the_map_back(tmp_path):
         ),
         ({"parameters": {"nu": -0.1}}, "nu=-0.1; expected 0 or more"),
         ({"parameters": {"mu": 0.1}}, "no constant 'mu'"),
+        (
+            {
+                "equation": "inviscid-burgers",
+                "parameters": {},
+                "solution": {"name": "sine", "mode": 2},
+            },
+            "its first shock is at t=0.5; expected times before",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path, changes, says):
