@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, log2
 
@@ -39,9 +39,11 @@ def _halton(columns: int, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _hammersley(columns: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Halton points with the first column evenly spaced, moved together at random."""
+    """Halton points with the first column evenly spaced, moved together at random; in no order, as some
+    may be left away."""
     line = ((np.arange(n) + rng.random()) / n)[:, None]
-    return line if columns == 1 else np.concatenate([line, _halton(columns - 1, n, rng)], axis=1)
+    rest = [_halton(columns - 1, n, rng)] if columns > 1 else []
+    return rng.permutation(np.concatenate([line, *rest], axis=1))
 
 
 SAMPLERS = {
@@ -128,10 +130,10 @@ class BoxPoints:
             points = self._on_walls(rng, self.flux)
             found["flux"] = np.concatenate([points, self._normals(points)], axis=1)
         if self.seam:
-            points = found["seam"] = self._in_box(rng, self.seam)
-            for k, axis in enumerate(self.periodic):
-                column = list(self.sides).index(axis)
-                points[k :: len(self.periodic), column] = self.sides[axis][0]
+            lows = [
+                (k, low) for k, (a, (low, _)) in enumerate(self.sides.items()) if a in self.periodic
+            ]
+            found["seam"] = self._in_turn(rng, self.seam, lows)
         return found
 
     @property
@@ -141,13 +143,23 @@ class BoxPoints:
 
     def _on_walls(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Points on the boundary."""
-        points = self._in_box(rng, n)
         if self.region is not None:
+            points = self._in_box(rng, n)
             points[:, : len(self.sides)] = self.region.boundary(rng, n)
             return points
         ends = [*self.sides.values()]
-        for turn, (column, side) in enumerate(self._faces):
-            points[turn :: len(self._faces), column] = ends[column][side]
+        return self._in_turn(rng, n, [(column, ends[column][side]) for column, side in self._faces])
+
+    def _in_turn(
+        self, rng: np.random.Generator, n: int, faces: Sequence[tuple[int, float]]
+    ) -> np.ndarray:
+        """Points on faces, one after the other, each given by a column and the number that it holds."""
+        points = np.empty((n, len(self.sides) + (self.time is not None) + len(self.parameters)))
+        for turn, (column, value) in enumerate(faces[:n]):
+            rows = points[turn :: len(faces)]
+            # A draw for each: every second point of a Sobol sequence has one half of some column.
+            rows[:] = self._in_box(rng, len(rows))
+            rows[:, column] = value
         return points
 
     def _normals(self, points: np.ndarray) -> np.ndarray:

@@ -69,6 +69,26 @@ def test_points_on_the_sides_of_a_box():
     assert found["seam"].shape == (5, 3) and not found["seam"][:, 1].any()
 
 
+@pytest.mark.parametrize("sampler", [*SAMPLERS])
+def test_each_side_has_points_all_along_it(sampler):
+    """Not in one half of the times: every second point of a sequence would be."""
+    box = BoxPoints(SQUARE, (0.0, 1.0), boundary=128, sampler=sampler)
+    found = box(np.random.default_rng(0), 4)["boundary"] / [1.0, 2.0, 1.0]
+    for axis in (0, 1):
+        for side in (0.0, 1.0):
+            [there] = np.nonzero(found[:, axis] == side)
+            rest = np.delete(found[there], axis, axis=1)
+            assert len(there) == 32 and (np.ptp(rest, axis=0) > 0.75).all()
+    seams = BoxPoints(SQUARE, (0.0, 1.0), periodic=("x", "y"), seam=64, sampler=sampler)
+    low = seams(np.random.default_rng(0), 4)["seam"]
+    for axis, turn in ((0, 0), (1, 1)):  # in the order of the sides
+        assert not low[turn::2, axis].any()
+        assert (np.ptp(low[turn::2] / [1.0, 2.0, 1.0], axis=0).sum()) > 1.5
+    one_side = region({"kind": "rectangle", "low": [0, 0], "high": [1, 1]})
+    inside = BoxPoints(SQUARE, sampler=sampler, region=one_side)
+    assert np.ptp(inside(np.random.default_rng(0), 64)["interior"][:, 0]) > 0.8
+
+
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
