@@ -28,7 +28,7 @@ class Solution:
     Args:
         value: ``value(points, time, sides, **constants, **options) → {field: array}``; points by axis,
             sides ``(low, high)`` by axis; all arrays broadcast. Options have defaults.
-        start: the same at the first time, where that is simpler; ``None``: :attr:`value`.
+        start: the same at the time ``start_at``, where that is simpler; ``None``: :attr:`value`.
         wall: the same on the sides of the box, likewise.
         periodic: whether it continues itself across the sides.
         ends: ``ends(sides, **constants, **options)``: the time up to which it holds, such as that of the
@@ -40,6 +40,7 @@ class Solution:
     wall: Callable[..., Arrays] | None = None
     periodic: bool = False
     ends: Callable[..., Any] | None = None
+    start_at: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def _of_functions(equation: Equation, functions: Mapping[str, Callable[..., Any]
 
         return value
 
-    return Solution(made("boundary"), made("initial"), made("boundary"))
+    return Solution(made("boundary"), made("initial"), made("boundary"), start_at=None)
 
 
 def _of_file(equation: Equation, path: str) -> Solution:
@@ -86,6 +86,8 @@ def _of_data(equation: Equation, data: Any, where: str) -> Solution:
             raise InputError(
                 f"solution: {where} has no '{name}'; it has {', '.join(ds) or 'nothing'}"
             )
+    if ds.sizes.get("time") == 1:
+        ds = ds.isel(time=0, drop=True)
     axes = [axis for axis in "zyx" if axis in ds[equation.fields[0]].dims]
     timed = "time" in ds[equation.fields[0]].dims
     for name in equation.fields:
@@ -97,61 +99,94 @@ def _of_data(equation: Equation, data: Any, where: str) -> Solution:
             )
         if not np.isfinite(ds[name].values).all():
             raise InputError(f"solution: '{name}' of {where} has values that are not finite")
-    made: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if timed and ds["time"].dtype.kind not in "fiu":
+        raise InputError(
+            f"solution: times of {where} are {ds['time'].dtype}; expected numbers, in the unit of the "
+            "times of the points"
+        )
+    made: dict[tuple[Any, ...], tuple[dict[str, np.ndarray], dict[str, Any]]] = {}
 
-    def interpolators(sides: Sides) -> dict[str, Any]:
-        """By field; once for each box."""
-        key = tuple(sides.items())
+    def interpolators(sides: Sides, periodic: Sequence[str]) -> tuple[dict[str, Any], dict]:
+        """Coordinates as far as they are known, and values by field; once for each box."""
+        key = (*sides.items(), *periodic)
         if key not in made:
-            lines, wraps = [], {}
+            lines, wraps = {}, {}
             for axis in axes:
                 line = np.asarray(ds[axis].values, float)
                 _require_within(where, axis, line, sides)
-                wraps[axis] = np.isclose(line[-1] + (line[1] - line[0]), sides[axis][1], rtol=1e-6)
-                lines.append(_around(line, sides[axis]) if wraps[axis] else line)
+                wraps[axis] = axis in periodic and _goes_around(line, sides[axis])
+                lines[axis] = _around(line, sides[axis]) if wraps[axis] else line
+            if timed:
+                lines = {"time": np.asarray(ds["time"].values, float), **lines}
+                _require_ascending(where, "time", lines["time"])
             fields = {}
             for name in equation.fields:
-                order = [*(["time"] if timed else []), *axes]
-                values = np.asarray(ds[name].transpose(*order).values, float)
-                pads = [(0, 0)] * timed + [(BEYOND,) * 2 if wraps[a] else (0, 0) for a in axes]
+                values = np.asarray(ds[name].transpose(*lines).values, float)
+                pads = [(BEYOND,) * 2 if wraps.get(a) else (0, 0) for a in lines]
                 values = np.pad(values, pads, mode="wrap")
-                grid = ([np.asarray(ds["time"].values, float)] if timed else []) + lines
-                method = "cubic" if min(map(len, grid)) > 3 else "linear"
+                method = "cubic" if min(map(len, lines.values())) > 3 else "linear"
                 fields[name] = RegularGridInterpolator(
-                    grid, values, method, bounds_error=False, fill_value=None
+                    tuple(lines.values()), values, method, bounds_error=False, fill_value=None
                 )
-            made[key] = fields
+            made[key] = lines, fields
         return made[key]
 
-    def at(points: Arrays, time: Any, sides: Sides, first: bool) -> Arrays:
-        if not timed and not first:
+    def at(points: Arrays, time: Any, sides: Sides, periodic: Sequence[str]) -> Arrays:
+        lines, fields = interpolators(sides, periodic)
+        columns = np.broadcast_arrays(*(_numpy({**points, "time": time}[axis]) for axis in lines))
+        for (axis, line), values in zip(lines.items(), columns, strict=True):
+            _require_known(where, axis, line, values)
+        places = np.stack(columns, axis=-1)
+        return {name: found(places) for name, found in fields.items()}
+
+    def value(
+        points: Arrays, time: Any, sides: Sides, *, periodic: Sequence[str] = (), **given: Any
+    ) -> Arrays:
+        if not timed:
             raise InputError(
                 f"solution: {where} has no times, and points for the sides; expected points for the "
                 "first time alone, or fields on times"
             )
-        columns = [_numpy(points[axis]) for axis in axes]
-        if timed:
-            when = float(ds["time"].values[0]) if first else _numpy(time)
-            columns.insert(0, np.broadcast_to(when, columns[0].shape))
-        places = np.stack(np.broadcast_arrays(*columns), axis=-1)
-        return {name: found(places) for name, found in interpolators(sides).items()}
+        return at(points, time, sides, periodic)
 
-    return Solution(
-        lambda points, time, sides, **given: at(points, time, sides, False),
-        lambda points, time, sides, **given: at(points, time, sides, True),
-    )
+    def start(
+        points: Arrays, time: Any, sides: Sides, *, periodic: Sequence[str] = (), **given: Any
+    ) -> Arrays:
+        return at(points, time, sides, periodic)
+
+    return Solution(value, None if timed else start, start_at=None)
 
 
 def _require_within(where: str, axis: str, line: np.ndarray, sides: Sides) -> None:
     low, high = sides[axis]
-    if len(line) < 2 or not (np.diff(line) > 0).all():
-        raise InputError(f"solution: {axis} of {where} does not ascend")
+    _require_ascending(where, axis, line)
     step = line[1] - line[0]
     if line[0] - low > 1.01 * step or high - line[-1] > 1.01 * step:
         raise InputError(
             f"solution: {where} from {line[0]:g} to {line[-1]:g} along {axis}, and the domain from "
             f"{low:g} to {high:g}; expected all of it"
         )
+
+
+def _require_ascending(where: str, axis: str, line: np.ndarray) -> None:
+    if len(line) < 2 or not (np.diff(line) > 0).all():
+        raise InputError(f"solution: {axis} of {where} does not ascend")
+
+
+def _require_known(where: str, axis: str, line: np.ndarray, values: np.ndarray) -> None:
+    """That values lie on a line, or beyond an end by a step at most: cubics know nothing further out."""
+    below, above = line[0] - values.min(initial=np.inf), values.max(initial=-np.inf) - line[-1]
+    if below > 1.01 * (line[1] - line[0]) or above > 1.01 * (line[-1] - line[-2]):
+        raise InputError(
+            f"solution: {where} from {line[0]:g} to {line[-1]:g} in {axis}, and points from "
+            f"{values.min():g} to {values.max():g}; expected data wherever points are"
+        )
+
+
+def _goes_around(line: np.ndarray, side: tuple[float, float]) -> bool:
+    """Whether a line of coordinates ends a step before it begins anew."""
+    step = (line[-1] - line[0]) / (len(line) - 1)
+    return bool(abs(line[-1] + step - line[0] - (side[1] - side[0])) < 0.01 * step)
 
 
 def _around(line: np.ndarray, side: tuple[float, float]) -> np.ndarray:

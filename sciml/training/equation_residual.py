@@ -27,7 +27,12 @@ from sciml.training.derivatives import (
     deviation,
     length,
 )
-from sciml.training.label_residual import LabelResidual, measure_pace, require_same_start
+from sciml.training.label_residual import (
+    LabelResidual,
+    measure_pace,
+    require_first,
+    require_same_start,
+)
 
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
@@ -172,6 +177,7 @@ class EquationResidual:
         if self.solution is not None:
             self._require_periodic_start(model, batch)
         if traits_of(model.model).lagrangian:
+            require_first(model)
             columns = columns_of(model, batch.inputs["interior"])
             columns["t"] = torch.full_like(columns["t"], model.model.first)
             held = partial(self.held, model, "initial") if self.solution is not None else None
@@ -193,9 +199,18 @@ class EquationResidual:
                 )
 
     def require_model(self, model: nn.Module) -> None:
-        """Raises :class:`InputError` for a model of characteristics, where the equation has none."""
-        if traits_of(model.model).lagrangian:
-            LabelResidual(self.equation)
+        """Raises :class:`InputError` for a model of characteristics, where the equation has none, or is
+        not about all targets."""
+        if not traits_of(model.model).lagrangian:
+            return
+        LabelResidual(self.equation)
+        others = [name for name in model.task.targets if name not in self.equation.fields]
+        if others:
+            raise InputError(
+                f"targets {', '.join(others)}: equation '{self.equation.name}' is not about them, and "
+                "model 'lpinn' would carry them along its characteristics; remove them, or take model "
+                "'pinn'"
+            )
 
     def _require_periodic_start(self, model: nn.Module, batch: Batch) -> None:
         """That initial fields continue themselves across the sides of axes that are periodic."""
@@ -265,7 +280,7 @@ class EquationResidual:
         return sum(one.square() for one in off) / len(fields)
 
     def _flux(self, model: nn.Module, columns: Columns, normal: Tensor) -> Tensor:
-        """The square of n·∇(u − u_wall), in deviations over sides, the mean over fields."""
+        """The square of n·∇(u − u_wall), in deviations over the side along n, the mean over fields."""
         dims, fields = model.domain.dims, self.equation.fields
         derive = derivatives(model, columns, [(name, axis) for name in fields for axis in dims])
         leaves = {name: c.detach().requires_grad_() for name, c in columns.items()}
@@ -283,13 +298,14 @@ class EquationResidual:
                 f"equation '{self.equation.name}': points for 'flux', and a solution that has no "
                 "gradient; expected points for 'boundary'"
             ) from error
-        total = torch.zeros_like(normal[:, 0])
+        # One length for all parts of a normal, or it would point elsewhere in a box that is no square.
+        sides = torch.stack([normal[:, k] * length(model, axis) for k, axis in enumerate(dims)])
+        along, total = torch.linalg.vector_norm(sides, dim=0), torch.zeros_like(normal[:, 0])
         for name in fields:
-            off = 0.0
-            for k, axis in enumerate(dims):
-                scale = length(model, axis) / deviation(model, name)
-                off = off + normal[:, k] * scale * (derive(name, axis) - slopes[name][k])
-            total = total + off.square()
+            off = sum(
+                normal[:, k] * (derive(name, axis) - slopes[name][k]) for k, axis in enumerate(dims)
+            )
+            total = total + (along * off / deviation(model, name)).square()
         return total / len(fields)
 
     def _jump(self, model: nn.Module, points: Tensor) -> Tensor:
@@ -316,14 +332,21 @@ class EquationResidual:
     @torch.no_grad()
     def held(self, model: nn.Module, group: str, columns: Columns) -> Mapping[str, Tensor]:
         """What holds at the first time, or on the sides."""
-        special = self.solution.start if group == "initial" else self.solution.wall
         known = {name: c.detach() for name, c in columns.items()}
-        return self._value(model, special or self.solution.value, known)
+        solution = self.solution
+        special = solution.start if group == "initial" else solution.wall
+        at = solution.start_at if group == "initial" and special is not None else None
+        if at is not None and (known["t"] != at).any():
+            special = None
+        return self._value(model, special or solution.value, known)
 
     def _value(self, model: nn.Module, value: Any, known: Columns) -> Mapping[str, Tensor]:
         """Fields that hold at places; those of numpy as tensors."""
         sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
-        given = self.equation.given_to(self.solution, {**self.options, **self._given(known)})
+        ends = zip(model.domain.dims, model.domain.boundary, strict=True)
+        known_of = {"periodic": tuple(axis for axis, kind in ends if kind == "periodic")}
+        given = {**known_of, **self.options, **self._given(known)}
+        given = self.equation.given_to(self.solution, given)
         found = value(known, known.get("t", 0.0), sides, **given)
         like = known[model.domain.dims[0]]
         return {

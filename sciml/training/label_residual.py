@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sciml.equations.equation import Equation, called
 from sciml.errors import InputError
+from sciml.surrogates.bounds import TIME
 from sciml.surrogates.pinn.inverse import determinant, inverse
 from sciml.surrogates.pinn.lpinn import LEAST, Jets
 from sciml.surrogates.scales import Scales
@@ -20,6 +21,8 @@ from sciml.training.derivatives import Columns, question
 WEIGHTS = {"characteristics": 10.0, "state": 1.0, "initial": 1000.0}
 #: Of deviations: by how much two initial fields may differ, computed twice in float32.
 SAME = 1e-3
+#: Part of the span of times by which random points may begin later than a start that is held.
+GAP = 0.1
 #: By name, all that is known at places: constants, parameters, coordinates.
 Given = Callable[[Columns], Mapping[str, Any]]
 #: The initial fields at places.
@@ -140,6 +143,23 @@ class LabelResidual:
         return {"initial": square}
 
 
+def require_first(model: nn.Module) -> None:
+    """That nothing lies between the time at which a model holds an initial field and its first points.
+
+    Raises:
+        InputError: there no equation is asked for, and anything may happen.
+    """
+    network, span = model.model, model.bounds.of(TIME, TIME)
+    if network.initial is None or span is None:
+        return
+    low, high = span
+    if low - network.first > GAP * (high - low):
+        raise InputError(
+            f"model 'lpinn' holds its initial field at t={network.first:g}, and points begin at "
+            f"t={low:g}; expected the same: first={low:g}, or time from {network.first:g} on"
+        )
+
+
 @torch.no_grad()
 def require_same_start(model: nn.Module, columns: Columns, held: Held) -> None:
     """That a model which holds an initial field holds that of the objective.
@@ -189,7 +209,11 @@ def measure_pace(
     once, ones = speed(), {}
     for position, name in enumerate(model.task.parameters):
         twice = speed(**{name: 2.0 * columns[name]})
-        if all(torch.allclose(b, 2.0 * a) for a, b in zip(once, twice, strict=True)):
+        # Without a tolerance that has units; what does not move is proportional to nothing.
+        pairs = [*zip(once, twice, strict=True)]
+        if any(a.any() for a in once) and all(
+            torch.allclose(b, 2.0 * a, atol=0.0) for a, b in pairs
+        ):
             network.proportional[position] = 1.0
             ones[name] = torch.ones_like(columns[name])
     parts = zip(speed(**ones), _sides(model), strict=True)

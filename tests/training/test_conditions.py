@@ -34,11 +34,11 @@ class Formula(nn.Module):
         return self.of(2.0 * y[..., 0] - 1.0, scalars[:, -1:].expand_as(y[..., 0]))[:, None]
 
 
-def losses(of, objective, ends="dirichlet", **groups):
+def losses(of, objective, ends="dirichlet", time=(0.0, 0.5), **groups):
     where = Grid((9,), ((-1.0, 1.0),), (ends,))
     surrogate = Surrogate(Formula(of), TASK, None, where)
     periodic = ("x",) if ends == "periodic" else ()
-    points = BoxPoints(BOX, (0.0, 0.5), {}, periodic, **groups)
+    points = BoxPoints(BOX, time, {}, periodic, **groups)
     batch = CollocationSource(points, 16).next_batch().to("cpu", torch.float64)
     return {name: float(value.detach()) for name, value in objective(surrogate, batch).items()}
 
@@ -61,6 +61,63 @@ def test_slopes_on_the_sides():
     sine = EquationResidual("burgers", {"nu": 0.1}, "sine")
     with pytest.raises(InputError, match="no gradient; expected points for 'boundary'"):
         losses(wave, sine, flux=4)
+
+
+def test_a_normal_stays_one_in_a_box_that_is_no_square():
+    """∂u/∂n = 0 on a disk, of a field of the angle alone."""
+    pytest.importorskip("deepxde", reason="needs the extra 'pinn'")
+    from sciml.training.region import region_of
+
+    sides = {"y": (0.0, 1.0), "x": (0.0, 3.0)}
+    disk = region_of({"kind": "disk", "center": [1.5, 0.5], "radius": 0.4}, sides)
+
+    def angle(x, y):
+        return x * y / (x * x + y * y)
+
+    def field(scalars, y):  # and 0 times what bends
+        found = angle(3.0 * y[..., 1] - 1.5, y[..., 0] - 0.5)
+        return (found + 0.0 * torch.sin(y[..., 0] * scalars[:, -1:]))[:, None]
+
+    surrogate = Surrogate(
+        Formula(None), TASK, None, Grid((9, 9), (*sides.values(),), ("open",) * 2)
+    )
+    surrogate.model.forward = field
+    points = BoxPoints(sides, (0.0, 0.5), {}, flux=32, region=disk)
+    batch = CollocationSource(points, 16).next_batch().to("cpu", torch.float64)
+    objective = EquationResidual("heat", {"kappa": 0.1}, {"boundary": lambda x: 0.0 * x})
+    assert objective(surrogate, batch)["flux"] < 1e-12
+
+
+def test_a_first_time_that_is_not_zero():
+    """Data and exact solutions hold at the times of the points, not at their own first one."""
+    exact = lambda x, t: torch.sin(torch.pi * (x - t))  # noqa: E731
+    given = EquationResidual("convection", {"speed_x": 1.0}, data())
+    assert losses(exact, given, "periodic", (0.25, 0.5), initial=32)["initial"] < 1e-9
+    burgers, sides = equation("burgers").solution("sine"), {"x": (-1.0, 1.0)}
+
+    def later(x, t):
+        found = burgers.value({"x": x.detach()}, t.detach(), sides, nu=0.1)["u"]
+        return torch.as_tensor(found) + bent(x, t)
+
+    sine = EquationResidual("burgers", {"nu": 0.1}, "sine")
+    assert losses(later, sine, "periodic", (0.25, 0.5), initial=32)["initial"] < 1e-20
+
+
+def test_data_say_nothing_beyond_their_ends():
+    given = EquationResidual("convection", {"speed_x": 1.0}, data(periodic=False))
+    with pytest.raises(InputError, match=r"data from 0 to 0.5 in time, and points from"):
+        losses(wave, given, time=(0.0, 2.0), boundary=32)
+    calendar = data().assign_coords(time=np.datetime64("2000-01-01") + np.arange(21))
+    with pytest.raises(InputError, match=r"times of data are datetime64.*; expected numbers"):
+        EquationResidual("convection", {"speed_x": 1.0}, calendar)
+
+
+def test_data_that_end_a_step_early_continue_themselves_only_where_the_box_does():
+    x = np.linspace(-1, 1, 64, endpoint=False)
+    u = np.broadcast_to(x, (21, 64))
+    ramp = data().assign(u=(("time", "x"), u))
+    given = EquationResidual("convection", {"speed_x": 1.0}, ramp)
+    assert losses(lambda x, t: x + bent(x, t), given, boundary=16)["boundary"] < 1e-9
 
 
 def test_a_seam_is_where_a_model_does_not_continue():

@@ -1,6 +1,7 @@
 """Residuals along characteristics: zero for solutions, in the frame of the box, without units."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -180,9 +181,9 @@ def trained(name="burgers", constants=None, task=TIMED, **options):
     small = {"name": "lpinn", "state": [8], "characteristics": [8], "labels": 32, **options}
     surrogate = Surrogate.build(small, task, box())
     surrogate.model.places.layers[-1].weight.data.normal_(0, 0.1)
-    surrogate.normalizer.take(
-        {("time", "time"): np.linspace(0, 0.4, 9), ("field", "u"): np.array([-1.0, 1.0])}
-    )
+    seen = {("time", "time"): np.linspace(0, 0.4, 9), ("field", "u"): np.array([-1.0, 1.0])}
+    surrogate.normalizer.take(seen)
+    surrogate.bounds.take(seen)
     return surrogate.double(), EquationResidual(name, constants or {"nu": 0.1}, "sine")
 
 
@@ -230,6 +231,18 @@ def test_displacement_is_proportional_to_a_speed_that_is_a_parameter():
     assert surrogate.model.proportional.tolist() == [1.0, 0.0]
     assert float(surrogate.model.pace) == pytest.approx(math.sqrt(12) / LONG)
     assert all(torch.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize(("solution", "scale"), [(None, 1.0), ("sine", 1e-9)])
+def test_displacement_is_proportional_to_nothing_else(solution, scale):
+    """Where no speed is known, and where it is tiny in its units."""
+    task = Task((), ("u",), history=0, time=True, parameters=("nu", "amplitude"))
+    where = Grid((9,), ((0.0, LONG * scale),), ("periodic",))
+    surrogate = Surrogate.build({"name": "lpinn", "state": [8]}, task, where, normalizer=None)
+    spans = {"nu": lambda unit: 0.1 + unit, "amplitude": lambda unit: scale * (1 + unit)}
+    points = BoxPoints({"x": (0.0, LONG * scale)}, (0.0, 1.0), spans, ("x",), 16)
+    EquationResidual("burgers", {}, solution)(surrogate, CollocationSource(points, 64).next_batch())
+    assert surrogate.model.proportional.tolist() == [0.0, 0.0 if solution is None else 1.0]
 
 
 def test_a_start_that_is_held_leaves_nothing_to_ask():
@@ -341,6 +354,17 @@ def test_convection_is_learned_along_characteristics():
                 trained(initial={"equation": "burgers", "solution": "sine"})[0], batch_of(box())
             ),
             "model 'lpinn' holds another initial 'u' than the objective asks for",
+        ),
+        (
+            lambda: trained(initial={"equation": "burgers", "solution": "sine"}, first=-0.2)[1](
+                trained(initial={"equation": "burgers", "solution": "sine"}, first=-0.2)[0],
+                batch_of(box()),
+            ),
+            "holds its initial field at t=-0.2, and points begin at t=0",
+        ),
+        (
+            lambda: trained()[1](trained(task=replace(TIMED, targets=("u", "w")))[0], batch_of(box())),
+            "targets w: equation 'burgers' is not about them",
         ),
         (
             lambda: convection({"name": "lpinn"}, [{"steps": 1, "weights": {"physics.states": 1}}]),
