@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sciml.training.objective import weight_of
 from sciml.training.step import Problem
 
 #: Part of the factors that stays when they are measured anew.
@@ -16,7 +17,8 @@ KEPT = 0.9
 class Balance:
     """λ_i ← 0.9 λ_i + 0.1 ⟨|∇L|⟩ / |∇L_i|, with the mean over losses; the first time without the past.
 
-    Losses whose gradient is zero, such as an initial condition that holds by itself, stay out of it.
+    Losses whose gradient is zero, such as an initial condition that holds by itself, or whose weight is,
+    stay out of it.
 
     Args:
         factors: λ by loss, 1 where there is none.
@@ -32,7 +34,8 @@ class Balance:
         parameters = [p for p in problem.model.parameters() if p.requires_grad]
         norms = {}
         for name, loss in problem.separately().items():
-            if isinstance(loss, torch.Tensor) and loss.requires_grad:
+            counts = weight_of(name, problem.weights) != 0
+            if counts and isinstance(loss, torch.Tensor) and loss.requires_grad:
                 found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
                 squares = [g.detach().abs().square().sum() for g in found if g is not None]
                 norm = float(torch.stack(squares).sum().sqrt()) if squares else 0.0

@@ -66,6 +66,19 @@ class CollocationSource:
         self._chosen: np.ndarray | None = None
         self._chosen_at = 0
 
+    def require_whole(self, draws: int) -> None:
+        """That the span of time has grown to the whole before the last of so many draws.
+
+        Raises:
+            InputError: it has not.
+        """
+        if draws * self.stages <= self.curriculum * (self.stages - 1):
+            raise InputError(
+                f"collocation: curriculum={self.curriculum} draws, and there are {draws} in all phases "
+                "(one with lbfgs, and one each time that it draws anew): the last times would never be "
+                "seen; expected fewer"
+            )
+
     def peek(self) -> Batch:
         """The batch that comes next, of the whole span of time; it still does."""
         drawn, curriculum = self._drawn, self.curriculum

@@ -107,6 +107,7 @@ def train(
     """
     keep_heap()  # batches and gradients are made anew in each step
     plan, options = phases_of(phases), Options.of(options).told(model)
+    _require_whole(source, plan, options.accumulate)
     device = _device(model, device)
     require_dtypes(model, device)
     if hooks is not None and hooks.checkpoints is not None:
@@ -146,6 +147,16 @@ def train(
     if run.average is not None:
         run.average.copy_to(model)
     return run.history
+
+
+def _require_whole(source: Source, plan: Sequence[Phase], accumulate: int) -> None:
+    """That a curriculum ends before the phases do, where both are known."""
+    draws = [phase.draws for phase in plan]
+    if None in draws:
+        return
+    for one in getattr(source, "sources", {"": source}).values():
+        if hasattr(one, "require_whole"):
+            one.require_whole(accumulate * sum(draws))
 
 
 def _run_phase(run: _Run, phase: Phase, state: Mapping[str, Any] | None) -> bool:

@@ -278,7 +278,7 @@ def weighted(found: Losses, weights: Mapping[str, float]) -> Tensor:
     """
     require_weights(weights, found)
     terms: Sequence[Tensor] = [
-        torch.as_tensor(value if (w := _weight(name, weights)) is None else w * value)
+        torch.as_tensor(value if (w := weight_of(name, weights)) is None else w * value)
         for name, value in found.items()
     ]
     return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
@@ -290,7 +290,7 @@ def require_weights(weights: Mapping[str, float], losses: Collection[str]) -> No
     require_known("weight for unknown loss", weights, known)
 
 
-def _weight(name: str, weights: Mapping[str, float]) -> float | None:
+def weight_of(name: str, weights: Mapping[str, float]) -> float | None:
     """Of a loss, with that of its objective."""
     given = [weights[n] for n in dict.fromkeys((name, name.partition(".")[0])) if n in weights]
     return math.prod(given) if given else None

@@ -130,6 +130,13 @@ class Phase:
         """Whether the phase keeps its batch: line searches need the same loss at every call."""
         return self.optimizer == "lbfgs"
 
+    @property
+    def draws(self) -> int | None:
+        """How often a batch is drawn; ``None`` where the end of the source decides."""
+        if self.steps is None or not self.frozen:
+            return self.steps
+        return -(-self.steps // self.redraw) if self.redraw else 1
+
     def length(self, epoch_steps: int | None) -> int | None:
         """Number of steps, ``None`` where the end of the source decides.
 

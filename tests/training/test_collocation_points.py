@@ -8,7 +8,9 @@ from torch import nn
 from sciml.errors import InputError
 from sciml.training import Checkpoints, CollocationSource, Hooks, Phase, train
 from sciml.training.adaptive import Adaptive
+from sciml.training.balance import Balance
 from sciml.training.collocation import SAMPLERS, BoxPoints
+from sciml.training.step import Problem
 
 SQUARE = {"y": (0.0, 1.0), "x": (0.0, 2.0)}
 DISK = {"kind": "disk", "center": [0.5, 0.5], "radius": 0.25}
@@ -195,9 +197,6 @@ def test_balanced_losses_have_gradients_of_one_length():
     class Seen(torch.optim.SGD):
         pass
 
-    from sciml.training.balance import Balance
-    from sciml.training.step import Problem
-
     balance = Balance()
     problem = Problem(model, objective, [line().next_batch()], {}, 1)
     balance.measure(problem)
@@ -211,6 +210,24 @@ def test_balanced_losses_have_gradients_of_one_length():
     balance.measure(problem)
     assert balance.factors != before
     assert balance.factors["small"] == pytest.approx(before["small"], rel=0.2)
+
+
+def test_a_loss_that_does_not_count_does_not_balance():
+    factors = []
+    for weights in ({}, {"small": 0.0}):
+        balance = Balance()
+        balance.measure(Problem(Front(), Steep(), [line().next_batch()], weights, 1))
+        factors.append(balance.factors)
+    alone = next(name for name in factors[0] if name != "small")
+    assert {*factors[0]} == {"small", alone} and factors[1] == {alone: 1.0}
+
+
+def test_a_curriculum_that_would_not_end_is_refused():
+    """L-BFGS draws once, however many its steps."""
+    plan = [Phase("adam", steps=5), Phase("lbfgs", lr=1.0, steps=100)]
+    with pytest.raises(InputError, match="curriculum=20 draws, and there are 6 in all phases"):
+        train(Front(), line(curriculum=20), Steep(), plan)
+    train(Front(), line(curriculum=6), Steep(), [Phase("adam", steps=6)])
 
 
 @pytest.mark.parametrize("stop", [4, 7])
