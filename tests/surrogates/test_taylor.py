@@ -28,7 +28,9 @@ def words_of(n):
 
 
 @pytest.mark.parametrize("fourier", [0, 4])
-@pytest.mark.parametrize(("periodic", "harmonics"), [((True,), 1), ((False, True), 3), ((), 1)])
+@pytest.mark.parametrize(
+    ("periodic", "harmonics"), [((True,), 1), ((False, True), 3), ((True,), 0), ((), 1)]
+)
 @pytest.mark.parametrize("activation", sorted(SMOOTH))
 def test_derivatives_and_their_gradients(activation, periodic, harmonics, fourier):
     columns = Columns(periodic, 2, harmonics)
@@ -90,7 +92,7 @@ def test_a_product_with_what_is_linear_in_a_column():
         (lambda: JetNetwork(Columns((), 1), (4,), 1, "tan"), "did you mean 'tanh'"),
         (lambda: JetNetwork(Columns((), 1), (), 1), "expected widths of 1 or more"),
         (lambda: JetNetwork(Columns((), 1), (4,), 1, fourier=-1), "fourier=-1; expected 0 or more"),
-        (lambda: Columns((True,), 0, 0), "harmonics=0; expected 1 or more"),
+        (lambda: Columns((True,), 0, -1), "harmonics=-1; expected 0 or more"),
         (lambda: Columns((True,), 1)(torch.zeros(3, 3)), "3 columns; expected 1 coordinates"),
     ],
 )

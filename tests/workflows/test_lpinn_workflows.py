@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+
+from sciml.study import load_study
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 NAMES = ("cases", "run", "table", "trainings", "landscape", "snapshots")
@@ -34,7 +37,7 @@ def shorter(case, steps, **model):
     points = {
         key: min(value, 64)
         for key, value in case.points.items()
-        if key in ("batch_size", "initial")
+        if key in ("batch_size", "initial", "seam")
     }
     return replace(case, model={**case.model, **model}, phases=phases, points=points, times=5)
 
@@ -102,6 +105,24 @@ def test_burgers_has_floors_and_the_data_of_others(study, tmp_path):
     assert rows[0]["error"] < 0.5 and rows[1]["least_jacobian"] < 1
     text = table.table(rows)
     assert "| burgers.npz | 0.32 | LPINN hard |" in text and "| 0.01 | LPINN hard |" in text
+
+
+def test_all_speeds_are_learned_from_the_equation_the_stream_or_both(study, tmp_path, monkeypatch):
+    [run] = study("lpinn_parametric", "run")
+    monkeypatch.setattr(run, "SPEEDS", 2)
+    modes = {name: run.Mode(name, tmp_path, 3) for name in run.MODES}
+    for name, mode in modes.items():
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(mode.study(0)))
+        study_of = load_study(path)
+        assert study_of.training.steps == 3
+        assert ("stream" in {s.kind for s in study_of.training.sources.values()}) == (
+            name != "physics"
+        )
+    row = modes["physics"].measure(0)
+    assert row["steps"] == 3 and len(row["errors"]) == 2
+    assert row["worst"] == max(row["errors"].values()) >= row["error"]
+    assert "| equation | " in run.table([row])
 
 
 def test_a_cone_turns(study):

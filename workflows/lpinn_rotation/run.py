@@ -41,7 +41,7 @@ STEPS = {64: 400, 128: 800}
 MARGIN = 0.21
 INSIDE = 1024
 PHASES: list[dict[str, Any]] = [
-    {"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "steps": 3000},
+    {"optimizer": "soap", "lr": 4e-3, "schedule": "cosine", "steps": 3000},
 ]
 
 
@@ -50,7 +50,7 @@ def case(points: int = GRIDS[-1]) -> Case:
     start = {"equation": EQUATION, "solution": CONE["name"], **TURN, **CONE}
     start.pop("name")
     side = {"low": 0.0, "high": 1.0, "points": points}
-    model = {"name": "lpinn", "initial": start, "margin": MARGIN, "characteristics": [50, 50]}
+    model = {"name": "lpinn", "initial": start, "margin": MARGIN, "characteristics": [50, 50, 50]}
     return Case(
         {"what": "LPINN hard", "points": points}, EQUATION, TURN, CONE, model, PHASES,
         {"batch_size": INSIDE}, {"y": side, "x": side}, times=TIMES,

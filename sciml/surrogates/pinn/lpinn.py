@@ -320,6 +320,8 @@ def build(
         raise InputError(f"displacement={displacement!r}; expected periodic, free or null")
     if labels is not None and labels < 4:
         raise InputError(f"labels={labels}; expected 4 or more")
+    if harmonics < 1:
+        raise InputError(f"harmonics={harmonics}; expected 1 or more")
     if margin < 0:
         raise InputError(f"margin={margin}; expected a part of a side, 0 or more")
     scalars, outputs = setting.channels

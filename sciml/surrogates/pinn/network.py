@@ -25,14 +25,15 @@ class Columns(nn.Module):
     Args:
         periodic: of each coordinate, whether it is.
         numbers: columns behind the coordinates.
-        harmonics: waves of a periodic coordinate.
+        harmonics: waves of a periodic coordinate; 0: it is seen as any other.
     """
 
     def __init__(self, periodic: Sequence[bool], numbers: int, harmonics: int = 1) -> None:
         super().__init__()
-        if harmonics < 1:
-            raise InputError(f"harmonics={harmonics}; expected 1 or more")
-        self.periodic, self.numbers = tuple(map(bool, periodic)), numbers
+        if harmonics < 0:
+            raise InputError(f"harmonics={harmonics}; expected 0 or more")
+        self.periodic = tuple(bool(wraps and harmonics) for wraps in periodic)
+        self.numbers = numbers
         self.harmonics = harmonics
         self.width = sum(2 * harmonics if wraps else 1 for wraps in self.periodic) + numbers
 

@@ -101,7 +101,8 @@ def build(
     Args:
         hidden: widths of the layers.
         activation: ``tanh``, ``sine`` or ``silu``.
-        harmonics: waves of a periodic axis that it sees.
+        harmonics: waves of a periodic axis that it sees; 0: the coordinate itself, so that points of
+            the ``seam`` have to ask for what is periodic.
         fourier: random waves of all that it sees, so many; 0: none.
         scale: their standard deviation.
 
