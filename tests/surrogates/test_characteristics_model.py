@@ -233,6 +233,26 @@ def test_where_characteristics_meet():
     assert watched(built("pinn")) is None
 
 
+@pytest.mark.parametrize(("margin", "axes"), [(0.0, 1), (0.2, 1), (0.5, 1), (0.0, 2)])
+def test_where_no_characteristic_arrives_is_said(margin, axes):
+    """All are carried by 0.4 of a side along x: what comes in behind them is not known."""
+    grid = line(ends="open") if axes == 1 else plane()
+    surrogate = built("lpinn", grid=grid, margin=margin)
+    surrogate.normalizer = None
+    surrogate.model.places = Analytic(
+        lambda z: torch.cat([*[0.0 * z[:, 1:]] * (axes - 1), 0.4 * z[:, -1:]], dim=1)[:, -axes:]
+    )
+    found = watched(surrogate)
+    if margin == 0.5:
+        assert found.apart is None and not found.words
+        return
+    place, away, since = found.apart
+    assert away == pytest.approx(0.4 - margin, abs=1e-6) and place["x"] == grid.extent[-1][0]
+    assert since == pytest.approx((margin + 0.02) / 0.4, abs=0.026)
+    [words] = found.words
+    assert f"margin: {0.4 - margin:.2g} more, or take model 'pinn'" in words
+
+
 def test_of_parameters_the_ends_are_looked_at():
     task = Task((), ("u",), history=0, time=True, parameters=("nu",))
     surrogate = built("lpinn", task)

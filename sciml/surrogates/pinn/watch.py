@@ -1,4 +1,5 @@
-"""J = ∂X/∂ξ of a surrogate over the times and parameters of its training: where characteristics meet."""
+"""J = ∂X/∂ξ of a surrogate over the times and parameters of its training: where characteristics meet,
+and where in the box none arrives."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ from torch import Tensor, nn
 
 from sciml.surrogates.batch import Batch, weights_dtype
 from sciml.surrogates.bounds import PARAMETER, TIME
+from sciml.surrogates.pinn.inverse import wrapped
 from sciml.surrogates.pinn.lpinn import LEAST
+from sciml.surrogates.pinn.pinn import joined, lattice
 from sciml.surrogates.traits import traits_of
 
-#: Times that are looked at.
-TIMES = 41
+#: Times that are looked at, and places on each axis of the outline of a box.
+TIMES, OUTLINE = 41, 5
+#: Parts of a side: what is further away from all characteristics is not reached by one.
+NEAR = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Watch:
         lost: the first time at which J falls below 0.02, where characteristics meet; ``None``: never.
         shock: that time, or the one at which J would be 0 if it went on falling as it does at the last
             times, if that is at most a duration behind them; ``None``: no shock is seen.
+        apart: of sides that are not periodic, the place that is furthest from all characteristics, the
+            distance in parts of a side, and since when there are such; ``None``: they reach all places.
     """
 
     least: float
@@ -36,6 +43,7 @@ class Watch:
     parameters: Mapping[str, float]
     lost: float | None
     shock: float | None
+    apart: tuple[Mapping[str, float], float, float] | None = None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -45,7 +53,23 @@ class Watch:
 
     @property
     def words(self) -> list[str]:
-        """A line where characteristics meet."""
+        """A line where characteristics meet, and one where none arrives."""
+        return [*self._meet, *self._leave]
+
+    @property
+    def _leave(self) -> list[str]:
+        if self.apart is None:
+            return []
+        place, away, time = self.apart
+        at = ", ".join(f"{name}={value:.3g}" for name, value in place.items())
+        return [
+            f"characteristics leave places from t={time:.3g} on, most at {at}, {away:.2g} of a side: "
+            "what comes in there is unknown, and the nearest is predicted; let labels begin further "
+            f"out, margin: {away:.2g} more, or take model 'pinn'"
+        ]
+
+    @property
+    def _meet(self) -> list[str]:
         if self.lost is None:
             return []
         at = [f"{name}={value:.3g}" for name, value in (*self.place.items(), ("t", self.time))]
@@ -75,7 +99,7 @@ def watched(surrogate: nn.Module) -> Watch | None:
         rows += [[*middle[:i], end, *middle[i + 1 :]] for end in ends if ends[0] < ends[1]]
     like = next(model.parameters())
     times = torch.linspace(*span, TIMES, dtype=torch.float64)
-    values, places = [], []
+    values, places, apart = [], [], []
     for row in rows:
         parameters = torch.tensor([row], dtype=torch.float64).expand(TIMES, -1)
         batch = Batch({}, parameters=parameters, time=times[:, None], size=TIMES).to(like.device)
@@ -83,6 +107,7 @@ def watched(surrogate: nn.Module) -> Watch | None:
         value, place = model.least(scalars, surrogate.scales)
         values.append(value.cpu().double())
         places.append(place.cpu().double())
+        apart += _apart(surrogate, scalars)
     value = torch.stack(values)  # (rows, times)
     row, when = divmod(int(value.argmin()), TIMES)
     lost = [_crossing(times, one, LEAST) for one in value]
@@ -95,7 +120,39 @@ def watched(surrogate: nn.Module) -> Watch | None:
         dict(zip(names, rows[row], strict=True)),
         min(soon, default=None),
         min(shocks, default=None),
+        _furthest(surrogate, times, apart),
     )
+
+
+def _apart(surrogate: nn.Module, scalars: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Of the outline of a box, ``(points, d)``, how far each is from all places of labels, ``(times,
+    points)``; nothing where all axes are periodic."""
+    model = surrogate.model
+    if all(model.periodic):
+        return []
+    outline = lattice((OUTLINE,) * model.grid.ndim, model.periodic, scalars)
+    free = torch.tensor([not wraps for wraps in model.periodic], device=scalars.device)
+    outline = outline[(free & ((outline == 0) | (outline == 1))).any(dim=1)]
+    y = outline.expand(len(scalars), -1, -1)
+    labels = model.feet(scalars, y, surrogate.scales).flatten(0, 1)
+    places = model.places_at(labels, joined(y, scalars)[:, y.shape[2] :], surrogate.scales)
+    away = wrapped(places - y.flatten(0, 1), model.periodic).abs().amax(dim=1)
+    return [(outline.cpu().double(), away.unflatten(0, y.shape[:2]).cpu().double())]
+
+
+def _furthest(
+    surrogate: nn.Module, times: Tensor, apart: list[tuple[Tensor, Tensor]]
+) -> tuple[dict[str, float], float, float] | None:
+    found = []
+    for outline, away in apart:
+        late = (away > NEAR).any(dim=1).nonzero()
+        if len(late):
+            point = int(away.amax(dim=0).argmax())
+            found.append((float(away.max()), outline[point], float(times[late[0]])))
+    if not found:
+        return None
+    away, place, _ = max(found, key=lambda one: one[0])
+    return _named(surrogate, place), away, min(time for *_, time in found)
 
 
 def _named(surrogate: nn.Module, place: Tensor) -> dict[str, float]:
