@@ -16,7 +16,7 @@ from torch import Tensor
 _DTYPES = (torch.float32, torch.float64)
 
 
-class Rows(NamedTuple):
+class EdgeRows(NamedTuple):
     """Edges sorted by the node that sums over them.
 
     Args:
@@ -30,7 +30,7 @@ class Rows(NamedTuple):
     other: Tensor
 
 
-def sum_at(values: Tensor, rows: Rows) -> Tensor:
+def sum_at(values: Tensor, rows: EdgeRows) -> Tensor:
     """Σ of values ``(E, …)`` at each node, ``(N, …)``."""
     if _plain(values):
         nodes = len(rows.starts) - 1
@@ -38,7 +38,9 @@ def sum_at(values: Tensor, rows: Rows) -> Tensor:
     return _Sum.apply(values, rows)
 
 
-def block_sum_at(blocks: Tensor, x: Tensor, rows: Rows, back: Rows, order: Tensor) -> Tensor:
+def block_sum_at(
+    blocks: Tensor, x: Tensor, rows: EdgeRows, back: EdgeRows, order: Tensor
+) -> Tensor:
     """Σ_e G_e x_{other(e)} at each node, ``(N, d, f)``.
 
     Args:
@@ -52,7 +54,7 @@ def block_sum_at(blocks: Tensor, x: Tensor, rows: Rows, back: Rows, order: Tenso
     return _BlockSum.apply(blocks, x, rows, back, order)
 
 
-def dots_at(q: Tensor, k: Tensor, rows: Rows, back: Rows, order: Tensor) -> Tensor:
+def dots_at(q: Tensor, k: Tensor, rows: EdgeRows, back: EdgeRows, order: Tensor) -> Tensor:
     """q_{own(e)} · k_{other(e)} of each edge and head, ``(E, heads)``, from ``(N, heads, c)`` both."""
     if _plain(q) or q.dtype != k.dtype or q.is_cuda:
         return (q.index_select(0, rows.own) * k.index_select(0, rows.other)).sum(-1)
@@ -77,7 +79,7 @@ def _matrix(starts: Tensor, columns: Tensor, values: Tensor, width: int) -> Tens
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, rows: Rows) -> Tensor:
+    def forward(ctx: Any, values: Tensor, rows: EdgeRows) -> Tensor:
         ctx.own = rows.own
         flat = values[:, None] if values.ndim == 1 else values.flatten(1)
         edges = torch.arange(len(values), device=values.device)
@@ -92,7 +94,7 @@ class _Sum(torch.autograd.Function):
 class _BlockSum(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, blocks: Tensor, x: Tensor, rows: Rows, back: Rows, order: Tensor
+        ctx: Any, blocks: Tensor, x: Tensor, rows: EdgeRows, back: EdgeRows, order: Tensor
     ) -> Tensor:
         ctx.save_for_backward(blocks, x)
         ctx.edges = rows, back, order
@@ -113,7 +115,9 @@ class _BlockSum(torch.autograd.Function):
 
 class _Dots(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, rows: Rows, back: Rows, order: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, rows: EdgeRows, back: EdgeRows, order: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(q, k)
         ctx.edges = rows, back, order
         heads = zip(q.unbind(1), k.unbind(1), strict=True)
@@ -133,7 +137,7 @@ class _Dots(torch.autograd.Function):
         return torch.cat(to_q, dim=1), torch.cat(to_k, dim=1), None, None, None
 
 
-def _columns(rows: Rows, d: int) -> tuple[Tensor, Tensor]:
+def _columns(rows: EdgeRows, d: int) -> tuple[Tensor, Tensor]:
     """Starts and columns of a row of all blocks, which are as one with d entries an edge."""
     if d == 1:
         return rows.starts, rows.other
@@ -141,7 +145,7 @@ def _columns(rows: Rows, d: int) -> tuple[Tensor, Tensor]:
     return rows.starts * d, (rows.other[:, None] * d + along).flatten()
 
 
-def _products(blocks: Tensor, x: Tensor, rows: Rows) -> Tensor:
+def _products(blocks: Tensor, x: Tensor, rows: EdgeRows) -> Tensor:
     """Σ_e G_e x_{other(e)}, a row of the blocks after the other."""
     nodes, d, features = x.shape
     starts, columns = _columns(rows, d)
@@ -150,7 +154,7 @@ def _products(blocks: Tensor, x: Tensor, rows: Rows) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-def _outer(above: Tensor, x: Tensor, rows: Rows) -> Tensor:
+def _outer(above: Tensor, x: Tensor, rows: EdgeRows) -> Tensor:
     """g_{own(e)} x_{other(e)}ᵀ of each edge, ``(E, d, d)``."""
     nodes, d, features = x.shape
     if x.is_cuda:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.aggregation import Rows, block_sum_at, dots_at, sum_at
+from sciml.surrogates.graph.aggregation import EdgeRows, block_sum_at, dots_at, sum_at
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,14 +77,14 @@ class Links:
         return dots_at(q, k, self._rows, self._back, self.outgoing)
 
     @property
-    def _rows(self) -> Rows:
-        return Rows(self.starts, self.receiver, self.source)
+    def _rows(self) -> EdgeRows:
+        return EdgeRows(self.starts, self.receiver, self.source)
 
     @property
-    def _back(self) -> Rows:
+    def _back(self) -> EdgeRows:
         if self.symmetric:
             return self._rows
-        return Rows(self.ends, *(v[self.outgoing] for v in (self.source, self.receiver)))
+        return EdgeRows(self.ends, *(v[self.outgoing] for v in (self.source, self.receiver)))
 
     def degree(self, dtype: torch.dtype) -> Float[Tensor, " node"]:
         """Edges that come in."""
