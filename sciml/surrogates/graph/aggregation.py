@@ -7,6 +7,7 @@ on a processor as to gather, multiply and add at places, and on accelerators alw
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -71,10 +72,18 @@ def _plain(x: Tensor) -> bool:
 
 
 def _matrix(starts: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
-    with warnings.catch_warnings():  # that they are new, and are not checked
+    _warned_once()
+    shape = (len(starts) - 1, width)
+    return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+
+
+@cache
+def _warned_once() -> None:
+    """torch says once a process that compressed rows are new: here, where nobody need hear it."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        shape = (len(starts) - 1, width)
-        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+        none = torch.zeros(1, dtype=torch.long)
+        torch.sparse_csr_tensor(none, none[:0], torch.zeros(0), (0, 0), check_invariants=False)
 
 
 class _Sum(torch.autograd.Function):
