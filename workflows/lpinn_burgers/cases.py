@@ -24,7 +24,7 @@ from sciml.equations import burgers
 from sciml.equations.sines import Sines
 
 VISCOSITIES = (0.1, 0.05, 0.01)
-METHODS = ("LPINN hard", "LPINN soft", "LPINN hard, uncorrected", "PINN")
+METHODS = ("LPINN hard", "LPINN soft", "LPINN uncorrected", "PINN")
 LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": PLACES, "periodic": True}}
 #: Points inside a step, and at the start.
 INSIDE, START = 1024, 128
@@ -79,7 +79,7 @@ def case(
         model = {"name": "lpinn", "jacobian": "uncorrected" not in method}
     else:
         phases = [{**phase, "weights": {"physics.initial": 100.0}} for phase in phases]
-    if "hard" in method:
+    if method in ("LPINN hard", "LPINN uncorrected"):
         model["initial"] = {"equation": "burgers", "solution": "sine"}
         points.pop("initial")
     about = {"data": data, "nu": nu, "last": last, "method": method}

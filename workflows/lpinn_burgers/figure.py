@@ -16,6 +16,8 @@ def main(source: str, out: str) -> None:
     figure, panel = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for method, color in COLORS.items():
         mine = chosen(rows, method=method)
+        if not mine:
+            continue
         there = [nu for nu in VISCOSITIES if chosen(mine, nu=nu)]
         means = [np.mean([r["error"] for r in chosen(mine, nu=nu)]) for nu in there]
         panel.loglog(there, means, color=color, label=method)

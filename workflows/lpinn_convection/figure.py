@@ -17,6 +17,8 @@ def main(source: str, out: str) -> None:
     for panel, optimizer in zip(panels, OPTIMIZERS, strict=True):
         for method, color in COLORS.items():
             mine = chosen(rows, nu=0.0, method=method, optimizer=optimizer)
+            if not mine:
+                continue
             speeds = sorted({row["speed"] for row in mine})
             means = [np.mean([r["error"] for r in chosen(mine, speed=c)]) for c in speeds]
             panel.semilogy(speeds, means, color=color, label=method)

@@ -44,7 +44,8 @@ def losses(row, surrogate: torch.nn.Module, across: int, seed: int) -> np.ndarra
     """The loss on a lattice of weights, ``(across, across)``, the trained ones in the middle."""
     objective = EquationResidual(row.equation, row.parameters, row.solution)
     sides = {axis: (side["low"], side["high"]) for axis, side in row.domain.items()}
-    points = BoxPoints(sides, (0.0, row.last), {}, tuple(sides), initial=256)
+    seam = row.points.get("seam", 0)
+    points = BoxPoints(sides, (0.0, row.last), {}, tuple(sides), initial=256, seam=seam)
     batch = CollocationSource(points, 2560, seed=seed).next_batch()
     factors = row.phases[0].get("weights", {})
     generator = torch.Generator().manual_seed(seed)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cases import DIFFUSED, DIFFUSION, LONGER, METHODS, OPTIMIZERS, SPEEDS
+from cases import DIFFUSED, DIFFUSION, LONGER, METHODS, OPTIMIZERS, PUBLISHED, SPEEDS
 from trainings import chosen, mean_and_std, rows_of
 
 
@@ -31,6 +31,8 @@ def block(rows: list[dict], nu: float, speeds: tuple[float, ...]) -> str:
                     f"| {method} | {optimizer} | {mine[0]['weights']:,} | {' | '.join(cells)} "
                     f"| {spent:.0f} |"
                 )
+    for words, errors in PUBLISHED.items() if not nu else ():
+        lines.append(f"| {words} | | | {' | '.join(errors.get(c, '') for c in speeds)} | |")
     return "\n".join(lines)
 
 
