@@ -28,6 +28,7 @@ class Traits:
             are enabled wherever it is called.
         jets: it gives its derivatives, ``model.jets(scalars, y, words)``; see
             :class:`~sciml.surrogates.pinn.pinn.PINN`.
+        forms: of these it also gives weighted sums, ``jets(…, form)``.
         lagrangian: it works along characteristics, where residuals have another form; see
             :class:`~sciml.surrogates.pinn.lpinn.LPINN`.
         takes_scales: it is given ``scales=``, (μ, σ) of parameters, time and targets by name.
@@ -44,6 +45,7 @@ class Traits:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     differentiates: bool = False
     jets: bool = False
+    forms: bool = False
     lagrangian: bool = False
     takes_scales: bool = False
     conserves: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sciml.surrogates.batch import Batch, dtype_for
 from sciml.surrogates.normalizer import TIME
+from sciml.surrogates.pinn.taylor import FORM
 from sciml.surrogates.traits import traits_of
 
 Columns = dict[str, Tensor]
@@ -104,16 +105,33 @@ class Taylor:
 
     What it sees is scaled, and so is what it gives: derivatives by physical coordinates are the
     deviation of the field over the lengths by which these are divided, times its own.
+
+    Args:
+        form: weights of derivatives, numbers or ``(n,)``, whose sum is asked for as well: see
+            :meth:`form`. Of models that take one (``traits.forms``).
     """
 
-    def __init__(self, model: nn.Module, columns: Columns, words: Iterable[Word]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        columns: Columns,
+        words: Iterable[Word],
+        form: Mapping[str, Tensor | float] | None = None,
+    ) -> None:
         self._model, task = model, model.task
         batch = question(model, columns)
         places, scalars = batch.geometry["at"][:, 0], model.scalars(batch, 0)
         order = [*model.domain.dims, *task.parameters, "t"]
         self._column = {name: order.index(name) for name in order}
         wanted = {self._word(by) for _, by in words} | {()}
-        self._jets = model.model.jets(scalars.to(places.dtype), places, wanted)
+        weights = {}
+        for by, weight in (form or {}).items():
+            weight = torch.as_tensor(weight, dtype=places.dtype, device=places.device)
+            weight = (weight / prod(length(model, axis) for axis in by)).reshape(-1, 1)
+            word = self._word(by)
+            weights[word] = weights[word] + weight if word in weights else weight
+        given = {"form": weights} if weights else {}
+        self._jets = model.model.jets(scalars.to(places.dtype), places, wanted, **given)
 
     def __call__(self, field: str, by: str) -> Tensor:
         model = self._model
@@ -122,6 +140,11 @@ class Taylor:
             scaled = model.normalizer is not None
             return model.normalizer.denormalize(field, values) if scaled else values
         return deviation(model, field) / prod(length(model, axis) for axis in by) * values
+
+    def form(self, field: str) -> Tensor:
+        """The sum of derivatives of a field that was asked for as a form."""
+        model = self._model
+        return deviation(model, field) * self._jets[FORM][:, model.task.targets.index(field)]
 
     def _word(self, by: str) -> tuple[int, ...]:
         return tuple(sorted(self._column[axis] for axis in by))

@@ -20,7 +20,9 @@ from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
 from sciml.training.conditions import solution_of
 from sciml.training.derivatives import (
+    HIGHEST,
     Columns,
+    Taylor,
     asked,
     columns_of,
     derivatives,
@@ -33,6 +35,7 @@ from sciml.training.label_residual import (
     require_first,
     require_same_start,
 )
+from sciml.training.linear_part import LinearPart
 
 #: Part by which the two ends of a periodic model may differ: rounding of float32 in a network.
 PERIODIC = 1e-3
@@ -78,6 +81,7 @@ class EquationResidual:
         self.parameters = dict(parameters or {})
         self.solution, self.options = solution_of(self.equation, solution)
         self._looked_at = False
+        self._linear: LinearPart | None = None
         constants = self.equation.constants
         allowed = (*constants, *self.equation.defaults)
         for name in self.parameters:
@@ -259,18 +263,45 @@ class EquationResidual:
         equation, words = self.equation, self.equation.derivatives
         twice = [(equation.fields[0], 2 * axis) for axis in model.domain.dims]
         bent = twice if equation.has_laplacian else []
-        derive = derivatives(model, columns, [*words.values(), *bent])
         given: dict[str, Any] = self._given(columns)
-        given |= {name: derive(of, by) for name, (of, by) in words.items()}
-        if bent:
-            given[LAPLACIAN] = sum(derive(of, by) for of, by in bent)
+        summed = self._summed(model, given, twice)
+        asked_for = {name: word for name, word in words.items() if name not in summed}
+        whole = [] if LAPLACIAN in summed else bent
+        if summed:
+            form: dict[str, Any] = {}
+            for name, weight in summed.items():
+                for _, by in twice if name == LAPLACIAN else [words[name]]:
+                    form[by] = form[by] + weight if by in form else weight
+            derive = Taylor(model, columns, [*asked_for.values(), *whole], form)
+            given |= dict.fromkeys(summed, torch.zeros_like(columns[model.domain.dims[0]]))
+        else:
+            derive = derivatives(model, columns, [*words.values(), *bent])
+        given |= {name: derive(of, by) for name, (of, by) in asked_for.items()}
+        if whole:
+            given[LAPLACIAN] = sum(derive(of, by) for of, by in whole)
         first = next(iter((*words.values(), *reversed(bent))), (equation.fields[0], ""))
         wanted = {name: derive(name, "") for name in equation.fields}
         needed = equation.arguments
         found = equation.residual(**{n: v for n, v in (wanted | given).items() if n in needed})
+        if summed:
+            found = found + derive.form(equation.fields[0])
         found = dict(found) if isinstance(found, Mapping) else {"equation": found}
         scale = deviation(model, first[0]) / prod(length(model, axis) for axis in first[1])
         return {name: residual / scale for name, residual in found.items()}
+
+    def _summed(
+        self, model: nn.Module, given: Mapping[str, Any], twice: list[tuple[str, str]]
+    ) -> Mapping[str, Tensor | float]:
+        """Weights of derivatives that go as one sum, where a model gives such and it saves some."""
+        words = self.equation.derivatives.values()
+        if not traits_of(model.model).forms or any(len(by) > HIGHEST for _, by in words):
+            return {}
+        if self._linear is None:
+            self._linear = LinearPart(self.equation, given)
+        terms = len(self._linear.names)
+        if LAPLACIAN in self._linear.names:
+            terms += len(twice) - 1
+        return self._linear.weights(given) if terms > 1 else {}
 
     def _off(self, model: nn.Module, group: str, columns: Columns) -> Tensor:
         """The square of u minus what it is to be, in deviations of each field, the mean over fields."""

@@ -68,6 +68,11 @@ def test_the_gradient_by_hand_is_that_of_torch(activation):
         torch.autograd.gradcheck(
             lambda x, b, o=orders: activated(x, b, SMOOTH[activation], o), (part, bias)
         )
+    form = Orders((0, 1), ((0, 1),), ((2,), (0, 0), (0, 1)))
+    for weights in torch.randn(2, 3, 3, 1, dtype=torch.float64):
+        torch.autograd.gradcheck(
+            lambda x, b, w=weights: activated(x, b, SMOOTH[activation], form, w), (a, bias)
+        )
 
 
 def test_a_product_with_what_is_linear_in_a_column():
@@ -106,12 +111,12 @@ def test_compiled_it_gives_the_same():
     """As one graph, traced, by torch's own derivatives."""
     network = JetNetwork(Columns((True,), 1), (8, 8), 1).double()
     z, words = torch.rand(20, 2, dtype=torch.float64), words_of(2)
-    orders = Orders.of(words)
+    orders, weights = Orders.of(words, ((0, 0), (1,))), torch.rand(2, 20, 1, dtype=torch.float64)
     graph = torch.compile(network.carry, fullgraph=True, backend="aot_eager")
     gradients = []
     for carry in (network.carry, graph):
         network.zero_grad()
-        found = carry(z, orders)
+        found = carry(z, orders, weights)
         found.square().sum().backward()
         gradients.append([found.detach(), *(p.grad.clone() for p in network.parameters())])
     for one, other in zip(*gradients, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.surrogates.pinn.activation import SMOOTH, Activation
-from sciml.surrogates.pinn.taylor import Orders, Word, activated
+from sciml.surrogates.pinn.taylor import Orders, Word, activated, linear
 
 
 class Columns(nn.Module):
@@ -40,8 +40,10 @@ class Columns(nn.Module):
     def forward(self, z: Float[Tensor, "point column"]) -> Float[Tensor, "point width"]:
         return self.jet(z, Orders(()))[0]
 
-    def jet(self, z: Float[Tensor, "point column"], orders: Orders) -> Tensor:
-        """Value and derivatives, ``(orders, n, width)``."""
+    def jet(
+        self, z: Float[Tensor, "point column"], orders: Orders, weights: Tensor | None = None
+    ) -> Tensor:
+        """Value and derivatives, ``(orders, n, width)``; ``weights (term, n or 1, 1)``: of the form."""
         if z.shape[1] != len(self.periodic) + self.numbers:
             raise InputError(
                 f"points with {z.shape[1]} columns; expected {len(self.periodic)} coordinates and "
@@ -61,6 +63,10 @@ class Columns(nn.Module):
                 rows[slopes[column]] = slope
             if column in twice and bend is not None:
                 rows[twice[column]] = bend
+            for weight, word in enumerate(orders.form):
+                part = slope if word == (column,) else bend if word == (column, column) else None
+                if part is not None:
+                    rows[-1] = rows[-1] + weights[weight] * part
             blocks.append(torch.stack(rows))
         return torch.cat(blocks, dim=2)
 
@@ -144,24 +150,35 @@ class JetNetwork(nn.Module):
             h = self.activation.function(layer(h))
         return last(h)
 
-    def jet(self, z: Float[Tensor, "point column"], words: Iterable[Word]) -> dict[Word, Tensor]:
+    def jet(
+        self,
+        z: Float[Tensor, "point column"],
+        words: Iterable[Word],
+        form: Mapping[Word, Tensor] | None = None,
+    ) -> dict[Word, Tensor]:
         """Derivatives of all outputs by columns of z, ``(n, outputs)`` each, the value among them.
 
         Args:
             z: differentiated by here: what it was computed from gets no gradient.
             words: ``()``, ``(0,)``, ``(0, 1)``, …, of order 2 at most.
+            form: weights ``(n, 1)`` or ``(1, 1)`` by word: the sum of these derivatives comes as
+                :data:`~sciml.surrogates.pinn.taylor.FORM`.
         """
-        orders = Orders.of(words)
-        return orders.split(self.carry(z.detach(), orders))
+        orders = Orders.of(words, form or ())
+        weights = torch.stack(torch.broadcast_tensors(*form.values())) if form else None
+        return orders.split(self.carry(z.detach(), orders, weights))
 
-    def carry(self, z: Float[Tensor, "point column"], orders: Orders) -> Tensor:
+    def carry(
+        self, z: Float[Tensor, "point column"], orders: Orders, weights: Tensor | None = None
+    ) -> Tensor:
         """Value and derivatives, ``(orders, n, outputs)``: what ``torch.compile`` may compile."""
-        h = self.columns.jet(z, orders)
+        h = self.columns.jet(z, orders, weights)
         if self.waves is not None:
-            a = F.linear(h, self.waves.repeat(2, 1))
-            h = activated(a, self.phase, SMOOTH["sine"], orders)
+            a = linear(h, self.waves.repeat(2, 1))
+            h = activated(a, self.phase, SMOOTH["sine"], orders, weights)
         *inner, last = self.layers
         for layer in inner:
-            h = activated(F.linear(h, layer.weight), layer.bias, self.activation, orders)
-        out = F.linear(h, last.weight)
+            a = linear(h, layer.weight)
+            h = activated(a, layer.bias, self.activation, orders, weights)
+        out = linear(h, last.weight)
         return torch.cat([out[:1] + last.bias, out[1:]])

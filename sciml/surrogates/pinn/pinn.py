@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,7 @@ class PINN(nn.Module):
     and Ni, J. Comput. Phys. 435 (2021) 110242.
     """
 
-    traits = Traits(any_resolution=True, pointwise=True, jets=True)
+    traits = Traits(any_resolution=True, pointwise=True, jets=True, forms=True)
 
     def __init__(self, network: JetNetwork, shape: Sequence[int], periodic: Sequence[bool]) -> None:
         super().__init__()
@@ -52,9 +52,11 @@ class PINN(nn.Module):
         scalars: Float[Tensor, "point scalar"],
         y: Float[Tensor, "point axis"],
         words: Iterable[Word],
+        form: Mapping[Word, Tensor] | None = None,
     ) -> dict[Word, Float[Tensor, "point output"]]:
-        """Derivatives by columns, axes first, then scalars, of order 2 at most: ``(0,)`` is ∂/∂y_0."""
-        return self.network.jet(torch.cat([y, scalars], dim=1), words)
+        """Derivatives by columns, axes first, then scalars, of order 2 at most: ``(0,)`` is ∂/∂y_0;
+        ``form``: see :meth:`~sciml.surrogates.pinn.network.JetNetwork.jet`."""
+        return self.network.jet(torch.cat([y, scalars], dim=1), words, form)
 
 
 def joined(y: Tensor, scalars: Tensor) -> Tensor:
