@@ -178,7 +178,7 @@ def test_a_kill_costs_only_what_was_under_way(write, tmp_path):
     recipe = write(
         solver=slow_solver({"steps": 20000, "shape": [32, 32], "dt": 1e-4})
         | {"send": {"every": 10000}},
-        splits={"train": 4},
+        splits={"train": 3},
     )
     out, parts = tmp_path / "f.nc", PartsDirectory(tmp_path / "f.nc.parts")
     process = start(recipe, "--out", out, "--at-once", 1)
@@ -196,7 +196,7 @@ def test_a_kill_costs_only_what_was_under_way(write, tmp_path):
     assert again.returncode == 0, said
     assert "part 1 is of no use" in said and "runs were finished before" in said
     with xr.open_dataset(out) as ds:
-        assert ds.u.shape == (4, 3, 32, 32) and np.isfinite(ds.u).all()
+        assert ds.u.shape == (3, 3, 32, 32) and np.isfinite(ds.u).all()
     assert not parts.path.exists()
 
 
@@ -220,17 +220,17 @@ def test_ctrl_c_keeps_what_is_finished(write, tmp_path):
 def test_a_changed_recipe_is_refused_with_what_changed(write, tmp_path):
     broken = program(tmp_path, "sys.exit('broken')")
     out = tmp_path / "f.nc"
-    solver = {**tiny()["solver"], "program": str(broken)}
-    with pytest.raises(ScimlError, match="4 of 4 runs failed"):
-        sciml.generate(write(solver=solver), out)
-    changed = write(solver=solver, parameters={"ranges": {"kappa": [0.05, 0.09]}})
+    given = {"solver": {**tiny()["solver"], "program": str(broken)}, "splits": {"train": 2}}
+    with pytest.raises(ScimlError, match="2 of 2 runs failed"):
+        sciml.generate(write(**given), out)
+    changed = write(**given, parameters={"ranges": {"kappa": [0.05, 0.09]}})
     with pytest.raises(InputError, match=r"parameters\.ranges\.kappa\.high: 0\.1 → 0\.09"):
         sciml.generate(changed, out)
-    with pytest.raises(InputError, match="simulations: null → 3"):
-        sciml.generate(write(solver=solver), out, simulations=3)
+    with pytest.raises(InputError, match="simulations: null → 1"):
+        sciml.generate(write(**given), out, simulations=1)
     broken.write_text(broken.read_text() + "# changed\n")
     with pytest.raises(InputError, match=r"program\.sha256"):
-        sciml.generate(write(solver=solver), out)
+        sciml.generate(write(**given), out)
 
 
 def test_a_failing_run_is_named_tried_again_and_the_others_go_on(write, tmp_path, capsys):

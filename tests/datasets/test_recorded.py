@@ -21,7 +21,7 @@ def recipe(folder, program, options, parameters, send):
         "references": "none",
         "solver": {"program": f"solvers/{program}.py", "options": options, "send": send},
         "parameters": parameters,
-        "splits": {"train": 1, "validation": 1, "test": 1},
+        "splits": {"train": 1, "test": 1},
         "sizes": {"small": {}, "full": {}},
     }
     path.write_text(yaml.safe_dump(body))
@@ -34,21 +34,21 @@ def test_domains_that_differ_make_a_recording(tmp_path, capsys):
     parameters = {"ranges": {"radius": [0.5, 0.8]}}
     path = recipe(tmp_path, "network_diffusion", options, parameters, send)
     generate(path, tmp_path / "graphs", plain=True)
-    assert "a recording of 3 simulations, since their domains differ" in capsys.readouterr().out
+    assert "a recording of 2 simulations, since their domains differ" in capsys.readouterr().out
     assert not (tmp_path / "graphs.parts").exists()
     recording = open_recording(tmp_path / "graphs", thorough=True)
-    assert recording.roles == {0: "train", 1: "validation", 2: "test"}
+    assert recording.roles == {0: "train", 1: "test"}
     assert len({recording.simulation(n).domain.edges.shape for n in recording.ids}) > 1
-    about = recording.about(2)
-    flags = options | {"radius": recording.simulation(2).parameters["radius"], "every": 2}
+    about = recording.about(1)
+    flags = options | {"radius": recording.simulation(1).parameters["radius"], "every": 2}
     truth = simulate("solvers/network_diffusion.py", **flags, seed=about["seed"])
-    again = recording.simulation(2)
+    again = recording.simulation(1)
     assert again.domain == domain_of(truth)
     assert [f.on for f in again.static_fields] == ["edge", "point"]
     np.testing.assert_array_equal(
         again.static["conductance"], truth["conductance"].values.astype("f4")
     )
-    frames = list(recording.frames(2))
+    frames = list(recording.frames(1))
     assert [frame.time for frame in frames] == truth.time.values.tolist()
     for frame in frames:
         np.testing.assert_array_equal(frame.fields["u"], truth["u"].values[frame.step].astype("f4"))
@@ -60,13 +60,13 @@ def test_one_domain_makes_one_file(tmp_path):
     path = recipe(tmp_path, "heat_mesh", options, parameters, {"dtype": None})
     generate(path, tmp_path / "mesh.nc", plain=True)
     with xr.open_dataset(tmp_path / "mesh.nc") as ds:
-        assert ds.split.values.tolist() == ["train", "validation", "test"]
+        assert ds.split.values.tolist() == ["train", "test"]
         assert ds["u"].dims == ("sample", "time", "node") and ds["u"].attrs["location"] == "node"
         assert ds["conductivity"].dims == ("sample", "face")
-        one = simulate("solvers/heat_mesh.py", **options, kappa=float(ds["kappa"][2]))
+        one = simulate("solvers/heat_mesh.py", **options, kappa=float(ds["kappa"][1]))
         assert domain_of(ds) == domain_of(one)
         for name in ("u", "conductivity"):
-            np.testing.assert_array_equal(ds[name][2], one[name])
+            np.testing.assert_array_equal(ds[name][1], one[name])
         task = Task(("u",), ("u",), parameters=("kappa",), static=("conductivity",))
         simulation = samples_of(ds, task, "test")[0].simulation
         assert simulation.static_fields[0].on == "cell"

@@ -12,7 +12,7 @@ import stage
 from order import Action, actions_of, run_order, smaller, tally
 
 #: Orders of every day; of a failing one the smallest trace is shown.
-ORDERS = 100
+ORDERS = 60
 
 
 def hold(seeds):

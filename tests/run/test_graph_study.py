@@ -26,6 +26,7 @@ def study(**model):
     }
 
 
+@pytest.mark.slow
 def test_grand_learns_from_a_stream_of_networks(tmp_path):
     path, run = tmp_path / "study.yaml", tmp_path / "run"
     path.write_text(yaml.safe_dump(study(stochastic="symmetric", head="flux")))
@@ -49,7 +50,7 @@ def test_grand_learns_from_a_stream_of_networks(tmp_path):
         ({"rewired": True}, "'conductance', which says nothing of edges that are added"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_runs(model, said, tmp_path):
+def test_what_cannot_be_is_said_before_anything_runs(model, said, tmp_path, tried_here):
     path, run = tmp_path / "study.yaml", tmp_path / "run"
     path.write_text(yaml.safe_dump(study(**model)))
     done = command("run", path, "--out", run)

@@ -1,17 +1,14 @@
 """A small study from end to end, as a user runs it."""
 
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from killing import PATIENCE, wait_for_step
+from killing import PATIENCE
 from small_study import one_line
 
 
@@ -235,31 +232,6 @@ def test_list_and_describe(command):
     assert "arXiv 2310.19809" in model and 'restriction              default "f"' in model
     options = json.loads(command("describe", "mgno", "--json").stdout)["options"]
     assert options["width"]["default"] == 24 and "whole number" in options["width"]["type"]
-
-
-def test_ctrl_c_writes_a_checkpoint_ends_the_children_and_exits_130(write_study, tmp_path):
-    study = write_study(
-        parameters={"design": "sobol", "simulations": 400, "ranges": {"kappa": [0.05, 0.1]}},
-        training={"batch_size": 4, "phases": [{"optimizer": "adamw", "lr": 1e-3, "steps": 100000}]},
-    )
-    out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sciml.cli", "run", str(study), "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        process_group=0,
-    )
-    wait_for_step(process, out, 1)
-    # A terminal sends it to the whole group.
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert list((out / "checkpoints").glob("step-*/model.safetensors"))
-    alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert str(out) not in alive
 
 
 def test_a_step_too_short_to_measure_does_not_take_no_time():

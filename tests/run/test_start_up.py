@@ -78,6 +78,12 @@ def begun(tmp_path_factory):
     return run
 
 
+def test_ctrl_c_writes_a_checkpoint_and_ends_the_children(begun):
+    assert "Traceback" not in begun.said
+    assert list((begun.out / "checkpoints").glob("step-*/model.safetensors"))
+    assert not marked(begun.out)
+
+
 def test_nobody_imports_what_the_first_step_does_not_need(begun):
     assert {"numpy", "sciml"} <= begun.seen("description") and {"mpi4py"} <= begun.seen("rank")
     assert {"pydantic", "distributed"} <= begun.seen("leader")
@@ -96,7 +102,7 @@ def test_nobody_imports_what_the_first_step_does_not_need(begun):
     "there",
     [
         lambda run: run.imports("trainer", "torch"),
-        lambda run: run.imports("rank", "mpi4py"),
+        pytest.param(lambda run: run.imports("rank", "mpi4py"), marks=pytest.mark.slow),
         lambda run: (run.out / "study.yaml").exists(),
     ],
     ids=["the trainer imports", "a rehearsal", "a directory"],

@@ -39,7 +39,8 @@ def draw():
     while buffer.get_batch(4):
         time.sleep(0.002)  # as a trainer that computes: it leaves the interpreter to the others
         if server.wants_commit:
-            state = intake.state_dict()
+            with intake.lock:
+                state = intake.state_dict()
             keep = {f.key for s in buffer.samples() for f in s.frames}
             server.commit(keep | {tuple(k) for k in state["frames"]}, state["ledger"])
 
