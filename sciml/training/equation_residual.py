@@ -81,7 +81,8 @@ class EquationResidual:
         self.parameters = dict(parameters or {})
         self.solution, self.options = solution_of(self.equation, solution)
         self._looked_at = False
-        self._linear: LinearPart | None = None
+        #: With the numbers that it was found with, ``None`` for what varies with the points.
+        self._linear: tuple[dict[str, Any], LinearPart] | None = None
         constants = self.equation.constants
         allowed = (*constants, *self.equation.defaults)
         for name in self.parameters:
@@ -296,12 +297,15 @@ class EquationResidual:
         words = self.equation.derivatives.values()
         if not traits_of(model.model).forms or any(len(by) > HIGHEST for _, by in words):
             return {}
-        if self._linear is None:
-            self._linear = LinearPart(self.equation, given)
-        terms = len(self._linear.names)
-        if LAPLACIAN in self._linear.names:
+        known = {n: given[n] for n in self.equation.arguments if n in given}
+        numbers = {n: None if isinstance(v, Tensor) else v for n, v in known.items()}
+        if self._linear is None or self._linear[0] != numbers:
+            self._linear = (numbers, LinearPart(self.equation, given))
+        linear = self._linear[1]
+        terms = len(linear.names)
+        if LAPLACIAN in linear.names:
             terms += len(twice) - 1
-        return self._linear.weights(given) if terms > 1 else {}
+        return linear.weights(given) if terms > 1 else {}
 
     def _off(self, model: nn.Module, group: str, columns: Columns) -> Tensor:
         """The square of u minus what it is to be, in deviations of each field, the mean over fields."""

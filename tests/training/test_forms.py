@@ -92,6 +92,16 @@ def test_what_is_not_linear_is_asked_for_by_itself(residual, monkeypatch):
     torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
+def test_constants_may_change(monkeypatch):
+    given = surrogate(EQUATIONS["burgers"], False, 1)
+    before, _, _ = found_by(*given, monkeypatch, True)
+    given[1].parameters["nu"] = 3.0
+    one, _, _ = found_by(*given, monkeypatch, True)
+    other, _, _ = found_by(*given, monkeypatch, False)
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    assert (before - one).abs().max() > 1e-3
+
+
 def test_a_training_is_the_same(monkeypatch):
     """Up to rounding, in 30 steps of Adam."""
     weights = []
