@@ -173,6 +173,11 @@ ObjectiveSection = Annotated[
 ]
 
 
+def source_of(name: str, objective: Any, sources: Mapping[str, Any]) -> str:
+    """The name of the source of an objective: said, the only one there is, or the objective's own."""
+    return objective.source or (next(iter(sources)) if len(sources) == 1 else name)
+
+
 def require_pairs(sources: Mapping[str, Any], objectives: Mapping[str, Any]) -> None:
     """That each objective has a source that suits it, and each source an objective.
 
@@ -186,7 +191,7 @@ def require_pairs(sources: Mapping[str, Any], objectives: Mapping[str, Any]) -> 
             "collocation besides"
         )
     for name, objective in objectives.items():
-        wanted = objective.source or name
+        wanted = source_of(name, objective, sources)
         if wanted not in sources:
             asked = f"source '{wanted}'" if objective.source else "source of its name"
             raise ValueError(
@@ -206,7 +211,7 @@ def require_pairs(sources: Mapping[str, Any], objectives: Mapping[str, Any]) -> 
                         f"training.sources.{wanted}.{key}: {asked_for} points, and no solution in "
                         f"training.objectives.{name} says what holds there; add one, or remove them"
                     )
-    used = {objective.source or name for name, objective in objectives.items()}
+    used = {source_of(name, objective, sources) for name, objective in objectives.items()}
     for name in sources:
         if name not in used:
             raise ValueError(

@@ -117,7 +117,12 @@ def page(name: str) -> str:
     for value in vars(inspect.getmodule(build)).values():
         if inspect.isclass(value) and value.__name__.lower() == name.replace("_", ""):
             build = value
-    return _ROLE.sub(r"\1", inspect.getdoc(build) or "")
+    text = inspect.getdoc(build) or ""
+    keys = inspect.getdoc(builder(name)) or ""
+    if build is not builder(name) and "Args:" in keys:
+        # A class says what it is made of, its builder what keys mean.
+        text += "\n\nKeys:" + keys.partition("Args:")[2].partition("\n\n")[0]
+    return _ROLE.sub(r"\1", text)
 
 
 def check(name: str, config: dict[str, object]) -> None:

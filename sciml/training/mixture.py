@@ -239,11 +239,13 @@ def widen(bounds: Bounds, points: BoxPoints) -> None:
 
 
 def scale(surrogate: nn.Module, source: Mix, objective: Sum) -> None:
-    """Scaling and bounds of a surrogate without data, from the first points."""
+    """Scaling of a surrogate without data from the first points, bounds from where all are drawn."""
     for name, one in objective.objectives.items():
         points = source.sources[objective.source(name)]
         if hasattr(one, "held") and hasattr(points, "peek"):
             measure(surrogate, one, points.peek())
+            if hasattr(points, "sampler"):
+                widen(surrogate.bounds, points.sampler)  # drawn points do not reach the ends
     surrogate.normalizer.fix()
 
 

@@ -324,3 +324,13 @@ def test_program_and_model_are_found_beside_the_study(tmp_path, monkeypatch):
     assert found.model.name == str(folder / "net.py")
     (tmp_path / "flow.py").write_text("")  # the working directory comes first
     assert load_study("mine/study.yaml").solver.program == "flow.py"
+
+
+def test_a_single_source_needs_no_name(load):
+    study = load("""\
+task: {targets: [u], history: 0, time: true}
+training:
+  sources: {points: {kind: collocation, domain: {x: [0, 1]}, time: [0, 1]}}
+  objectives: {physics: {kind: residual, equation: heat, parameters: {kappa: 1.0}}}
+""")
+    assert [*study.training.objectives] == ["physics"]

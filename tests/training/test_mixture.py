@@ -8,6 +8,7 @@ from torch import nn
 
 import sciml
 from sciml.errors import InputError
+from sciml.surrogates.bounds import TIME
 from sciml.surrogates.traits import Traits
 from sciml.training import CollocationSource, DatasetSource, Mix, Phase, Residual
 from sciml.training.precision import set_dtype
@@ -225,3 +226,14 @@ def test_complex_weights_stay_complex_in_float64():
     set_dtype(model, "float64")
     assert [p.dtype for p in model] == [torch.float64, torch.complex128]
     assert model[1].imag.tolist() == [1.0, 1.0]
+
+
+def test_bounds_are_those_of_the_box_and_not_of_drawn_points():
+    made = sciml.fit(
+        Net(1),
+        targets=["u"],
+        sources={"inside": {**INSIDE, "initial": 0, "boundary": 0}},
+        objectives=ALONE,
+        phases=Phase(steps=1),
+    )
+    assert made.bounds.of(TIME, TIME) == pytest.approx((0.0, 0.2))

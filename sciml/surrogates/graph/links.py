@@ -143,7 +143,7 @@ def _require(links: Links, both_ways: str) -> None:
         raise InputError(
             f"edges: {edge} without the reverse, and {both_ways} is symmetric; make them go both ways "
             "(undirected=True in a study, sciml.surrogates.undirected(edge_index)), or take a model of "
-            "directed edges, such as 'directed_sheaf'"
+            "directed edges: sheaf_diffusion with directed=True, or grand"
         )
 
 
