@@ -34,6 +34,7 @@ def with_room(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_no_room_ends_to_be_resumed_and_finishes(command, write_study, tmp_path):
     # Segments of 12.5 MB on a disk that gives 4 MB: not even the first note can be written.
     # Without a number of steps: training ends when all that was asked for has come.

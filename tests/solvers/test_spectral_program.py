@@ -112,7 +112,7 @@ names["main"](Alone)
 """
 
 
-@pytest.mark.parametrize("last", [20, 40])
+@pytest.mark.parametrize("last", [pytest.param(20, marks=pytest.mark.slow), 40])
 def test_a_rank_that_blows_up_alone_ends_all(tmp_path, last):
     """In the last stage of a step that is not written: the others go on, or are done already."""
     (tmp_path / "alone.py").write_text(
