@@ -140,3 +140,11 @@ def test_a_person_is_not_deceived_by_an_offset():
     assert rows[0].split() == ["mean", "wind", "temp"]
     [row] = [r.split() for r in rows if r.split()[0] == "vrmse"]
     assert row[:4] == ["vrmse", "0.33", "0.05", "0.61"] and "deviation" in row  # and what it is
+
+
+def test_a_shock_is_told_as_one_only_where_characteristics_meet():
+    found = {"least_jacobian": 0.175, "shock_time": 1.33}
+    [ahead] = lines(found)
+    assert ahead.endswith("least J 0.175; if it went on falling they would meet at t=1.33")
+    met = lines({**found, "findings": ["characteristics meet from t=1.33 on"]})[0]
+    assert met.endswith("; they meet at t=1.33")
