@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cases import DIFFUSED, DIFFUSION, LONGER, METHODS, OPTIMIZERS, PUBLISHED, SPEEDS
+from cases import DIFFUSED, DIFFUSION, METHODS, MORE, OPTIMIZERS, PUBLISHED, SPEEDS
 from trainings import chosen, mean_and_std, rows_of
 
 
@@ -22,7 +22,7 @@ def block(rows: list[dict], nu: float, speeds: tuple[float, ...]) -> str:
         "|---|---|---|" + "---|" * (len(speeds) + 1),
     ]
     for method in METHODS:
-        for optimizer in (*OPTIMIZERS, *LONGER):
+        for optimizer in (*OPTIMIZERS, *MORE):
             mine = chosen(rows, nu=nu, method=method, optimizer=optimizer)
             if mine:
                 cells = [mean_and_std(chosen(mine, speed=speed)) for speed in speeds]
