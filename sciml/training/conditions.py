@@ -99,7 +99,7 @@ def _of_data(equation: Equation, data: Any, where: str) -> Solution:
             )
         if not np.isfinite(ds[name].values).all():
             raise InputError(f"solution: '{name}' of {where} has values that are not finite")
-    if timed and ds["time"].dtype.kind not in "fiu":
+    if timed and not np.can_cast(ds["time"].dtype, np.float64):
         raise InputError(
             f"solution: times of {where} are {ds['time'].dtype}; expected numbers, in the unit of the "
             "times of the points"

@@ -379,7 +379,7 @@ class EquationResidual:
         """Fields that hold at places; those of numpy as tensors."""
         sides = dict(zip(model.domain.dims, model.domain.extent, strict=True))
         ends = zip(model.domain.dims, model.domain.boundary, strict=True)
-        known_of = {"periodic": tuple(axis for axis, kind in ends if kind == "periodic")}
+        known_of = {"periodic": tuple(axis for axis, end in ends if end == "periodic")}
         given = {**known_of, **self.options, **self._given(known)}
         given = self.equation.given_to(self.solution, given)
         found = value(known, known.get("t", 0.0), sides, **given)
