@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.deepxde_import import import_deepxde, numpy_seeded
 
 Sides = Mapping[str, tuple[float, float]]
@@ -127,9 +127,7 @@ def _made(geometry: Any, form: str, numbers: list[Any]) -> Any:
 def _require_keys(
     form: str, given: Mapping[str, Any], known: Sequence[str], needed: Sequence[str]
 ) -> None:
-    for key in given:
-        if key not in known:
-            raise InputError(f"geometry: {form} has no key '{key}'; {nearest(key, known)}")
+    require_known(f"geometry: {form} has no key", given, known)
     if lacking := [key for key in needed if key not in given]:
         raise InputError(f"geometry: {form} without {', '.join(lacking)}; expected a value")
 

@@ -1,4 +1,7 @@
-"""The product in a world: ``sciml resume``, trainer, solver programs, and what is watched of them."""
+"""The product in a world: ``sciml resume``, trainer, solver programs, and what is watched of them.
+
+Long, since all of one order is here: who takes part, what goes wrong, and what must hold after it.
+"""
 
 from __future__ import annotations
 

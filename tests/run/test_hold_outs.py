@@ -1,5 +1,8 @@
 """What is held out stays held out: a poisoned simulation for testing or validation changes no weight,
-bit for bit, by any way into a training."""
+bit for bit, by any way into a training.
+
+Long, since every way in is held to the same law, by the same poisons.
+"""
 
 import json
 import threading

@@ -149,7 +149,7 @@ def waves(folder, speeds, n=32, kappa=1e-2):
 
 
 def test_data_and_an_equation_by_the_map_back(tmp_path):
-    """The study of the workflow, small, on data in the place of its solver."""
+    """The study of the workflow, small, on data instead of its solver."""
     short = [
         "model={name: lpinn, state: [8], characteristics: [6], labels: 32}",
         "training.batch_size=4",

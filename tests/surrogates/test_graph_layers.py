@@ -1,4 +1,7 @@
-"""What holds for the layers of graph diffusion, on random graphs."""
+"""What holds for the layers of graph diffusion, on random graphs.
+
+Long, since each law is held to every layer: they share one table of layers and of graphs.
+"""
 
 import gc
 import sys

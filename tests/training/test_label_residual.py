@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from analytic import Analytic
 from torch import nn
 
 import sciml
@@ -23,33 +24,6 @@ from sciml.training.equation_residual import EquationResidual
 
 TIMED = Task((), ("u",), history=0, time=True)
 LONG = 2.0 * math.pi
-
-
-class Analytic(nn.Module):
-    """A function of places, then scalars, instead of a network; derivatives in reverse mode."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, z):
-        return self.function(z)
-
-    def jet(self, z, words):
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            found = {(): self(z)}
-            for word in words:
-                columns = []
-                for value in self(z).unbind(1):
-                    for by in word:
-                        grad = torch.autograd.grad(
-                            value.sum(), z, create_graph=True, materialize_grads=True
-                        )
-                        value = grad[0][:, by]
-                    columns.append(value)
-                found[tuple(word)] = torch.stack(columns, dim=1)
-        return found
 
 
 def box(ndim=1, ends="periodic"):

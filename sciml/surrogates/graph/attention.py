@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.links import Links
 
 #: Which weights add up to 1: those that come in at a node, those that go out from it; ``symmetric``:
@@ -115,8 +115,7 @@ class Attention(nn.Module):
             ("positive", positive, ("softmax", "squareplus")),
             ("stochastic", stochastic, STOCHASTIC),
         ):
-            if given not in known:
-                raise InputError(f"attention: unknown {what} '{given}'; {nearest(given, known)}")
+            require_known(f"attention: unknown {what}", given, known)
         if heads < 1 or width < 1 or width % heads:
             raise InputError(
                 f"attention: width={width} for heads={heads}; expected a multiple of the heads"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import require_known
 from sciml.surrogates.graph.attention import Attention, Weights
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.ode import Integration
@@ -91,12 +91,8 @@ class GREAD(nn.Module):
         integration: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if reaction not in REACTIONS:
-            raise InputError(f"unknown reaction '{reaction}'; {nearest(reaction, REACTIONS)}")
-        if per_channel not in PER_CHANNEL:
-            raise InputError(
-                f"unknown per_channel '{per_channel}'; {nearest(per_channel, PER_CHANNEL)}"
-            )
+        require_known("unknown reaction", reaction, REACTIONS)
+        require_known("unknown per_channel", per_channel, PER_CHANNEL)
         self.channels = channels
         self.integration = Integration(time, **(integration or {}))
         self.attention = Attention(channels, **(attention or {}))

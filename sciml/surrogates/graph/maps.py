@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.links import Links
 
 
@@ -147,8 +147,7 @@ class RestrictionMaps(nn.Module):
         edge_weights: bool = False,
     ) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise InputError(f"unknown maps '{kind}'; {nearest(kind, KINDS)}")
+        require_known("unknown maps", kind, KINDS)
         if stalk < 1:
             raise InputError(f"stalk={stalk}; expected a dimension of 1 or more")
         if stalk == 1 and KINDS[kind].numbers is _below:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError, nearest
+from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.flux import FluxHead
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 
@@ -51,11 +51,8 @@ class GraphNetwork(nn.Module):
         edge_channels: int = 0,
     ) -> None:
         super().__init__()
-        for given in (activation, input_activation):
-            if given not in ACTIVATIONS:
-                raise InputError(f"unknown activation '{given}'; {nearest(given, ACTIVATIONS)}")
-        if head not in ("linear", "flux"):
-            raise InputError(f"unknown head '{head}'; {nearest(head, ('linear', 'flux'))}")
+        require_known("unknown activation", (activation, input_activation), ACTIVATIONS)
+        require_known("unknown head", head, ("linear", "flux"))
         if min(in_channels, out_channels, hidden) < 1:
             raise InputError(
                 f"channels {in_channels} in, {hidden} hidden, {out_channels} out; expected 1 or more"

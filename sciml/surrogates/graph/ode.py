@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sciml.errors import DivergedError, InputError, nearest
+from sciml.errors import DivergedError, InputError, require_known
 
 #: A vector field. It is pure: of what it computes with it holds parameters alone, and all other tensors,
 #: such as attention weights, come as ``state``, where derivatives reach them.
@@ -84,8 +84,7 @@ class Integration:
     def __post_init__(self) -> None:
         if not (self.time > 0 and isfinite(self.time)):
             raise InputError(f"time={self.time}; expected a time above 0")
-        if self.method not in METHODS:
-            raise InputError(f"unknown method '{self.method}'; {nearest(self.method, METHODS)}")
+        require_known("unknown method", self.method, METHODS)
         if self.step is None:
             object.__setattr__(self, "step", min(1.0, float(self.time)))
         if not self.step > 0:
