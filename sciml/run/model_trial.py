@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
+from sciml.domain.names import LATTICE
 from sciml.errors import InputError, ScimlError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.samples.windower import windows_of
@@ -146,13 +147,25 @@ def suits(name: str) -> dict[str, str]:
 
 
 def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:
-    """A window of zeros, and parameters that are 1."""
+    """A window of zeros, particles in a row, and parameters that are 1."""
     known = {field.name: field for field in fields}
     moving = [known.get(name, Field(name)) for name in task.moving]
     still = [known.get(name, Field(name)) for name in task.static]
     static = {field.name: np.zeros(field.shape(domain), np.float32) for field in still}
     given = dict.fromkeys(task.parameters, 1.0)
     simulation = Simulation(0, domain, tuple(moving), given, static, static_fields=tuple(still))
-    values = {field.name: np.zeros(field.shape(domain), np.float32) for field in moving}
+    values = {field.name: _value(field, domain) for field in moving}
     frames = (Frame(0, step, float(step), values) for step in range(task.span))
     return list(windows_of(simulation, frames, task))
+
+
+def _value(field: Field, domain: Domain) -> np.ndarray:
+    """Zeros; but no two particles are at one place, and no cell is without a volume."""
+    value = np.zeros(field.shape(domain), np.float32)
+    if isinstance(domain, Particles):
+        d = len(domain.periodic)
+        if field.name == LATTICE:
+            value[...] = domain.size * np.eye(d).ravel()
+        elif field.on == "point" and field.components == d:
+            value[...] = np.arange(domain.size)[:, None]
+    return value

@@ -177,7 +177,7 @@ def _on_nodes(model: nn.Module, task: Task, window: Window) -> Output:
     """Of a mesh, or of a graph, which has no points."""
     geometry = window.batch.geometry
     places = [geometry[name] for name in ("points", "edges", "owner") if name in geometry]
-    beside = _off_nodes(task, window) | window.batch.structure
+    beside = _off_nodes(task, window) | _structure(window)
     return model(_node_channels(task, window), *places, **beside)
 
 
@@ -195,11 +195,18 @@ def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
         ptr=geometry["ptr"],
         owner=geometry["owner"],
         parameters=window.scalars,
-        cell=cell,
+        cell=None if cell is None else cell.to(window.scalars.dtype),
         periodic=geometry.get("periodic"),
         **{name: window.static[name] for name in task.static},
-        **window.batch.structure,
+        **_structure(window),
     )
+
+
+def _structure(window: Window) -> dict[str, Tensor]:
+    """What was derived, numbers that are not whole in the dtype of the model."""
+    dtype = window.scalars.dtype
+    found = window.batch.structure.items()
+    return {name: t.to(dtype) if t.is_floating_point() else t for name, t in found}
 
 
 def _with_channel(static: Tensor, ndim: int) -> Tensor:

@@ -182,9 +182,9 @@ def _particles(domain: Particles, samples: Sequence[Sample], task: Task) -> Batc
             )
     if LATTICE in task.inputs:
         cells = np.stack([s.inputs[-1].fields[LATTICE] for s in samples])
-        geometry["cell"] = lattice_of(_tensor(cells)[:, None])
+        geometry["cell"] = lattice_of(_values(cells)[:, None])
     elif domain.cell is not None:
-        geometry["cell"] = _tensor(np.stack([d.cell for d in domains]))
+        geometry["cell"] = _values(np.stack([d.cell for d in domains]))
     return _points(samples, task, _ptr(domains), geometry)
 
 

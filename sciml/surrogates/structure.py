@@ -1,17 +1,18 @@
 """What models want derived from a domain or a frame: neighbours, hops, encodings, coarsenings.
 
 A model names its structures in its :class:`~sciml.surrogates.traits.Traits`. They are made in the thread
-that feeds it, those of a domain once and kept, and reach it by keyword, joined over the batch as points
-are. After transforms of torch_geometric, whose ``Data.__inc__`` is what :attr:`Part.counts` is here.
+that feeds it and kept, those of a frame as long as there is room, and reach it by keyword, joined over the
+batch as points are. Those of particles are in :mod:`sciml.surrogates.particles.neighbours`. After transforms of
+torch_geometric, whose ``Data.__inc__`` is what :attr:`Part.counts` is here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import final
 
 import numpy as np
@@ -24,8 +25,9 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Sample
 from sciml.samples.recent import Recent
 
-#: Bytes of structures of domains that are kept; beyond, those used longest ago are made anew.
-KEPT = 1 << 29
+#: Bytes of structures of domains, and of frames, that are kept; beyond, those used longest ago are made
+#: anew.
+KEPT, KEPT_OF_FRAMES = 1 << 29, 1 << 27
 POINT = "point"
 
 
@@ -58,7 +60,7 @@ class DomainStructure(ABC):
 
 
 class FrameStructure(ABC):
-    """Derived from where particles are, and made anew for each frame.
+    """Derived from where particles are. A frozen dataclass: that of the same places is made once.
 
     Args:
         positions: the field that says where.
@@ -76,6 +78,13 @@ class FrameStructure(ABC):
             positions: ``(n, d)``.
             cell: lattice vectors, one a row, or none.
             periodic: along which of them.
+        """
+
+    def require(self, positions: np.ndarray, parts: Mapping[str, Part]) -> None:
+        """Refuse data that cannot be; what a rollout comes to is not asked.
+
+        Raises:
+            DomainError: of which the frame is said by whoever asks.
         """
 
 
@@ -116,72 +125,11 @@ class Hops(DomainStructure):
         return {"hops": Part(edges, 1, POINT)}
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Neighbours(FrameStructure):
-    """Pairs of particles closer than ``cutoff``, through the walls of a periodic cell, too.
-
-    ``neighbours (2, E)``, sources and receivers, sorted by receiver; ``shift (E, d)``, what is added to
-    x_source − x_receiver: the lattice vectors by which the source is moved. Any cell, and cutoffs above
-    its width; both directions of each pair.
-
-    Args:
-        cutoff: in the units of the positions.
-        positions: the field that says where they are.
-
-    Raises:
-        InputError: a cutoff that is no length.
-    """
-
-    cutoff: float
-    positions: str = "positions"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.cutoff < np.inf:
-            raise InputError(f"neighbours: cutoff={self.cutoff}; expected a length above 0")
-
-    def parts(
-        self, positions: np.ndarray, cell: np.ndarray | None, periodic: Sequence[bool]
-    ) -> dict[str, Part]:
-        from scipy.spatial import cKDTree
-
-        x = np.asarray(positions, np.float64)
-        n, d = x.shape
-        shifts = _images(cell, periodic, self.cutoff, d)
-        # Into the cell first: a particle may have left it by many lengths.
-        home = np.zeros_like(x)
-        if any(periodic):
-            fractions = np.linalg.solve(cell.T, x.T).T
-            home = -(np.floor(fractions) * np.asarray(periodic)) @ cell
-        images = (x + home)[None] + shifts[:, None]
-        tree, own = cKDTree(images.reshape(-1, d)), cKDTree(x + home)
-        pairs = own.sparse_distance_matrix(tree, self.cutoff, output_type="coo_matrix")
-        receiver, source, image = pairs.row, pairs.col % n, pairs.col // n
-        same = (receiver == source) & (shifts[image] == 0).all(axis=1)
-        order = np.lexsort((image, source, receiver))
-        order = order[~same[order]]
-        receiver, source, image = receiver[order], source[order], image[order]
-        shift = shifts[image] + home[source] - home[receiver]
-        edges = np.stack([source, receiver]).astype(np.int64)
-        return {"neighbours": Part(edges, 1, POINT), "shift": Part(shift)}
-
-
-def _images(
-    cell: np.ndarray | None, periodic: Sequence[bool], cutoff: float, dimension: int
-) -> np.ndarray:
-    """Shifts of all images of a cell that come within ``cutoff`` of it, ``(images, d)``."""
-    if not any(periodic):
-        return np.zeros((1, dimension))
-    # Distance of opposite walls: 1 / |reciprocal vector|.
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    counts = [ceil(cutoff / h) if p else 0 for h, p in zip(heights, periodic, strict=True)]
-    axes = [np.arange(-c, c + 1) for c in counts]
-    whole = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, dimension)
-    return whole @ cell
-
-
 _kept: Recent[tuple[Domain, dict[str, Part]]] = Recent(
     KEPT, size=lambda held: sum(part.values.nbytes for part in held[1].values())
+)
+_kept_of_frames: Recent[dict[str, Part]] = Recent(
+    KEPT_OF_FRAMES, size=lambda parts: sum(part.values.nbytes for part in parts.values())
 )
 _lock = threading.Lock()
 
@@ -193,11 +141,32 @@ def _parts_of(structure: DomainStructure, domain: Domain) -> dict[str, Part]:
         return _kept.get((structure, id(domain)), lambda: (domain, structure.parts(domain)))[1]
 
 
+def _parts_at(structure: FrameStructure, sample: Sample) -> dict[str, Part]:
+    positions, cell, periodic = _frame(structure, sample)
+
+    def made() -> dict[str, Part]:
+        parts = structure.parts(positions, cell, periodic)
+        try:
+            structure.require(positions, parts)
+        except DomainError as error:
+            simulation, step = sample.key
+            raise DomainError(f"simulation {simulation}, frame {step}: {error}") from None
+        return parts
+
+    # By what is in them: a frame that is read from a file is another object each time.
+    places = hashlib.blake2b(np.ascontiguousarray(positions))
+    places.update(b"" if cell is None else np.ascontiguousarray(cell))
+    key = structure, positions.shape, positions.dtype.str, tuple(periodic), places.digest()
+    with _lock:
+        return _kept_of_frames.get(key, made)
+
+
 def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) -> dict[str, Tensor]:
     """The structures of some samples, put together.
 
     Raises:
-        DomainError: domains that have none; two parts of one name; sizes that cannot be joined.
+        DomainError: domains that have none; two parts of one name; sizes that cannot be joined; places of
+            particles that cannot be.
         InputError: no field with the positions.
     """
     each: list[dict[str, Part]] = []
@@ -207,7 +176,7 @@ def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) ->
             if isinstance(structure, DomainStructure):
                 parts = _parts_of(structure, domain)
             else:
-                parts = structure.parts(*_frame(structure, sample))
+                parts = _parts_at(structure, sample)
             if twice := found.keys() & parts.keys():
                 raise DomainError(f"structures: two give '{min(twice)}'; expected one")
             found |= parts
@@ -268,19 +237,10 @@ def _joined(each: Sequence[Mapping[str, Part]], sizes: Sequence[int]) -> dict[st
             offsets = starts[first.counts]
             arrays = [np.where(a < 0, a, a + o) for a, o in zip(arrays, offsets, strict=False)]
         try:
-            joined[name] = _tensor(np.concatenate(arrays, axis=first.axis))
+            joined[name] = torch.from_numpy(np.concatenate(arrays, axis=first.axis))
         except ValueError as error:
             shapes = ", ".join(str(a.shape) for a in arrays[:4])
             raise DomainError(
                 f"structures: '{name}' of shapes {shapes} cannot be joined along axis {first.axis}"
             ) from error
     return joined
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    whole = array.dtype.kind in "iub"
-    return (
-        torch.from_numpy(array)
-        if whole
-        else torch.as_tensor(array, dtype=torch.get_default_dtype())
-    )

@@ -7,7 +7,7 @@ from torch import nn
 from sciml.domain import Field, Particles
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import Surrogate, Traits, collate
-from sciml.surrogates.structure import Neighbours
+from sciml.surrogates.particles.neighbours import Neighbours
 
 FIELDS = (
     Field("positions", components=3),

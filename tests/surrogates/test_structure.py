@@ -1,7 +1,6 @@
-"""Neighbours, hops, and how those of several samples become one."""
+"""Hops, neighbours that are found anew, and how those of several samples become one."""
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import pytest
@@ -12,42 +11,8 @@ from sciml.domain import Field, Graph, Grid, Mesh, Particles
 from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import Surrogate, Traits, collate
-from sciml.surrogates.structure import DomainStructure, Hops, Neighbours, Part, structures_of
-
-SKEWED = np.array([[2.0, 0.0, 0.0], [0.7, 1.8, 0.0], [0.2, 0.3, 2.4]])
-
-
-def by_hand(x, cell, periodic, cutoff):
-    """Every pair of every image, counted one by one."""
-    reach = range(-4, 5)
-    ranges = [reach if p else (0,) for p in periodic]
-    found = set()
-    for i, j in product(range(len(x)), repeat=2):
-        for image in product(*ranges):
-            gap = x[i] + np.array(image) @ cell - x[j]
-            if np.linalg.norm(gap) <= cutoff and (i != j or any(image)):
-                found.add((i, j, *np.round(gap, 9)))
-    return found
-
-
-@pytest.mark.parametrize("periodic", [(True,) * 3, (True, False, True), (False,) * 3])
-@pytest.mark.parametrize("cutoff", [0.9, 2.9])
-def test_neighbours_are_those_of_every_image(periodic, cutoff):
-    x = np.random.default_rng(0).normal(size=(6, 3)) * 2  # some have left the cell
-    parts = Neighbours(cutoff).parts(x, SKEWED, periodic)
-    (i, j), shift = parts["neighbours"].values, parts["shift"].values
-    gaps = x[i] + shift - x[j]
-    found = {(a, b, *np.round(g, 9)) for a, b, g in zip(i, j, gaps, strict=True)}
-    assert found == by_hand(x, SKEWED, periodic, cutoff) and len(found) == len(i)
-    assert (np.diff(j) >= 0).all()
-    np.testing.assert_allclose(shift, np.round(shift @ np.linalg.inv(SKEWED)) @ SKEWED, atol=1e-9)
-
-
-def test_no_neighbours_and_no_cell():
-    parts = Neighbours(0.1).parts(np.eye(3), None, (False,) * 3)
-    assert parts["neighbours"].values.shape == (2, 0) and parts["shift"].values.shape == (0, 3)
-    with pytest.raises(InputError, match="expected a length above 0"):
-        Neighbours(-1.0)
+from sciml.surrogates.particles.neighbours import Neighbours
+from sciml.surrogates.structure import DomainStructure, Hops, Part, structures_of
 
 
 def test_hops_on_a_path():
