@@ -1,9 +1,9 @@
 """What models want derived from a domain or a frame: neighbours, hops, encodings, coarsenings.
 
 A model names its structures in its :class:`~sciml.surrogates.traits.Traits`. They are made in the thread
-that feeds it and kept, those of a frame as long as there is room, and reach it by keyword, joined over the
-batch as points are. Those of particles are in :mod:`sciml.surrogates.particles.neighbours`. After transforms of
-torch_geometric, whose ``Data.__inc__`` is what :attr:`Part.counts` is here.
+that feeds it and kept, those of frames as long as there is room, and reach it by keyword, joined over
+the batch as points are. Those of particles: :mod:`sciml.surrogates.particles.neighbours`. After
+transforms of torch_geometric, whose ``Data.__inc__`` is what :attr:`Part.counts` is here.
 """
 
 from __future__ import annotations
@@ -80,12 +80,9 @@ class FrameStructure(ABC):
             periodic: along which of them.
         """
 
-    def require(self, positions: np.ndarray, parts: Mapping[str, Part]) -> None:
-        """Refuse data that cannot be; what a rollout comes to is not asked.
-
-        Raises:
-            DomainError: of which the frame is said by whoever asks.
-        """
+    def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
+        """What is wrong with data, and what to do; what a rollout comes to is not asked."""
+        return ""
 
 
 Structure = DomainStructure | FrameStructure
@@ -146,11 +143,9 @@ def _parts_at(structure: FrameStructure, sample: Sample) -> dict[str, Part]:
 
     def made() -> dict[str, Part]:
         parts = structure.parts(positions, cell, periodic)
-        try:
-            structure.require(positions, parts)
-        except DomainError as error:
+        if wrong := structure.wrong(positions, parts):
             simulation, step = sample.key
-            raise DomainError(f"simulation {simulation}, frame {step}: {error}") from None
+            raise DomainError(f"simulation {simulation}, frame {step}: {wrong}")
         return parts
 
     # By what is in them: a frame that is read from a file is another object each time.
@@ -165,8 +160,8 @@ def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) ->
     """The structures of some samples, put together.
 
     Raises:
-        DomainError: domains that have none; two parts of one name; sizes that cannot be joined; places of
-            particles that cannot be.
+        DomainError: domains that have none; two parts of one name; sizes that cannot be joined;
+            particles that cannot be where they are.
         InputError: no field with the positions.
     """
     each: list[dict[str, Part]] = []

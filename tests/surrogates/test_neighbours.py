@@ -97,7 +97,7 @@ def test_all_pairs_are_made_once_and_not_of_what_repeats():
     assert neighbourhood("egnn", None, None) == Complete()
     assert neighbourhood("egnn", 2, None) == Neighbours(2.0)
     assert neighbourhood("egnn", None, 4, "x") == Nearest(4, "x")
-    with pytest.raises(InputError, match="cutoff=2.0 and nearest=3; expected one of them"):
+    with pytest.raises(InputError, match=r"cutoff=2\.0 and nearest=3; expected one of them"):
         neighbourhood("egnn", 2.0, 3)
 
 

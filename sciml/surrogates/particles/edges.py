@@ -16,7 +16,7 @@ def vectors(
 ) -> Float[Tensor, "edge d"]:
     """x_source + shift − x_receiver of each pair, differentiable by positions and by shifts.
 
-    A strain reaches all that is computed of them by (1 + ε) x and (1 + ε) shift, which is how a surrogate
+    A strain reaches all that is computed of them by (1 + ε) x and (1 + ε) shift, by which a surrogate
     derives stress: models need not know of it.
     """
     source, receiver = neighbours

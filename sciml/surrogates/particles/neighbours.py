@@ -1,11 +1,11 @@
 """Who is near whom, as structures that models name: by a cutoff, by number, or all of them.
 
 All give ``neighbours (2, E)``, sources and receivers, both directions of each pair, sorted by receiver,
-which count on through the molecules of a batch. Where particles may repeat, ``shift (E, d)``, in float64
-and in the units of the positions, is what is added to x_source − x_receiver: the lattice vectors by which
-the source is moved. :func:`~sciml.surrogates.particles.edges.vectors` adds them up. A model takes
-``*, neighbours, shift=None, **others``. Particles without neighbours are no receivers. Those that are
-nowhere, such as a rollout comes to that diverges, have no neighbours.
+which count on through the molecules of a batch. Where particles may repeat, ``shift (E, d)``, in
+float64 and in the units of the positions, is what is added to x_source − x_receiver: the lattice vectors
+by which the source is moved. :func:`~sciml.surrogates.particles.edges.vectors` adds them up. A model
+takes ``*, neighbours, shift=None, **others``. Particles without neighbours are no receivers. Those
+that are nowhere, such as a rollout comes to that diverges, have no neighbours.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Neighbours(FrameStructure):
     def parts(self, positions: np.ndarray, cell: Cell, periodic: Sequence[bool]) -> dict[str, Part]:
         return _parts(_within(positions, cell, periodic, self.cutoff), cell, positions.shape[1])
 
-    def require(self, positions: np.ndarray, parts: Mapping[str, Part]) -> None:
-        _require(positions, parts, TOO_NEAR)
+    def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
+        return _wrong(positions, parts, TOO_NEAR)
 
 
 @final
@@ -103,8 +103,8 @@ class Nearest(FrameStructure):
         kept = order[np.arange(len(order)) - first < self.count]
         return _parts((receiver[kept], source[kept], image[kept]), cell, d)
 
-    def require(self, positions: np.ndarray, parts: Mapping[str, Part]) -> None:
-        _require(positions, parts, 0.0)
+    def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
+        return _wrong(positions, parts, 0.0)
 
 
 @final
@@ -141,21 +141,20 @@ def neighbourhood(
     return Complete() if nearest is None else Nearest(nearest, positions)
 
 
-def _require(positions: np.ndarray, parts: Mapping[str, Part], near: float) -> None:
-    """That particles are somewhere, and no two at one place: within a part of what is usual."""
+def _wrong(positions: np.ndarray, parts: Mapping[str, Part], near: float) -> str:
+    """Who is nowhere, or at the place of another: within a part of what is usual."""
     x = np.asarray(positions, np.float64)
     [nowhere] = np.nonzero(~np.isfinite(x).all(axis=1))
     if len(nowhere):
         i = nowhere[0]
-        raise DomainError(f"particle {i} is at {x[i].tolist()}; expected finite positions")
+        return f"particle {i} is at {x[i].tolist()}; expected finite positions"
     source, receiver = parts["neighbours"].values
     gaps = np.linalg.norm(x[source] - x[receiver] + parts["shift"].values, axis=1)
-    if len(gaps) and (gap := gaps[k := gaps.argmin()]) <= (least := near * np.median(gaps)):
-        i, j = sorted((int(source[k]), int(receiver[k])))
-        who = f"particles {i} and {j} are" if i != j else f"particle {i} and its image are"
-        raise DomainError(
-            f"{who} {gap:.3g} apart; expected none nearer than {least:.3g}: leave the frame out"
-        )
+    if not len(gaps) or (gap := gaps[k := gaps.argmin()]) > (least := near * np.median(gaps)):
+        return ""
+    i, j = sorted((int(source[k]), int(receiver[k])))
+    who = f"particles {i} and {j} are" if i != j else f"particle {i} and its image are"
+    return f"{who} {gap:.3g} apart; expected none nearer than {least:.3g}: leave the frame out"
 
 
 def _within(positions: np.ndarray, cell: Cell, periodic: Sequence[bool], cutoff: float) -> Pairs:
@@ -165,10 +164,7 @@ def _within(positions: np.ndarray, cell: Cell, periodic: Sequence[bool], cutoff:
     if len(finite := x[np.isfinite(x).all(axis=1)]):
         x = x - np.sort(finite, axis=0)[(len(finite) - 1) // 2]
     there = (np.abs(x) < FAR * cutoff).all(axis=1)
-    if any(periodic):
-        lattice = _completed(np.asarray(cell, np.float64), periodic)
-    else:
-        lattice = np.eye(d)
+    lattice = _completed(np.asarray(cell, np.float64), periodic) if any(periodic) else np.eye(d)
     find = _by_tree if d > 3 else _by_vesin
     receiver, source, image = find(x[there], lattice, tuple(periodic), cutoff)
     if not there.all():
