@@ -132,6 +132,7 @@ CASES |= {
         "heat_mesh",
         "--spacing 0.09 --contrast 1 --steps 8 --every 4 --hole_x 0.45 --seed 2",
     ),
+    "xtb": ("xtb", "--molecules CH4,N2 --members 2 --warm_up 3 --stride 2 --steps 4 --every 2"),
     "network-diffusion": (
         "network_diffusion",
         "--nodes 57 --radius 0.3 --steps 30 --every 15 --seed 3",
@@ -148,7 +149,7 @@ TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
 TOLERANCES |= dict.fromkeys(
     (
         *("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"),
-        *("heat_mesh", "n_body", "network_diffusion"),
+        *("heat_mesh", "n_body", "network_diffusion", "xtb"),
     ),
     0.0,
 )
