@@ -229,20 +229,25 @@ class PhysicalModel(nn.Module):
             scales=self.scales if traits_of(self.model).takes_scales else None,
         )
         # Forces are a gradient, also where nobody trains.
-        wanted = torch.is_grad_enabled()
-        forces = "" if self.potential is None else self.potential.forces
-        with torch.set_grad_enabled(wanted or bool(forces) or traits_of(self.model).differentiates):
-            if forces:
-                window = replace(window, raw=_watched(window.raw, self.potential.positions))
+        wanted, potential, by = torch.is_grad_enabled(), self.potential, ()
+        derived = () if potential is None else potential.derived
+        with torch.set_grad_enabled(
+            wanted or bool(derived) or traits_of(self.model).differentiates
+        ):
+            if derived:
+                fields, seen, by = potential.watched(window.raw, batch)
+                window = replace(window, raw=fields, batch=seen)
             outputs = call(self.model, self.setting, window)
             found = {
                 n: self._physical(n, out.to(dtypes[n]), batch, units is None)
                 for n, out in outputs.items()
             }
-            if forces and forces not in found:
-                energy, x = found[self.potential.energy], window.raw[self.potential.positions]
-                pull = self.potential.forces_of(energy, x, again=wanted)
-                found[forces] = pull.squeeze(1).to(dtypes[forces])
+            if any(name not in found for name in derived):
+                cell = window.batch.geometry.get("cell")
+                if LATTICE in raw:
+                    cell = lattice_of(raw[LATTICE])
+                pull = potential.derivatives(found[potential.energy], by, cell, again=wanted)
+                found = {n: out.to(dtypes[n]) for n, out in pull.items()} | found
         return found if wanted else {n: out.detach() for n, out in found.items()}
 
     def _filled(
@@ -342,9 +347,3 @@ def _overwritten(
             known = torch.cat([known, known[:, -1:].expand_as(out[:, known.shape[1] :])], dim=1)
         found[name] = torch.where(mask, known.to(out.dtype), out)
     return found
-
-
-def _watched(fields: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Fields of which one is differentiated by."""
-    x = fields[name]
-    return {**fields, name: x if x.requires_grad else x.detach().requires_grad_()}

@@ -16,7 +16,7 @@ from sciml.training.objective import compared
 class EnergyForces:
     """mean ((Ê − E) / nσ)² of energies a particle, and mean ((F̂ − F) / σ)² of each component of a force.
 
-    σ is the root mean square of the forces where the model has a normalizer, so that units do not
+    Stress, where it is a target, likewise, by its own root mean square. σ is the root mean square of the forces where the model has a normalizer, so that units do not
     matter; of a model without, 1. The difference is taken in the precision of the data. A surrogate
     derives forces from its energy itself, F = −∂E/∂x; of any other model that gives energies alone
     they are derived here.
@@ -26,8 +26,8 @@ class EnergyForces:
         positions: name of the input. ``""``: those of the surrogate, or ``energy``, ``forces`` and
             ``positions``.
 
-    Gives ``{"energy": …, "forces": …}``: weight them in the phase. Without forces among the targets,
-    the energy alone.
+    Gives ``{"energy": …, "forces": …, "stress": …}``, of which those that are targets: weight them in
+    the phase.
 
     Raises:
         InputError: in use: fields that the task does not have.
@@ -47,19 +47,22 @@ class EnergyForces:
             again = torch.is_grad_enabled()
             energy = outputs[names.energy]
             outputs[names.forces] = names.forces_of(energy, positions, again=again)
+        derived = {"forces": names.forces, "stress": names.stress}
+        derived = {loss: name for loss, name in derived.items() if name in batch.targets}
         seen = {
             name: compared(model, name, outputs[name], batch.targets[name], batch, whole=False)
-            for name in (names.energy, *((names.forces,) if pulled else ()))
+            for name in (names.energy, *derived.values())
         }
         error = seen[names.energy].error
         particles = torch.diff(batch.geometry["ptr"]).to(error.dtype)[:, None]
         found = {"energy": (error / particles).square().mean()}
-        return {**found, "forces": mse(seen[names.forces])[0]} if pulled else found
+        return found | {loss: mse(seen[name])[0] for loss, name in derived.items()}
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
         """Names of what it gives."""
-        forces = self._names(Potential.of(setting)).forces
-        return ("energy", "forces") if forces in setting.task.targets else ("energy",)
+        names = self._names(Potential.of(setting))
+        derived = {"forces": names.forces, "stress": names.stress}
+        return ("energy", *(n for n, name in derived.items() if name in setting.task.targets))
 
     def require(self, setting: Setting) -> None:
         """Raises :class:`InputError` for fields that the task does not have."""
@@ -77,4 +80,5 @@ class EnergyForces:
             given.energy or usual.energy,
             given.positions or usual.positions,
             given.forces or usual.forces,
+            usual.stress,
         )
