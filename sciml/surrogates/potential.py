@@ -22,9 +22,9 @@ class Potential:
 
     The energy is the target that is one number a frame, positions the input of vectors on particles,
     forces the target of vectors as long. Of several, those called ``energy``, ``positions`` and
-    ``forces`` are meant. Stress is the target of that name, six numbers a frame in space: xx, yy, zz, yz,
-    xz, xy, positive under tension, as ASE has it. ε strains positions, cell and the shifts of neighbours
-    alike.
+    ``forces`` are meant. Stress is the target of that name, six numbers a frame in space: xx, yy, zz,
+    yz, xz, xy, positive under tension, as ASE has it. ε strains positions, cell and the shifts of
+    neighbours alike. A model that differentiates by positions itself gives stress, too.
 
     Args:
         energy: in the units of force times length.

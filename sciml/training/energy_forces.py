@@ -16,10 +16,10 @@ from sciml.training.objective import compared
 class EnergyForces:
     """mean ((Ê − E) / nσ)² of energies a particle, and mean ((F̂ − F) / σ)² of each component of a force.
 
-    Stress, where it is a target, likewise, by its own root mean square. σ is the root mean square of the forces where the model has a normalizer, so that units do not
-    matter; of a model without, 1. The difference is taken in the precision of the data. A surrogate
-    derives forces from its energy itself, F = −∂E/∂x; of any other model that gives energies alone
-    they are derived here.
+    Stress, where it is a target, likewise, by its own root mean square. σ is the root mean square of the
+    forces where the model has a normalizer, so that units do not matter; of a model without, 1. The
+    difference is taken in the precision of the data. A surrogate derives forces from its energy itself,
+    F = −∂E/∂x; of any other model that gives energies alone they are derived here.
 
     Args:
         energy, forces: names of the targets.
