@@ -1,13 +1,14 @@
 """Heat in a plate with a hole: ``python heat_mesh.py --hole_x 0.4 --radius 0.15 --out plate.nc``."""
 
 import numpy as np
+from scipy.sparse import diags_array
 from scipy.sparse.linalg import splu
-from scipy.spatial import Delaunay
 
-from sciml.domain import Field, Mesh
+from sciml.domain import Field
 from sciml.errors import InputError
 from sciml.parallel import Rows
 from sciml.parallel.linear_elements import mass_and_stiffness
+from sciml.parallel.triangulation import square_mesh
 from sciml.solver import Option, Parameter, Program, initial_fields, initial_option, main
 
 #: Weight of the new state in the slope of a step.
@@ -18,23 +19,30 @@ class HeatMesh(Program):
     """Heat equation in a square plate with a round hole, linear finite elements in space.
 
     ∂u/∂t = ∇·(κ ∇u) + q on the unit square without a disc; u is held on the outer sides and on the hole.
-    Fields: u (node); static: conductivity κ (face), constant on each triangle. Nodes lie ``spacing``
-    apart on sides and hole, at random in between, joined by Delaunay's triangulation: each seed, and
-    each hole, has a mesh of its own. Groups of nodes: outer, hole.
+    Fields: u (node). Static, constant on each triangle: conductivity k, anisotropy (a, b) (face);
+    κ = k (1 + a, b; b, 1 − a), whose principal values are k (1 ± √(a² + b²)). k varies smoothly, or, as
+    the directions do, between ``pieces``, each nearest to a random place. Nodes lie ``spacing`` apart on
+    sides and hole, at random in between, joined by Delaunay's triangulation: each seed, and each hole,
+    has a mesh of its own. Groups of nodes: outer, hole.
 
     (M + θ dt K) u' = (M − (1 − θ) dt K) u + dt M q with θ = 1 (backward Euler) or 1/2 (Crank–Nicolson,
-    under which jumps between start and sides ring on), by LU factors. **Every rank solves all of it**
-    and holds a run of the nodes: ranks save no time; run more simulations at once instead.
+    under which jumps between start and sides ring on), by LU factors. With ``mass=lumped`` M is the area
+    of nodes, and du_i/dt = Σ_j w_ij (u_j − u_i) / M_i with conductances w = −K. **Every rank solves all
+    of it** and holds a run of the nodes: ranks save no time; run more simulations at once instead.
     """
 
     name = "heat-mesh"
     equation = "∂u/∂t = ∇·(κ ∇u) + q"
     kind = "mesh"
     fields = (Field("u", "K", "temperature"),)
-    static = (Field("conductivity", "m2 s-1", "diffusivity", on="cell"),)
+    static = (
+        Field("conductivity", "m2 s-1", "diffusivity", on="cell"),
+        Field("anisotropy", "1", "deviation of κ / k from 1", on="cell", components=2),
+    )
     parameters = (
         Parameter("kappa", 0.05, 1e-4, 10.0, "m2 s-1", "diffusivity, or what it varies about"),
         Parameter("contrast", 0.0, 0.0, 2.0, "1", "size of its logarithm's variation"),
+        Parameter("stretch", 0.0, 0.0, 0.95, "1", "√(a² + b²)"),
         Parameter("heating", 0.0, -1e3, 1e3, "K s-1", "q"),
         Parameter("t0", 300.0, 0.0, 1e3, "K", "temperature inside at the start"),
         Parameter("t_outer", 300.0, 0.0, 1e3, "K", "temperature of the outer sides"),
@@ -47,15 +55,17 @@ class HeatMesh(Program):
         Option("spacing", 0.05, low=2e-3, help="distance between nodes in m"),
         Option("dt", 0.02, low=1e-12, help="time step in s"),
         Option("scheme", "backward-euler", tuple(THETA), help="time stepping"),
-        initial_option("uniform"),
+        Option("mass", "consistent", ("consistent", "lumped"), help="matrix of mass"),
+        Option("pieces", 0, low=0, help="of constant κ; 0: it varies smoothly"),
+        initial_option("uniform", "random"),
     )
     order_space = 2
     order_time = {"backward-euler": 1, "crank-nicolson": 2}
 
     def __init__(self, given):
         self.given, self.dt, self.theta = given, given.dt, THETA[given.scheme]
-        self.hole = np.array([given.hole_x, given.hole_y])
-        room = min(*self.hole, *(1.0 - self.hole)) - given.radius
+        middle = np.array([given.hole_x, given.hole_y])
+        room = min(*middle, *(1.0 - middle)) - given.radius
         if given.spacing > room:
             raise InputError(
                 f"spacing={given.spacing:g} m, where the hole comes within {room:.3g} m of a side; "
@@ -64,40 +74,24 @@ class HeatMesh(Program):
         self.draws = np.random.default_rng(given.seed)
         self.waves = 2.0 * np.pi * self.draws.normal(size=(2, 4))
         self.phases = 2.0 * np.pi * self.draws.uniform(size=4)
-        self.mesh = self.triangulation()
+        hole = (given.hole_x, given.hole_y, given.radius)
+        self.mesh = square_mesh(given.spacing, self.draws, hole)
 
     def domain(self):
         return self.mesh
 
-    def triangulation(self):
-        """Nodes on sides and hole, others at random, drawn towards the middle of their neighbors."""
-        h, radius = self.given.spacing, self.given.radius
-        n, m = round(1.0 / h), max(round(2.0 * np.pi * radius / h), 8)
-        t, angle = np.arange(n) / n, 2.0 * np.pi * np.arange(m) / m
-        sides = [(t, 0 * t), (0 * t + 1, t), (1 - t, 0 * t + 1), (0 * t, 1 - t)]
-        outer = np.concatenate([np.stack(side, axis=1) for side in sides])
-        hole = self.hole + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        inner = (np.indices((n, n)).reshape(2, -1).T + self.draws.uniform(size=(n * n, 2))) / n
-        apart = np.linalg.norm(inner - self.hole, axis=1) - radius
-        apart = np.minimum(apart, np.minimum(inner, 1.0 - inner).min(axis=1))
-        points, held = np.concatenate([outer, hole, inner[apart > 0.6 * h]]), len(outer) + m
-        for _ in range(4):
-            start, neighbors = Delaunay(points).vertex_neighbor_vertices
-            sums = np.add.reduceat(points[neighbors], start[:-1])
-            points[held:] = (sums / np.diff(start)[:, None])[held:]
-        cells = Delaunay(points).simplices
-        on_hole = (cells >= len(outer)) & (cells < held)
-        cells = cells[~on_hole.all(axis=1)]
-        groups = {"outer": np.arange(len(outer)), "hole": np.arange(len(outer), held)}
-        return Mesh(points, cells, "m", "triangle", groups)
-
     def start(self, comm):
         self.rows = Rows(comm, self.mesh)
         points, cells = self.mesh.points, self.mesh.cells
-        self.kappa = self.conductivity(points[cells].mean(axis=1))
-        self.mass, stiffness = mass_and_stiffness(points, cells, self.kappa)
-        implicit = self.mass + self.theta * self.dt * stiffness
-        self.explicit = self.mass - (1.0 - self.theta) * self.dt * stiffness
+        middles = points[cells].mean(axis=1)
+        self.kappa, self.bent = self.conductivity(middles), self.anisotropy(middles)
+        a, b = self.bent.T
+        tensor = self.kappa * np.array([[1 + a, b], [b, 1 - a]])  # (2, 2, m)
+        self.mass, self.stiffness = mass_and_stiffness(points, cells, np.moveaxis(tensor, 2, 0))
+        if self.given.mass == "lumped":
+            self.mass = diags_array(self.mass.sum(axis=1), format="csr")
+        implicit = self.mass + self.theta * self.dt * self.stiffness
+        self.explicit = self.mass - (1.0 - self.theta) * self.dt * self.stiffness
         # Nodes of the groups come first, those that are free behind.
         self.free = sum(map(len, self.mesh.groups.values()))
         self.coupling = implicit[self.free :, : self.free]
@@ -108,12 +102,39 @@ class HeatMesh(Program):
         return self.rows.block
 
     def conductivity(self, points):
-        """κ = kappa exp(contrast s), where s is a sum of waves of the seed's."""
-        variation = np.cos(points @ self.waves + self.phases).mean(axis=1)
+        """k = kappa exp(contrast s), s a sum of waves of the seed's, or from −1 to 1 in each piece."""
+        if self.given.pieces:
+            variation = self.pieces()[1][self.piece(points)]
+        else:
+            variation = np.cos(points @ self.waves + self.phases).mean(axis=1)
         return self.given.kappa * np.exp(self.given.contrast * variation)
 
+    def anisotropy(self, points):
+        """(a, b), of the length that is asked for and in the seed's directions."""
+        if self.given.pieces:
+            angle = self.pieces()[2][self.piece(points)]
+        else:
+            angle = np.pi * np.cos(points @ self.waves[:, :2] + self.phases[:2]).sum(axis=1)
+        return self.given.stretch * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    def pieces(self):
+        """Places, variations and angles of the pieces."""
+        draws = np.random.default_rng([self.given.seed, 1])
+        low, high = [0.0, 0.0, -1.0, -np.pi], [1.0, 1.0, 1.0, np.pi]
+        drawn = draws.uniform(low, high, size=(self.given.pieces, 4))
+        return drawn[:, :2], drawn[:, 2], drawn[:, 3]
+
+    def piece(self, points):
+        """The number of the piece of each point."""
+        return ((points[:, None] - self.pieces()[0]) ** 2).sum(axis=-1).argmin(axis=1)
+
     def initial(self):
-        return np.full(self.mesh.size, self.given.t0)
+        """t0, or at each node by itself anything between the three temperatures."""
+        given = self.given
+        known = (given.t0, given.t_outer, given.t_hole)
+        if given.initial == "random":
+            return self.draws.uniform(min(known), max(known), self.mesh.size)
+        return np.full(self.mesh.size, given.t0)
 
     def held(self, t):
         """u at the nodes of the groups."""
@@ -125,7 +146,7 @@ class HeatMesh(Program):
         return np.full(self.mesh.size, self.given.heating)
 
     def state(self):
-        return {"u": self.u[self.rows.own], "conductivity": self.kappa}
+        return {"u": self.u[self.rows.own], "conductivity": self.kappa, "anisotropy": self.bent}
 
     def step(self, n):
         q, new = self.heating((n + self.theta) * self.dt), self.held((n + 1) * self.dt)

@@ -38,7 +38,11 @@ KINDS = {
     "mesh": (
         "heat_mesh",
         {"seed": 3, "spacing": 0.1, "steps": 5, "contrast": 1.0},
-        {"u": ("time", "node"), "conductivity": ("face",)},
+        {
+            "u": ("time", "node"),
+            "conductivity": ("face",),
+            "anisotropy": ("face", "space"),
+        },
     ),
     "graph": (
         "network_diffusion",

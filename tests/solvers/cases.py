@@ -133,6 +133,21 @@ CASES |= {
         "--spacing 0.09 --contrast 1 --steps 8 --every 4 --hole_x 0.45 --seed 2",
     ),
     "xtb": ("xtb", "--molecules CH4,N2 --members 2 --warm_up 3 --stride 2 --steps 4 --every 2"),
+    "heat-mesh-pieces": (
+        "heat_mesh",
+        "--spacing 0.09 --pieces 5 --contrast 1 --stretch 0.6 --mass lumped --initial random "
+        "--steps 8 --every 4 --seed 3",
+    ),
+    "reaction-diffusion-mesh": (
+        "reaction_diffusion_mesh",
+        "--spacing 0.09 --steps 8 --every 4 --seed 2",
+    ),
+    "reaction-diffusion-mesh-waves": (
+        "reaction_diffusion_mesh",
+        "--spacing 0.09 --reaction allen-cahn --initial waves --scheme lie --steps 8 --every 4",
+    ),
+    "vector-heat": ("vector_heat", "--nodes 61 --steps 8 --every 4 --seed 2"),
+    "transport-mesh": ("transport_mesh", "--spacing 0.09 --steps 8 --every 4 --seed 2"),
     "network-diffusion": (
         "network_diffusion",
         "--nodes 57 --radius 0.3 --steps 30 --every 15 --seed 3",
@@ -149,7 +164,8 @@ TOLERANCES = {"darcy": 1e-11, "helmholtz": 1e-11}
 TOLERANCES |= dict.fromkeys(
     (
         *("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"),
-        *("heat_mesh", "n_body", "network_diffusion", "xtb"),
+        *("heat_mesh", "n_body", "network_diffusion", "reaction_diffusion_mesh"),
+        *("transport_mesh", "vector_heat", "xtb"),
     ),
     0.0,
 )

@@ -142,23 +142,6 @@ def seeped(program, t):
     return {"u": truths.darcy_manufactured_solution(unit_square(program.given.shape[0]))}
 
 
-def conducted(program, t):
-    """The manufactured solution of heat_mesh.py, whose medium, source, sides and start are replaced."""
-    return {"u": truths.heat_manufactured_solution(*program.mesh.points.T, t)}
-
-
-def _on_nodes(function, held=False):
-    """A method that gives a function of x, y and t at all nodes, or at those of the groups."""
-    return lambda run: lambda t=0.0: function(*run.mesh.points[: run.free if held else None].T, t)
-
-
-MANUFACTURED_HEAT = {
-    "conductivity": lambda run: lambda points: truths.heat_manufactured_conductivity(*points.T),
-    "initial": _on_nodes(truths.heat_manufactured_solution),
-    "held": _on_nodes(truths.heat_manufactured_solution, held=True),
-    "heating": _on_nodes(truths.heat_manufactured_heating),
-}
-
 MANUFACTURED_DARCY = {
     "coefficient": lambda run: (
         lambda number: truths.darcy_manufactured_coefficient(unit_square(run.given.shape[0]))
@@ -316,18 +299,5 @@ REFINEMENTS = (
     *in_time(
         "wave", "wave", ("leapfrog", "rk4"), 0.5, 24,
         medium="smooth", initial="smooth", boundary="dirichlet", shape=(13, 13), modes=2,
-    ),
-    Refinement(
-        "heat_mesh/spacing", "heat_mesh", {"scheme": "crank-nicolson", "steps": 100, "dt": 5e-3},
-        tuple({"spacing": h} for h in (0.05, 0.025, 0.0125)),
-        conducted, replaced=MANUFACTURED_HEAT,
-    ),
-    *(
-        Refinement(
-            f"heat_mesh/{scheme}", "heat_mesh", {"scheme": scheme, "spacing": 0.1},
-            steps_of(1.0, 32, 64, 128, 2048), scheme=scheme, replaced=MANUFACTURED_HEAT,
-            below=0.2, above=0.4,
-        )
-        for scheme in ("backward-euler", "crank-nicolson")
     ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mesh_refinements import REFINEMENTS as ON_MESHES
 from ordinary_refinements import REFINEMENTS as ORDINARY
 from programs import load, run_program
 from refinements import REFINEMENTS as STENCILS
@@ -9,7 +10,7 @@ from spectral_refinements import REFINEMENTS as SPECTRAL
 
 from sciml.share import find
 
-REFINEMENTS = (*STENCILS, *SPECTRAL, *ORDINARY)
+REFINEMENTS = (*STENCILS, *SPECTRAL, *ON_MESHES, *ORDINARY)
 
 
 def norm(fields):
