@@ -4,6 +4,7 @@ from importlib import import_module
 
 # Resolved on first use (PEP 562), so that a solver rank never pays for torch or xarray.
 _PUBLIC = {
+    "calculator": "sciml.run.calculator",
     "evaluate": "sciml.run.evaluation",
     "fit": "sciml.training",
     "generate": "sciml.datasets.generation",
@@ -19,6 +20,7 @@ _PUBLIC = {
 
 __all__ = [
     "__version__",
+    "calculator",
     "evaluate",
     "fit",
     "generate",

@@ -1,0 +1,178 @@
+"""Energies of surrogates as a calculator of ASE, for dynamics, optimizers and others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.data import chemical_symbols
+
+from sciml.domain import Particles
+from sciml.domain.extxyz import UNITS
+from sciml.domain.names import LATTICE
+from sciml.errors import InputError
+from sciml.samples import Frame, Sample, Simulation
+from sciml.surrogates.batch import Batch, suited
+from sciml.surrogates.collation import collate
+from sciml.surrogates.scope import Scope
+from sciml.surrogates.surrogate import Surrogate
+from sciml.surrogates.traits import traits_of
+
+
+@final
+class EnergyCalculator(Calculator):
+    """E, F = −∂E/∂x and σ = (∂E/∂ε) / V of one surrogate, or the means of several.
+
+    Results: ``energy`` [eV], ``forces`` (atom, 3) [eV/Å], in cells ``stress`` (xx, yy, zz, yz, xz, xy)
+    [eV/Å³]. Of a committee these are means, and ``energy_variance`` [eV²], ``forces_variance``
+    (atom, 3) and ``stress_variance`` the variances among its members, divided by n − 1: where they are
+    large, none was trained. Energies are added up in float64, whatever the weights are.
+
+    Any periodicity, and cells that change. Neighbours are found anew each time: 0.1 ms of ethanol,
+    2.5 ms of 64 waters within 6 Å, so that lists with a skin would save nothing. Of a model that derives
+    its forces itself there is no stress but the one that it gives.
+
+    Args:
+        members: surrogates of a task with positions in, and an energy out.
+        kwargs: of ASE's ``Calculator``.
+
+    Raises:
+        InputError: a surrogate of another task or in other units; in use: elements that it was not
+            trained on; static fields that the atoms have no array of.
+        DomainError: in use: atoms in one place.
+    """
+
+    implemented_properties = [
+        *("energy", "free_energy", "forces", "stress"),
+        *("energy_variance", "forces_variance", "stress_variance"),
+    ]
+
+    def __init__(self, members: Sequence[Surrogate], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not members:
+            raise InputError("calculator: no surrogates; expected one, or several as a committee")
+        self.members = [_usable(member) for member in members]
+        self._domain: Particles | None = None
+
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        domain = self._domain_of(self.atoms)
+        batches: dict[Any, Batch] = {}
+        found = []
+        for member in self.members:
+            key = member.structures, member.task.inputs, member.task.static
+            if key not in batches:
+                batches[key] = _batch(member, self.atoms, domain)
+            found.append(_derived(member, batches[key]))
+        self.results = {}
+        for name in found[0]:
+            each = np.stack([one[name] for one in found])
+            self.results[name] = _plain(each.mean(axis=0))
+            if len(found) > 1:
+                self.results[f"{name}_variance"] = _plain(each.var(axis=0, ddof=1))
+        self.results["free_energy"] = self.results["energy"]
+        if lacking := [name for name in properties if name not in self.results]:
+            raise PropertyNotImplementedError(
+                f"{', '.join(lacking)}; variances are of several surrogates, stress is of atoms in a "
+                "cell, by models that give an energy alone"
+            )
+
+    def _domain_of(self, atoms: Any) -> Particles:
+        """The same one while it is the same, so that what is derived of it is kept."""
+        periodic = tuple((atoms.pbc & atoms.cell.mask()).tolist())
+        cell = atoms.cell.complete().array if any(periodic) else None
+        domain = Particles(atoms.numbers, cell, periodic, "Å")
+        if domain != self._domain:
+            for member in self.members:
+                _require_elements(member, domain)
+            self._domain = domain
+        return self._domain
+
+
+def _usable(surrogate: Surrogate) -> Surrogate:
+    """The same weights, in use; what is derived of its energy is up to us."""
+    potential, task = surrogate.potential, surrogate.task
+    if potential is None or {*task.inputs} - {LATTICE} != {potential.positions} or task.parameters:
+        given = ", ".join((*task.inputs, *task.parameters)) or "nothing"
+        raise InputError(
+            f"calculator: a surrogate that gives {', '.join(task.targets)} of {given}; expected the "
+            "energy of positions, lead: 0"
+        )
+    for name, wanted in ((potential.positions, "positions"), (potential.energy, "energy")):
+        units = surrogate.setting.field(name).units
+        if units not in (UNITS[wanted], "1", ""):
+            raise InputError(
+                f"calculator: '{name}' in {units}; ASE computes in {UNITS[wanted]}: convert the data, "
+                "and train on them"
+            )
+    return copy(surrogate).eval()
+
+
+def _require_elements(surrogate: Surrogate, domain: Particles) -> None:
+    """Raises :class:`InputError` for elements that were not there."""
+    if not isinstance(surrogate.domain, Scope):
+        return
+    known = surrogate.domain.species
+    if new := sorted({*domain.species.tolist()} - {*known}):
+        raise InputError(
+            f"calculator: atoms of {_symbols(new)}; the surrogate was trained on {_symbols(known)}: "
+            "train on them too"
+        )
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    known = len(chemical_symbols)
+    return ", ".join(chemical_symbols[n] if 0 < n < known else str(n) for n in numbers)
+
+
+def _batch(surrogate: Surrogate, atoms: Any, domain: Particles) -> Batch:
+    task, fields = surrogate.task, {surrogate.potential.positions: atoms.positions}
+    if LATTICE in task.inputs:
+        fields[LATTICE] = atoms.cell.complete().array.ravel()
+    static = {}
+    for name in task.static:
+        if name not in atoms.arrays:
+            raise InputError(
+                f"calculator: the surrogate sees '{name}' of each atom; expected it among the arrays of "
+                f"the atoms, {', '.join(atoms.arrays)}"
+            )
+        static[name] = atoms.arrays[name]
+    simulation = Simulation(0, domain, surrogate.fields, static=static)
+    frame = Frame(0, 0, 0.0, fields)
+    sample = Sample(simulation, 0, (frame,), (Frame(0, 0, 0.0, {}),))
+    weight = next(surrogate.parameters(), torch.empty(0))
+    batch = collate([sample], task, surrogate.structures)
+    return suited(batch, surrogate, weight.device)
+
+
+def _derived(surrogate: Surrogate, batch: Batch) -> dict[str, np.ndarray]:
+    """Energy, forces and, in a cell, stress."""
+    own = surrogate.potential
+    known = replace(own, forces=own.forces or "forces")
+    if "cell" in batch.geometry and not traits_of(surrogate.model).differentiates:
+        known = replace(known, stress=own.stress or "stress")
+    bare = copy(surrogate)
+    bare.potential = known
+    bare.task = replace(surrogate.task, targets=(known.energy, *known.derived))
+    with torch.no_grad():
+        outputs = bare(batch)
+    found = {
+        "energy": outputs[known.energy][0, 0],
+        "forces": outputs[known.forces][:, 0],
+        **({"stress": outputs[known.stress][0, 0]} if known.stress in outputs else {}),
+    }
+    return {name: value.cpu().numpy().astype(np.float64) for name, value in found.items()}
+
+
+def _plain(values: np.ndarray) -> Any:
+    return float(values) if values.ndim == 0 else values
