@@ -13,7 +13,7 @@ import xarray as xr
 
 import sciml
 from sciml.cli import app
-from sciml.domain import Field, Graph, Grid
+from sciml.domain import Field, Graph, Grid, Particles
 from sciml.domain.inference import domain_of
 from sciml.errors import InputError
 from sciml.record import Recorder
@@ -206,9 +206,11 @@ def test_the_table_of_models_is_true():
     assert sorted(said) == sorted(registry.MODELS)
     grid = Grid((8, 8), ((0.0, 1.0),) * 2, ("periodic",) * 2)
     for name, other in said.items():
-        alone, on_graphs = "pinn" in name, ".graph." in registry.MODELS[name]
+        alone, family = "pinn" in name, registry.MODELS[name].split(".")[2]
         task = Task((), ("u",), history=0, time=True) if alone else Task(("u",), ("u",))
-        model = registry.build(name, Setting(task, Graph(2, [[0], [1]]) if on_graphs else grid))
+        domain = {"graph": Graph(2, [[0], [1]]), "particles": Particles([1])}.get(family, grid)
+        fields = (Field("u", components=3),) if family == "particles" else ()
+        model = registry.build(name, Setting(task, domain, fields))
         assert bool(traits_of(model).any_resolution) == (other[:17] == "the same operator"), name
         assert traits_of(model).pointwise == ("any points" in other), name
         if "operator: true" in other:

@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from every_kind import solved
 
-from sciml.domain import Field, Grid
+from sciml.domain import Field, Grid, Particles
 from sciml.samples import Frame, Simulation, Task, Windower
 from sciml.surrogates import Statistics, Surrogate, collate
 
 STEP = Task(("u",), ("u",), parameters=("rate",))
+
+#: Of particles that move.
+NAMES = ("positions", "velocities")
+MOVES = Task(NAMES, NAMES, parameters=("rate",), static=("charge",))
 
 #: Of models that see places, times and parameters.
 AT_POINTS = Task((), ("u",), history=0, time=True, parameters=("rate",))
@@ -28,13 +32,24 @@ class Toy:
 ZOO = {
     "cnn": Toy({"width": 6, "blocks": 1, "dilations": [1, 2]}),
     "deeponet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
+    "egnn": Toy({"hidden": 8, "layers": 2, "cutoff": 3.0}, "particles", MOVES),
+    "fa_gnn": Toy({"channels": 4, "layers": 2}, "cloud", MOVES),
     "fno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2}),
+    "frame_averaging": Toy(
+        {"options": {"hidden": 8, "layers": 2}}, "cloud", replace(MOVES, targets=(*NAMES, "energy"))
+    ),
     "gcn": Toy({"hidden": 8, "layers": 2}, "mesh"),
     "grand": Toy({"hidden": 8, "width": 8, "heads": 2, "time": 2.0}, "graph"),
     "gread": Toy({"hidden": 8, "width": 8, "heads": 2, "per_channel": "both"}, "mesh"),
     "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
     "mlp": Toy({"hidden": [12], "activation": "tanh"}),
+    "mpnn": Toy({"hidden": 8, "layers": 2, "nearest": 2}, "particles", MOVES),
+    "ponita": Toy(
+        {"hidden": 8, "basis": 8, "layers": 2, "layer_scale": 0.1, "cutoff": 3.0},
+        "particles",
+        MOVES,
+    ),
     "sheaf_diffusion": Toy({"features": 4, "layers": 2}, "mesh"),
     "sheaf_nn": Toy({"features": 4, "layers": 2}, "graph"),
     "tfno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3}),
@@ -52,12 +67,16 @@ def samples(toy, count=3):
     found = []
     for number in range(count):
         grid = toy.domain == "grid"
-        simulation, frames = _waves(number) if grid else solved(toy.domain, number, seed=number)
+        kind = "particles" if toy.domain == "cloud" else toy.domain
+        simulation, frames = _waves(number) if grid else solved(kind, number, seed=number)
+        if toy.domain == "cloud":  # in open space
+            domain = Particles(simulation.domain.species, units=simulation.domain.units)
+            simulation = replace(simulation, domain=domain)
         simulation = replace(simulation, id=number)
         windower = Windower(toy.task)
         windower.open(simulation)
         cut = [s for f in frames for s in windower.push(replace(f, simulation=number))]
-        found.append(cut[0])
+        found.append(cut[1])  # at first some move not at all
     return found
 
 
@@ -65,7 +84,9 @@ def built(name, toy, seed=0):
     """The surrogate with what it takes from data before the first step, and a batch of those data."""
     there = samples(toy)
     torch.manual_seed(seed)
-    surrogate = Surrogate.build({"name": name, **toy.options}, toy.task, there[0].simulation.domain)
+    first = there[0].simulation
+    config = {"name": name, **toy.options}
+    surrogate = Surrogate.build(config, toy.task, first.domain, fields=first.fields)
     statistics = Statistics(surrogate)
     statistics.update(there)
     statistics.fix()

@@ -35,7 +35,7 @@ def model(request, file):
 @pytest.fixture
 def made(model):
     surrogate, batch, _ = built(*model)
-    return surrogate, batch
+    return surrogate.eval(), batch
 
 
 def same(one, other):

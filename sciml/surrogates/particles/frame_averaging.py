@@ -1,0 +1,139 @@
+"""Frame averaging: any network is made equivariant by a mean over a few frames of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sciml.domain.names import LATTICE
+from sciml.errors import InputError
+from sciml.surrogates import registry
+from sciml.surrogates.particles.fields import VECTOR, VECTOR_SUM, ParticleFields
+from sciml.surrogates.particles.frames import frames_of
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.traits import Traits, traits_of
+
+
+class FrameAveraging(nn.Module):
+    """ȳ(x) = mean over frames (V, t) of x of V y(Vᵀ(x − t)); numbers likewise, without V.
+
+    Vectors are changes: of positions t is not added.
+
+    Equivariant under the group, whatever the backbone; see :mod:`~sciml.surrogates.particles.frames`
+    for frames, also of clouds whose spectrum is degenerate. It costs as many evaluations as there are
+    frames: eight of E(3), four of SE(3) and E(2), two of SE(2), one of translations.
+
+    Shapes: called as the backbone is, ``(positions, *fields, owner=, …)``, each field ``(N, …)`` → what
+    it gives, a tensor ``(N, …, d)`` or a dict.
+
+    Args:
+        backbone: of particles, or a module that takes its first argument for positions and ``owner=``.
+        group: ``E(n)``, ``SE(n)`` or ``translation``.
+        vectors: of the fields after the positions, which turn: their numbers from 0.
+        static: names of those that come by keyword and turn.
+        wanted: names of the outputs that turn; of a tensor whether it does.
+
+    Raises:
+        InputError: an unknown group; in use: particles in a periodic cell, which has no frame.
+
+    When it fails: where two eigenvalues cross, what is computed jumps; sums over samples are no sums of
+    what their parts give on their own, since there is one frame for all of a sample. So no energies of
+    large systems.
+
+    Source: O. Puny and others, ICLR 2022, arXiv 2110.03336, eq. 4.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        group: str = "E(n)",
+        *,
+        vectors: Sequence[int] = (),
+        static: Sequence[str] = (),
+        wanted: Sequence[str] | bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.group = backbone, group
+        self.vectors, self.static, self.wanted = {*vectors}, {*static}, wanted
+        frames_of(torch.zeros(2, 2), torch.zeros(2, dtype=torch.long), 1, group)  # is it known?
+        traits = traits_of(backbone)
+        self.traits = Traits(structures=traits.structures, differentiates=traits.differentiates)
+
+    def forward(
+        self, positions: Tensor, *fields: Tensor, owner: Tensor, **others: Any
+    ) -> Tensor | dict[str, Tensor]:
+        periodic = others.get("periodic")
+        if periodic is not None and not periodic.is_meta and bool(periodic.any()):
+            raise InputError("frame averaging of particles in a periodic cell; expected open space")
+        ptr = others.get("ptr")
+        samples = int(owner.max()) + 1 if ptr is None else len(ptr) - 1
+        d = positions.shape[-1]
+        turning = [f for n, f in enumerate(fields) if n in self.vectors]
+        turning += [others[name] for name in self.static]
+        arrows = [f.reshape(len(positions), -1, d) for f in turning]
+        directions = torch.cat(arrows, dim=1) if arrows else None
+        frames = frames_of(positions, owner, samples, self.group, directions)
+        centred, found = positions - frames.origin[owner], None
+        for axes, weights in zip(frames.axes, frames.weights, strict=True):
+            own = axes[owner]
+            into = turned(centred, own)
+            seen = [turned(f, own) if n in self.vectors else f for n, f in enumerate(fields)]
+            beside = {n: turned(v, own) if n in self.static else v for n, v in others.items()}
+            out = self.backbone(into, *seen, owner=owner, **beside)
+            named = out if isinstance(out, Mapping) else {"": out}
+            shares = {n: self._back(n, v, axes, weights, owner) for n, v in named.items()}
+            found = shares if found is None else {n: found[n] + v for n, v in shares.items()}
+        return found.get("", found)
+
+    def _back(
+        self, name: str, values: Tensor, axes: Tensor, weights: Tensor, owner: Tensor
+    ) -> Tensor:
+        if len(values) == len(owner):
+            axes, weights = axes[owner], weights[owner]
+        turns = self.wanted if isinstance(self.wanted, bool) else name in self.wanted
+        values = turned(values, axes.mT) if turns else values
+        return values * weights.reshape(-1, *(1,) * (values.ndim - 1))
+
+
+def turned(values: Tensor, axes: Tensor) -> Tensor:
+    """Vᵀ v of each row, whatever axes there are between the first and the last."""
+    return (values.reshape(len(values), -1, values.shape[-1]) @ axes).reshape(values.shape)
+
+
+def build(
+    setting: Setting,
+    *,
+    backbone: str = "mpnn",
+    group: str = "E(n)",
+    options: Mapping[str, Any] | None = None,
+) -> FrameAveraging:
+    """A model of particles, averaged over frames.
+
+    Args:
+        backbone: its name, or the path of its file.
+        group: ``E(n)``, ``SE(n)`` or ``translation``.
+        options: of the backbone.
+
+    Raises:
+        InputError: no particles, or in a periodic cell; a backbone or options that cannot be.
+    """
+    fields = ParticleFields.of("frame_averaging", setting)
+    if any(setting.scope.periodic) or LATTICE in setting.task.inputs:
+        raise InputError(
+            "model 'frame_averaging': particles in a periodic cell; expected open space"
+        )
+    if fields.inputs[0][0] != fields.positions:
+        raise InputError(
+            f"model 'frame_averaging': inputs {', '.join(n for n, _ in fields.inputs)}; expected the "
+            f"positions, '{fields.positions}', first"
+        )
+    return FrameAveraging(
+        registry.build(backbone, setting, **(options or {})),
+        group,
+        vectors=[n - 1 for n, (_, vector) in enumerate(fields.inputs) if n and vector],
+        static=[name for name, vector in fields.static if vector],
+        wanted=[n for n, kind in fields.wanted.items() if kind in (VECTOR, VECTOR_SUM)],
+    )

@@ -1,0 +1,145 @@
+"""Frames turn with their points, also where a spectrum is degenerate; what is averaged over them."""
+
+import numpy as np
+import pytest
+import torch
+from particle_data import ENERGY, MOVES, batch_of, bodies, molecules, sample, surrogate_of
+from torch import nn
+
+from sciml.errors import InputError
+from sciml.samples import Task
+from sciml.surrogates.particles.equivariance import (
+    equivariance_errors,
+    equivariance_lines,
+)
+from sciml.surrogates.particles.frame_averaging import FrameAveraging
+from sciml.surrogates.particles.frames import frames_of
+
+RING = np.linspace(0, 2 * np.pi, 4, endpoint=False)
+TETRAHEDRON = np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+#: Clouds whose covariance has equal eigenvalues.
+SYMMETRIC = {
+    "methane": np.concatenate([np.zeros((1, 3)), TETRAHEDRON]),
+    "cube": np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, 8).T,
+    "square in space": np.stack([np.cos(RING), np.sin(RING), 0 * RING], 1),
+    "line": np.array([[-1.0, 0, 0], [0.2, 0, 0], [1.1, 0, 0]]),
+    "one": np.ones((1, 3)),
+    "square": np.stack([np.cos(RING), np.sin(RING)], 1),
+    "line in the plane": np.array([[0.0, 1.0], [0.0, 2.0]]),
+    "one in the plane": np.ones((1, 2)),
+}
+
+
+class Flat(nn.Module):
+    """An MLP of all positions and velocities at once, that knows nothing of symmetries."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * size, 16), nn.Tanh(), nn.Linear(16, size))
+
+    def forward(self, x, v, *, owner):
+        samples = int(owner.max()) + 1
+        given = torch.cat([x.reshape(samples, -1), v.reshape(samples, -1)], dim=1)
+        return self.layers(given).reshape(x.shape)
+
+
+def turned(d, seed=0, reflects=False):
+    q, _ = torch.linalg.qr(
+        torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    )
+    return torch.cat([-q[:1], q[1:]]) if (torch.linalg.det(q) < 0) != reflects else q
+
+
+@pytest.mark.parametrize("reflects", [False, True])
+@pytest.mark.parametrize("shape", SYMMETRIC)
+def test_an_mlp_is_equivariant_on_clouds_that_are_symmetric(shape, reflects):
+    """The second sample is in general position, the first has more frames than it."""
+    x = torch.from_numpy(SYMMETRIC[shape])
+    n, d = x.shape
+    torch.manual_seed(1)
+    x = torch.cat([x + 0.7, torch.randn(n, d, dtype=x.dtype)])
+    v = torch.randn(2 * n, d, dtype=x.dtype)
+    owner = torch.arange(2).repeat_interleave(n)
+    model = FrameAveraging(Flat(n * d).double(), "E(n)", vectors=[0])
+    q = turned(d, reflects=reflects)
+    plain = model(x, v, owner=owner)
+    moved = model(x @ q.mT - 2.0, v @ q.mT, owner=owner)
+    torch.testing.assert_close(moved, plain @ q.mT, rtol=1e-10, atol=1e-12)
+    assert plain[:n].norm() > 1e-3 and plain[n:].norm() > 1e-3
+    if not reflects:
+        model.group = "SE(n)"
+        torch.testing.assert_close(
+            model(x @ q.mT, v @ q.mT, owner=owner), model(x, v, owner=owner) @ q.mT
+        )
+
+
+def test_how_many_frames_there_are():
+    x = torch.from_numpy(TETRAHEDRON)
+    owner = torch.zeros(4, dtype=torch.long)
+    for group, count in (("E(n)", 24), ("SE(n)", 12), ("translation", 1)):
+        frames = frames_of(x, owner, 1, group)
+        used = frames.axes[frames.weights[:, 0] > 0, 0]
+        assert len(used) == count
+        eye = torch.eye(3, dtype=x.dtype).expand(count, 3, 3)
+        torch.testing.assert_close(used @ used.mT, eye)
+        assert group == "E(n)" or (torch.linalg.det(used) > 0).all()
+    general = torch.randn(4, 3, dtype=x.dtype)
+    assert len(frames_of(general, owner, 1, "E(n)").axes) == 8
+    assert len(frames_of(general, owner, 1, "SE(n)").axes) == 4
+    with pytest.raises(InputError, match=r"unknown group 'O\(3\)'"):
+        frames_of(x, owner, 1, "O(3)")
+    with pytest.raises(InputError, match="4 axes of space; expected two or three"):
+        frames_of(torch.eye(4), owner, 1)
+
+
+@pytest.mark.parametrize("shape", ["methane", "line", "cube"])
+def test_forces_of_symmetric_molecules_are_differences(shape):
+    x = SYMMETRIC[shape]
+    config = {"name": "frame_averaging", "options": {"hidden": 8, "layers": 2}}
+
+    def energy(x):
+        surrogate, batch = surrogate_of(config, [sample(x, np.arange(len(x)) % 2)], ENERGY)
+        out = surrogate(batch)
+        return out["energy"].item(), out["forces"][:, 0]
+
+    _, forces = energy(x)
+    assert torch.isfinite(forces).all()
+    errors = equivariance_errors(*surrogate_of(config, [sample(x, np.arange(len(x)) % 2)], ENERGY))
+    assert max(errors.values()) < 1e-10
+    # A move of all that keeps the symmetry: the frames stay of one kind.
+    h = 1e-6
+    slope = (energy(x * (1 + h))[0] - energy(x * (1 - h))[0]) / (2 * h)
+    along = (forces * torch.from_numpy(x - x.mean(0))).sum()
+    assert float(along.detach()) == pytest.approx(-slope, rel=1e-5, abs=1e-9)
+
+
+def test_what_each_group_keeps_and_the_lines_that_say_so():
+    kept = {
+        "E(n)": {"rotation", "reflection", "translation", "permutation"},
+        "SE(n)": {"rotation", "translation", "permutation"},
+        "translation": {"translation", "permutation"},
+    }
+    for group, wanted in kept.items():
+        for name, more in (
+            ("fa_gnn", {"channels": 4, "layers": 2}),
+            ("frame_averaging", {"options": {"hidden": 8}}),
+        ):
+            config = {"name": name, "group": group, **more}
+            errors = equivariance_errors(*surrogate_of(config, bodies(), MOVES))
+            assert {motion for motion, error in errors.items() if error < 1e-10} == wanted
+    assert equivariance_lines({"rotation": 0.0123}) == ["rotation     relative error 1.2e-02"]
+
+
+def test_what_cannot_be_framed_is_one_line():
+    crystal = molecules(1, periodic=True)
+    with pytest.raises(InputError, match="in a periodic cell; expected open space"):
+        surrogate_of({"name": "frame_averaging"}, crystal, ENERGY)
+    with pytest.raises(InputError, match="FAGNN: target energy, a number a frame"):
+        surrogate_of({"name": "fa_gnn"}, molecules(1), ENERGY)
+    other = Task(("velocities", "positions"), ("velocities", "positions"))
+    with pytest.raises(InputError, match="expected the positions, 'positions', first"):
+        surrogate_of({"name": "frame_averaging"}, bodies(), other)
+    surrogate, _ = surrogate_of({"name": "fa_gnn", "cutoff": 1.0}, bodies(), MOVES)
+    cell = [sample(np.eye(3), cell=5 * np.eye(3))]
+    with pytest.raises(InputError, match="FAGNN: particles in a periodic cell"):
+        surrogate(batch_of(surrogate, cell))
