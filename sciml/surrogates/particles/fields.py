@@ -18,7 +18,7 @@ SUM, NUMBER, VECTOR, VECTOR_SUM = "sum", "number", "vector", "vector sum"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ParticleInputs:
     """Inputs of one batch.
 
     Args:
@@ -138,7 +138,7 @@ class ParticleFields:
         owner: Tensor,
         parameters: Tensor | None,
         others: Mapping[str, Tensor],
-    ) -> Seen:
+    ) -> ParticleInputs:
         """Inputs of a batch, as models are called with them.
 
         Raises:
@@ -157,7 +157,7 @@ class ParticleFields:
         found = torch.cat(numbers, dim=1)
         paired = [others[name].to(x.dtype).reshape(-1, 1) for name in self.paired]
         paired = [values if len(values) == len(x) else values[owner] for values in paired]
-        return Seen(
+        return ParticleInputs(
             x=x,
             numbers=found if found.shape[1] else x.new_ones(len(x), 1),
             vectors=torch.stack(vectors, dim=1) if vectors else x.new_zeros(len(x), 0, self.ndim),
@@ -167,7 +167,7 @@ class ParticleFields:
         )
 
     def given(
-        self, numbers: Tensor | None, vectors: Tensor | None, seen: Seen
+        self, numbers: Tensor | None, vectors: Tensor | None, seen: ParticleInputs
     ) -> dict[str, Tensor]:
         """Targets by name, of ``numbers (N, numbers_out)`` and ``vectors (N, vectors_out, d)``."""
         found, places = {}, {"numbers": 0, "vectors": 0}
