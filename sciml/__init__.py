@@ -12,6 +12,7 @@ _PUBLIC = {
     "simulate": "sciml.solver.simulate",
     "run": "sciml.api",
     "train": "sciml.api",
+    "write_extxyz": "sciml.domain.extxyz",
     "load": "sciml.run.results",
     "open_dataset": "sciml.domain.files",
     "open_recording": "sciml.record",
@@ -32,6 +33,7 @@ __all__ = [
     "run",
     "simulate",
     "train",
+    "write_extxyz",
 ]
 
 

@@ -237,6 +237,26 @@ def evaluate(
 
 
 @app.command()
+def predict(
+    run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
+    data: Annotated[list[Path], typer.Option(help="what to predict from; may be given again")],
+    out: Annotated[Path, typer.Option(help="file to write: .nc; of particles .xyz or .extxyz too")],
+    group: Group = None,
+    rollout: Annotated[
+        int | None, typer.Option(min=1, help="so many steps onward from the last times")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="the file of a model of your own; a run of yours has a copy")
+    ] = None,
+) -> None:
+    """Predict by a surrogate: one step from each time of the data, or a rollout."""
+    from sciml.run.prediction import predict as write
+
+    write(run_dir, data, out, rollout=rollout, model=model, group=group)
+    print(out)
+
+
+@app.command()
 def plot(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or the directory of a fit")],
     out: Annotated[

@@ -209,7 +209,7 @@ def _particles(particles: Particles) -> dict[str, Variable]:
     found = {"species": Variable((PARTICLE,), particles.species, notes)}
     if particles.cell is not None:
         found["cell"] = Variable(
-            ("lattice", "cell_component"),
+            ("lattice_vector", "cell_component"),
             particles.cell,
             {"units": particles.units, "long_name": "lattice vectors, one a row"},
         )

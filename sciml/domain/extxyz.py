@@ -1,8 +1,8 @@
-"""Atoms in files of the extended XYZ format, read by ASE."""
+"""Atoms in files of the extended XYZ format, read and written by ASE."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.domain.field import Field
-from sciml.domain.names import TAKEN_ON
+from sciml.domain.names import LATTICE, TAKEN_ON
 from sciml.domain.particles import Particles
+from sciml.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: How names of such files end.
+ENDINGS = (".xyz", ".extxyz")
 #: Units of what ASE gives a meaning.
 UNITS = {
     **dict.fromkeys(("energy", "free_energy", "energies"), "eV"),
@@ -79,3 +82,87 @@ def _values(atoms: Any) -> dict[str, np.ndarray]:
     if arrays.get("stress", np.empty(0)).shape == (3, 3):
         arrays["stress"] = arrays["stress"][VOIGT]
     return {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
+
+
+def write_extxyz(path: str | Path, data: xr.Dataset | Sequence[xr.Dataset]) -> None:
+    """Write atoms as extended XYZ: each sample and time of each dataset is a configuration.
+
+    >>> sciml.write_extxyz("predicted.xyz", surrogate.predict("molecules.xyz"))     # doctest: +SKIP
+
+    Energies, forces, stress and whatever else ASE has a name for come as results of a calculation, other
+    numbers by their names, as ``energy_variance=``; times as ``time=``. ASE writes vectors of atoms to
+    8 decimals.
+
+    Args:
+        path: ends in ``.xyz`` or ``.extxyz``; must not exist.
+        data: datasets of particles with ``positions`` in Å, such as predictions of molecules.
+
+    Raises:
+        InputError: ASE is not there, the file is; no particles, no positions, another unit.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(ENDINGS)}")
+    if path.exists():
+        raise InputError(f"{path} is there; expected the name of a new file")
+    try:
+        from ase.io import write
+    except ImportError as error:
+        raise InputError(
+            "ase is not there; install it with pip install 'sciml-surrogates[particles]'"
+        ) from error
+    several = [data] if hasattr(data, "data_vars") else list(data)
+    frames = [atoms for ds in several for atoms in _configurations(ds)]
+    if not frames:
+        raise InputError("write_extxyz: no configurations; expected one at least")
+    write(path, frames, format="extxyz")
+
+
+def _configurations(ds: xr.Dataset) -> Iterator[Any]:
+    from ase import Atoms
+    from ase.calculators.calculator import all_properties
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from sciml.domain.inference import domain_of, fields_of
+    from sciml.domain.layout import layout_of
+
+    domain = domain_of(ds)
+    if not isinstance(domain, Particles):
+        raise InputError(f"write_extxyz: a dataset on a {domain.kind}; expected particles")
+    if "positions" not in ds.variables:
+        raise InputError(
+            f"write_extxyz: no 'positions' among {', '.join(map(str, ds.data_vars))}; add those that "
+            "the others belong to, ds.assign(positions=...)"
+        )
+    units = ds.positions.attrs.get("units", "1")
+    if units not in (UNITS["positions"], "1"):
+        raise InputError(f"write_extxyz: positions in {units}; expected Å: convert them")
+    names = [field.name for field in fields_of(ds)]
+    layout = layout_of(ds, names)
+    whole = [str(n) for n, v in ds.data_vars.items() if v.dims == layout.space and n != "species"]
+    of_atoms = {n for n in (*names, *whole) if layout.place_of(ds[n].dims) == "point"}
+    for sample in range(ds.sizes[layout.sample] if layout.sample else 1):
+        for row in range(ds.sizes[layout.time] if layout.time else 1):
+            at = {d: i for d, i in ((layout.sample, sample), (layout.time, row)) if d}
+            one = ds.isel(at)
+            values = {
+                n: one[n].transpose(*layout.order(one[n].dims)).values for n in (*names, *whole)
+            }
+            x = values.pop("positions")
+            if np.isnan(x).all():  # of a simulation that has ended
+                continue
+            cell = values.pop(LATTICE).reshape(3, 3) if LATTICE in values else domain.cell
+            atoms = Atoms(domain.species, x, cell=cell, pbc=domain.periodic)
+            known = {n: values.pop(n) for n in [*values] if n in all_properties}
+            if known:
+                atoms.calc = SinglePointCalculator(
+                    atoms, **{n: v if v.ndim else float(v) for n, v in known.items()}
+                )
+            for name, value in values.items():
+                if name in of_atoms:
+                    atoms.set_array(name, value)
+                else:
+                    atoms.info[name] = value if value.ndim else value.item()
+            if layout.time in ds.coords and ds[layout.time].dtype.kind in "fiu":
+                atoms.info["time"] = one[layout.time].item()
+            yield atoms

@@ -41,7 +41,7 @@ TAKEN_ON = {
         *("mesh_node_x", "mesh_node_y", "mesh_node_z"),
         *("mesh_edge_nodes", "mesh_face_nodes", "mesh_volume_nodes"),
     ),
-    "particles": ("species", "cell", "lattice", "cell_component"),
+    "particles": ("species", "cell", "lattice_vector", "cell_component"),
     "graph": ("edges", "edge", "end"),
 }
 #: Behind a field's name: what the solver gave, beside a prediction of it.

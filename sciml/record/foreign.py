@@ -19,7 +19,7 @@ from sciml.record.agreement import Agreement
 from sciml.record.parts import DataPart, naming, parts_of
 from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
-from sciml.samples import Frame, Simulation, Task
+from sciml.samples import Frame, Simulation, Task, atomic_units
 from sciml.samples.dataset import levels_apart, simulations_of
 from sciml.samples.program_warnings import Finding, carried, gathered
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, DatasetSplit, roles_by_name, splits_of
@@ -200,6 +200,7 @@ class Foreign(Trajectories):
                 f"xr.open_mfdataset(paths, combine='nested', concat_dim='{along}')"
             )
         self._held = dict(sorted(self._held.items()))
+        self._doubts += atomic_units.doubts(self._held.values())
         sizes = [len(frames) for _, frames in self._held.values()]
         self._starts = dict(zip(self._held, np.cumsum([0, *sizes]).tolist(), strict=False))
 

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from math import prod
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from sciml.domain import Domain, Field, Grid
 from sciml.domain.cf import dims_of
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import Layout, point_dim
-from sciml.errors import InputError
-from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.samples.dataset import parameter_of, simulations_of
+from sciml.domain.layout import PARTICLE_NAMES, Layout, point_dim
+from sciml.errors import InputError, ScimlError
+from sciml.samples import Task
 from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates.arrangement import Arrangement
-from sciml.surrogates.batch import suited
 from sciml.surrogates.clock import Clock, timed
-from sciml.surrogates.collation import collate
-from sciml.surrogates.compatibility import layout_for, require_masks
+from sciml.surrogates.compatibility import layout_for
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.forcing import KnownForcing
+from sciml.surrogates.outputs import Asked, elsewhere, evaluated
 from sciml.surrogates.query import Query
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.threads import threads_for, values_of
@@ -49,16 +45,50 @@ def predict(
     """See :meth:`Surrogate.predict`."""
     _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
+    asked = _asked(surrogate, ds, forcing)
+    query = None if at is None else _query(surrogate, asked.ds, asked.layout, at)
+    findings = Findings(surrogate)
+    with threads_for(
+        _values(surrogate, asked.ds, asked.layout, min(batch_size, len(asked.origins)))
+    ):
+        [values] = evaluated(surrogate, task, [asked], 1, batch_size, findings, query)
+    _warn("predict", findings)
+    return _answer(surrogate, asked, values, at, query)
+
+
+def predict_each(
+    surrogate: PhysicalModel, several: Sequence[xr.Dataset], *, batch_size: int
+) -> list[xr.Dataset]:
+    """Predictions of datasets that differ in where they live; molecules share batches."""
+    _require_whole("predict", batch_size=batch_size)
+    task, asked = replace(surrogate.task, unroll=1), []
+    for number, ds in enumerate(several):
+        try:
+            asked.append(_asked(surrogate, ds, None))
+        except ScimlError as error:
+            raise InputError(f"dataset {number} of {len(several)}: {error}") from error
+    findings = Findings(surrogate)
+    frames = min(batch_size, sum(len(one.origins) * one.samples for one in asked))
+    with threads_for(max(_values(surrogate, one.ds, one.layout, frames) for one in asked)):
+        found = evaluated(surrogate, task, asked, 1, batch_size, findings)
+    _warn("predict", findings)
+    return [_answer(surrogate, one, values) for one, values in zip(asked, found, strict=True)]
+
+
+def _asked(surrogate: PhysicalModel, ds: xr.Dataset, forcing: xr.Dataset | None) -> Asked:
+    """All times of a dataset from which something can be predicted.
+
+    Raises:
+        InputError: as :meth:`Surrogate.predict`.
+    """
+    task = surrogate.task
     arrangement, ds, alone, layout, order, clock = _seen(surrogate, ds)
-    if task.history == 0:
-        origins = list(range(len(clock)))
-        ahead = 0
-    else:
-        origins = list(range((task.history - 1) * max(task.lead, 1), len(clock)))
-        ahead = task.lead
+    first = 0 if task.history == 0 else (task.history - 1) * max(task.lead, 1)
+    origins = list(range(first, len(clock)))
     if not origins:
         raise _too_few(clock, task)
     known = KnownForcing(surrogate, ds, layout, clock, forcing)
+    ahead = _ahead(task)
     reached = [i for i in origins if known.there(i, ahead) and i <= known.last]
     if not reached:
         raise InputError(f"predict: {known.lack(origins[0], [ahead])}")
@@ -67,20 +97,34 @@ def predict(
         raise InputError(
             f"{clock.gap()}; no {task.history} frames that the surrogate sees lie between two gaps"
         )
-    stamps = clock.labels(origins, [ahead] * len(origins))
-    findings = Findings(surrogate)
-    query = None if at is None else _query(surrogate, ds, layout, at)
-    with threads_for(_values(surrogate, ds, layout, min(batch_size, len(origins)))):
-        values = _evaluate(
-            surrogate, task, ds, layout, clock, origins, 1, batch_size, findings, known, query
-        )
-    _warn("predict", findings)
+    return Asked(arrangement, ds, alone, layout, order, clock, known, origins)
+
+
+def _ahead(task: Task) -> int:
+    """Frames from those that are seen to those that are predicted."""
+    return task.lead if task.history else 0
+
+
+def _answer(
+    surrogate: PhysicalModel,
+    asked: Asked,
+    values: dict[str, np.ndarray],
+    at: Mapping[str, Any] | None = None,
+    query: Query | None = None,
+) -> xr.Dataset:
+    """Predictions as the caller's dataset looks."""
+    layout, origins = asked.layout, asked.origins
+    stamps = asked.clock.labels(origins, [_ahead(surrogate.task)] * len(origins))
     values = {n: v[:, :, 0] for n, v in values.items()}
-    out = _dataset(surrogate, ds, layout, stamps, values, query)
-    if (np.diff(order) < 0).any():
-        out = out.isel({layout.time: np.argsort(order[origins])})
-    out = out.isel({layout.time: 0}) if alone else out
-    return arrangement.restored(out, () if at is None else tuple(at))
+    out = _dataset(surrogate, asked.ds, layout, stamps, values, query)
+    if not surrogate.task.lead and point_dim(asked.ds) in PARTICLE_NAMES:
+        # Within one frame positions are those that forces are of, and they move with them.
+        when = {layout.time: origins} if layout.time else {}
+        out = out.assign({n: asked.ds[n].isel(when).variable for n in surrogate.task.inputs})
+    if (np.diff(asked.order) < 0).any():
+        out = out.isel({layout.time: np.argsort(asked.order[origins])})
+    out = out.isel({layout.time: 0}) if asked.alone else out
+    return asked.arrangement.restored(out, () if at is None else tuple(at))
 
 
 def rollout(
@@ -116,9 +160,8 @@ def rollout(
     stamps = clock.labels([last] * steps, ahead)
     findings = Findings(surrogate)
     with threads_for(_values(surrogate, ds, layout, 1)):
-        values = _evaluate(
-            surrogate, task, ds, layout, clock, [last], steps, batch_size, findings, known
-        )
+        asked = Asked(arrangement, ds, False, layout, order, clock, known, [last])
+        [values] = evaluated(surrogate, task, [asked], steps, batch_size, findings)
     _warn("rollout", findings)
     out = _dataset(surrogate, ds, layout, stamps, {n: v[:, 0] for n, v in values.items()})
     newest_first = len(order) > 1 and (np.diff(order) < 0).all()
@@ -163,7 +206,7 @@ def _values(surrogate: PhysicalModel, ds: xr.Dataset, layout: Layout, samples: i
     """Values of a layer for so many samples at once."""
     points = prod(ds.sizes[dim] for dim in layout.space)
     if not layout.space:
-        points = _elsewhere(surrogate, ds).size
+        points = elsewhere(surrogate, ds).size
     return values_of(surrogate, points, samples)
 
 
@@ -178,20 +221,6 @@ def _query(
     return Query.of(at, _closed(domain, surrogate.domain), layout.space or domain.dims)
 
 
-def _elsewhere(surrogate: PhysicalModel, ds: xr.Dataset) -> Domain:
-    """Where outputs lie of a task of which nothing spans space: the grid of the training, or the mesh or
-    whatever it is that the dataset describes."""
-    if point_dim(ds) is not None:
-        return domain_of(ds)
-    if isinstance(surrogate.domain, Grid):
-        return surrogate.domain
-    kind = "domain" if surrogate.domain is None else surrogate.domain.kind
-    raise InputError(
-        f"the dataset holds no {kind}, nor a field on it; expected the one on which predictions are "
-        "wanted: ds.merge(sciml.domain.dataset.to_dataset(mesh, (), {}, None))"
-    )
-
-
 def _closed(given: Grid, trained: Grid | Scope | None) -> Grid:
     """``given``, with the last interval of axes that were periodic in training: a file of foreign origin
     does not say that they are."""
@@ -203,119 +232,6 @@ def _closed(given: Grid, trained: Grid | Scope | None) -> Grid:
             low = given.extent[axis][0]
             extent[axis], boundary[axis] = (low, low + b - a), kind
     return replace(given, extent=tuple(extent), boundary=tuple(boundary))
-
-
-def _evaluate(
-    surrogate: PhysicalModel,
-    task: Task,
-    ds: xr.Dataset,
-    layout: Layout,
-    clock: Clock,
-    origins: Sequence[int],
-    unroll: int,
-    batch_size: int,
-    findings: Findings,
-    known: KnownForcing,
-    query: Query | None = None,
-) -> dict[str, np.ndarray]:
-    """Outputs by target, ``(sample, origin, unroll, …)``; NaN where a simulation has ended."""
-    count = ds.sizes[layout.sample] if layout.sample else 1
-    weight = next(surrogate.parameters(), torch.empty(0))
-    found: dict[str, np.ndarray] = {}
-    overall = {f.name for f in surrogate.fields if f.on == "global"}
-    training = surrogate.training
-    surrogate.eval()
-    try:
-        for sample in range(count):
-            one = ds.isel({layout.sample: [sample]}) if layout.sample else ds
-            given = partial(known.at, sample)
-            windows = list(_windows(surrogate, task, one, layout, clock, origins, unroll, given))
-            if len(windows) < len(origins) and len(origins) == 1:
-                raise InputError(
-                    f"sample {sample} has only NaN at the last times of the dataset; select times "
-                    f"that every sample has with ds.isel({layout.time}=...)"
-                )
-            for _, window in windows:
-                findings.saw(sample, window, partial(clock.words, window))
-            for begin in range(0, len(windows), batch_size):
-                chunk = windows[begin : begin + batch_size]
-                values = collate([w for _, w in chunk], task, surrogate.structures)
-                batch = suited(values, surrogate, weight.device)
-                # Values are scaled before they are rounded to what the weights are; places are not.
-                places = batch.to(weight.device, weight.dtype).geometry
-                if query is not None:
-                    places = {**places, "at": query.points.to(weight.device, weight.dtype)}
-                batch = replace(batch, geometry=places)
-                with torch.no_grad():
-                    outputs = surrogate(batch)
-                for name, out in outputs.items():
-                    # Of kinds the likeliest.
-                    kinds = surrogate.setting.field(name).categories
-                    array = (out.argmax(2) if kinds else out).cpu().numpy()
-                    if query is not None:
-                        array = array.reshape(*array.shape[:2], *query.shape)
-                    apart = "owner" not in batch.geometry or name in overall
-                    pieces = array
-                    if not apart:  # the points of all samples one after the other: (B, U, N, …)
-                        pieces = array.reshape(len(chunk), -1, *array.shape[1:])
-                        pieces = np.moveaxis(pieces, 2, 1)
-                    if name not in found:
-                        shape = (count, len(origins), *pieces.shape[1:])
-                        nothing = -1 if kinds else np.nan
-                        found[name] = np.full(shape, nothing, dtype=array.dtype)
-                    for (row, window), piece in zip(chunk, pieces, strict=True):
-                        found[name][sample, row] = piece
-                        findings.gave(sample, name, piece, partial(clock.words, window))
-    finally:
-        surrogate.train(training)
-    if not found:
-        raise InputError(
-            f"dataset holds nothing to predict from: none of its {count} samples has numbers at all the "
-            "times that the surrogate sees"
-        )
-    for name, mask in surrogate.masks.items():
-        if name in found and query is None:
-            found[name][..., ~mask] = np.nan if found[name].dtype.kind == "f" else -1
-    return found
-
-
-def _windows(
-    surrogate: PhysicalModel,
-    task: Task,
-    ds: xr.Dataset,
-    layout: Layout,
-    clock: Clock,
-    origins: Sequence[int],
-    unroll: int,
-    given: Callable[[int, int], dict[str, np.ndarray]],
-) -> Iterator[tuple[int, Sample]]:
-    """Samples whose target frames hold times and forcing alone, with the row of their origin."""
-    if layout.sample:
-        ds = ds.isel({layout.sample: 0})
-    if task.history == 0 and not task.static:
-        parameters = {n: parameter_of(ds, n) for n in task.parameters}
-        if not all(np.isfinite(v) for v in parameters.values()):
-            raise InputError(f"parameters {parameters}: NaN; expected numbers")
-        where = _elsewhere(surrogate, ds)
-        simulation = Simulation(0, where, surrogate.fields, parameters)
-        frames: dict[int, Frame] = {}
-    else:
-        whole = [n for n in task.static if set(layout.space) <= set(ds[n].dims)]
-        names = task.inputs or tuple(whole)
-        [(simulation, arrived)] = simulations_of(
-            ds, task.parameters, fields=names, static=task.static
-        )
-        require_masks(surrogate, simulation, (*task.inputs, *task.static))
-        frames = {f.step: f for f in arrived}
-    for row, origin in enumerate(origins):
-        inputs = tuple(task.input_steps(origin))
-        if all(s in frames for s in inputs):
-            stride = task.lead if task.history else 0
-            ahead = [(k + 1) * stride for k in range(unroll)]
-            targets = tuple(
-                Frame(0, origin + n, clock.seen(origin, n), given(origin, n)) for n in ahead
-            )
-            yield row, Sample(simulation, origin, tuple(frames[s] for s in inputs), targets)
 
 
 def _dataset(
@@ -336,7 +252,7 @@ def _dataset(
     if query is not None:
         out = query.dress(out)
     elif not layout.space:
-        out = _without_other_points(out, _elsewhere(surrogate, ds))
+        out = _without_other_points(out, elsewhere(surrogate, ds))
     if layout.time is not None:
         notes = dict(ds[layout.time].attrs) if layout.time in ds.coords else {}
         # Bounds of times belong to the times that came.
@@ -385,7 +301,7 @@ def _dims(
     if field.on == "point" and not layout.space:
         from sciml.domain.dataset import to_dataset
 
-        where = _elsewhere(surrogate, ds)
+        where = elsewhere(surrogate, ds)
         return where.dims, dict(to_dataset(where, (), {}, None).coords)
     if field.on in ("cell", "edge"):
         return dims_of(domain_of(ds), field), {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from torch import nn
 
 from sciml.domain import Domain
-from sciml.domain.files import open_dataset
+from sciml.domain.files import files_of, open_dataset, several
 from sciml.errors import InputError
 from sciml.report import card
 from sciml.samples import Task
@@ -160,19 +160,21 @@ class Surrogate(PhysicalModel):
 
     def predict(
         self,
-        ds: xr.Dataset | str | Path,
+        ds: xr.Dataset | str | Path | Sequence[xr.Dataset],
         *,
         batch_size: int = 16,
         at: Mapping[str, Any] | None = None,
         forcing: xr.Dataset | None = None,
         group: str | None = None,
-    ) -> xr.Dataset:
+    ) -> xr.Dataset | list[xr.Dataset]:
         """One prediction from every time of ``ds`` that has its history, ``lead`` steps later.
 
-        Coordinates, units, attributes, the order and the names of dimensions stay as they are.
+        Coordinates, units, attributes, the order and the names of dimensions stay as they are. Beside
+        what is predicted of particles within one frame their positions stay.
 
         Args:
-            ds: a dataset, or files as :func:`sciml.open_dataset` takes them.
+            ds: a dataset, or files as :func:`sciml.open_dataset` takes them. Of several datasets, or a
+                file of several molecules, predictions come as a list; molecules share batches.
             at: coordinates at which outputs are wanted, ``{"x": [0.1, 0.25]}``, instead of the
                 dataset's own along that axis; for models that can be asked at points (DeepONets).
             forcing: the task's forcing at times that ``ds`` does not have; times whose forcing nobody
@@ -183,6 +185,12 @@ class Surrogate(PhysicalModel):
             InputError: a variable that is missing, NaN, a time step or a grid of another kind than
                 the one of the training; another resolution, where the model knows only one.
         """
+        if (each := _several(ds, group)) is not None:
+            if at is not None or forcing is not None:
+                raise InputError(
+                    f"predict: at or forcing of {len(each)} datasets; expected one dataset"
+                )
+            return prediction.predict_each(self, each, batch_size=batch_size)
         ds = _dataset(ds, group)
         return prediction.predict(self, ds, batch_size=batch_size, at=at, forcing=forcing)
 
@@ -279,3 +287,20 @@ def _dataset(ds: Any, group: str | None) -> Any:
     if group is not None:
         raise InputError(f"group='{group}' of a dataset that is open; expected a path")
     return ds
+
+
+def _several(ds: Any, group: str | None) -> list[Any] | None:
+    """Datasets that stay apart: a list of them, or those of files that hold several."""
+    listed = isinstance(ds, list | tuple)
+    if listed and ds and all(hasattr(one, "data_vars") for one in ds):
+        return list(ds)
+    if group is not None or not (isinstance(ds, str | PathLike) or listed):
+        return None
+    if not all(isinstance(one, str | PathLike) for one in (ds if listed else [ds])) or not ds:
+        return None
+    found: list[Any] = []
+    for file in files_of(list(ds) if listed else ds):
+        if (within := several(file)) is None:
+            return None
+        found += within
+    return found if len(found) > 1 else None

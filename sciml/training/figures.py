@@ -152,7 +152,9 @@ def table(found: Mapping[str, Any]) -> list[str]:
         told.append(f"{'':>{width}}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
     for key in keys:
         cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
-        told.append(f"{key:>{width}}{cells}  {MEANINGS.get(key, '')}".rstrip())
+        unit = (found.get("units") or {}).get(key, "1")
+        meaning = MEANINGS.get(key, "") + (f" [{unit}]" if unit != "1" else "")
+        told.append(f"{key:>{width}}{cells}  {meaning}".rstrip())
     return told + [f"warning: {line}" for line in found.get("findings", ())]
 
 

@@ -1,0 +1,55 @@
+"""Predictions of a trained surrogate as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sciml.domain.extxyz import ENDINGS, write_extxyz
+from sciml.errors import InputError
+from sciml.run.directory import RunDirectory
+from sciml.run.results import load, open_run
+
+
+def predict(
+    surrogate: Path,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    rollout: int | None = None,
+    model: Path | None = None,
+    group: str | None = None,
+) -> None:
+    """Write what a surrogate predicts of files.
+
+    Args:
+        surrogate: a run, or a folder that one was saved to.
+        data: files, as :meth:`~sciml.surrogates.surrogate.Surrogate.predict` takes them.
+        out: netCDF, or extended XYZ by its ending; must not exist.
+        rollout: steps onward from the last times; ``None``: one prediction from each time.
+        model: file that builds it, where that is not known.
+        group: of the files.
+
+    Raises:
+        InputError: no surrogate; the file is there; several molecules that are to be one netCDF file.
+    """
+    if out.exists():
+        raise InputError(f"{out} is there; expected the name of a new file")
+    if model is None and RunDirectory(surrogate).study.is_file():
+        found = open_run(surrogate).surrogate()
+    else:
+        found = load(surrogate, model)
+    given = data[0] if len(data) == 1 else list(data)
+    if rollout is None:
+        predicted = found.predict(given, group=group)
+    else:
+        predicted = found.rollout(given, rollout, group=group)
+    if out.suffix.lower() in ENDINGS:
+        write_extxyz(out, predicted)
+    elif isinstance(predicted, list):
+        raise InputError(
+            f"{out}: predictions of {len(predicted)} molecules, which make no single dataset; expected "
+            f"a file that ends in {' or '.join(ENDINGS)}"
+        )
+    else:
+        predicted.to_netcdf(out, engine="h5netcdf")
