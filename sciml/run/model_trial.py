@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -142,8 +143,16 @@ def suits(name: str) -> dict[str, str]:
             weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
             results[kind] = f"{weights} weights" if weights else "works"
         except (ScimlError, RuntimeError) as error:
-            results[kind] = f"no: {' '.join(str(error).rpartition('it says: ')[2].split())}"
+            results[kind] = f"no: {_why(str(error))}"
     return results
+
+
+def _why(error: str) -> str:
+    """What a model says, in one line; arguments that it lacks are fields that no task here has."""
+    lacked = re.search(r"missing \d+ required [\w-]+ arguments?: (.*)", error)
+    if lacked:
+        return f"gets no {lacked[1]} here; static fields reach it where task.static names them"
+    return " ".join(error.rpartition("it says: ")[2].split())
 
 
 def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:

@@ -7,6 +7,7 @@ from small_study import called
 
 from sciml.domain import Grid
 from sciml.run.model_file import builds_model
+from sciml.run.model_trial import suits
 from sciml.run.program_check import check_program
 from sciml.share import find
 
@@ -128,3 +129,16 @@ def test_the_file_of_a_model_is_described(tmp_path):
     assert about["options"]["width"] == {"type": "a whole number", "default": 4}
     assert about["domains"]["grid, 2 axes"] == "19 weights"
     assert about["domains"]["mesh"].startswith("no: Conv2d.forward() takes 2 positional arguments")
+
+
+def test_a_model_of_static_fields_is_described(tmp_path):
+    path = tmp_path / "my_net.py"
+    path.write_text(
+        "from torch import nn\n"
+        "class Net(nn.Linear):\n"
+        "    def forward(self, x, *where, conductance): return super().forward(x)\n"
+        "def build(setting): return Net(2, 1)\n"
+    )
+    assert suits(str(path))["graph"] == (
+        "no: gets no 'conductance' here; static fields reach it where task.static names them"
+    )

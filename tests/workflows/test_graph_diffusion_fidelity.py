@@ -55,6 +55,14 @@ def test_results_are_lines_that_are_not_computed_again(runner, folder, monkeypat
     assert capsys.readouterr().out.count("(2)") == 2 * len(models)
 
 
+@pytest.mark.parametrize("model", ["sheaf-o3", "gread-bs", "mlp"])
+def test_features_that_are_0_may_be_left_out(runner, model):
+    x, edges = torch.randn(9, 5).relu(), runner.undirected(torch.tensor([[0, 1, 2], [1, 2, 3]]))
+    net = runner.MODELS[model](5, 2)[0].eval()
+    links = runner.links_of(edges, 9)
+    torch.testing.assert_close(runner.logits_of(net, x.to_sparse_csr(), links), net(x, edges))
+
+
 def test_the_area_under_the_curve(runner):
     y = torch.tensor([0, 0, 1, 1])
     logits = torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 2.0], [0.0, 4.0]])
