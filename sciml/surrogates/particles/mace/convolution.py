@@ -1,0 +1,112 @@
+"""Sums over neighbours of their features times radial functions times spherical harmonics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.surrogates.particles.mace.constants import Constants
+from sciml.surrogates.particles.mace.coupling import wigner
+from sciml.surrogates.particles.mace.edges import Edges
+from sciml.surrogates.particles.mace.irreps import Irreps, harmonics, size, slices
+
+#: √E[silu(z)²] of normal z, by which activations are divided so that they are as large as what came.
+SILU_NORM = 0.5960996
+
+
+class RadialNetwork(nn.Module):
+    """R(r): perceptron without biases, silu(x W / √width) / ‖silu‖ in hidden layers.
+
+    Args:
+        widths: of what comes in, of hidden layers, of what comes out.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.weights = nn.ParameterList(torch.randn(a, b) for a, b in pairs)
+
+    def forward(self, x: Float[Tensor, "pair given"]) -> Float[Tensor, "pair wanted"]:
+        for k, weight in enumerate(self.weights):
+            # Scales of weights, of which there are fewer.
+            x = x @ (weight * (len(weight) ** -0.5 / (SILU_NORM if k else 1.0)))
+            if k < len(self.weights) - 1:
+                x = nn.functional.silu(x)
+        return x
+
+
+class Convolution(nn.Module):
+    """A_{i l₃ m₃ c} = Σ_{l₁ l₂} W_{c c'} Σ_j R_{l₁ l₂ l₃ c'}(r_ij) Σ_{m₁ m₂} C^{l₃ m₃}_{l₁ m₁ l₂ m₂} Y_{l₂ m₂}(r_ij) h_{j l₁ m₁ c'}
+
+    Summed over neighbours first, for all m₁ and m₂, as a product of matrices for each l₁ and l₂; what is
+    as long as there are edges is then R h alone. Couplings and W follow on nodes, of which there are
+    fewer.
+
+    Args:
+        given: irreps of h.
+        degree: of the spherical harmonics.
+        wanted: irreps; those that are not reached are 0.
+        channels: of each.
+        radial: widths of the network of R, what comes in first.
+        neighbours: by which A is divided.
+
+    Source: I. Batatia and others, NeurIPS 2022, arXiv 2206.07697, eq. 8 and 9.
+    """
+
+    def __init__(
+        self, given: Irreps, degree: int, wanted: Irreps, channels: int, radial: Sequence[int]
+    ) -> None:
+        super().__init__()
+        around = harmonics(degree)
+        places = [*slices(wanted)]
+        #: Irrep of h, degree, and the irreps that come of both.
+        self.paths = [
+            (a, b, outs)
+            for a, ir in enumerate(given)
+            for b, y in enumerate(around)
+            if (outs := [k for k, out in enumerate(wanted) if ir.couples(y, out)])
+        ]
+        self.channels = channels
+        self.parts, self.harmonic_parts = [*slices(given)], [*slices(around)]
+        into = np.bincount([k for *_, outs in self.paths for k in outs], minlength=len(wanted))
+        rows, path, number = [], [], 0
+        for a, b, outs in self.paths:
+            # As products of matrices give them: by m₂, path, m₁.
+            block = np.zeros((around[b].dim, len(outs), given[a].dim, size(wanted)))
+            for k, out in enumerate(outs):
+                w = wigner(given[a].l, around[b].l, wanted[out].l) * wanted[out].dim ** 0.5
+                block[:, k, :, places[out]] = w.transpose(1, 0, 2) / np.sqrt(into[out] * channels)
+            path += [number + k for _ in range(around[b].dim) for k in range(len(outs)) for _ in range(given[a].dim)]
+            number += len(outs)
+            rows.append(block.reshape(-1, size(wanted)))
+        self.radial = RadialNetwork([*radial, number * channels])
+        self.weight = nn.Parameter(torch.randn(number, channels, channels))
+        self.constants = Constants(coupling=np.concatenate(rows).T, path=np.array(path))
+
+    def forward(
+        self,
+        h: Float[Tensor, "given node channel"],
+        source: Tensor,
+        edges: Edges,
+        radial: Float[Tensor, "pair basis"],
+    ) -> Float[Tensor, "wanted node channel"]:
+        held: Any = self.constants
+        n, width = edges.harmonics.shape[:2]
+        r = self.radial(radial).index_select(0, edges.pair)
+        r = r.split([len(outs) * self.channels for *_, outs in self.paths], dim=1)
+        sent = [h[p].transpose(0, 1).contiguous().index_select(0, source) for p in self.parts]
+        around = edges.harmonics.transpose(1, 2).split([p.stop - p.start for p in self.harmonic_parts], dim=1)
+        sums = []
+        for (a, b, outs), factor in zip(self.paths, r, strict=True):
+            product = factor.view(-1, len(outs), 1, self.channels) * sent[a].unsqueeze(1)
+            summed = torch.bmm(around[b], product.view(n, width, -1))
+            sums.append(summed.view(n, -1, self.channels))
+        mixed = torch.bmm(
+            torch.cat(sums, dim=1).transpose(0, 1), self.weight.index_select(0, held.path)
+        )
+        return (held.coupling @ mixed.flatten(1)).view(-1, n, self.channels)

@@ -1,0 +1,114 @@
+"""Pairs of particles: each is computed once, and taken to both its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sciml.surrogates.particles.edges import lengths, vectors
+from sciml.surrogates.particles.neighbours import Neighbours
+from sciml.surrogates.structure import FrameStructure, Part
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PairedNeighbours(FrameStructure):
+    """:class:`~sciml.surrogates.particles.neighbours.Neighbours`, and ``reverse (E,)``: which of them is
+    each the other way round.
+
+    Args:
+        cutoff: in the units of the positions.
+        positions: the field that says where they are.
+    """
+
+    cutoff: float
+    positions: str = "positions"
+
+    def __post_init__(self) -> None:
+        Neighbours(self.cutoff, self.positions)
+
+    def parts(
+        self, positions: np.ndarray, cell: np.ndarray | None, periodic: Sequence[bool]
+    ) -> dict[str, Part]:
+        found = Neighbours(self.cutoff, self.positions).parts(positions, cell, periodic)
+        reverse = opposite(found["neighbours"].values, found["shift"].values)
+        return found | {"reverse": Part(reverse, counts="reverse")}
+
+    def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
+        return Neighbours(self.cutoff, self.positions).wrong(positions, parts)
+
+
+def opposite(neighbours: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Of each pair the number of the one from its receiver to its source."""
+    source, receiver = neighbours
+    # Sorted both ways, the k-th pair is the opposite of the k-th; −0.0 is 0.0 here.
+    there = np.lexsort((*shift.T, source, receiver))
+    back = np.lexsort((*-shift.T, receiver, source))
+    reverse = np.empty(len(source), np.int64)
+    reverse[there] = back
+    return reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Pairs once each, and slots: as many for each receiver as the one with most neighbours has.
+
+    A sum over neighbours is then a product of matrices, a receiver each. A slot that is empty has
+    harmonics of 0. Where receivers have very different numbers of neighbours many are.
+
+    Args:
+        length: of each pair, ``(P, 1)``.
+        harmonics: in slots, ``(N, slots, components)``.
+        pair, source: of each slot, ``(N · slots,)``.
+        nodes: N.
+    """
+
+    length: Float[Tensor, "pair 1"]
+    harmonics: Float[Tensor, "node slot component"]
+    pair: Int[Tensor, " node*slot"]
+    source: Int[Tensor, " node*slot"]
+    nodes: int
+
+
+def edges_of(
+    positions: Float[Tensor, "node 3"],
+    neighbours: Int[Tensor, "2 edge"],
+    shift: Float[Tensor, "edge 3"],
+    reverse: Int[Tensor, " edge"],
+    degree: int,
+) -> Edges:
+    """Those of neighbours sorted by receiver, with spherical harmonics up to ``degree``."""
+    from e3nn.o3 import spherical_harmonics
+
+    n, (source, receiver) = len(positions), neighbours
+    number = torch.arange(len(source), device=source.device)
+    forth = reverse > number
+    once = forth.nonzero().squeeze(1)
+    pair = torch.empty_like(number)
+    pair[once] = number[: len(once)]
+    pair[reverse[once]] = number[: len(once)]
+    apart = vectors(positions, neighbours.index_select(1, once), shift.index_select(0, once))
+    length = lengths(apart)
+    harmonics = spherical_harmonics(
+        list(range(degree + 1)), apart, normalize=True, normalization="component"
+    )
+    count = torch.bincount(receiver, minlength=n)
+    width = int(count.max()) if len(number) else 0
+    start = count.cumsum(0) - count
+    slot = receiver * width + number - start.index_select(0, receiver)
+    # Turned around, harmonics of odd degree change sign; empty slots take those of any pair times 0.
+    sign = apart.new_zeros(n * width, 2)
+    sign[slot, 0] = 1.0
+    sign[slot, 1] = 2.0 * forth.to(sign.dtype) - 1.0
+    pairs, sources = (torch.zeros(n * width, dtype=torch.int64, device=slot.device) for _ in "12")
+    pairs[slot], sources[slot] = pair, source
+    parity = [l % 2 for l in range(degree + 1) for _ in range(2 * l + 1)]  # noqa: E741
+    odd = torch.tensor(parity, device=slot.device)
+    signed = harmonics.index_select(0, pairs) * sign.index_select(1, odd)
+    return Edges(length, signed.view(n, width, -1), pairs, sources, n)
