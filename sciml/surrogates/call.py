@@ -197,6 +197,7 @@ def _on_particles(model: nn.Module, task: Task, window: Window) -> Output:
         parameters=window.scalars,
         cell=None if cell is None else cell.to(window.scalars.dtype),
         periodic=geometry.get("periodic"),
+        **({} if window.scales is None else {"scales": window.scales}),
         **{name: window.static[name] for name in task.static},
         **_structure(window),
     )

@@ -29,6 +29,7 @@ MODELS: dict[str, str] = {
     "grand": "sciml.surrogates.graph.grand",
     "gread": "sciml.surrogates.graph.gread",
     "lpinn": "sciml.surrogates.pinn.lpinn",
+    "mace": "sciml.surrogates.particles.mace.mace",
     "mgno": "sciml.surrogates.grid.mgno",
     "mionet": "sciml.surrogates.deeponet.mionet",
     "mlp": "sciml.surrogates.mlp",

@@ -16,7 +16,7 @@ from sciml.surrogates.particles.mace.edges import Edges
 from sciml.surrogates.particles.mace.irreps import Irreps, harmonics, size, slices
 
 #: √E[silu(z)²] of normal z, by which activations are divided so that they are as large as what came.
-SILU_NORM = 0.5960996
+SILU_NORM = 0.5964692111227132
 
 
 class RadialNetwork(nn.Module):
@@ -103,8 +103,8 @@ class Convolution(nn.Module):
         around = edges.harmonics.transpose(1, 2).split([p.stop - p.start for p in self.harmonic_parts], dim=1)
         sums = []
         for (a, b, outs), factor in zip(self.paths, r, strict=True):
-            product = factor.view(-1, len(outs), 1, self.channels) * sent[a].unsqueeze(1)
-            summed = torch.bmm(around[b], product.view(n, width, -1))
+            product = factor.view(n * width, len(outs), 1, self.channels) * sent[a].unsqueeze(1)
+            summed = torch.bmm(around[b], product.view(n, width, len(outs) * sent[a].shape[1] * self.channels))
             sums.append(summed.view(n, -1, self.channels))
         mixed = torch.bmm(
             torch.cat(sums, dim=1).transpose(0, 1), self.weight.index_select(0, held.path)

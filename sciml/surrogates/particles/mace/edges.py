@@ -65,15 +65,16 @@ class Edges:
     Args:
         length: of each pair, ``(P, 1)``.
         harmonics: in slots, ``(N, slots, components)``.
+        one, other: its receiver and source.
         pair, source: of each slot, ``(N · slots,)``.
-        nodes: N.
     """
 
     length: Float[Tensor, "pair 1"]
+    one: Int[Tensor, " pair"]
+    other: Int[Tensor, " pair"]
     harmonics: Float[Tensor, "node slot component"]
     pair: Int[Tensor, " node*slot"]
     source: Int[Tensor, " node*slot"]
-    nodes: int
 
 
 def edges_of(
@@ -93,7 +94,8 @@ def edges_of(
     pair = torch.empty_like(number)
     pair[once] = number[: len(once)]
     pair[reverse[once]] = number[: len(once)]
-    apart = vectors(positions, neighbours.index_select(1, once), shift.index_select(0, once))
+    there = neighbours.index_select(1, once)
+    apart = vectors(positions, there, shift.index_select(0, once))
     length = lengths(apart)
     harmonics = spherical_harmonics(
         list(range(degree + 1)), apart, normalize=True, normalization="component"
@@ -111,4 +113,4 @@ def edges_of(
     parity = [l % 2 for l in range(degree + 1) for _ in range(2 * l + 1)]  # noqa: E741
     odd = torch.tensor(parity, device=slot.device)
     signed = harmonics.index_select(0, pairs) * sign.index_select(1, odd)
-    return Edges(length, signed.view(n, width, -1), pairs, sources, n)
+    return Edges(length, there[1], there[0], signed.view(n, width, len(parity)), pairs, sources)
