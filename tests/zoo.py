@@ -41,7 +41,9 @@ ZOO = {
     "gcn": Toy({"hidden": 8, "layers": 2}, "mesh"),
     "grand": Toy({"hidden": 8, "width": 8, "heads": 2, "time": 2.0}, "graph"),
     "gread": Toy({"hidden": 8, "width": 8, "heads": 2, "per_channel": "both"}, "mesh"),
-    "mace": Toy({"hidden": "3x0e + 3x1o", "degree": 2, "correlation": 2, "radial": [4]}, "particles", MOTION),
+    "mace": Toy(
+        {"hidden": "3x0e + 3x1o", "degree": 2, "correlation": 2, "radial": [4]}, "particles", MOVES
+    ),
     "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
     "mlp": Toy({"hidden": [12], "activation": "tanh"}),

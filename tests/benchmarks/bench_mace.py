@@ -7,7 +7,8 @@ PYTHON has mace-torch, in an environment of its own. Two processes, one thread e
 and forces, and a training step (of both, differentiated by weights), of ethanol and of 64 waters in a
 periodic cell; 32x0e + 32x1o, two layers, correlation 3, degree 3, cutoff 5 Å, neighbours known. Ratios
 are ours by theirs in neighbouring rounds: below 1 ours is faster. Memory is what a process has at its
-peak above what it had with the model, its data and all code. With ``--atoms``, waters by number: seconds an atom.
+peak above what it had with the model, its data and all code. With
+``--atoms``, waters by number: seconds an atom.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ import torch
 CUTOFF, HIDDEN = 5.0, "32x0e + 32x1o"
 ETHANOL = (
     (6, 6, 8, 1, 1, 1, 1, 1, 1),
-    [[-0.75, 0.0, 0.0], [0.56, 0.55, 0.0], [1.40, -0.42, 0.40], [-0.73, -0.84, -0.7], [-0.95, -0.4, 1.0]]
-    + [[-1.52, 0.73, -0.28], [0.62, 1.42, 0.66], [0.81, 0.90, -1.01], [2.28, -0.07, 0.44]],
+    [
+        [-0.75, 0.0, 0.0], [0.56, 0.55, 0.0], [1.40, -0.42, 0.40], [-0.73, -0.84, -0.7],
+        [-0.95, -0.4, 1.0], [-1.52, 0.73, -0.28], [0.62, 1.42, 0.66], [0.81, 0.90, -1.01],
+        [2.28, -0.07, 0.44],
+    ],
 )  # fmt: skip
 
 System = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -135,7 +139,11 @@ def serve(side: str, name: str, dtype: str) -> None:
     made = {"ours": ours, "theirs": theirs}[side]
     made("water1", getattr(torch, dtype))["step"]()  # code is loaded
     calls = made(name, getattr(torch, dtype))
-    print(json.dumps({"weights": calls["weights"](), "memory": _status("VmRSS")}), file=out, flush=True)
+    print(
+        json.dumps({"weights": calls["weights"](), "memory": _status("VmRSS")}),
+        file=out,
+        flush=True,
+    )
     for line in sys.stdin:
         call, repeats = line.split()
         began = time.perf_counter()
@@ -217,7 +225,10 @@ def grown(atoms: list[int], dtype: str) -> list[dict]:
         answer = worker.ask("forces", max(1, round(0.5 / once)))
         worker.close()
         seconds, memory = answer["seconds"], answer["memory"] - worker.first["memory"]
-        print(f"{count:7d} {1e3 * seconds:7.1f} ms {1e6 * seconds / count:7.0f} µs {memory:7.0f}", flush=True)
+        print(
+            f"{count:7d} {1e3 * seconds:7.1f} ms {1e6 * seconds / count:7.0f} µs {memory:7.0f}",
+            flush=True,
+        )
         found.append({"atoms": count, "seconds": seconds, "memory": memory, "dtype": dtype})
     return found
 

@@ -27,7 +27,13 @@ RESIDUAL = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
 
 CASES = {
     "cubic": {"hidden": "3x0e + 3x1o", "degree": 3, "correlation": 3, "species": (1, 6, 8)},
-    "square": {"hidden": "2x0e + 2x1o + 2x2e", "degree": 2, "correlation": 2, "layers": 3, "cell": 3.6},
+    "square": {
+        "hidden": "2x0e + 2x1o + 2x2e",
+        "degree": 2,
+        "correlation": 2,
+        "layers": 3,
+        "cell": 3.6,
+    },
     "linear": {"hidden": "4x0e", "degree": 1, "correlation": 1, "repulsion": True},
 }
 

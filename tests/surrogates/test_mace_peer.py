@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("e3nn")
-
 from sciml.errors import InputError
 from sciml.surrogates.particles.fields import SUM, ParticleFields
 from sciml.surrogates.particles.mace.edges import PairedNeighbours
 from sciml.surrogates.particles.mace.foreign import translated
 from sciml.surrogates.particles.mace.mace import MACE
+
+pytest.importorskip("e3nn", reason="needs the extra 'particles'")
+pytest.importorskip("ase", reason="needs the extra 'particles'")
 
 GOLDEN = Path(__file__).with_name("golden_mace.npz")
 
@@ -49,9 +50,7 @@ def ours(case, species, options):
         wanted={"energy": SUM},
         counts=(len(species), 0),
     )
-    model = MACE(
-        fields, "energy", cutoff=4.0, basis=6, neighbours=6.0, radial=(8, 8, 8), **options
-    )
+    model = MACE(fields, "energy", cutoff=4.0, basis=6, neighbours=6.0, radial=(8, 8, 8), **options)
     return model.double()
 
 

@@ -15,7 +15,7 @@ from sciml.surrogates.particles.mace.irreps import Irreps, size
 
 
 class SymmetricContraction(nn.Module):
-    """B_{n l m c} = Σ_{ν ≤ correlation} Σ_η W^{ν l}_{η z_n c} Σ_{i ≤ j ≤ k} U^{ν l η}_{m i j k} A_{n i c} A_{n j c} A_{n k c}
+    """B_m = Σ_ν Σ_η W^{νη}_z Σ_{i ≤ j ≤ k} U^{νη}_{m ijk} A_i A_j A_k, of each node and channel.
 
     All channels alike, weights of each species z. U are those of :func:`~.coupling.symmetric`: each
     monomial is there once, and each polynomial. Monomials that a component m needs are products of rows
@@ -74,7 +74,9 @@ class SymmetricContraction(nn.Module):
         # As many as there are polynomials of an order share its size.
         scale = np.repeat([1 / max(n, 1) for n in counts], counts)
         weight = torch.randn(len(scale), kinds, channels)
-        self.weight = nn.Parameter(weight * torch.as_tensor(scale, dtype=weight.dtype)[:, None, None])
+        self.weight = nn.Parameter(
+            weight * torch.as_tensor(scale, dtype=weight.dtype)[:, None, None]
+        )
 
     def forward(
         self, x: Float[Tensor, "component node channel"], kind: Int[Tensor, " node"]
@@ -90,7 +92,9 @@ class SymmetricContraction(nn.Module):
         outs, paths = self.shape
         basis = torch.bmm(held.table, terms.view(outs, -1, x.shape[1] * x.shape[2]))
         weight = self.weight.index_select(1, kind).index_select(0, held.path)
-        return (basis.view(outs, paths, *x.shape[1:]) * weight.view(outs, paths, *x.shape[1:])).sum(1)
+        return (basis.view(outs, paths, *x.shape[1:]) * weight.view(outs, paths, *x.shape[1:])).sum(
+            1
+        )
 
 
 def _of_component(
@@ -100,7 +104,9 @@ def _of_component(
     monomials, blocks = [], []
     for monomial, c in found:
         needed = (c[:, m] != 0).any(axis=0)
-        monomials.append(np.pad(monomial[needed], ((0, 0), (0, order - monomial.shape[1])), constant_values=one))
+        monomials.append(
+            np.pad(monomial[needed], ((0, 0), (0, order - monomial.shape[1])), constant_values=one)
+        )
         blocks.append(c[:, m][:, needed])
     total = np.zeros((sum(len(b) for b in blocks), sum(b.shape[1] for b in blocks)))
     row = column = 0

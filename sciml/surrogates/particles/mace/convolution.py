@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,7 @@ class RadialNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.weights = nn.ParameterList(torch.randn(a, b) for a, b in pairs)
+        self.weights = nn.ParameterList(torch.randn(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Float[Tensor, "pair given"]) -> Float[Tensor, "pair wanted"]:
         for k, weight in enumerate(self.weights):
@@ -41,7 +41,7 @@ class RadialNetwork(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A_{i l₃ m₃ c} = Σ_{l₁ l₂} W_{c c'} Σ_j R_{l₁ l₂ l₃ c'}(r_ij) Σ_{m₁ m₂} C^{l₃ m₃}_{l₁ m₁ l₂ m₂} Y_{l₂ m₂}(r_ij) h_{j l₁ m₁ c'}
+    """A_i^{l₃} = Σ_{l₁ l₂} W C^{l₃}_{l₁ l₂} Σ_j R_{l₁ l₂ l₃}(r_ij) Y_{l₂}(r_ij) ⊗ h_j^{l₁}
 
     Summed over neighbours first, for all m₁ and m₂, as a product of matrices for each l₁ and l₂; what is
     as long as there are edges is then R h alone. Couplings and W follow on nodes, of which there are
@@ -53,7 +53,6 @@ class Convolution(nn.Module):
         wanted: irreps; those that are not reached are 0.
         channels: of each.
         radial: widths of the network of R, what comes in first.
-        neighbours: by which A is divided.
 
     Source: I. Batatia and others, NeurIPS 2022, arXiv 2206.07697, eq. 8 and 9.
     """
@@ -81,7 +80,12 @@ class Convolution(nn.Module):
             for k, out in enumerate(outs):
                 w = wigner(given[a].l, around[b].l, wanted[out].l) * wanted[out].dim ** 0.5
                 block[:, k, :, places[out]] = w.transpose(1, 0, 2) / np.sqrt(into[out] * channels)
-            path += [number + k for _ in range(around[b].dim) for k in range(len(outs)) for _ in range(given[a].dim)]
+            path += [
+                number + k
+                for _ in range(around[b].dim)
+                for k in range(len(outs))
+                for _ in range(given[a].dim)
+            ]
             number += len(outs)
             rows.append(block.reshape(-1, size(wanted)))
         self.radial = RadialNetwork([*radial, number * channels])
@@ -100,11 +104,15 @@ class Convolution(nn.Module):
         r = self.radial(radial).index_select(0, edges.pair)
         r = r.split([len(outs) * self.channels for *_, outs in self.paths], dim=1)
         sent = [h[p].transpose(0, 1).contiguous().index_select(0, source) for p in self.parts]
-        around = edges.harmonics.transpose(1, 2).split([p.stop - p.start for p in self.harmonic_parts], dim=1)
+        around = edges.harmonics.transpose(1, 2).split(
+            [p.stop - p.start for p in self.harmonic_parts], dim=1
+        )
         sums = []
         for (a, b, outs), factor in zip(self.paths, r, strict=True):
             product = factor.view(n * width, len(outs), 1, self.channels) * sent[a].unsqueeze(1)
-            summed = torch.bmm(around[b], product.view(n, width, len(outs) * sent[a].shape[1] * self.channels))
+            summed = torch.bmm(
+                around[b], product.view(n, width, len(outs) * sent[a].shape[1] * self.channels)
+            )
             sums.append(summed.view(n, -1, self.channels))
         mixed = torch.bmm(
             torch.cat(sums, dim=1).transpose(0, 1), self.weight.index_select(0, held.path)

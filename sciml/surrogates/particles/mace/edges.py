@@ -110,7 +110,7 @@ def edges_of(
     sign[slot, 1] = 2.0 * forth.to(sign.dtype) - 1.0
     pairs, sources = (torch.zeros(n * width, dtype=torch.int64, device=slot.device) for _ in "12")
     pairs[slot], sources[slot] = pair, source
-    parity = [l % 2 for l in range(degree + 1) for _ in range(2 * l + 1)]  # noqa: E741
+    parity = [l % 2 for l in range(degree + 1) for _ in range(2 * l + 1)]
     odd = torch.tensor(parity, device=slot.device)
     signed = harmonics.index_select(0, pairs) * sign.index_select(1, odd)
     return Edges(length, there[1], there[0], signed.view(n, width, len(parity)), pairs, sources)

@@ -52,7 +52,7 @@ def translated(state: Arrays, model: MACE) -> dict[str, Tensor]:
         found["expand.weight"] = state[f"{last}.linear_2.weight"] * _activation() * SILU_NORM
     except KeyError as error:
         raise InputError(
-            f"weights of mace-torch: no {error}; expected those of residual interactions, and as many layers"
+            f"weights of mace-torch: no {error}; expected residual interactions, as many layers"
         ) from error
     except ValueError as error:
         raise InputError(f"weights of mace-torch: {error}; {_REMEDY}") from error
@@ -90,7 +90,9 @@ def _convolution(state: Arrays, prefix: str, layer: MACELayer) -> Iterator[tuple
         out, a, b = paths[k]
         degrees = (layer.given[a].l, b, layer.turned[out].l)
         name = "_w3j_" + "_".join(map(str, degrees))
-        symbol = next((v for n, v in state.items() if n.startswith(prefix) and n.endswith(name)), None)
+        symbol = next(
+            (v for n, v in state.items() if n.startswith(prefix) and n.endswith(name)), None
+        )
         if symbol is not None:
             flat = symbol.ravel()
             signs[k] = np.sign(flat[np.flatnonzero(np.abs(flat) > 1e-6)[0]])
@@ -106,10 +108,16 @@ def _contraction(state: Arrays, prefix: str, layer: MACELayer) -> np.ndarray:
             monomials, c = symmetric(layer.turned, out, order)
             if not len(c):
                 continue
-            name = "weights_max" if order == layer.correlation else f"weights.{layer.correlation - 1 - order}"
+            name = (
+                "weights_max"
+                if order == layer.correlation
+                else f"weights.{layer.correlation - 1 - order}"
+            )
             table = state[f"{prefix}.{k}.U_matrix_{order}"]
             weight = state[f"{prefix}.{k}.{name}"]
-            there = _polynomials(table.reshape(out.dim, -1, table.shape[-1]), layer.turned, monomials)
+            there = _polynomials(
+                table.reshape(out.dim, -1, table.shape[-1]), layer.turned, monomials
+            )
             count = np.array([len(set(permutations(t))) for t in monomials.tolist()])
             overlap = np.einsum("emt,mtp->ep", c / count, there) / out.dim
             found.append(np.einsum("ep,zpc->ezc", overlap, weight))

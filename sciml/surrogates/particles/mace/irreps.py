@@ -26,7 +26,7 @@ class Irrep:
         p: −1: changes its sign.
     """
 
-    l: int  # noqa: E741  as everyone calls it
+    l: int
     p: int
 
     @property
@@ -69,7 +69,7 @@ def parsed(text: str) -> tuple[int, Irreps]:
 
 def harmonics(degree: int) -> Irreps:
     """Of spherical harmonics up to a degree."""
-    return tuple(Irrep(l, (-1) ** l) for l in range(degree + 1))  # noqa: E741
+    return tuple(Irrep(l, (-1) ** l) for l in range(degree + 1))
 
 
 def size(irreps: Iterable[Irrep]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, require_known
 from sciml.surrogates.particles.edges import bessel, envelope
-from sciml.surrogates.particles.fields import SUM, ParticleFields
+from sciml.surrogates.particles.fields import ParticleFields
 from sciml.surrogates.particles.mace.contraction import SymmetricContraction
 from sciml.surrogates.particles.mace.convolution import SILU_NORM, Convolution
 from sciml.surrogates.particles.mace.edges import Edges, PairedNeighbours, edges_of
@@ -30,7 +32,7 @@ from sciml.surrogates.traits import Traits, chose
 
 SCALAR, VECTOR = Irrep(0, 1), Irrep(1, -1)
 
-#: Irreps by the name of a size: with three species, two layers and order 3 they have 72, 650 and 2700
+#: Irreps by the name of a size: with three species, two layers and order 3 they have 77, 577 and 2708
 #: thousand weights. L is what the figures of the paper for small molecules are of.
 PRESETS = {
     "S": "32x0e + 32x1o",
@@ -68,7 +70,9 @@ class MACELayer(nn.Module):
         around = harmonics(degree)
         # Of features of both parities, such of both come.
         mixed = any(ir.p != (-1) ** ir.l for ir in given)
-        turned = tuple(sorted({*around, *(Irrep(ir.l, -ir.p) for ir in around)} if mixed else around))
+        turned = tuple(
+            sorted({*around, *(Irrep(ir.l, -ir.p) for ir in around)} if mixed else around)
+        )
         self.degree, self.correlation = degree, correlation
         self.given, self.wanted, self.turned = given, wanted, turned
         self.up = LinearIrreps(given, channels, channels)
@@ -101,18 +105,18 @@ class MACELayer(nn.Module):
 
 
 class MACE(nn.Module):
-    """E = Σ_i Σ_t readout_t(h_i^{(t)}), h^{(t+1)} = W B(A^{(t)}) + W_z h^{(t)}: products of up to four bodies
-    a layer, passed on between particles closer than the cutoff.
+    """E = Σ_i Σ_t readout_t(h_i^t), h^{t+1} = W B(A^t) + W_z h^t: up to four bodies at once a layer.
 
-    A_i are sums over neighbours of radial functions, spherical harmonics and their features; B all products
-    of up to ``correlation`` of them that turn as wanted, with weights of each species
-    (:mod:`~.convolution`, :mod:`~.contraction`). Numbers are read of scalars after each layer, the last
-    time by a network; vectors of irreps 1o. h^{(0)} is a linear map of species, numbers, and vectors such
-    as velocities; products of static numbers of both ends, such as charges, are seen by the radial network.
+    A_i are sums over neighbours closer than the cutoff of radial functions, spherical harmonics and
+    features; B all products of up to ``correlation`` of them that turn as wanted, with weights of each
+    species (:mod:`~.convolution`, :mod:`~.contraction`). Numbers are read of scalars after each layer,
+    the last time by a network; vectors of irreps 1o. h⁰ is a linear map of species, numbers, and
+    vectors such as velocities; products of static numbers of both ends, such as charges, enter the
+    radial network.
 
-    Shapes: positions ``(N, 3)``, further fields as the task has them, ``neighbours (2, E)``, ``reverse (E,)``
-    → a dict by target: ``(B,)``, ``(N,)``, ``(N, 3)``. Energies are in units of their scale, forces and
-    stress are derived of them; references of species are the surrogate's.
+    Shapes: positions ``(N, 3)``, further fields as the task has them, ``neighbours (2, E)``,
+    ``reverse (E,)`` → a dict by target: ``(B,)``, ``(N,)``, ``(N, 3)``. Energies are in units of their
+    scale; forces and stress are derived of them, references of species added by the surrogate.
 
     Args:
         fields: of the task.
@@ -127,7 +131,8 @@ class MACE(nn.Module):
         radial: widths of hidden layers of the radial networks.
         repulsion: pairs that come close repel as bare nuclei do. Positions in Å, energy in eV.
 
-    When it fails: what is farther away than ``layers`` times the cutoff is not seen; charges do not move.
+    When it fails: what is farther away than ``layers`` times the cutoff is not seen. Memory goes with
+    the particle that has most neighbours.
 
     Good values: cutoff 5 Å, two layers, correlation 3, degree 3.
 
@@ -150,11 +155,17 @@ class MACE(nn.Module):
         radial: Sequence[int] = RADIAL,
     ) -> None:
         super().__init__()
-        given = {"layers": (layers, 1, 100), "correlation": (correlation, 1, 3), "basis": (basis, 1, 99)}
+        given = {
+            "layers": (layers, 1, 100),
+            "correlation": (correlation, 1, 3),
+            "basis": (basis, 1, 99),
+        }
         given |= {"degree": (degree, 0, 8), "p": (p, 3, 99)}
         for name, (value, low, high) in given.items():
             if not low <= value <= high:
                 raise InputError(f"mace: {name}={value}; expected {low} to {high}")
+        if neighbours is not None and not neighbours > 0:
+            raise InputError(f"mace: neighbours={neighbours}; expected their mean number, above 0")
         self.fields, self.cutoff, self.basis, self.p, self.energy = fields, cutoff, basis, p, energy
         #: Of the energy among the targets.
         self.place = [*fields.wanted].index(energy) if energy else 0
@@ -173,7 +184,7 @@ class MACE(nn.Module):
         widths = [basis + len(fields.paired), *radial]
         self.layers = nn.ModuleList(
             MACELayer(a, b, channels, self.kinds, degree, correlation, widths)
-            for a, b in zip(states[:-1], states[1:], strict=True)
+            for a, b in pairwise(states)
         )
         out, arrows = fields.numbers_out, fields.vectors_out
         last = range(layers - 1) if out else ()
@@ -189,8 +200,8 @@ class MACE(nn.Module):
         if repulsion:
             if not energy or not fields.species or min(fields.species) < 1:
                 raise InputError(
-                    "mace: repulsion is of nuclei; expected an energy among the targets, and species that "
-                    "are atomic numbers"
+                    "mace: repulsion is of nuclei; expected an energy among the targets, and species "
+                    "that are atomic numbers"
                 )
             self.repulsion = Repulsion(fields.species, p)
         #: Mean number of neighbours; 0: not known yet.
@@ -274,11 +285,15 @@ def build(
     Args:
         size: S, M or L: 32 channels of 0e and 1o, 128 of 0e and 1o, 256 of 0e, 1o and 2e.
         hidden: irreps instead, as ``64x0e + 64x1o``.
-        species: those that may come; ``None``: those of the data, or of the first simulation of a stream.
+        species: those that may come; ``None``: those of the data, or of a stream's first simulation.
 
     Raises:
         InputError: no particles; options that cannot be.
     """
+    if find_spec("e3nn") is None or (repulsion and find_spec("ase") is None):
+        raise InputError(
+            "model 'mace' needs e3nn and ase: pip install 'sciml-surrogates[particles]'"
+        )
     require_known("mace: size", size, PRESETS)
     fields = ParticleFields.of("mace", setting, species)
     if fields.ndim != 3:
