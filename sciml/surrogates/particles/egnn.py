@@ -86,9 +86,8 @@ class EGNN(nn.Module):
     x_i ← x_i + mean over j of (x_i − x_j) φ_x(m_ij) + φ_v(h_i) v_i. Vectors are what positions have
     moved by; numbers are an MLP of h at last. Of numbers alone, as of an energy, nothing moves.
 
-    Shapes: positions ``(N, d)``, further fields as the task has them, ``neighbours (2, E)`` → a dict by
-    target, ``(N, d)``, ``(N,)``, ``(B,)``. What comes of positions is their change: targets that are
-    inputs too are to be learned as increments, as they are by custom.
+    Shapes: positions ``(N, d)``, further fields, ``neighbours (2, E)`` → a dict by target, ``(N, d)``,
+    ``(N,)``, ``(B,)``. Vectors are changes: targets that are inputs too are learned as increments.
 
     Args:
         fields: of the task.

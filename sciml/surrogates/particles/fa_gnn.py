@@ -17,25 +17,26 @@ from sciml.surrogates.traits import Traits
 
 
 class FAGNN(nn.Module):
-    """h ← mean over frames V of h of V φ(Vᵀ h), layer by layer; h is ``vectors`` vectors a particle.
+    """h ← mean over frames V of h of V φ(Vᵀ h), layer by layer; h is ``channels`` vectors a particle.
 
     φ passes messages, m_ij = φ_e(z_i, z_j, |x_i − x_j|², a_ij), z_i ← z_i + φ_h(z_i, Σ_j m_ij), on all
     components z = Vᵀ h as channels. The first frames are those of the positions, and z is a linear map
     of positions from their centre, further vectors and numbers; the last layer's frames are those of
     what comes out, too.
 
-    Shapes: as :class:`~sciml.surrogates.particles.egnn.EGNN`.
+    Shapes: positions ``(N, d)``, further fields, ``neighbours (2, E)`` → a dict by target, ``(N, d)``,
+    ``(N,)``. Vectors are changes: targets that are inputs too are learned as increments.
 
     Args:
         fields: of the task; numbers a sample, such as energies, are none of its targets.
         channels: vectors of a particle.
         layers: of messages.
         group: ``E(n)``, ``SE(n)`` or ``translation``.
-        cutoff, nearest: as of EGNN.
+        cutoff, nearest: whom a particle sees; neither: all.
 
-    When it fails: as :class:`~sciml.surrogates.particles.frame_averaging.FrameAveraging`. No gradient
-        goes
-    through frames of features, where it would be infinite at equal eigenvalues: no energies.
+    When it fails: where eigenvalues of a covariance cross, what is computed jumps. No gradient goes
+        through
+    frames of features, where it would be infinite: no energies.
 
     Source: O. Puny and others, ICLR 2022, arXiv 2110.03336, section 5.3: 4 layers, 60 channels of 20
     vectors.

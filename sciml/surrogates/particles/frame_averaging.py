@@ -108,7 +108,7 @@ def build(
     *,
     backbone: str = "mpnn",
     group: str = "E(n)",
-    options: Mapping[str, Any] | None = None,
+    options: dict | None = None,
 ) -> FrameAveraging:
     """A model of particles, averaged over frames.
 

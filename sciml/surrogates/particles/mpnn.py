@@ -23,12 +23,13 @@ class MPNN(nn.Module):
     rotated, it is another. :class:`~sciml.surrogates.particles.frame_averaging.FrameAveraging` mends
     that.
 
-    Shapes: as :class:`~sciml.surrogates.particles.egnn.EGNN`.
+    Shapes: positions ``(N, d)``, further fields, ``neighbours (2, E)`` → a dict by target, ``(N, d)``,
+    ``(N,)``, ``(B,)``. Vectors are changes: targets that are inputs too are learned as increments.
 
     Args:
         fields: of the task.
         hidden, layers: channels; layers.
-        cutoff, nearest: as of EGNN.
+        cutoff, nearest: whom a particle sees; neither: all.
 
     When it fails: it has to learn what rotations do from examples, of which augmentation is a
     substitute.

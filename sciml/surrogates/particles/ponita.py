@@ -101,8 +101,6 @@ class PonitaLayer(nn.Module):
 class PONITA(nn.Module):
     """f(x, o) on positions x and directions o, by layers of separable convolution.
 
-    Readouts of all layers are averaged.
-
     A kernel sees of a pair a₁ = r·o, a₂ = |r − a₁ o|, r = x_j − x_i, and the products of static
     numbers; that of the fibre o·o'. Vectors v come in as v·o. Numbers come out as means over o, vectors
     as means of f(o) o. All of it is invariant under E(n) acting on x and o alike; of directions there
@@ -110,7 +108,9 @@ class PONITA(nn.Module):
     :mod:`~sciml.surrogates.particles.equivariance` measures. In training the directions are rotated at
     random.
 
-    Shapes: as :class:`~sciml.surrogates.particles.egnn.EGNN`; in space (R³×S²) or in the plane (R²×S¹).
+    Shapes: positions ``(N, d)``, further fields, ``neighbours (2, E)`` → a dict by target, ``(N, d)``,
+    ``(N,)``, ``(B,)``; in space (R³×S²) or in the plane (R²×S¹). Vectors are changes: targets that are
+    inputs too are learned as increments.
 
     Args:
         fields: of the task.
@@ -119,7 +119,7 @@ class PONITA(nn.Module):
         degree: of the polynomials.
         basis: of the kernels; half of it are channels in between.
         layer_scale: γ at first; ``None``: none.
-        cutoff, nearest: as of EGNN; beyond, a polynomial window is 0.
+        cutoff, nearest: whom a particle sees; neither: all. At the cutoff kernels fade.
         rotate: directions at random in training.
         seed: of the directions.
 
