@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from programs import ALONE, copies, load
+from programs import started_here
 
 import sciml
 import sciml.datasets.check as checked
 from sciml.datasets import load_recipe, planned_runs
 from sciml.datasets.published import describe_published
-from sciml.domain.dataset import to_dataset
-from sciml.solver.flags import parse
 from sciml.solver.program_description import describe
 
 DATA = Path(__file__).parents[2] / "data"
@@ -42,14 +40,6 @@ def test_the_card_says_what_it_must(folder):
     assert 1000 < (folder / picture).stat().st_size < LARGEST
     for link in re.findall(r"\]\((?!http)([^)]+)\)", card):
         assert (folder / link).exists(), link
-
-
-def started_here(path, **given):
-    """The first state of a program, in this process: one of its own takes a second at each corner."""
-    program = load(path.stem)
-    run = program(parse(program, describe(path).arguments(given)))
-    run.start(ALONE)
-    return to_dataset(run.domain(), run.fields, copies(run), None)
 
 
 @pytest.mark.parametrize("folder", RECIPES, ids=lambda path: path.name)

@@ -69,7 +69,7 @@ if fault != "forgets":
 FAULTS = {
     1: "nan", 2: "dtype", 3: "shape", 4: "order", 5: "forgets", 6: "dies", 7: "raises", 8: "stops",
 }  # fmt: skip
-SIMULATIONS = 12
+SIMULATIONS = 11
 #: Of those with a fault, which ended well for all the launcher can tell.
 WELL = {5, 8}
 
@@ -97,7 +97,7 @@ def faulty_study(folder, faults, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One study in which eight simulations of twelve go wrong, each in its own way."""
+    """One study in which eight simulations of eleven go wrong, each in its own way."""
     folder = tmp_path_factory.mktemp("faulty")
     cluster = {"kind": "local", "simulations_at_once": 1, "retries": 1}
     study = faulty_study(folder, FAULTS, cluster=cluster, record=True)
@@ -201,7 +201,7 @@ def test_a_simulation_that_gives_less_than_the_others_is_named(finished):
     said, status, out = finished
     assert "ended well with 5 frames; others sent 10" in line_of(said, 8, "ended well")
     last = said.splitlines()[-1]
-    assert "of 60 frames never came" in last and "8); see logs/" in last
+    assert "of 50 frames never came" in last and "8); see logs/" in last
     summary = json.loads((out / "summary.json").read_text())
     found = summary["simulations"]
     assert found["planned"] == found["with_outcome"] == SIMULATIONS and found["lacking"] == []
@@ -248,7 +248,7 @@ def test_a_study_whose_first_simulations_fail_alike_ends_with_their_words(tmp_pa
     alike = r"no simulation delivered a frame, and the first \d failed alike \(exit code 1\)"
     assert re.search(alike, last), last
     assert "could not open the input deck" in last
-    # One attempt each, of 10 simulations with two tries; those that had begun meanwhile ended, too.
+    # One attempt each, of simulations with two tries; those that had begun meanwhile ended, too.
     logs = [path.stem for path in (out / "logs").glob("simulation-*")]
     assert 3 <= len(logs) < SIMULATIONS and all(name.endswith("attempt-1") for name in logs)
     status = called("status", out)
