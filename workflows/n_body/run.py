@@ -1,4 +1,4 @@
-"""Bodies that move: equivariant models on a fixed set of trajectories, and on a stream that never repeats.
+"""Bodies that move, learned from a fixed set of trajectories and from a stream that never repeats.
 
 ``python workflows/n_body/run.py --model egnn fa_gnn --feed fixed stream --seeds 3``
 
