@@ -108,7 +108,7 @@ COVARIANCES = [
     ],
 )
 def test_samples_have_the_covariance_of_the_series(covariance, kind):
-    n, seeds, modes, sides = 7, 4000, 6, (1.0, 2.0)
+    n, seeds, modes, sides = 7, 1500, 6, (1.0, 2.0)
     points = grid((n, 2))
     samples = np.array(
         [

@@ -111,10 +111,10 @@ def said(process):
 
 def test_ranks_that_start_together_compile_once(installed):
     site, start = installed
-    lines = [said(process) for process in [start() for _ in range(3)]]
+    lines = [said(process) for process in [start() for _ in range(2)]]
     assert all(line[0].startswith(str(site)) for line in lines)
     # A hit of the cache is counted by who loaded it: all but the first.
-    assert sorted(len(line) for line in lines) == [2, 3, 3], lines
+    assert sorted(len(line) for line in lines) == [2, 3], lines
 
 
 def forgo_override():

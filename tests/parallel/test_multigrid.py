@@ -192,7 +192,11 @@ def solutions(tmp_path_factory):
     return saved
 
 
-@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3, 4])
+@pytest.mark.parametrize(
+    # Darcy's program solves on three by default: tests/solvers/test_ranks_of_programs.py.
+    "ranks",
+    [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4],
+)
 def test_same_solution_on_any_ranks(solutions, ranks):
     one, many = solutions(1), solutions(ranks)
     for name, expected in one.items():

@@ -3,6 +3,7 @@
 import json
 import sys
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,12 @@ class AtOnce:
 
 
 def test_both_sources_learn_and_nothing_is_computed_twice(tmp_path, cases, monkeypatch, capsys):
-    _, run = cases
+    cases, run = cases
     monkeypatch.setattr(run, "ProcessPoolExecutor", AtOnce)
+    # Two runs of the solver, of which the first is enough to begin with.
+    toy = replace(cases.SIZES["small"], per_run=160, watermark=64)
+    monkeypatch.setitem(cases.SIZES, "small", toy)
+    monkeypatch.setitem(cases.MODELS["small"], "mgno", ({"width": 12, "n_layers": 2}, 6e-3))
 
     def study(*arguments):
         """Run it; returns what it printed."""
