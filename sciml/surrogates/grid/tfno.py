@@ -86,19 +86,4 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    return built(
-        TFNO,
-        "tfno",
-        setting,
-        modes,
-        rank=rank,
-        factorization=factorization,
-        hidden_channels=hidden_channels,
-        n_layers=n_layers,
-        padding=padding,
-        positions=positions,
-        lifting_channel_ratio=lifting_channel_ratio,
-        projection_channel_ratio=projection_channel_ratio,
-        use_channel_mlp=use_channel_mlp,
-        channel_mlp_expansion=channel_mlp_expansion,
-    )
+    return built(TFNO, "tfno", **locals())

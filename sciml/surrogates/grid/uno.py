@@ -138,20 +138,7 @@ def build(
     Raises:
         InputError: no grid, no input fields, or a grid too small for the modes.
     """
-    return built(
-        UNO,
-        "uno",
-        setting,
-        modes,
-        hidden_channels=hidden_channels,
-        levels=levels,
-        growth=growth,
-        padding=padding,
-        positions=positions,
-        lifting_channel_ratio=lifting_channel_ratio,
-        projection_channel_ratio=projection_channel_ratio,
-        channel_mlp_expansion=channel_mlp_expansion,
-    )
+    return built(UNO, "uno", **locals())
 
 
 def _halved(points: Sequence[int]) -> tuple[int, ...]:
