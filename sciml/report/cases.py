@@ -1,19 +1,24 @@
 """The figure of one held-out simulation: truth, prediction and their difference.
 
 How it is drawn is a matter of the dimension: maps in two, a slice through the middle in three, space
-over time or lines in one, a curve over time of what is one number a frame, dots on meshes.
+over time or lines in one, a curve over time of what is one number a frame; of plane meshes their
+triangles, of others dots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from sciml.domain import Mesh
+from sciml.domain.inference import domain_of
 from sciml.domain.names import TRUTH
+from sciml.errors import DomainError
 from sciml.report.predictions import About, Errors
 from sciml.report.sheet import Sheet, plain, time_words, units_of, with_units
 from sciml.samples.seams import spread
@@ -99,7 +104,7 @@ def draw_case(case: Case, title: str) -> Sheet:
     dims = len(case.layout.space)
     points = dims == 1 and _places(case) is not None
     if points:
-        return _maps(case, title, _dots)
+        return _maps(case, title, partial(_nodes, triangles=_triangles(case)))
     if dims == 0:
         return _series(case, title)
     if dims == 1:
@@ -317,14 +322,23 @@ def _image(
     return mark
 
 
-def _dots(axes: Any, array: xr.DataArray, scale: tuple[float, float, str], case: Case) -> Any:
-    """Values at the nodes of a mesh, seen along its last axis."""
+def _nodes(
+    axes: Any,
+    array: xr.DataArray,
+    scale: tuple[float, float, str],
+    case: Case,
+    triangles: np.ndarray | None,
+) -> Any:
+    """Values at the nodes of a mesh: on its triangles, where it has some; else as dots."""
     (x, x_label), (y, y_label) = _places(case)
     low, high, colors = scale
-    # By chance: every n-th node of an orderly mesh would be a line of them.
-    shown = np.random.default_rng(0).permutation(len(x))[:DOTS]
-    x, y, values = x[shown], y[shown], np.asarray(array)[shown]
-    mark = axes.scatter(x, y, c=values, s=6, vmin=low, vmax=high, cmap=colors)
+    colored, values = {"vmin": low, "vmax": high, "cmap": colors}, np.asarray(array)
+    if triangles is not None:
+        mark = axes.tripcolor(x, y, values, triangles=triangles, shading="gouraud", **colored)
+    else:
+        # By chance: every n-th node of an orderly mesh would be a line of them.
+        shown = np.random.default_rng(0).permutation(len(x))[:DOTS]
+        mark = axes.scatter(x[shown], y[shown], c=values[shown], s=6, **colored)
     axes.set_aspect("equal" if _alike(np.ptp(x), np.ptp(y)) else "auto")
     axes.set_xlabel(x_label, fontsize="small")
     axes.set_ylabel(y_label, fontsize="small")
@@ -345,6 +359,19 @@ def _places(case: Case) -> list[tuple[np.ndarray, str]] | None:
         (a.values.astype(float), with_units(str(a.attrs.get("long_name", a.name)), units_of(a)))
         for a in arrays
     ]
+
+
+def _triangles(case: Case) -> np.ndarray | None:
+    """Corners of the triangles of a flat mesh, or of the halves of its quadrilaterals."""
+    try:
+        domain = domain_of(case.ds)
+    except DomainError:  # nodes without cells
+        return None
+    flat = isinstance(domain, Mesh) and domain.points.shape[1] == 2 and domain.size <= DOTS
+    if not flat or domain.cell_type not in ("triangle", "quadrilateral"):
+        return None
+    cells = domain.cells
+    return cells if cells.shape[1] == 3 else np.concatenate([cells[:, :3], cells[:, [0, 2, 3]]])
 
 
 def _cell(case: Case) -> tuple[float, float]:

@@ -8,8 +8,11 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import TriMesh
 from pretended import NAMES, curve, predictions
 
+from sciml.domain import Field, Mesh
+from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.report.figures import figures, leave, write
 from sciml.report.predictions import Predictions
@@ -147,6 +150,24 @@ def test_nodes_of_a_mesh(tmp_path, monkeypatch):
     assert sum(bool(axes.collections) for axes in sheet.axes) >= 12
     dots = [len(c.get_offsets()) for axes in sheet.axes for c in axes.collections]
     assert dots.count(20) >= 12 and max(dots) == 20
+
+
+def test_cells_of_a_flat_mesh_are_filled(tmp_path):
+    """A quadrilateral is drawn as two triangles."""
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    true = np.outer(np.arange(1.0, 6.0), points.sum(1) + 1.0)
+    ds = to_dataset(
+        Mesh(points, np.array([[0, 1, 2, 3]]), "m"),
+        [Field("u")],
+        {"u": 1.01 * true},
+        np.arange(5.0),
+    )
+    ds["u_true"] = ds.u.copy(data=true)
+    ds.to_netcdf(tmp_path / "predictions.nc", engine="h5netcdf")
+    sheet = figures(tmp_path, "median")["median"]
+    meshes = [c for axes in sheet.axes for c in axes.collections if isinstance(c, TriMesh)]
+    assert len(meshes) >= 12 and all(len(m._triangulation.triangles) == 2 for m in meshes)
+    assert sheet._repr_png_().startswith(b"\x89PNG")
 
 
 def test_text_is_text_whatever_the_user_has_set(tmp_path):
