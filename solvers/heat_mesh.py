@@ -56,6 +56,7 @@ class HeatMesh(Program):
         Option("dt", 0.02, low=1e-12, help="time step in s"),
         Option("scheme", "backward-euler", tuple(THETA), help="time stepping"),
         Option("mass", "consistent", ("consistent", "lumped"), help="matrix of mass"),
+        Option("plate", -1, low=-1, help="seed of mesh and medium; -1: that of the run"),
         Option("pieces", 0, low=0, help="of constant κ; 0: it varies smoothly"),
         initial_option("uniform", "random"),
     )
@@ -71,11 +72,14 @@ class HeatMesh(Program):
                 f"spacing={given.spacing:g} m, where the hole comes within {room:.3g} m of a side; "
                 "expected no more than that"
             )
-        self.draws = np.random.default_rng(given.seed)
-        self.waves = 2.0 * np.pi * self.draws.normal(size=(2, 4))
-        self.phases = 2.0 * np.pi * self.draws.uniform(size=4)
+        self.plate = given.seed if given.plate < 0 else given.plate
+        draws = self.draws = np.random.default_rng(self.plate)
+        if given.plate >= 0:
+            self.draws = np.random.default_rng(given.seed)
+        self.waves = 2.0 * np.pi * draws.normal(size=(2, 4))
+        self.phases = 2.0 * np.pi * draws.uniform(size=4)
         hole = (given.hole_x, given.hole_y, given.radius)
-        self.mesh = square_mesh(given.spacing, self.draws, hole)
+        self.mesh = square_mesh(given.spacing, draws, hole)
 
     def domain(self):
         return self.mesh
@@ -119,7 +123,7 @@ class HeatMesh(Program):
 
     def pieces(self):
         """Places, variations and angles of the pieces."""
-        draws = np.random.default_rng([self.given.seed, 1])
+        draws = np.random.default_rng([self.plate, 1])
         low, high = [0.0, 0.0, -1.0, -np.pi], [1.0, 1.0, 1.0, np.pi]
         drawn = draws.uniform(low, high, size=(self.given.pieces, 4))
         return drawn[:, :2], drawn[:, 2], drawn[:, 3]

@@ -28,7 +28,8 @@ class NetworkDiffusion(Program):
     """Diffusion on a random geometric graph with conductances on its edges, Runge–Kutta in time.
 
     du_i/dt = Σ_j w_ij (u_j − u_i). Nodes lie anywhere in the unit square, each seed has a graph of its
-    own; those closer than ``radius`` are joined, each to π radius² of the nodes. w is log-normal.
+    own, or all have that of ``network``; those closer than ``radius`` are joined, each to π radius² of
+    the nodes. w is log-normal.
     Fields: u (node); static: conductance (edge), position (node, 2). Each rank computes du/dt at a run
     of the nodes, and all ranks hold u.
 
@@ -52,6 +53,7 @@ class NetworkDiffusion(Program):
     )
     options = (
         Option("nodes", 100, low=2, help="how many"),
+        Option("network", -1, low=-1, help="seed of graph and conductances; -1: that of the run"),
         Option("spots", 3, low=1, help="places about which u is 1 at the start"),
         Option("dt", 5e-3, low=1e-12, help="time step in s"),
         SCHEME,
@@ -62,9 +64,11 @@ class NetworkDiffusion(Program):
 
     def __init__(self, given):
         self.given, self.dt = given, given.dt
-        draws = np.random.default_rng(given.seed)
+        draws = own = np.random.default_rng(given.seed)
+        if given.network >= 0:
+            draws = np.random.default_rng(given.network)
         self.position = draws.uniform(size=(given.nodes, 2))
-        self.places = draws.uniform(size=(given.spots, 2))
+        self.places = own.uniform(size=(given.spots, 2))
         pairs = cKDTree(self.position).query_pairs(given.radius, output_type="ndarray")
         if not len(pairs):
             raise InputError(

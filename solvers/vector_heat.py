@@ -41,7 +41,7 @@ class VectorHeat(Program):
         Parameter("width", 0.5, 1e-2, 10.0, "1", "of the gusts at the start"),
     )
     options = (
-        Option("nodes", 300, low=12, help="how many"),
+        Option("nodes", 300, low=24, help="how many"),
         Option("gusts", 6, low=1, help="places about which there are vectors at the start"),
         Option("dt", 0.05, low=1e-12, help="time step"),
         Option("scheme", "crank-nicolson", tuple(THETA), help="time stepping"),
@@ -60,18 +60,23 @@ class VectorHeat(Program):
         return self.mesh
 
     def surface(self):
-        """Points of a sphere pushed apart from each other, joined by their convex hull, then bumps."""
-        points = self.draws.normal(size=(self.given.nodes, 3))
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
-        for _ in range(30):  # towards the middle of their neighbors
+        """Points of a spiral, shaken and smoothed, joined by their convex hull, then bumps."""
+        count = self.given.nodes
+        z = 1.0 - (2.0 * np.arange(count) + 1.0) / count
+        around = np.pi * (3.0 - 5.0**0.5) * np.arange(count)
+        flat = np.sqrt(1.0 - z * z)
+        points = np.stack([flat * np.cos(around), flat * np.sin(around), z], axis=1)
+        points += self.draws.normal(size=points.shape) * 0.5 / count**0.5
+        for _ in range(3):  # towards the middle of their neighbors
+            points /= np.linalg.norm(points, axis=1, keepdims=True)
             cells = ConvexHull(points).simplices
             sums = np.zeros_like(points)
             for k in range(3):
                 np.add.at(sums, cells[:, k], points[cells[:, k - 1]] + points[cells[:, k - 2]])
-            points = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        corners = points[ConvexHull(points).simplices]
+            points = sums
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
         cells = ConvexHull(points).simplices
-        inwards = np.linalg.det(corners) < 0
+        inwards = np.linalg.det(points[cells]) < 0
         cells[inwards] = cells[inwards][:, [0, 2, 1]]
         waves, shifts = 2.0 * self.draws.normal(size=(3, 4)), self.draws.uniform(0, 2 * np.pi, 4)
         bumps = np.cos(points @ waves + shifts).mean(axis=1)
@@ -81,9 +86,9 @@ class VectorHeat(Program):
         self.rows = Rows(comm, self.mesh)
         points, cells = self.mesh.points, self.mesh.cells
         angles = edge_angles(points, cells)
-        turns = self.draws.uniform(0.0, 2.0 * np.pi, self.mesh.size)
-        self.frame = self.frames(turns)
-        mass, laplacian = connection_laplacian(points, cells, angles, turns)
+        self.turns = self.draws.uniform(0.0, 2.0 * np.pi, self.mesh.size)
+        self.frame = self.frames()
+        mass, laplacian = connection_laplacian(points, cells, angles, self.turns)
         mass, step = diags_array(mass, format="csr"), self.dt * self.given.kappa * laplacian
         self.solve = splu((mass + self.theta * step).tocsc()).solve
         self.explicit = mass - (1.0 - self.theta) * step
@@ -93,7 +98,7 @@ class VectorHeat(Program):
         self.u = u[:, 0] + 1j * u[:, 1]
         return self.rows.block
 
-    def frames(self, turns):
+    def frames(self):
         """Axes of the nodes, ``(n, 2, 3)``.
 
         Normals are Max's, exact for points of a sphere (J. Graphics Tools 4 (1999) 1).
@@ -112,7 +117,7 @@ class VectorHeat(Program):
         edge -= (edge * normal).sum(axis=1, keepdims=True) * normal
         edge /= np.linalg.norm(edge, axis=1, keepdims=True)
         across = np.cross(normal, edge)
-        cos, sin = np.cos(turns)[:, None], np.sin(turns)[:, None]
+        cos, sin = np.cos(self.turns)[:, None], np.sin(self.turns)[:, None]
         return np.stack([cos * edge + sin * across, cos * across - sin * edge], axis=1)
 
     def initial(self):

@@ -208,7 +208,8 @@ def test_the_table_of_models_is_true():
     for name, other in said.items():
         alone, family = "pinn" in name, registry.MODELS[name].split(".")[2]
         task = Task((), ("u",), history=0, time=True) if alone else Task(("u",), ("u",))
-        domain = {"graph": Graph(2, [[0], [1]]), "particles": Particles([1])}.get(family, grid)
+        network = Graph(2, [[0], [1]])
+        domain = {"graph": network, "mesh": network, "particles": Particles([1])}.get(family, grid)
         fields = (Field("u", components=3),) if family == "particles" else ()
         model = registry.build(name, Setting(task, domain, fields))
         assert bool(traits_of(model).any_resolution) == (other[:17] == "the same operator"), name

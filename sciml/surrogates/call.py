@@ -178,6 +178,8 @@ def _on_nodes(model: nn.Module, task: Task, window: Window) -> Output:
     geometry = window.batch.geometry
     places = [geometry[name] for name in ("points", "edges", "owner") if name in geometry]
     beside = _off_nodes(task, window) | _structure(window)
+    if window.scales is not None:
+        beside["scales"] = window.scales
     return model(_node_channels(task, window), *places, **beside)
 
 

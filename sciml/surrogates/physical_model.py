@@ -129,7 +129,9 @@ class PhysicalModel(nn.Module):
     @property
     def scales(self) -> Scales:
         """Of scalars and targets, for a model that computes in units."""
-        return Scales.of(self.normalizer, self.task)
+        return Scales.of(
+            self.normalizer, self.task, all(self._kind(n) == "increment" for n in self.task.targets)
+        )
 
     def widen(self, domain: Domain) -> None:
         """Take a domain that is trained on into the scope; one that is not checked stays so.

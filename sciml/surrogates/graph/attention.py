@@ -45,9 +45,8 @@ _MADE: dict[str, Callable[[Tensor], Tensor]] = {
     "cosine": lambda q: F.normalize(q, dim=-1),
     "pearson": lambda q: F.normalize(q - q.mean(-1, keepdim=True), dim=-1),
     "kernel": lambda q: q,
-    "none": lambda q: q,
 }
-SCORES = tuple(_MADE)
+SCORES = (*_MADE, "none", "pair")
 
 
 def squareplus(x: Tensor) -> Tensor:
@@ -60,8 +59,9 @@ class Attention(nn.Module):
 
     Scores, q and k being cut into heads of c channels: ``dot`` q·k/√c, ``cosine`` q·k/|q||k|,
     ``pearson`` the cosine of q and k less their means, ``kernel`` σ² exp(−|q − k|²/2ℓ²) with σ and ℓ
-    learned, a head each; ``none``: 0, all edges of a node weigh the same. Weights are the mean over
-    heads.
+    learned, a head each; ``none``: 0, of nodes nothing is seen; ``pair``: a number of each pair of
+    nodes, learned, of the one graph that there is. Weights are the mean over heads. With
+    ``edge_hidden`` W_e is a network of one layer more.
 
     Rows are receivers. ``stochastic`` says which weights add up to 1:
 
@@ -72,7 +72,8 @@ class Attention(nn.Module):
     - ``symmetric``: none. a_uv = a_vu = c sigmoid(s) or c squareplus(s), s the mean of both directions,
       c learned: a graph Laplacian, whose weights are conductances. Mass is kept and the maximum
       principle obeyed; needs each edge both ways. Rates of decay are up to twice the sum of weights at
-      a node: steps are to be small enough.
+      a node: steps are to be small enough. Where nodes have volumes V it is a_uv / V_v, and Σ V x is
+      kept.
 
     - ``degree``: none. 1/√(d_u d_v) of the numbers of edges, whatever the score: x − A x is the
       normalised Laplacian of the graph.
@@ -89,9 +90,12 @@ class Attention(nn.Module):
         stochastic: as above.
         itself: whether a node is among its own neighbours.
         edge_channels: values of an edge that are seen.
+        edge_hidden: width of the layer in between; 0: there is none.
+        pairs: nodes of the graph, for ``pair``.
 
     Raises:
-        InputError: an unknown word; a width that is not divisible by the heads.
+        InputError: an unknown word; a width that is not divisible by the heads; ``pair`` without
+            the number of nodes.
 
     Source: B. Chamberlain et al., GRAND, ICML 2021, arXiv 2106.10934, eq. 5 (``squareplus`` and the
     other scores in its code; there the scores are less their maximum over the graph, which makes
@@ -108,6 +112,8 @@ class Attention(nn.Module):
         stochastic: str = "row",
         itself: bool = True,
         edge_channels: int = 0,
+        edge_hidden: int = 0,
+        pairs: int = 0,
     ) -> None:
         super().__init__()
         for what, given, known in (
@@ -122,9 +128,16 @@ class Attention(nn.Module):
             )
         self.heads, self.score, self.positive = heads, score, positive
         self.stochastic, self.itself = stochastic, itself
-        if score != "none":
+        if score == "pair":
+            if not pairs:
+                raise InputError(
+                    "attention: score='pair' is for one graph, and graphs of other sizes came; expected "
+                    "a score of what is at nodes, such as 'dot'"
+                )
+            self.table = nn.Parameter(torch.zeros(pairs, pairs))
+        elif score != "none":
             self.query, self.key = nn.Linear(channels, width), nn.Linear(channels, width)
-        self.edge = nn.Linear(edge_channels, heads, bias=False) if edge_channels else None
+        self.edge = _of_edges(edge_channels, edge_hidden, heads) if edge_channels else None
         if stochastic == "symmetric":
             self.log_scale = nn.Parameter(torch.full((heads,), -1.5))
         if score == "kernel":
@@ -135,9 +148,18 @@ class Attention(nn.Module):
         """What needs each edge in both directions, for messages; empty where nothing does."""
         return "the diffusion (stochastic='symmetric')" if self.stochastic == "symmetric" else ""
 
-    def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Weights:
-        if self.score == "none":
-            scores, own = x.new_zeros(len(links.source), 1), x.new_zeros(len(x), 1)
+    def forward(
+        self,
+        x: Tensor,
+        links: Links,
+        edge_attr: Tensor | None = None,
+        volume: Tensor | None = None,
+    ) -> Weights:
+        if self.score in ("none", "pair"):
+            scores, own = (x.new_zeros(n, self.heads) for n in (len(links.source), len(x)))
+            if self.score == "pair":  # graphs of a batch are side by side
+                n = len(self.table)
+                scores = scores + self.table[links.receiver % n, links.source % n][:, None]
         else:
             q, k = (
                 _MADE[self.score](p(x).unflatten(-1, (self.heads, -1)))
@@ -153,7 +175,7 @@ class Attention(nn.Module):
         if self.edge is not None:
             scores = scores + self.edge(edge_attr)
         if self.stochastic == "symmetric":
-            return self._symmetric(scores, links)
+            return self._symmetric(scores, links, volume)
         if self.stochastic == "degree":
             over = links.degree(x.dtype).clamp(min=1).rsqrt()
             w = over.index_select(0, links.receiver) * over.index_select(0, links.source)
@@ -161,15 +183,28 @@ class Attention(nn.Module):
         by = links.receiver if self.stochastic == "row" else links.source
         return _normalised(scores, own if self.itself else None, by, links.nodes, self.positive)
 
+    @property
+    def by_volume(self) -> bool:
+        """Whether it wants the volumes of nodes."""
+        return self.stochastic == "symmetric"
+
     def _kernel(self, squared: Tensor) -> Tensor:
         near = squared.clamp(min=0) * (-2 * self.log_length).exp() / 2
         return (2 * self.log_sigma - near).exp()
 
-    def _symmetric(self, scores: Tensor, links: Links) -> Weights:
+    def _symmetric(self, scores: Tensor, links: Links, volume: Tensor | None) -> Weights:
         scores = 0.5 * (scores + scores.index_select(0, links.reverse))
         w = scores.sigmoid() if self.positive == "softmax" else squareplus(scores)
         w = (w * self.log_scale.exp()).mean(1)
+        if volume is not None:
+            w = w / volume.index_select(0, links.receiver)
         return Weights(w, links.sum(w)[:, None])
+
+
+def _of_edges(channels: int, hidden: int, heads: int) -> nn.Module:
+    if not hidden:
+        return nn.Linear(channels, heads, bias=False)
+    return nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, heads))
 
 
 def _normalised(

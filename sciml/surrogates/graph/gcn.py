@@ -83,6 +83,7 @@ def build(
     skip: bool = True,
     dropout: float = 0.0,
     undirected: bool = False,
+    frames: str = "",
 ) -> nn.Module:
     """A GCN between two linear layers, for meshes and graphs.
 
@@ -91,11 +92,12 @@ def build(
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
         skip: whether the last layer sees the change by the convolutions, and what was before.
         undirected: whether edges are taken both ways.
+        frames: static field of two tangent axes of each node of a surface, in which edges are seen.
 
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("gcn", setting)
+    seen = graph_channels("gcn", setting, frames)
     layer = GCN((hidden,) * (layers + 1), activation, dropout, neighbours)
     return on_domain(
         setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,

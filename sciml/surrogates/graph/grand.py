@@ -71,20 +71,26 @@ class GRAND(nn.Module):
         """What needs each edge in both directions; empty where nothing does."""
         return self.field.attention.both_ways
 
+    @property
+    def by_volume(self) -> bool:
+        """Whether it wants the volumes of nodes."""
+        return self.field.attention.by_volume
+
     def forward(
         self,
         x: Float[Tensor, "node channel"],
         edge_index: Tensor | Links | None = None,
         edge_attr: Float[Tensor, "edge value"] | None = None,
+        volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("GRAND", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways)
         edge_attr = links.sorted(edge_attr)
         if self.nonlinear:
-            state = {"links": links, "edge_attr": edge_attr, "source": x}
+            state = {"links": links, "edge_attr": edge_attr, "volume": volume, "source": x}
         else:
-            weights = self.field.attention(x, links, edge_attr)
+            weights = self.field.attention(x, links, edge_attr, volume)
             state = {"links": links, "source": x, **weights._asdict()}
         return self.integration(self.field, x, state, "GRAND")
 
@@ -103,7 +109,7 @@ class _Diffusion(nn.Module):
         if "edges" in state:
             weights = Weights(state["edges"], state["leaves"])
         else:
-            weights = self.attention(x, links, state["edge_attr"])
+            weights = self.attention(x, links, state["edge_attr"], state["volume"])
         change = self.alpha.sigmoid() * weights.change(x, links)
         return change if self.beta is None else change + self.beta * state["source"]
 
@@ -122,6 +128,7 @@ def build(
     positive: str = "softmax",
     stochastic: str = "row",
     itself: bool = True,
+    edge_hidden: int = 0,
     method: str = "rk4",
     step: float | None = None,
     adjoint: bool = False,
@@ -129,30 +136,40 @@ def build(
     skip: bool = True,
     dropout: float = 0.0,
     undirected: bool = False,
+    frames: str = "",
+    latent: bool = True,
+    node_volume: float = 0.0,
 ) -> nn.Module:
     """GRAND between two linear layers, for meshes and graphs.
 
     Args:
         hidden: channels that diffuse.
         rewired: edges are those along which personalised PageRank of the graph is large.
-        width, heads, score, positive, stochastic, itself: of the attention.
+        width, heads, score, positive, stochastic, itself, edge_hidden: of the attention.
         method, step, adjoint: of the integration.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
         skip: whether the last layer sees the change by the diffusion, and what was before.
         undirected: whether edges are taken both ways.
+        frames: static field of two tangent axes of each node of a surface, in which edges are seen.
+        latent: ``False``: not channels of a linear layer, but the fields themselves, in their units;
+            what is learned is then their equation, seen at its clearest with ``score='none'``.
+        node_volume: of a node for which symmetric weights are divided by 1; 0: the mean of each mesh,
+            which says nothing of how fine it is.
 
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("grand", setting)
+    seen = graph_channels("grand", setting, frames)
     attention = {
         "width": width, "heads": heads, "score": score, "positive": positive,
         "stochastic": stochastic, "itself": itself, "edge_channels": seen.edge_channels,
+        "edge_hidden": edge_hidden, "pairs": seen.nodes if score == "pair" else 0,
     }  # fmt: skip
+    hidden = hidden if latent else setting.channels[1]
     integration = {"method": method, "step": step, "adjoint": adjoint}
     layer = GRAND(hidden, time, nonlinear, source, attention, integration)
     model = on_domain(
         setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,
-        undirected=undirected, rewired=rewired,
+        latent=latent, node_volume=node_volume, undirected=undirected, rewired=rewired,
     )  # fmt: skip
     return chose(model, step=layer.integration.step)

@@ -107,16 +107,22 @@ class GREAD(nn.Module):
         """What needs each edge in both directions; empty where nothing does."""
         return self.attention.both_ways
 
+    @property
+    def by_volume(self) -> bool:
+        """Whether it wants the volumes of nodes."""
+        return self.attention.by_volume
+
     def forward(
         self,
         x: Float[Tensor, "node channel"],
         edge_index: Tensor | Links | None = None,
         edge_attr: Float[Tensor, "edge value"] | None = None,
+        volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("GREAD", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways)
-        weights = self.attention(x, links, links.sorted(edge_attr))
+        weights = self.attention(x, links, links.sorted(edge_attr), volume)
         state = {"links": links, "source": x, **weights._asdict()}
         return self.integration(self.field, x, state, "GREAD")
 
@@ -155,6 +161,7 @@ def build(
     positive: str = "softmax",
     stochastic: str = "row",
     itself: bool = True,
+    edge_hidden: int = 0,
     method: str = "rk4",
     step: float | None = None,
     adjoint: bool = False,
@@ -162,29 +169,39 @@ def build(
     skip: bool = True,
     dropout: float = 0.0,
     undirected: bool = False,
+    frames: str = "",
+    latent: bool = True,
+    node_volume: float = 0.0,
 ) -> nn.Module:
     """GREAD between two linear layers, for meshes and graphs.
 
     Args:
         hidden: channels that diffuse and react.
-        width, heads, score, positive, stochastic, itself: of the attention.
+        width, heads, score, positive, stochastic, itself, edge_hidden: of the attention.
         method, step, adjoint: of the integration.
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
         skip: whether the last layer sees the change, and what was before.
         undirected: whether edges are taken both ways.
+        frames: static field of two tangent axes of each node of a surface, in which edges are seen.
+        latent: ``False``: not channels of a linear layer, but the fields themselves, in their units;
+            what is learned is then their equation, seen at its clearest with ``score='none'``.
+        node_volume: of a node for which symmetric weights are divided by 1; 0: the mean of each mesh,
+            which says nothing of how fine it is.
 
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("gread", setting)
+    seen = graph_channels("gread", setting, frames)
     attention = {
         "width": width, "heads": heads, "score": score, "positive": positive,
         "stochastic": stochastic, "itself": itself, "edge_channels": seen.edge_channels,
+        "edge_hidden": edge_hidden, "pairs": seen.nodes if score == "pair" else 0,
     }  # fmt: skip
+    hidden = hidden if latent else setting.channels[1]
     integration = {"method": method, "step": step, "adjoint": adjoint}
     layer = GREAD(hidden, time, reaction, per_channel, attention, integration)
     model = on_domain(
         setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,
-        undirected=undirected,
+        latent=latent, node_volume=node_volume, undirected=undirected,
     )  # fmt: skip
     return chose(model, step=layer.integration.step)

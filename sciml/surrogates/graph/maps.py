@@ -37,6 +37,13 @@ def _householder(numbers: Tensor, d: int) -> Tensor:
     return found
 
 
+def _rotation(numbers: Tensor, d: int) -> Tensor:
+    """(a, −b; b, a) / √(a² + b²)."""
+    squared = numbers.square().sum(-1, keepdim=True) + torch.finfo(numbers.dtype).tiny
+    a, b = (numbers / squared.sqrt()).unbind(-1)
+    return torch.stack([a, -b, b, a], -1).unflatten(-1, (2, 2))
+
+
 def _cayley(numbers: Tensor, d: int) -> Tensor:
     """(I + A)⁻¹ (I − A)."""
     skew = _skew(numbers, d)
@@ -96,6 +103,7 @@ KINDS = {
     "householder": Kind(_below, _householder, True),
     "cayley": Kind(_below, _cayley, True),
     "exponential": Kind(_below, _exponential, True),
+    "rotation": Kind(lambda d: 2, _rotation, True),
     "general": Kind(lambda d: d * d, lambda n, d: n.unflatten(-1, (d, d))),
 }
 
@@ -104,8 +112,9 @@ class RestrictionMaps(nn.Module):
     """F_{v⊴e} = make(σ(V [x_v ‖ x_u ‖ e_uv])), for each end v of each edge e, u being the other.
 
     Kinds: ``identity``; ``diagonal``; O(d) by ``householder`` (d − 1 reflections), ``cayley``
-    (I + A)⁻¹(I − A) or ``exponential`` exp(A), A skew; ``general``. σ is tanh, or nothing; with
-    ``hidden`` there is a layer more, V₂ tanh(V₁ …).
+    (I + A)⁻¹(I − A) or ``exponential`` exp(A), A skew; in the plane ``rotation`` by a complex number
+    over its size, which turns with what it is linear in; ``general``. σ is tanh, or nothing; with
+    ``hidden`` there is a layer more, V₂ tanh(V₁ …). Without channels maps are those of edges alone.
 
     A stalk may have two more dimensions, which learn nothing: in ``low_pass`` both ends are mapped by 1,
     in ``high_pass`` one by 1 and the other by −1, so that neighbours there are pulled apart.
@@ -117,16 +126,20 @@ class RestrictionMaps(nn.Module):
     Args:
         kind: as above.
         stalk: dimension that is learned.
-        channels: of a node.
+        channels: of a node; 0: nodes are not seen.
         edge_channels: values of an edge that are seen.
         hidden: width of the layer in between; 0: there is none.
         bounded: whether σ is tanh.
         low_pass, high_pass: whether there are the fixed dimensions.
         edge_weights: whether maps are times a weight of their edge, from 0 to 1 and learned likewise,
-            sigmoid(w [x_v ‖ x_u]) of one end times that of the other: edges may then be cut.
+            sigmoid(w [x_v ‖ x_u]) of one end times that of the other, of e_uv where nodes are not seen:
+            edges may then be cut.
+        opposite: whether maps of the two ends of an edge, but for diagonal ones, have opposite signs:
+            for what is known of an edge that points away from either end, as its direction does.
 
     Raises:
-        InputError: an unknown kind, a stalk without dimension, O(1), which is ±1 and cannot be learned.
+        InputError: an unknown kind, a stalk without dimension, O(1), which is ±1 and cannot be learned,
+            rotations elsewhere than in the plane, maps that see nothing.
 
     When it fails: products of d − 1 reflections have one determinant, and so do the two others. What
     carries from one end to the other, FᵀF, is a rotation; mirrors between nodes are for ``general``.
@@ -145,6 +158,7 @@ class RestrictionMaps(nn.Module):
         low_pass: bool = False,
         high_pass: bool = False,
         edge_weights: bool = False,
+        opposite: bool = False,
     ) -> None:
         super().__init__()
         require_known("unknown maps", kind, KINDS)
@@ -155,19 +169,31 @@ class RestrictionMaps(nn.Module):
                 f"maps '{kind}' with stalk=1: O(1) is 1 and −1, which cannot be learned; expected a "
                 "stalk of 2 or more, or the maps 'diagonal'"
             )
-        self.kind, self.stalk, self.bounded = kind, stalk, bounded
+        if kind == "rotation" and stalk != 2:
+            raise InputError(
+                f"maps 'rotation' with stalk={stalk}; expected 2, or the maps 'exponential'"
+            )
+        if not channels and not edge_channels and kind != "identity":
+            raise InputError(
+                f"maps '{kind}' of edges alone, and nothing is known of edges; expected a mesh, or a "
+                "field on edges among the static ones"
+            )
+        self.kind, self.stalk, self.bounded, self.channels = kind, stalk, bounded, channels
         self.fixed = low_pass + high_pass
         self.low_pass, self.high_pass = low_pass, high_pass
         numbers = KINDS[kind].numbers(stalk)
         if numbers:
             width = hidden or numbers
             # V of x_v and of x_u apart: computed at nodes, of which there are fewer than edges.
-            self.at_receiver = nn.Linear(channels, width, bias=bool(hidden))
-            self.at_source = nn.Linear(channels, width, bias=False)
-            self.of_edge = nn.Linear(edge_channels, width, bias=False) if edge_channels else None
+            if channels:
+                self.at_receiver = nn.Linear(channels, width, bias=bool(hidden))
+                self.at_source = nn.Linear(channels, width, bias=False)
+            bias = bool(hidden) and not channels
+            self.of_edge = nn.Linear(edge_channels, width, bias=bias) if edge_channels else None
             self.last = nn.Linear(hidden, numbers) if hidden else None
 
-        self.weight = nn.Linear(2 * channels, 1) if edge_weights else None
+        self.opposite = opposite and kind not in ("identity", "diagonal")
+        self.weight = nn.Linear(2 * channels or edge_channels, 1) if edge_weights else None
 
     @property
     def dimension(self) -> int:
@@ -182,8 +208,10 @@ class RestrictionMaps(nn.Module):
     def forward(self, x: Tensor, links: Links, edge_attr: Tensor | None = None) -> Tensor:
         kind, edges = KINDS[self.kind], len(links.source)
         if kind.numbers(self.stalk):
-            at = self.at_receiver(x).index_select(0, links.receiver)
-            at = at + self.at_source(x).index_select(0, links.source)
+            at = 0.0
+            if self.channels:
+                at = self.at_receiver(x).index_select(0, links.receiver)
+                at = at + self.at_source(x).index_select(0, links.source)
             if self.of_edge is not None:
                 at = at + self.of_edge(edge_attr)
             if self.last is not None:
@@ -192,20 +220,26 @@ class RestrictionMaps(nn.Module):
         else:
             numbers = x.new_empty(edges, 0)
         maps = kind.make(numbers, self.stalk)
+        if self.opposite:
+            maps = maps * _signs(links, maps)[:, None]
         if self.weight is not None:
-            at_receiver, at_source = self.weight.weight[0].chunk(2)
-            score = (x @ at_receiver).index_select(0, links.receiver) + self.weight.bias
-            one = (score + (x @ at_source).index_select(0, links.source)).sigmoid()
+            one = self._one_way(x, links, edge_attr).sigmoid()
             both = one * one.index_select(0, links.outgoing) if links.symmetric else one
             maps = maps * both.view(-1, *(1,) * (maps.ndim - 1))
         return self._with_fixed(maps, links)
+
+    def _one_way(self, x: Tensor, links: Links, edge_attr: Tensor | None) -> Tensor:
+        if not self.channels:
+            return self.weight(edge_attr)[:, 0]
+        at_receiver, at_source = self.weight.weight[0].chunk(2)
+        score = (x @ at_receiver).index_select(0, links.receiver) + self.weight.bias
+        return score + (x @ at_source).index_select(0, links.source)
 
     def _with_fixed(self, maps: Tensor, links: Links) -> Tensor:
         if not self.fixed:
             return maps
         ones = maps.new_ones(len(maps), 1)
-        up = (links.source < links.receiver).to(maps.dtype)[:, None]
-        extra = [ones] * self.low_pass + [2 * up - 1] * self.high_pass
+        extra = [ones] * self.low_pass + [_signs(links, maps)] * self.high_pass
         extra = torch.cat(extra, dim=1)
         if maps.ndim == 2:
             return torch.cat([maps, extra], dim=1)
@@ -213,3 +247,8 @@ class RestrictionMaps(nn.Module):
         whole = torch.nn.functional.pad(maps, (0, self.fixed, 0, self.fixed))
         across = torch.nn.functional.pad(torch.diag_embed(extra), (d, 0, d, 0))
         return whole + across
+
+
+def _signs(links: Links, like: Tensor) -> Tensor:
+    """1 at one end of an edge, −1 at the other, ``(E, 1)``."""
+    return 2 * (links.source < links.receiver).to(like.dtype)[:, None] - 1

@@ -87,7 +87,9 @@ class GraphNetwork(nn.Module):
         x = checked(type(self.process).__name__, x, self.in_channels)
         links = links_of(edge_index, len(x), self.both_ways)
         h = self.first_dropout(self.input_activation(self.encode(self.input_dropout(x))))
-        found = self.dropout(self.activation(self.process(h, links, edge_attr)))
+        by_volume = getattr(self.process, "by_volume", False)
+        sized = (volume,) if by_volume else ()
+        found = self.dropout(self.activation(self.process(h, links, edge_attr, *sized)))
         found = torch.cat([found - h, h], dim=1) if self.skip else found
         if isinstance(self.decode, FluxHead):
             return self.decode(found, links, edge_attr, volume)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Graph, Mesh
-from sciml.errors import DomainError, InputError
+from sciml.errors import DomainError, InputError, nearest
+from sciml.surrogates.graph.field_flow import FieldFlow
 from sciml.surrogates.graph.flux import FluxHead
 from sciml.surrogates.graph.links import Links, links_of, undirected
 from sciml.surrogates.graph.network import GraphNetwork
 from sciml.surrogates.graph.rewiring import rewired
-from sciml.surrogates.graph.volumes import node_volumes
+from sciml.surrogates.graph.volumes import cotangents, node_volumes
+from sciml.surrogates.scales import Scales
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import POINT, DomainStructure, Part
 from sciml.surrogates.traits import Traits
@@ -30,7 +32,9 @@ class SortedEdges(DomainStructure):
         loops: whether a node may be joined with itself.
         undirected: take every edge both ways.
         rewired: take pairs that diffusion joins instead.
-        volumes: give ``volume (N,)`` of a mesh besides, over its mean.
+        volumes: give ``volume (N,)`` of a mesh besides, over its mean or ``node_volume``.
+        node_volume: as above; 0: the mean.
+        cotangents: give ``cotangent (E,)`` of triangles besides, the weights of linear elements.
     """
 
     both_ways: str = ""
@@ -38,6 +42,8 @@ class SortedEdges(DomainStructure):
     undirected: bool = False
     rewired: bool = False
     volumes: bool = False
+    node_volume: float = 0.0
+    cotangents: bool = False
 
     def parts(self, domain: Domain) -> dict[str, Part]:
         if not isinstance(domain, Mesh | Graph):
@@ -56,7 +62,9 @@ class SortedEdges(DomainStructure):
         }
         if self.volumes and isinstance(domain, Mesh):
             volumes = node_volumes(domain)
-            found["volume"] = Part(volumes / volumes.mean())
+            found["volume"] = Part(volumes / (self.node_volume or volumes.mean()))
+        if self.cotangents:
+            found["cotangent"] = Part(cotangents(domain, *found["links"].values))
         return found
 
 
@@ -66,9 +74,13 @@ class GraphChannels:
 
     Args:
         channels: of a node: those of the setting, and fields in cells, as means at their corners.
-        edge_channels: of an edge: fields on edges, and, on meshes, direction and length.
+        edge_channels: of an edge: fields on edges, and, on meshes, means of fields in the cells beside
+            it, direction and length; of triangles, the weight of linear elements.
         cells, edges: static fields there.
         ndim: of a mesh; 0 of a graph.
+        triangles: whether it is of triangles alone.
+        nodes: how many all have; 0: they differ.
+        frames: the static field of the nodes' axes, and where its channels begin.
     """
 
     channels: int
@@ -76,13 +88,20 @@ class GraphChannels:
     cells: tuple[str, ...]
     edges: tuple[str, ...]
     ndim: int
+    triangles: bool
+    nodes: int
+    frames: tuple[str, int] | None = None
 
 
-def graph_channels(model: str, setting: Setting) -> GraphChannels:
+def graph_channels(model: str, setting: Setting, frames: str = "") -> GraphChannels:
     """What a model of this family sees.
 
+    Args:
+        frames: a static field of two tangent axes of each node of a surface, one after the other: edges
+            are then seen in them, and it is no channel of nodes.
+
     Raises:
-        InputError: no mesh or graph.
+        InputError: no mesh or graph; frames that are none.
     """
     scope = setting.scope
     if scope is None or scope.kind not in ("mesh", "graph"):
@@ -91,20 +110,35 @@ def graph_channels(model: str, setting: Setting) -> GraphChannels:
     on = {name: setting.field(name).on for name in setting.task.static}
     cells, edges = (tuple(n for n in on if on[n] == place) for place in ("cell", "edge"))
     ndim = scope.ndim if scope.kind == "mesh" else 0
-    return GraphChannels(
-        setting.channels[0] + sum(map(setting.width, cells)),
-        sum(map(setting.width, edges)) + (ndim + 1 if ndim else 0),
-        cells,
-        edges,
-        ndim,
-    )
+    triangles = scope.cell_types == ("triangle",)
+    nodes = setting.channels[0] + sum(map(setting.width, cells))
+    along = sum(map(setting.width, (*cells, *edges)))
+    axes = None
+    if frames:
+        before = setting.task.history * sum(map(setting.width, setting.task.inputs))
+        for name in on:
+            if name == frames:
+                axes = (name, before)
+            before += setting.width(name) if on[name] == "point" else 0
+        if axes is None or on[frames] != "point" or setting.width(frames) != 2 * ndim:
+            raise InputError(
+                f"frames='{frames}'; expected a static field of two axes a node, {2 * ndim} components, "
+                f"on a mesh; {nearest(frames, list(on))}"
+            )
+        nodes -= 2 * ndim
+    if ndim:
+        along += (4 if frames else ndim) + 1 + triangles
+    same = scope.most if scope.least == scope.most else 0
+    return GraphChannels(nodes, along, cells, edges, ndim, triangles, same, axes)
 
 
 class OnDomain(nn.Module):
     """A :class:`GraphNetwork` that gets edges from a structure, and what is on them from the domain.
 
     On a mesh an edge has the unit vector from receiver to source and the logarithm of its length, so
-    that the units of lengths add a constant.
+    that the units of lengths add a constant; where nodes have frames, cosine and sine of its direction
+    at the receiver and at the source; of triangles, half the sum of the cotangents opposite to it; and
+    the means of fields in the cells beside it.
 
     Args:
         net: the network.
@@ -117,10 +151,11 @@ class OnDomain(nn.Module):
 
     def __init__(
         self,
-        net: GraphNetwork,
+        net: nn.Module,
         seen: GraphChannels,
         undirected: bool = False,
         rewired: bool = False,
+        node_volume: float = 0.0,
     ) -> None:
         super().__init__()
         if seen.edges and (undirected or rewired):
@@ -129,12 +164,22 @@ class OnDomain(nn.Module):
                 "nothing of edges that are added; drop one of them"
             )
         self.net, self.seen = net, seen
+        both_ways = getattr(net, "both_ways", "")
         # Those of meshes go both ways; of graphs that is known where it was asked for.
-        self.symmetric = bool(net.both_ways or seen.ndim or undirected or rewired)
-        loops = getattr(net.process, "loops", True)
-        fluxes = isinstance(net.decode, FluxHead)
-        edges = SortedEdges(net.both_ways, loops, undirected, rewired, fluxes)
-        self.traits = Traits(structures=(edges,), conserves=fluxes)
+        self.symmetric = bool(both_ways or seen.ndim or undirected or rewired)
+        process = getattr(net, "process", net)
+        loops = getattr(process, "loops", True)
+        fluxes = isinstance(getattr(net, "decode", None), FluxHead)
+        volumes = fluxes or getattr(process, "by_volume", False)
+        edges = SortedEdges(
+            both_ways, loops, undirected, rewired, volumes, node_volume, seen.triangles
+        )
+        self.in_units = isinstance(net, FieldFlow)
+        self.traits = Traits(
+            structures=(edges,),
+            conserves=fluxes,
+            takes_scales=self.in_units or seen.frames is not None,
+        )
 
     def forward(
         self,
@@ -144,27 +189,68 @@ class OnDomain(nn.Module):
         order: Tensor,
         outgoing: Tensor,
         volume: Tensor | None = None,
+        cotangent: Tensor | None = None,
+        scales: Scales | None = None,
         **static: Tensor,
     ) -> Tensor:
         made = Links(links[0], links[1], len(x), order, outgoing, self.symmetric)
+        given, along, axes = x, [], None
+        if self.seen.frames is not None:
+            name, begin = self.seen.frames
+            end = begin + 2 * self.seen.ndim
+            mean, deviation = scales.static[name]
+            axes = (mean + deviation * x[:, begin:end]).unflatten(1, (2, -1))
+            x = torch.cat([x[:, :begin], x[:, end:]], dim=1)
+        unsorted = torch.argsort(
+            order
+        )  # in the order of the list that came, as fields on edges are
         for name in self.seen.cells:
             x = torch.cat([x, _at_corners(static[name], static["cells"], len(x))], dim=1)
-        along = []
+            along.append(_beside(static[name], static["cells"], links, len(x))[unsorted])
         for name in self.seen.edges:
             values = static[name] if static[name].ndim > 1 else static[name][:, None]
             if "sides" in static:
                 values = values[_side_of_edge(where[1], static["sides"], len(x))]
             along.append(values)
         if self.seen.ndim:
-            # In the order of the list that came, as fields on edges are.
-            along.append(_ways(where[0], links)[torch.argsort(order)])
-        return self.net(x, made, torch.cat(along, dim=1) if along else None, volume)
+            along.append(_ways(where[0], links, axes)[unsorted])
+        if cotangent is not None:
+            along.append(cotangent[unsorted, None])
+        values = torch.cat(along, dim=1) if along else None
+        if self.in_units:
+            return self.net(given, made, values, volume, scales)
+        return self.net(x, made, values, volume)
 
 
-def _ways(points: Tensor, links: Tensor) -> Tensor:
+def _ways(points: Tensor, links: Tensor, axes: Tensor | None) -> Tensor:
     away = points[links[0]] - points[links[1]]
     length = away.norm(dim=1, keepdim=True)
-    return torch.cat([away / length, length.log()], dim=1)
+    way = [away / length]
+    if axes is not None:  # at the receiver, and at the source on the way back
+        there = [
+            (axes[n] @ v[:, :, None].to(axes.dtype))[..., 0]
+            for n, v in ((links[1], away), (links[0], -away))
+        ]
+        way = [torch.nn.functional.normalize(v, dim=1) for v in there]
+    return torch.cat([*way, length.log()], dim=1)
+
+
+def _beside(values: Tensor, cells: Tensor, links: Tensor, nodes: int) -> Tensor:
+    """Means over the cells that both ends of an edge belong to; 0 where there is none."""
+    values = values if values.ndim > 1 else values[:, None]
+    width = cells.shape[1]
+    one, two = (
+        torch.tensor(k, device=cells.device)
+        for k in zip(*((i, j) for i in range(width) for j in range(width) if i != j), strict=True)
+    )
+    wanted = (cells[:, one] * nodes + cells[:, two]).reshape(-1)
+    known = links[1] * nodes + links[0]
+    place = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+    there = (known[place] == wanted) & ((cells[:, one] >= 0) & (cells[:, two] >= 0)).reshape(-1)
+    each, place = values.repeat_interleave(len(one), dim=0)[there], place[there]
+    count = values.new_zeros(len(known), 1).index_add(0, place, torch.ones_like(each[:, :1]))
+    total = values.new_zeros(len(known), values.shape[1]).index_add(0, place, each)
+    return total / count.clamp(min=1)
 
 
 def _at_corners(values: Tensor, cells: Tensor, nodes: int) -> Tensor:
@@ -191,14 +277,27 @@ def on_domain(
     *,
     undirected: bool = False,
     rewired: bool = False,
+    latent: bool = True,
+    node_volume: float = 0.0,
     **options: Any,
 ) -> OnDomain:
     """A layer between two linear ones, as a model of a setting.
 
     Args:
         layer, hidden: as in :class:`GraphNetwork`, and ``options`` besides.
-        undirected, rewired: as in :class:`SortedEdges`.
+        undirected, rewired, node_volume: as in :class:`SortedEdges`.
+        latent: ``False``: fields go through the layer as they are, in units; there are no linear ones.
+
+    Raises:
+        InputError: a task or options that cannot be.
     """
     wanted, along = setting.channels[1], seen.edge_channels
+    if not latent:
+        if options.get("head", "linear") != "linear":
+            raise InputError(
+                f"latent=False with head='{options['head']}'; expected the head 'linear': fields go "
+                "through the layer as they are"
+            )
+        return OnDomain(FieldFlow(layer, setting), seen, undirected, rewired, node_volume)
     net = GraphNetwork(seen.channels, wanted, layer, hidden, edge_channels=along, **options)
-    return OnDomain(net, seen, undirected, rewired)
+    return OnDomain(net, seen, undirected, rewired, node_volume)

@@ -34,7 +34,10 @@ class SheafDiffusion(nn.Module):
       first: one layer then sees K edges far. With 0, p(Δ) = Δ;
     - ``directed``: the sources of edges have maps S of their own, Δ_v x = Σ_{u→v} T_vᵀ (T_v x_v − S_u
       x_u) in the bases of C: what a node hears and what it says are two things, edges may have one
-      direction only, and transport along them can be learned.
+      direction only, and transport along them can be learned;
+    - ``linear``: dX/dt = −c p(Δ) X, c > 0 learned: the heat equation of the sheaf;
+    - ``of_edges``: maps are those of edges alone, of what is known of them: with ``linear`` the model is
+      linear in X.
 
     Shapes: x ``(N, d·f)``, ``edge_index`` ``(2, E)`` with each edge both ways, ``edge_attr``
     ``(E, edge_channels)`` → ``(N, d·f)``. A layer for any network of torch_geometric: called with
@@ -45,8 +48,9 @@ class SheafDiffusion(nn.Module):
         stalk: d, without the fixed dimensions; :attr:`channels` counts them.
         features: f.
         layers: of the discrete form, with weights and maps of their own.
-        maps: ``identity``, ``diagonal``, ``householder``, ``cayley``, ``exponential``, ``general``.
-        degree, directed: as above.
+        maps: ``identity``, ``diagonal``, ``householder``, ``cayley``, ``exponential``, ``rotation``,
+            ``general``.
+        degree, directed, linear, of_edges: as above.
         time: T; above 0: the continuous form, of which W₁, W₂ and the maps' weights are one set.
         frozen: continuous: maps are those of X(0); else of X(t).
         dropout: discrete: of X before each layer, and of what later layers' maps see.
@@ -55,8 +59,9 @@ class SheafDiffusion(nn.Module):
         integration: options of :class:`~sciml.surrogates.graph.ode.Integration`.
 
     Raises:
-        InputError: sizes below 1, unknown maps, a polynomial of a directed operator; in use: edges that
-            do not go both ways, loops, features of another shape or not finite.
+        InputError: sizes below 1, unknown maps, a polynomial of a directed operator, ``linear``
+            without a time; in use: edges that do not go both ways, loops, features of another shape or
+            not finite.
         DivergedError: in use: the integration diverges.
 
     When it fails: on several public sets of heterophilous graphs learned maps are no better than the
@@ -86,8 +91,14 @@ class SheafDiffusion(nn.Module):
         dropout: float = 0.0,
         options: Mapping[str, Any] | None = None,
         integration: Mapping[str, Any] | None = None,
+        linear: bool = False,
+        of_edges: bool = False,
     ) -> None:
         super().__init__()
+        if linear and not time:
+            raise InputError(
+                "sheaf: linear=True with time=0; expected a time above 0: it is a flow"
+            )
         if features < 1 or layers < 1 or degree < 0:
             raise InputError(
                 f"sheaf: features={features}, layers={layers}, degree={degree}; expected 1 or more "
@@ -106,10 +117,12 @@ class SheafDiffusion(nn.Module):
         self.integration = Integration(time, **(integration or {})) if time else None
 
         def learned() -> RestrictionMaps:
-            return RestrictionMaps(maps, stalk, self.channels, **given)
+            return RestrictionMaps(maps, stalk, 0 if of_edges else self.channels, **given)
 
         self.layers = nn.ModuleList(
-            _SheafLayer(learned(), learned() if directed else None, features, degree, not time)
+            _SheafLayer(
+                learned(), learned() if directed else None, features, degree, not time, linear
+            )
             for _ in range(1 if time else layers)
         )
 
@@ -148,12 +161,15 @@ class _SheafLayer(nn.Module):
         features: int,
         degree: int,
         discrete: bool,
+        linear: bool,
     ) -> None:
         super().__init__()
         self.maps, self.sources, d = maps, sources, maps.dimension
-        self.stalks = nn.Parameter(torch.eye(d))
-        self.mixed = nn.Parameter(torch.empty(features, features))
-        nn.init.orthogonal_(self.mixed)
+        self.log_rate = nn.Parameter(torch.zeros(())) if linear else None
+        if not linear:
+            self.stalks = nn.Parameter(torch.eye(d))
+            self.mixed = nn.Parameter(torch.empty(features, features))
+            nn.init.orthogonal_(self.mixed)
         self.epsilon = nn.Parameter(torch.zeros(d)) if discrete else None
         start = torch.zeros(degree + 1)
         start[:2] = 1.0  # Δ = T_0 + T_1(Δ − I)
@@ -167,12 +183,17 @@ class _SheafLayer(nn.Module):
         return SheafLaplacian.normalised(maps, links, self.maps.conformal, sources)
 
     def forward(self, h: Tensor, delta: SheafLaplacian, links: Links) -> Tensor:
+        if self.log_rate is not None:
+            return self.log_rate.exp() * self._filtered(h, delta, links)
         # One product of matrices, since those of d × d are slow.
         both = torch.kron(self.stalks.T.contiguous(), self.mixed)
         h = (h.flatten(1) @ both).view_as(h)
+        return F.elu(self._filtered(h, delta, links))
+
+    def _filtered(self, h: Tensor, delta: SheafLaplacian, links: Links) -> Tensor:
         if self.coefficients is None:
-            return F.elu(delta.apply(h, links))
-        return F.elu(chebyshev(lambda y: delta.apply(y, links), h, self.coefficients))
+            return delta.apply(h, links)
+        return chebyshev(lambda y: delta.apply(y, links), h, self.coefficients)
 
 
 class _SheafFlow(nn.Module):
@@ -214,6 +235,10 @@ def build(
     skip: bool = True,
     dropout: float = 0.0,
     undirected: bool = False,
+    linear: bool = False,
+    of_edges: bool = False,
+    latent: bool = True,
+    frames: str = "",
 ) -> nn.Module:
     """Sheaf diffusion between two linear layers, for meshes and graphs.
 
@@ -223,23 +248,33 @@ def build(
         head: ``linear``, or ``flux``: outputs are sums of fluxes along edges.
         skip: whether the last layer sees the change by the diffusion, and what was before.
         undirected: whether edges are taken both ways.
+        latent: ``False``: stalks are the fields themselves, in their units: vectors of as many
+            components as a stalk has dimensions.
+        frames: static field of two tangent axes of each node of a surface, in which edges are seen.
 
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("sheaf_diffusion", setting)
+    seen = graph_channels("sheaf_diffusion", setting, frames)
+    if not latent:
+        features, rest = divmod(setting.channels[1], stalk)
+        if rest or low_pass or high_pass:
+            raise InputError(
+                f"sheaf: latent=False, stalk={stalk}, {setting.channels[1]} channels that are wanted; "
+                "expected vectors of as many components as a stalk has, and no fixed dimensions"
+            )
     options = {
         "hidden": maps_hidden, "bounded": bounded, "low_pass": low_pass, "high_pass": high_pass,
-        "edge_weights": edge_weights, "edge_channels": seen.edge_channels,
+        "edge_weights": edge_weights, "edge_channels": seen.edge_channels, "opposite": bool(frames),
     }  # fmt: skip
     if step is None:
         step = min(0.5, time) if time else 0.5
     layer = SheafDiffusion(
         stalk, features, layers, maps, degree, directed, time, frozen, dropout, options,
-        {"method": method, "step": step, "adjoint": adjoint},
+        {"method": method, "step": step, "adjoint": adjoint}, linear, of_edges,
     )  # fmt: skip
     model = on_domain(
         setting, seen, layer, layer.channels, head=head, skip=skip, dropout=dropout,
-        undirected=undirected,
+        undirected=undirected, latent=latent,
     )  # fmt: skip
     return chose(model, step=step)

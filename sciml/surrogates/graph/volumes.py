@@ -1,14 +1,15 @@
-"""How much of a mesh each node stands for."""
+"""How much of a mesh each node stands for, and how well neighbors are joined."""
 
 from __future__ import annotations
 
 from math import factorial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from sciml.domain import Mesh
 from sciml.errors import DomainError
+from sciml.parallel.linear_elements import mass_and_stiffness
 
 
 def node_volumes(mesh: Mesh) -> Float[np.ndarray, " node"]:
@@ -37,3 +38,15 @@ def node_volumes(mesh: Mesh) -> Float[np.ndarray, " node"]:
         for corner in corners[there].T:
             np.add.at(volumes, corner[corner >= 0], size[corner >= 0])
     return volumes
+
+
+def cotangents(
+    mesh: Mesh, source: Int[np.ndarray, " edge"], receiver: Int[np.ndarray, " edge"]
+) -> Float[np.ndarray, " edge"]:
+    """(cot α + cot β) / 2 of the angles opposite to each edge of triangles: −∫ ∇φ_i · ∇φ_j.
+
+    Pairs of nodes that are no edge have 0. Negative where α + β > π, as Delaunay's triangulations have
+    it on their rim alone.
+    """
+    _, stiffness = mass_and_stiffness(mesh.points, mesh.cells, np.ones(len(mesh.cells)))
+    return -np.asarray(stiffness[receiver, source]).ravel()
