@@ -6,8 +6,10 @@ import torch
 from particle_data import ENERGY, MOVES, batch_of, bodies, molecules, sample, surrogate_of
 from torch import nn
 
+from sciml.domain import Field, Mesh
 from sciml.errors import InputError
 from sciml.samples import Task
+from sciml.surrogates import Setting, registry
 from sciml.surrogates.particles.equivariance import (
     equivariance_errors,
     equivariance_lines,
@@ -143,3 +145,45 @@ def test_what_cannot_be_framed_is_one_line():
     cell = [sample(np.eye(3), cell=5 * np.eye(3))]
     with pytest.raises(InputError, match="FAGNN: particles in a periodic cell"):
         surrogate(batch_of(surrogate, cell))
+
+
+class Nodes(nn.Module):
+    """Means over neighbours of all that is seen; knows nothing of symmetries."""
+
+    def __init__(self, channels, d, wanted):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(2 * (channels + d), 16), nn.Tanh(), nn.Linear(16, wanted)
+        )
+
+    def forward(self, x, points, edges, owner):
+        seen = torch.cat([x, points], dim=1)
+        source, receiver = edges
+        near = torch.zeros_like(seen).index_add(0, receiver, seen[source])
+        return self.layers(torch.cat([seen, near], dim=1))
+
+
+def test_a_network_on_meshes_is_averaged_too(tmp_path, monkeypatch):
+    """A temperature and a flow along the nodes of a mesh; the flow turns with it."""
+    (tmp_path / "nodes.py").write_text(
+        "from test_frames import Nodes\n\n\ndef build(setting):\n"
+        "    return Nodes(setting.channels[0], setting.scope.ndim, setting.channels[1])\n"
+    )
+    mesh = Mesh(np.random.default_rng(0).normal(size=(6, 2)), [[0, 1, 2], [2, 3, 4], [3, 4, 5]])
+    task = Task(("u", "flow"), ("flow", "u"), history=2)
+    setting = Setting(task, mesh, (Field("u"), Field("flow", components=2)))
+    torch.manual_seed(0)
+    config = {"backbone": str(tmp_path / "nodes.py"), "group": "E(n)"}
+    model = registry.build("frame_averaging", setting, **config).double()
+    assert (model.given, model.wanted) == ((2, 4), (0,))
+    x = torch.randn(6, 6, dtype=torch.float64)
+    points, edges = torch.from_numpy(mesh.points), torch.from_numpy(mesh.edges)
+    owner, q = torch.zeros(6, dtype=torch.long), turned(2, seed=4)
+    plain = model(x, points, edges, owner)
+    seen = torch.cat([x[:, :2], x[:, 2:4] @ q.mT, x[:, 4:] @ q.mT], dim=1)
+    found = model(seen, points @ q.mT + 1.0, edges, owner)
+    wanted = torch.cat([plain[:, :2] @ q.mT, plain[:, 2:]], dim=1)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    assert registry.resolved("frame_averaging", {}, model)["backbone"] == config["backbone"]
+    usual = registry.build("frame_averaging", setting)
+    assert registry.resolved("frame_averaging", {}, usual)["backbone"] == "gcn"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from sciml.domain.names import LATTICE
-from sciml.errors import InputError
+from sciml.errors import InputError, require_known
 from sciml.surrogates import registry
 from sciml.surrogates.particles.fields import VECTOR, VECTOR_SUM, ParticleFields
-from sciml.surrogates.particles.frames import frames_of
+from sciml.surrogates.particles.frames import GROUPS, frames_of
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits, traits_of
+from sciml.surrogates.traits import Traits, chose, traits_of
 
 
 class FrameAveraging(nn.Module):
@@ -58,7 +58,7 @@ class FrameAveraging(nn.Module):
         super().__init__()
         self.backbone, self.group = backbone, group
         self.vectors, self.static, self.wanted = {*vectors}, {*static}, wanted
-        frames_of(torch.zeros(2, 2), torch.zeros(2, dtype=torch.long), 1, group)  # is it known?
+        require_known("frames: unknown group", group, GROUPS)
         traits = traits_of(backbone)
         self.traits = Traits(structures=traits.structures, differentiates=traits.differentiates)
 
@@ -98,6 +98,51 @@ class FrameAveraging(nn.Module):
         return values * weights.reshape(-1, *(1,) * (values.ndim - 1))
 
 
+class MeshFrameAveraging(nn.Module):
+    """The same of a network on meshes, with fields as channels of nodes, whose frames they are.
+
+    Shapes: ``(x, points, edges, owner)`` as the backbone, → channels ``(N, C)``.
+
+    Args:
+        backbone: of meshes.
+        group: ``E(n)``, ``SE(n)`` or ``translation``.
+        given, wanted: channels at which vectors begin, of inputs and of outputs.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, group: str, given: Sequence[int], wanted: Sequence[int]
+    ) -> None:
+        super().__init__()
+        require_known("frames: unknown group", group, GROUPS)
+        self.backbone, self.group = backbone, group
+        self.given, self.wanted = tuple(given), tuple(wanted)
+        self.traits = Traits(structures=traits_of(backbone).structures)
+
+    def forward(
+        self, x: Tensor, points: Tensor, edges: Tensor, owner: Tensor, **others: Tensor
+    ) -> Tensor:
+        d = points.shape[1]
+        arrows = [x[:, k : k + d] for k in self.given]
+        directions = torch.stack(arrows, dim=1) if arrows else None
+        frames = frames_of(points, owner, int(owner.max()) + 1, self.group, directions)
+        centred, found = points - frames.origin[owner], 0.0
+        for axes, weights in zip(frames.axes, frames.weights, strict=True):
+            own = axes[owner]
+            out = self.backbone(
+                _at(x, self.given, own), turned(centred, own), edges, owner, **others
+            )
+            found = found + weights[owner, None] * _at(out, self.wanted, own.mT)
+        return found
+
+
+def _at(x: Tensor, starts: Sequence[int], axes: Tensor) -> Tensor:
+    """Channels of which those of vectors are turned."""
+    d, found = axes.shape[-1], x.clone() if starts else x
+    for k in starts:
+        found[:, k : k + d] = turned(x[:, k : k + d], axes)
+    return found
+
+
 def turned(values: Tensor, axes: Tensor) -> Tensor:
     """Vᵀ v of each row, whatever axes there are between the first and the last."""
     return (values.reshape(len(values), -1, values.shape[-1]) @ axes).reshape(values.shape)
@@ -106,20 +151,30 @@ def turned(values: Tensor, axes: Tensor) -> Tensor:
 def build(
     setting: Setting,
     *,
-    backbone: str = "mpnn",
+    backbone: str | None = None,
     group: str = "E(n)",
     options: dict | None = None,
-) -> FrameAveraging:
-    """A model of particles, averaged over frames.
+) -> nn.Module:
+    """A model of particles or of meshes, averaged over frames.
 
     Args:
-        backbone: its name, or the path of its file.
+        backbone: its name, or the path of its file; ``None``: ``mpnn`` on particles, ``gcn`` on meshes.
         group: ``E(n)``, ``SE(n)`` or ``translation``.
         options: of the backbone.
 
     Raises:
-        InputError: no particles, or in a periodic cell; a backbone or options that cannot be.
+        InputError: neither particles nor a mesh; a periodic cell; a backbone or options that cannot be.
     """
+    kind = getattr(setting.scope, "kind", None)
+    name = backbone or ("gcn" if kind == "mesh" else "mpnn")
+    if kind == "mesh":
+        task, d = setting.task, setting.scope.ndim
+        given = [(n, task.history) for n in task.inputs]
+        given += [(n, 1) for n in task.static if setting.field(n).on == "point"]
+        wanted = [(n, 1) for n in task.targets]
+        starts = [_starts(setting, fields, d) for fields in (given, task.bundle * wanted)]
+        made = MeshFrameAveraging(registry.build(name, setting, **(options or {})), group, *starts)
+        return chose(made, backbone=name)
     fields = ParticleFields.of("frame_averaging", setting)
     if any(setting.scope.periodic) or LATTICE in setting.task.inputs:
         raise InputError(
@@ -130,10 +185,22 @@ def build(
             f"model 'frame_averaging': inputs {', '.join(n for n, _ in fields.inputs)}; expected the "
             f"positions, '{fields.positions}', first"
         )
-    return FrameAveraging(
-        registry.build(backbone, setting, **(options or {})),
+    made = FrameAveraging(
+        registry.build(name, setting, **(options or {})),
         group,
         vectors=[n - 1 for n, (_, vector) in enumerate(fields.inputs) if n and vector],
         static=[name for name, vector in fields.static if vector],
         wanted=[n for n, kind in fields.wanted.items() if kind in (VECTOR, VECTOR_SUM)],
     )
+    return chose(made, backbone=name)
+
+
+def _starts(setting: Setting, fields: Sequence[tuple[str, int]], d: int) -> list[int]:
+    """Channels at which vectors begin, of fields and how many frames each has."""
+    at, found = 0, []
+    for name, frames in fields:
+        width = setting.width(name)
+        if setting.field(name).components == d:
+            found += [at + k * width for k in range(frames)]
+        at += frames * width
+    return found

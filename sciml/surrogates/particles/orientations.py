@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Steps of the descent, after which sixteen directions on a sphere move by 1e-6 no more.
-STEPS = 2000
+#: Of the descent: of 16 to 60 directions the energy is then within 1e-5 of a minimum.
+STEPS = 600
 
 
 @lru_cache(maxsize=32)
@@ -19,12 +19,16 @@ def _spread(count: int, d: int, seed: int) -> np.ndarray:
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
     x = np.random.default_rng(seed).standard_normal((count, d))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    step = 0.5 / max(count, 1) ** 1.5
+    step = 4 / count**1.5
     for _ in range(STEPS):
-        gap = x[:, None] - x
-        r = np.linalg.norm(gap, axis=-1) + np.eye(count)
-        force = (gap / r[..., None] ** 3).sum(axis=1)
-        x = x + step * (force - (force * x).sum(axis=1, keepdims=True) * x)
+        squared = 2 - 2 * x @ x.T
+        np.fill_diagonal(squared, np.inf)
+        weight = np.maximum(squared, 1e-12) ** -1.5
+        force = x * weight.sum(axis=1, keepdims=True) - weight @ x
+        force -= (force * x).sum(axis=1, keepdims=True) * x
+        size = np.linalg.norm(force, axis=1, keepdims=True)
+        # By no more than the distance of two, where they lie close at first.
+        x = x + step * force / np.maximum(1, step * size * np.sqrt(count))
         x /= np.linalg.norm(x, axis=1, keepdims=True)
     return x
 

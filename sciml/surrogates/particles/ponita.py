@@ -54,6 +54,7 @@ class FibreConvolution(nn.Module):
         self.fibre = nn.Linear(basis, channels, bias=False)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
+        self._looked = False
 
     def forward(
         self,
@@ -65,9 +66,11 @@ class FibreConvolution(nn.Module):
         source, receiver = neighbours
         near = summed(self.kernel(basis) * f.index_select(0, source), receiver, len(f))
         found = torch.einsum("nqc,pqc->npc", near, self.fibre(fibre)) / f.shape[1]
-        if self.training and not f.is_meta and not bool(self.calibrated):
-            self._calibrate(f, near, found)
-            return self.forward(f, basis, fibre, neighbours)
+        if self.training and not self._looked and not f.is_meta:
+            self._looked = True  # a flag on the device would be waited for in every step
+            if not bool(self.calibrated):
+                self._calibrate(f, near, found)
+                return self.forward(f, basis, fibre, neighbours)
         return found + self.bias
 
     @torch.no_grad()
