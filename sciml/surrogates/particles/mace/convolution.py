@@ -71,7 +71,7 @@ class Convolution(nn.Module):
             if (outs := [k for k, out in enumerate(wanted) if ir.couples(y, out)])
         ]
         self.channels = channels
-        self.parts, self.harmonic_parts = [*slices(given)], [*slices(around)]
+        self.parts, self.around = [*slices(given)], [*slices(around)]
         into = np.bincount([k for *_, outs in self.paths for k in outs], minlength=len(wanted))
         rows, path, number = [], [], 0
         for a, b, outs in self.paths:
@@ -95,24 +95,19 @@ class Convolution(nn.Module):
     def forward(
         self,
         h: Float[Tensor, "given node channel"],
-        source: Tensor,
         edges: Edges,
         radial: Float[Tensor, "pair basis"],
     ) -> Float[Tensor, "wanted node channel"]:
         held: Any = self.constants
-        n, width = edges.harmonics.shape[:2]
+        n = h.shape[1]
         r = self.radial(radial).index_select(0, edges.pair)
         r = r.split([len(outs) * self.channels for *_, outs in self.paths], dim=1)
-        sent = [h[p].transpose(0, 1).contiguous().index_select(0, source) for p in self.parts]
-        around = edges.harmonics.transpose(1, 2).split(
-            [p.stop - p.start for p in self.harmonic_parts], dim=1
-        )
+        sent = [h[p].transpose(0, 1).contiguous().index_select(0, edges.source) for p in self.parts]
         sums = []
         for (a, b, outs), factor in zip(self.paths, r, strict=True):
-            product = factor.view(n * width, len(outs), 1, self.channels) * sent[a].unsqueeze(1)
-            summed = torch.bmm(
-                around[b], product.view(n, width, len(outs) * sent[a].shape[1] * self.channels)
-            )
+            factor = factor.view(-1, len(outs), 1, self.channels)
+            messages = (factor * sent[a].unsqueeze(1)).flatten(1)
+            summed = edges.summed(self.around[b], messages, n)
             sums.append(summed.view(n, -1, self.channels))
         mixed = torch.bmm(
             torch.cat(sums, dim=1).transpose(0, 1), self.weight.index_select(0, held.path)

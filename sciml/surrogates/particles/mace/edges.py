@@ -60,21 +60,41 @@ class Edges:
     """Pairs once each, and slots: as many for each receiver as the one with most neighbours has.
 
     A sum over neighbours is then a product of matrices, a receiver each. A slot that is empty has
-    harmonics of 0. Where receivers have very different numbers of neighbours many are.
+    harmonics of 0. Where receivers have very different numbers of neighbours many are. In a program,
+    whose sizes must not depend on values, pairs are there both ways, and slots are pairs.
 
     Args:
         length: of each pair, ``(P, 1)``.
-        harmonics: in slots, ``(N, slots, components)``.
         one, other: its receiver and source.
+        harmonics: in slots, ``(N, slots, components)``; of a program ``(E, components)``.
         pair, source: of each slot, ``(N · slots,)``.
+        receiver: of each slot of a program; ``None``: the N-th slots are of the N-th.
     """
 
     length: Float[Tensor, "pair 1"]
     one: Int[Tensor, " pair"]
     other: Int[Tensor, " pair"]
-    harmonics: Float[Tensor, "node slot component"]
-    pair: Int[Tensor, " node*slot"]
-    source: Int[Tensor, " node*slot"]
+    harmonics: Float[Tensor, "*slot component"]
+    pair: Int[Tensor, " slots"]
+    source: Int[Tensor, " slots"]
+    receiver: Int[Tensor, " slots"] | None = None
+
+    @property
+    def repeats(self) -> float:
+        """How often each of these pairs counts."""
+        return 1.0 if self.receiver is None else 0.5
+
+    def summed(
+        self, part: slice, messages: Float[Tensor, "slots channel"], nodes: int
+    ) -> Float[Tensor, "node part channel"]:
+        """Σ over the slots of each receiver of messages times some harmonics."""
+        around = self.harmonics[..., part]
+        if self.receiver is None:
+            width = messages.shape[1]
+            return torch.bmm(around.transpose(1, 2), messages.view(nodes, around.shape[1], width))
+        each = around.unsqueeze(2) * messages.unsqueeze(1)
+        empty = messages.new_zeros((nodes, *each.shape[1:]))
+        return empty.index_add(0, self.receiver, each)
 
 
 def edges_of(
@@ -85,21 +105,19 @@ def edges_of(
     degree: int,
 ) -> Edges:
     """Those of neighbours sorted by receiver, with spherical harmonics up to ``degree``."""
-    from e3nn.o3 import spherical_harmonics
-
-    n, (source, receiver) = len(positions), neighbours
-    number = torch.arange(len(source), device=source.device)
+    n, (source, receiver) = positions.shape[0], neighbours
+    number = torch.arange(neighbours.shape[1], device=neighbours.device)
+    if torch.compiler.is_compiling():
+        apart = vectors(positions, neighbours, shift)
+        around = _harmonics(degree, apart)
+        return Edges(lengths(apart), receiver, source, around, number, source, receiver)
     forth = reverse > number
     once = forth.nonzero().squeeze(1)
     pair = torch.empty_like(number)
-    pair[once] = number[: len(once)]
-    pair[reverse[once]] = number[: len(once)]
+    pair[once] = number[: once.shape[0]]
+    pair[reverse[once]] = number[: once.shape[0]]
     there = neighbours.index_select(1, once)
     apart = vectors(positions, there, shift.index_select(0, once))
-    length = lengths(apart)
-    harmonics = spherical_harmonics(
-        list(range(degree + 1)), apart, normalize=True, normalization="component"
-    )
     count = torch.bincount(receiver, minlength=n)
     width = int(count.max()) if len(number) else 0
     start = count.cumsum(0) - count
@@ -112,5 +130,14 @@ def edges_of(
     pairs[slot], sources[slot] = pair, source
     parity = [l % 2 for l in range(degree + 1) for _ in range(2 * l + 1)]
     odd = torch.tensor(parity, device=slot.device)
-    signed = harmonics.index_select(0, pairs) * sign.index_select(1, odd)
-    return Edges(length, there[1], there[0], signed.view(n, width, len(parity)), pairs, sources)
+    around = _harmonics(degree, apart).index_select(0, pairs) * sign.index_select(1, odd)
+    around = around.view(n, width, len(parity))
+    return Edges(lengths(apart), there[1], there[0], around, pairs, sources)
+
+
+def _harmonics(degree: int, apart: Float[Tensor, "pair 3"]) -> Float[Tensor, "pair component"]:
+    from e3nn.o3 import spherical_harmonics
+
+    return spherical_harmonics(
+        list(range(degree + 1)), apart, normalize=True, normalization="component"
+    )

@@ -113,5 +113,5 @@ class LinearIrreps(nn.Module):
             return y
         # Of all kinds, since their matrices are few and nodes many.
         y = y.unflatten(2, (-1, self.wanted))
-        place = kind.view(1, -1, 1, 1).expand(len(y), -1, 1, self.wanted)
+        place = kind.view(1, -1, 1, 1).expand(y.shape[0], -1, 1, self.wanted)
         return y.gather(2, place).squeeze(2)

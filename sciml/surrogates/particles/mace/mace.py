@@ -95,9 +95,9 @@ class MACELayer(nn.Module):
         radial: Float[Tensor, "pair basis"],
         crowd: Tensor,
     ) -> Float[Tensor, "wanted node channel"]:
-        a = self.convolution(self.up(h), edges.source, edges, radial) / crowd
+        a = self.convolution(self.up(h), edges, radial) / crowd
         b = self.mix(self.contraction(a, kind))
-        kept = h if len(self.rows) == len(h) else h[self.rows]
+        kept = h if len(self.rows) == h.shape[0] else h[self.rows]
         skip = self.skip(kept, kind)
         if self.whole:
             return b + skip
@@ -229,7 +229,7 @@ class MACE(nn.Module):
         radial = radial * envelope(edges.length, self.cutoff, self.p)
         count = len(self.fields.species)
         kind = seen.numbers[:, :count].argmax(1) if count else torch.zeros_like(owner)
-        crowd = self._crowd(len(neighbours[0]), len(seen.x))
+        crowd = self._crowd(neighbours.shape[1], seen.x.shape[0])
         h = self.embed(seen.numbers.unsqueeze(0))
         if self.aim is not None:
             h = torch.cat([h, self.aim(seen.vectors.permute(2, 0, 1))])
@@ -247,7 +247,9 @@ class MACE(nn.Module):
         found = self.fields.given(numbers, vectors, seen)
         if self.repulsion is not None:
             pairs = self.repulsion(edges.length, kind[edges.one], kind[edges.other])
-            sums = pairs.new_zeros(seen.samples).index_add(0, owner[edges.one], pairs)
+            sums = pairs.new_zeros((seen.samples,)).index_add(
+                0, owner[edges.one], edges.repeats * pairs
+            )
             unit = 1.0 if scales is None else scales.fields[self.place][1]
             found[self.energy] = found[self.energy] + sums / unit
         return found
