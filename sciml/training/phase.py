@@ -25,8 +25,8 @@ class Phase:
     """Adam then L-BFGS, warm-up then decay, energies then forces: each a phase.
 
     Args:
-        optimizer: ``adamw``, ``adam``, ``sgd``, ``soap`` (Adam in the eigenbases of Shampoo, of
-            pytorch-optimizer; it suits residuals of equations) or ``lbfgs``.
+        optimizer: ``adamw``, ``adam``, ``amsgrad``, ``sgd``, ``soap`` (Adam in the eigenbases of
+            Shampoo, of pytorch-optimizer; it suits residuals of equations) or ``lbfgs``.
         lr: peak learning rate; for L-BFGS the first trial step, usually 1; for SOAP 3e-3 is usual, with
             the schedule ``cosine``. SOAP's first step only measures and leaves the weights.
         schedule: ``constant``, ``cosine`` (to ``final``·lr), ``step`` (×``gamma`` every
@@ -248,6 +248,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     ),
     "adam": lambda optim, s, p: eager(optim.Adam)(
         p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
+    ),
+    "amsgrad": lambda optim, s, p: eager(optim.Adam)(
+        p, lr=s.lr, weight_decay=s.weight_decay, amsgrad=True, fused=_fusable(p)
     ),
     "sgd": lambda optim, s, p: eager(optim.SGD)(
         p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay

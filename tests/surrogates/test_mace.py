@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from particle_data import ENERGY, MOVES, batch_of, bodies, molecules, sample, surrogate_of
+from particle_data import ENERGY, MOVES, batch_of, bodies, fields, molecules, sample, surrogate_of
 
 from sciml.errors import InputError
 from sciml.samples import Task
+from sciml.surrogates import Setting, registry
 from sciml.surrogates.particles.equivariance import equivariance_errors
 from sciml.surrogates.particles.mace.contraction import SymmetricContraction
 from sciml.surrogates.particles.mace.coupling import symmetric, wigner
@@ -182,3 +183,12 @@ def test_sizes_have_names():
         count[size] = sum(p.numel() for p in surrogate.parameters())
         assert surrogate.model.traits.chosen == {"hidden": hidden}
     assert count == {"S": 77_392, "M": 576_784, "L": 2_707_984}
+
+
+def test_it_is_built_without_values():
+    domain = molecules(1)[0].simulation.domain
+    with torch.device("meta"):
+        model = registry.build(**SMALL, setting=Setting(ENERGY, domain, fields()))
+    assert all(p.is_meta for p in model.parameters())
+    wigner.cache_clear()
+    assert abs(wigner(1, 1, 2)).sum() > 1

@@ -34,5 +34,4 @@ class Constants(nn.Module):
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    found = torch.from_numpy(array)
-    return found.to(torch.get_default_dtype()) if found.is_floating_point() else found
+    return torch.tensor(array, dtype=torch.get_default_dtype() if array.dtype.kind == "f" else None)

@@ -72,11 +72,8 @@ class SymmetricContraction(nn.Module):
             path=path.reshape(-1),
         )
         # As many as there are polynomials of an order share its size.
-        scale = np.repeat([1 / max(n, 1) for n in counts], counts)
-        weight = torch.randn(len(scale), kinds, channels)
-        self.weight = nn.Parameter(
-            weight * torch.as_tensor(scale, dtype=weight.dtype)[:, None, None]
-        )
+        weights = [torch.randn(n, kinds, channels) / max(n, 1) for n in counts]
+        self.weight = nn.Parameter(torch.cat(weights))
 
     def forward(
         self, x: Float[Tensor, "component node channel"], kind: Int[Tensor, " node"]

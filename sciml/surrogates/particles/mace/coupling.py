@@ -7,8 +7,9 @@ from functools import lru_cache
 from itertools import combinations_with_replacement, permutations, product
 
 import numpy as np
+import torch
 
-from sciml.surrogates.particles.mace.irreps import Irrep, Irreps, slices
+from sciml.surrogates.particles.mace.irreps import Irrep, Irreps, o3, slices
 
 #: Of a polynomial of norm 1, what is left of it beside others that counts as nothing. Rounding leaves
 #: 1e-14, and of those that are none of the others the least leaves more than 1e-2.
@@ -21,10 +22,8 @@ def wigner(one: int, two: int, three: int) -> np.ndarray:
 
     Their sign, on which versions of e3nn differ, is such that the first that is not 0 is positive.
     """
-    import torch
-    from e3nn.o3 import wigner_3j
-
-    found = wigner_3j(one, two, three, dtype=torch.float64).numpy().copy()
+    with torch.device("cpu"):  # also where a model is built without values
+        found = o3().wigner_3j(one, two, three, dtype=torch.float64).numpy().copy()
     found[np.abs(found) < 1e-12] = 0.0
     return found * np.sign(found.flat[np.flatnonzero(found)[0]])
 

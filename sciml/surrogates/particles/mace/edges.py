@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.surrogates.particles.edges import lengths, vectors
+from sciml.surrogates.particles.mace.irreps import o3
 from sciml.surrogates.particles.neighbours import Neighbours
 from sciml.surrogates.structure import FrameStructure, Part
 
@@ -136,8 +137,6 @@ def edges_of(
 
 
 def _harmonics(degree: int, apart: Float[Tensor, "pair 3"]) -> Float[Tensor, "pair component"]:
-    from e3nn.o3 import spherical_harmonics
-
-    return spherical_harmonics(
+    return o3().spherical_harmonics(
         list(range(degree + 1)), apart, normalize=True, normalization="component"
     )

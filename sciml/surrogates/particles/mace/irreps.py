@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from jaxtyping import Float
@@ -45,16 +47,20 @@ class Irrep:
 Irreps = tuple[Irrep, ...]
 
 
+def o3() -> ModuleType:
+    """``e3nn.o3``, whose constants must have values wherever it is imported first."""
+    with torch.device("cpu"):
+        return import_module("e3nn.o3")
+
+
 def parsed(text: str) -> tuple[int, Irreps]:
     """Channels and irreps of ``"32x0e + 32x1o"``, sorted as e3nn sorts them.
 
     Raises:
         InputError: no irreps, none of degree 0 and even, or different numbers of channels.
     """
-    from e3nn.o3 import Irreps as Words
-
     try:
-        words = Words(text).sort().irreps.simplify()
+        words = o3().Irreps(text).sort().irreps.simplify()
     except (ValueError, AssertionError) as error:
         raise InputError(f"mace: hidden={text!r}; expected irreps, as 32x0e + 32x1o") from error
     channels = {mul for mul, _ in words}
