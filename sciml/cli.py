@@ -278,7 +278,8 @@ def plot(
 
 @app.command("list")
 def list_() -> None:
-    """Solvers, models and studies that are at hand."""
+    """Solvers, studies, models and equations that are at hand."""
+    from sciml.equations.named import EQUATIONS
     from sciml.share import share_root
     from sciml.surrogates.registry import names
 
@@ -287,9 +288,10 @@ def list_() -> None:
     studies = (p for p in (root / "workflows").glob("*/*.yaml") if p.name != "recipe.yaml")
     _section("studies", sorted(studies), root)
     _section("datasets", sorted(p.parent for p in (root / "data").glob("*/README.md")), root)
-    print("models")
-    for name in names():
-        print(f"  {name}")
+    for title, known in (("models", names()), ("equations", sorted(EQUATIONS))):
+        print(title)
+        for name in known:
+            print(f"  {name}")
 
 
 @app.command()
@@ -297,12 +299,16 @@ def describe(
     what: Annotated[
         str,
         typer.Argument(
-            help="a solver program (solvers/heat.py), a model (fno), or the file of one (my_net.py)"
+            help="a solver program (solvers/heat.py), a model (fno), the file of one (my_net.py), or an "
+            "equation (burgers)"
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Equation, fields, parameters and options of a solver program; options of a model."""
+    """Equation, fields, parameters and options of a solver program; options of a model; constants and
+    exact solutions of an equation."""
+    from sciml.equations.named import EQUATIONS
+    from sciml.equations.page import described, page
     from sciml.run.model_file import builds_model
     from sciml.share import find
     from sciml.solver.program_description import describe as ask
@@ -313,6 +319,10 @@ def describe(
         if what in names():
             _describe_model(what, as_json)
             return
+        if what in EQUATIONS:
+            about = described(EQUATIONS[what])
+            print(json.dumps(about, indent=1) if as_json else page(about))
+            return
     elif builds_model(find(what)):
         _describe_model(what, as_json)
         return
@@ -321,7 +331,10 @@ def describe(
     except InputError as error:
         if what.endswith(".py") or "did you mean" in str(error):
             raise
-        raise InputError(f"no program and no model '{what}'; {nearest(what, names())}") from error
+        known = [*names(), *EQUATIONS]
+        raise InputError(
+            f"no program, model or equation '{what}'; {nearest(what, known)}"
+        ) from error
     print(json.dumps(description.schema, indent=1) if as_json else description)
 
 

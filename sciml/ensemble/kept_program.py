@@ -47,9 +47,10 @@ def read_kept(run: JobFolders) -> dict[str, Any]:
     with reading(run.kept, SCHEMA_VERSION, "put it back as it was") as content:
         model, solver = content["model"], content["solver"]
         texts = []
-        if model is not None:
-            texts += [model[key] for key in ("name", "path", "sha256")]
-            texts += [text for entry in model["beside"].items() for text in entry]
+        for kept in (model, *content.get("conditions", {}).values()):
+            if kept is not None:
+                texts += [kept[key] for key in ("name", "path", "sha256")]
+                texts += [text for entry in kept["beside"].items() for text in entry]
         texts += [] if solver is None else [solver["path"], solver["sha256"]]
         if not all(isinstance(text, str) for text in texts) or (solver and "version" not in solver):
             raise TypeError("an entry is no text")

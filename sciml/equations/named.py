@@ -174,10 +174,12 @@ def _soliton(
 
 
 def _advected(u_t: Any, u_x: Any, laplacian: Any, speed_x: Any, kappa: Any) -> Any:
+    """∂u/∂t + v ∂u/∂x − κ ∇²u, zero for a solution; arguments broadcast."""
     return advection_diffusion.residual(u_t, speed_x * u_x, laplacian, kappa)
 
 
 def _waves(u_tt: Any, laplacian: Any, speed: Any) -> Any:
+    """∂²u/∂t² − c² ∇²u, zero for a solution; arguments broadcast."""
     return wave.residual(u_tt, speed * speed * laplacian)
 
 

@@ -82,11 +82,12 @@ def _check_sources(study: Study, surrogate: Surrogate) -> None:
             one.require_model(surrogate)
             one.require_points(surrogate, source.sources[objective.source(name)].peek())
     for name, section in study.training.collocation.items():
-        if section.boundary and traits_of(surrogate.model).lagrangian:
-            raise InputError(
-                f"training.sources.{name}.boundary: {section.boundary}, and model '{study.model.name}' "
-                "follows characteristics, which nothing holds at the sides; remove it, or take 'pinn'"
-            )
+        for key in ("boundary", "flux", "seam"):
+            if (count := getattr(section, key)) and traits_of(surrogate.model).lagrangian:
+                raise InputError(
+                    f"training.sources.{name}.{key}: {count}, and model '{study.model.name}' follows "
+                    "characteristics, which nothing holds at the sides; remove it, or take 'pinn'"
+                )
         if not traits_of(surrogate.model).pointwise:
             raise InputError(
                 f"training.sources.{name}: model '{study.model.name}' gives whole fields; expected one "

@@ -1,7 +1,7 @@
-"""The files that a run ran: a copy of the user's model, checksums of model and solver program.
+"""The files that a run ran: a copy of the user's model and of what objectives hold, and checksums.
 
 A run that is evaluated, resumed or opened builds its model from its own copy, whatever became of the
-file since. What the model's file imports from beside it is copied along; data that it reads is not.
+file since. What a Python file imports from beside it is copied along; data that it reads is not.
 Solver programs read what lies beside them, and may be of any language: they stay where they are, and
 one that was changed is refused.
 """
@@ -28,6 +28,10 @@ from sciml.surrogates import own_model
 
 log = logging.getLogger("sciml.run")
 
+#: What to do where a copy is not what the run kept.
+MODEL = "name the file to run: sciml evaluate RUN --model {0}, or load(run, model='{0}')"
+CONDITIONS = "put it back, or begin a new run"
+
 
 def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
     """Write down what a new run runs, and copy a model file of the user's.
@@ -37,8 +41,11 @@ def keep(run: RunDirectory, study: Study, program: Path | None = None) -> None:
     """
     content = {
         "schema_version": SCHEMA_VERSION,
-        "model": _copied(run, study.model.name),
+        "model": _copied(study.model.name, run.files),
         "solver": None if program is None else noted(program),
+        "conditions": {
+            name: _copied(file, _folder(run, name)) for name, file in _conditions(study).items()
+        },
     }
     write_json(run.kept, {**content, "mark": mark(content)})
 
@@ -58,38 +65,68 @@ def model_file(run: RunDirectory, *, trusted: bool = False) -> Path | None:
             another machine, and whose files are not there as they were.
     """
     content = read_kept(run)
-    kept = content["model"]
-    if kept is None:
+    if content["model"] is None:
         return None
+    return _looked_at(run, content, content["model"], run.files, MODEL, trusted)
+
+
+def with_conditions(run: RunDirectory, study: Study, *, trusted: bool = False) -> Study:
+    """The study with the kept copies of the files that hold at the first time and on the sides; files
+    that it did not name when the run began stay as they are.
+
+    Raises:
+        InputError: as :func:`model_file`.
+    """
+    content, objectives = read_kept(run), dict(study.training.objectives)
+    for name, file in _conditions(study).items():
+        entry = content.get("conditions", {}).get(name)
+        if entry is not None and entry["name"] == file:
+            copy = _looked_at(run, content, entry, _folder(run, name), CONDITIONS, trusted)
+            update = {"solution": {"file": str(copy)}}
+            objectives[name] = objectives[name].model_copy(update=update)
+    training = study.training.model_copy(update={"objectives": objectives})
+    return study.model_copy(update={"training": training})
+
+
+def _looked_at(
+    run: RunDirectory,
+    content: dict[str, Any],
+    kept: dict[str, Any],
+    folder: Path,
+    remedy: str,
+    trusted: bool,
+) -> Path:
+    """A kept file, laid out."""
     files = {Path(kept["path"]).name: kept["sha256"], **kept["beside"]}
     for name, wanted in files.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{run.kept}: '{name}' lies outside of the run")
-        if sha256(run.files / name) != wanted:
+        if sha256(folder / name) != wanted:
             raise InputError(
-                f"{run.files / name} is not what the run kept (by its SHA-256); name the file to run: "
-                f"sciml evaluate RUN --model {kept['name']}, or load(run, model='{kept['name']}')"
+                f"{folder / name} is not what the run kept (by its SHA-256); "
+                f"{remedy.format(kept['name'])}"
             )
     original = Path(kept["path"])
     changed = [n for n, wanted in files.items() if sha256(original.parent / n) != wanted]
     unmarked = {key: value for key, value in content.items() if key != "mark"}
-    if changed and not (trusted or is_own(unmarked, content.get("mark"))):
+    runs = own_model.is_file(original.name)
+    if changed and runs and not (trusted or is_own(unmarked, content.get("mark"))):
         raise InputError(
-            f"{run.path} was made by somebody else or elsewhere, and its model is a Python file, "
-            f"{run.files / original.name}: read it, and say that it may be run: sciml evaluate RUN "
+            f"{run.path} was made by somebody else or elsewhere, and what it runs is a Python file, "
+            f"{folder / original.name}: read it, and say that it may be run: sciml evaluate RUN "
             f"--model FILE, or load(run, model=FILE); to resume, put it at {original}"
         )
     if changed and not trusted:
         log.warning(
             "warning: %s is not what it was when the run began; the run's own copy is used, %s",
             ", ".join(str(original.parent / name) for name in changed),
-            run.files / original.name,
+            folder / original.name,
         )
-    return _laid_out(run.files, tuple(sorted(files.items()))) / original.name
+    return _laid_out(folder, tuple(sorted(files.items()))) / original.name
 
 
 def with_copy(run: RunDirectory, study: Study, *, trusted: bool = False) -> Study:
-    """The study with the kept copy of its model instead of the name, for resuming.
+    """The study with the kept copies of its files instead of their names, for resuming.
 
     Args:
         trusted: whoever asks has looked before.
@@ -98,6 +135,7 @@ def with_copy(run: RunDirectory, study: Study, *, trusted: bool = False) -> Stud
         InputError: as :func:`model_file`.
     """
     file = model_file(run, trusted=trusted)
+    study = with_conditions(run, study, trusted=trusted)
     if file is None:
         return study
     return study.model_copy(update={"model": study.model.model_copy(update={"name": str(file)})})
@@ -119,14 +157,25 @@ def require_program(run: RunDirectory, program: Path, *, force: bool = False) ->
     log.warning("%s; the run goes on with it", changed)
 
 
-def _copied(run: RunDirectory, name: str) -> dict[str, Any] | None:
-    if not own_model.is_file(name):
+def _conditions(study: Study) -> dict[str, str]:
+    """Files that objectives hold a model to, by the name of the objective."""
+    solutions = {n: getattr(o, "solution", None) for n, o in study.training.objectives.items()}
+    return {name: told["file"] for name, told in solutions.items() if told and "file" in told}
+
+
+def _folder(run: RunDirectory, objective: str) -> Path:
+    return run.files / "conditions" / objective
+
+
+def _copied(name: str, folder: Path) -> dict[str, Any] | None:
+    """Copy a file, and what it imports from beside it; ``None`` of a name that is none."""
+    path = find(name) if own_model.is_file(name) else Path(name)
+    if not path.is_file():
         return None
-    path = find(name)
     entry = {"name": name, "path": str(path), "sha256": "", "beside": {}}
-    for file in (path, *own_model.beside_of(path)):
+    for file in (path, *(own_model.beside_of(path) if own_model.is_file(name) else ())):
         inside = file.relative_to(path.parent)
-        copy = run.files / inside
+        copy = folder / inside
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
         if file == path:

@@ -71,6 +71,9 @@ def _marked(run: RunDirectory, study: dict[str, Any]) -> list[Any]:
 def _programs(study: dict[str, Any]) -> list[str]:
     """What a study has run that somebody may have written."""
     names = [(study.get("solver") or {}).get("program"), (study.get("model") or {}).get("name")]
+    objectives = ((study.get("training") or {}).get("objectives") or {}).values()
+    held = [(one.get("solution") or {}).get("file") for one in objectives]
+    names += [file for file in held if str(file).endswith(".py")]
     names_of_files = [
         str(name) for name in names if name and ("/" in str(name) or str(name).endswith(".py"))
     ]

@@ -222,6 +222,23 @@ class Study(Section):
     stream: Stream = Stream()
     cluster: Cluster = Cluster()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_points(cls, data: Any) -> Any:
+        """The task of a study of points alone sees parameters, and time where its points have it."""
+        tree = data if isinstance(data, dict) else {}
+        task, training = tree.get("task"), tree.get("training")
+        sources = training.get("sources") if isinstance(training, dict) else None
+        if not (isinstance(task, dict) and isinstance(sources, dict) and sources):
+            return data
+        kept = [s for s in sources.values() if isinstance(s, dict)]
+        if "inputs" in task or len(kept) < len(sources):
+            return data
+        if any(source.get("kind") != "collocation" for source in kept):
+            return data
+        timed = any(source.get("time") is not None for source in kept)
+        return {**data, "task": {"history": 0, "time": timed, **task}}
+
     @model_validator(mode="after")
     def _agree(self) -> Study:
         self.training.require_targets(self.task.targets, self.task.unroll or self.task.bundle)
@@ -320,8 +337,8 @@ def refuse_two_starts(options: dict[str, Any], drawn: Any, files: list[str]) -> 
 
 
 def anchor_files(tree: dict[str, Any], folder: Path) -> None:
-    """Make the paths of ``parameters.files`` and ``validation.data`` absolute, in place: they are
-    relative to their file."""
+    """Make the paths of ``parameters.files``, ``validation.data`` and of what objectives hold absolute,
+    in place: they are relative to their file."""
     from sciml.study.starts import anchored
 
     for name, key in (("parameters", "files"), ("validation", "data")):
@@ -329,6 +346,13 @@ def anchor_files(tree: dict[str, Any], folder: Path) -> None:
         files = _list(section.get(key)) if isinstance(section, dict) else None
         if files and isinstance(files, list) and all(isinstance(file, str) for file in files):
             tree[name] = {**section, key: anchored(files, folder)}
+    training = tree.get("training")
+    objectives = training.get("objectives") if isinstance(training, dict) else None
+    for one in objectives.values() if isinstance(objectives, dict) else ():
+        solution = one.get("solution") if isinstance(one, dict) else None
+        if isinstance(solution, dict) and isinstance(solution.get("file"), str):
+            [file] = anchored([solution["file"]], folder)
+            one["solution"] = {**solution, "file": file}
 
 
 def anchor_programs(tree: dict[str, Any], folder: Path) -> None:

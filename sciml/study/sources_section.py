@@ -141,7 +141,8 @@ def _named_solution(value: Any) -> Any:
 
 class ResidualSection(Section):
     """See :class:`sciml.training.equation_residual.EquationResidual`; ``solution: mode`` is short for
-    ``{name: mode}``, whose further keys are its options; ``{file: u.nc}`` are data."""
+    ``{name: mode}``, whose further keys are its options; ``{file: u.nc}`` are data, ``{file: f.py}``
+    functions."""
 
     kind: Literal["residual"] = "residual"
     source: str | None = None

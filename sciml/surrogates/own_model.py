@@ -1,4 +1,4 @@
-"""Models of a user's own, by name: in a Python file, or declared by a package that is installed."""
+"""Models and functions of a user's own: in a Python file, or declared by a package that is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import invalidate_caches
 from importlib.metadata import entry_points
@@ -44,6 +44,16 @@ def from_file(name: str) -> Build:
     """
     path = find(name)
     return _build_of(_imported(path, path.stat().st_mtime_ns), name)
+
+
+def functions_of(path: Path, names: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """Those of the functions that a Python file has, by name. The file is run.
+
+    Raises:
+        InputError: one that cannot be imported.
+    """
+    module = _imported(path, path.stat().st_mtime_ns)
+    return {n: getattr(module, n) for n in names if callable(getattr(module, n, None))}
 
 
 def declared() -> dict[str, str]:
@@ -137,7 +147,7 @@ def _imported(path: Path, changed: int) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # of a script that ends itself, too
         del sys.modules[name]
-        raise InputError(f"model {path} {_cannot(error)}") from error
+        raise InputError(f"{path} {_cannot(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
         sys.modules.update(strangers)

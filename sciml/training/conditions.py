@@ -10,6 +10,7 @@ import numpy as np
 
 from sciml.equations.equation import Arrays, Equation, Sides, Solution, called, options_of
 from sciml.errors import InputError, require_known
+from sciml.surrogates import own_model
 
 #: Keys of functions: of what their arguments name, coordinates and constants.
 FUNCTIONS = ("initial", "boundary")
@@ -23,7 +24,8 @@ def solution_of(equation: Equation, given: Any) -> tuple[Solution | None, dict[s
     Args:
         given: a name; ``{"name": …, option: value}``; ``{"file": "u.nc"}``, or a Dataset or DataArray
             with the fields on the axes of the box, and on times if sides are held to it; ``{"initial":
-            f, "boundary": g}``, functions of coordinates and constants by name; ``None``.
+            f, "boundary": g}``, functions of coordinates and constants by name, or ``{"file": "f.py"}``
+            with functions of these names; ``None``.
 
     Raises:
         InputError: an unknown name or option, with the nearest; a file that cannot be read; data
@@ -67,7 +69,18 @@ def _of_file(equation: Equation, path: str) -> Solution:
     import xarray as xr
 
     if not Path(path).is_file():
-        raise InputError(f"solution: no file '{path}'; expected netCDF with {equation.fields}")
+        raise InputError(
+            f"solution: no file '{path}'; expected netCDF with {', '.join(equation.fields)}, or Python "
+            f"with {' and '.join(FUNCTIONS)}"
+        )
+    if own_model.is_file(str(path)):
+        functions = own_model.functions_of(Path(path).resolve(), FUNCTIONS)
+        if not functions:
+            raise InputError(
+                f"solution: {path} has neither {' nor '.join(FUNCTIONS)}; expected functions of "
+                "coordinates and constants by name: def initial(x): return torch.sin(x)"
+            )
+        return _of_functions(equation, functions)
     try:
         with xr.open_dataset(path) as ds:
             return _of_data(equation, ds.load(), str(path))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # a study has phases, and no need of torch
 
 #: Precisions of a phase. Not bfloat16, in which weights stand still: see ``autocast``.
 PRECISIONS = ("float32", "float64")
+#: Steps of the warm-up of SOAP at most, where nothing is said.
+WARMUP = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Phase:
         steps: optimizer steps. Neither ``steps`` nor ``epochs``: until the source ends.
         epochs: passes over the source instead of steps.
         until: the phase ends early when the weighted loss falls below this.
-        warmup: steps over which lr rises linearly from 0.
+        warmup: steps over which lr rises linearly from 0; ``None``: 0, of ``soap`` a tenth of the steps,
+            300 at most, since the directions of its first steps are measured on few gradients.
         weights: factor of each named loss; 1 where there is none.
         balance: steps after which factors of the losses are measured anew, so that their gradients have
             the same length: see :class:`~sciml.training.balance.Balance`; with L-BFGS, with each new
@@ -65,7 +68,7 @@ class Phase:
     steps: int | None = None
     epochs: int | None = None
     until: float | None = None
-    warmup: int = 0
+    warmup: int | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     balance: int = 0
     batch_size: int | Mapping[str, int] | None = None
@@ -104,8 +107,9 @@ class Phase:
             if value is not None and not value > 0:
                 raise InputError(f"phase: {name}={value}; expected more than 0")
         for name in ("warmup", "weight_decay", "final", "redraw", "balance"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"phase: {name}={getattr(self, name)}; expected 0 or more")
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise InputError(f"phase: {name}={value}; expected 0 or more")
         if not 0 <= self.momentum < 1:
             raise InputError(f"phase: momentum={self.momentum}; expected 0 to below 1")
         for name in ("start", "rise"):
@@ -166,9 +170,17 @@ class Phase:
 
     def rate(self, step: int, steps: int | None) -> float:
         """Learning rate of ``step``, counted from 0, out of ``steps``."""
-        rise = min(1.0, (step + 1) / (self.warmup + 1)) if self.warmup else 1.0
-        left = None if steps is None else max(1, steps - self.warmup)
-        return self.lr * rise * SCHEDULES[self.schedule](self, max(0, step - self.warmup), left)
+        warmup = self._warmup(steps)
+        rise = min(1.0, (step + 1) / (warmup + 1)) if warmup else 1.0
+        left = None if steps is None else max(1, steps - warmup)
+        return self.lr * rise * SCHEDULES[self.schedule](self, max(0, step - warmup), left)
+
+    def _warmup(self, steps: int | None) -> int:
+        if self.warmup is not None:
+            return self.warmup
+        if self.optimizer != "soap" or self.schedule == "onecycle":  # which rises by itself
+            return 0
+        return WARMUP if steps is None else min(WARMUP, steps // 10)
 
 
 def phases_of(

@@ -123,7 +123,7 @@ def advance(
     """Change the weights once; the weighted loss before, and each loss by name.
 
     Raises:
-        TrainingError: a loss or a gradient is not finite.
+        TrainingError: a loss or a gradient is not finite, or the optimizer cannot go on.
     """
     return (_search if phase.frozen else _descend)(problem, phase, optimizer)
 
@@ -152,7 +152,14 @@ def _descend(
                 f"step {problem.number}: norm of the gradient is {float(norm)} while the loss is "
                 f"{total:g}; an operation in the model has no finite derivative there"
             )
-    optimizer.step()
+    try:
+        optimizer.step()
+    except torch.linalg.LinAlgError as error:  # SOAP's bases
+        raise TrainingError(
+            f"step {problem.number}: optimizer '{phase.optimizer}' finds no eigenvectors of its "
+            f"products of gradients, at a loss of {total:.3g}: they are too large, or all alike; lower "
+            "the learning rate, clip gradients, or measure times and lengths in other units"
+        ) from error
     return total, losses
 
 

@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 import sciml
 from sciml.ensemble.stop import STOPPED
 from sciml.errors import InputError
+from sciml.run.directory import RunDirectory
+from sciml.run.kept_files import keep, with_conditions
+from sciml.run.offline.cost import cost
 from sciml.run.offline.training import resume_offline, train_offline
 from sciml.run.outcome import Outcome
 from sciml.study import load_study
@@ -202,3 +205,67 @@ def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path, changes, s
     with pytest.raises(InputError, match=says):
         train_offline(load_study(path), None, tmp_path / "run", plain=True)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", ["boundary", "flux", "seam"])
+def test_sides_are_refused_by_a_dry_run(tmp_path, key):
+    box = f"training.sources.labels.domain.x.periodic={'true' if key == 'seam' else 'false'}"
+    study = load_study(study_file(tmp_path), [f"training.sources.labels.{key}=4", box])
+    with pytest.raises(InputError, match=rf"labels\.{key}: 4, and model 'lpinn' follows"):
+        cost(study)
+
+
+START = """
+import torch
+from shape import shaped
+
+
+def initial(x):
+    return shaped(x)
+"""
+
+
+def test_a_run_keeps_the_functions_that_it_holds(tmp_path, monkeypatch, caplog):
+    """By a file beside the study; what becomes of that meanwhile changes nothing."""
+    (tmp_path / "start.py").write_text(START)
+    (tmp_path / "shape.py").write_text(
+        "import torch\n\n\ndef shaped(x):\n    return torch.sin(x)\n"
+    )
+    objective = ALONE["training"]["objectives"]["physics"] | {"solution": {"file": "start.py"}}
+    phases = [{"optimizer": "adam", "lr": 1e-2, "steps": 12}]
+    training = ALONE["training"] | {"objectives": {"physics": objective}, "phases": phases}
+    path = study_file(tmp_path, training=training)
+    whole, _ = train_offline(load_study(path), None, tmp_path / "whole", plain=True)
+    kept = whole.files / "conditions" / "physics"
+    assert sorted(file.name for file in kept.iterdir()) == ["shape.py", "start.py"]
+    stop, told = threading.Event(), Outcome.on_step
+    monkeypatch.setattr(Outcome, "on_step", lambda *given: (told(*given), stop.set())[0])
+    run, code = train_offline(load_study(path), None, tmp_path / "run", plain=True, stop=stop)
+    assert code == STOPPED
+    (tmp_path / "shape.py").write_text("raise RuntimeError\n")
+    assert resume_offline(run.path, plain=True)[1] == 0
+    assert same(whole.path, run.path)
+    assert (
+        "shape.py is not what it was when the run began; the run's own copy is used" in caplog.text
+    )
+
+
+def test_a_folder_of_others_has_no_functions_run(tmp_path, monkeypatch):
+    (tmp_path / "start.py").write_text("import torch\ninitial = torch.sin\n")
+    objective = ALONE["training"]["objectives"]["physics"] | {"solution": {"file": "start.py"}}
+    path = study_file(tmp_path, training=ALONE["training"] | {"objectives": {"physics": objective}})
+    study = load_study(path)
+    run = RunDirectory.create(tmp_path / "run")
+    keep(run, study)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    assert with_conditions(run, study) != study, "the file is here as it was"
+    (tmp_path / "start.py").unlink()
+    with pytest.raises(InputError, match=r"somebody else .* what it runs is a Python file"):
+        with_conditions(run, study)
+
+
+def test_points_alone_need_no_words_on_the_task(tmp_path):
+    study = load_study(study_file(tmp_path, task={"targets": ["u"]}))
+    assert study.task.history == 0 and study.task.time
+    [labels] = study.training.collocation.values()
+    assert labels.time == [0, 1]

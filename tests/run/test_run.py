@@ -232,6 +232,11 @@ def test_list_and_describe(command):
     assert "arXiv 2310.19809" in model and 'restriction              default "f"' in model
     options = json.loads(command("describe", "mgno", "--json").stdout)["options"]
     assert options["width"]["default"] == 24 and "whole number" in options["width"]["type"]
+    assert "\nequations\n" in listed and "  burgers\n" in listed
+    equation = command("describe", "burgers").stdout
+    assert "ν ∂²u/∂x²" in equation and "parameters: nu" in equation and "amplitude=1.0" in equation
+    known = json.loads(command("describe", "heat", "--json").stdout)
+    assert known["constants"] == ["kappa"] and known["solutions"]["wave"]["periodic"]
 
 
 def test_a_step_too_short_to_measure_does_not_take_no_time():

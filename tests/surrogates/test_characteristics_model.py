@@ -116,6 +116,15 @@ def test_the_way_back_knows_its_gradient():
     assert abs(gradient[1, 0]) > 1e-3
 
 
+def test_a_speed_may_be_that_of_a_parameter():
+    task = Task((), ("u",), history=0, time=True, parameters=("nu", "c"))
+    model = built("lpinn", task, speed={"c": 0.25}).model
+    assert model.pace == 0.25 and model.proportional.tolist() == [0.0, 1.0]
+    for speed in ({"v": 0.25}, {"c": "fast"}, {"c": 1.0, "nu": 1.0}, {}):
+        with pytest.raises(InputError, match=r"one parameter of the task \(nu, c\)"):
+            built("lpinn", task, speed=speed)
+
+
 def test_u_of_a_wave_that_is_carried_far():
     """X = ξ + 11 t: eleven times around the box."""
     surrogate = built("lpinn", labels=16)

@@ -1,5 +1,7 @@
 """What holds at the first time and on the sides: data, functions, slopes, and seams of periodic axes."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -168,6 +170,26 @@ def test_functions_hold_by_the_names_of_their_arguments():
     lone = EquationResidual("heat", {"kappa": 0.1}, {"initial": given["initial"]})
     with pytest.raises(InputError, match="points for 'boundary', and no such function"):
         losses(wave, lone, boundary=4)
+
+
+def test_functions_of_a_file_hold(tmp_path):
+    (tmp_path / "bow.py").write_text("BEND = 0.1\n")
+    file = tmp_path / "start.py"
+    file.write_text(
+        "from bow import BEND\n\n\ndef initial(x, kappa):\n    return BEND * kappa * x\n"
+    )
+    objective = EquationResidual("heat", {"kappa": 2.0}, {"file": str(file)})
+    assert losses(lambda x, t: 0.2 * x + bent(x, t), objective, initial=8)["initial"] < 1e-25
+    with pytest.raises(InputError, match="points for 'boundary', and no such function"):
+        losses(wave, objective, boundary=4)
+    for text, says in (
+        ("initial = 3", "neither initial nor boundary; expected functions"),
+        ("raise KeyError('x')", r"start.py cannot be imported: KeyError"),
+    ):
+        file.write_text(text)
+        os.utime(file, ns=(0, len(text)))
+        with pytest.raises(InputError, match=says):
+            EquationResidual("heat", {"kappa": 2.0}, {"file": str(file)})
 
 
 @pytest.mark.parametrize(

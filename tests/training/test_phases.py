@@ -10,6 +10,7 @@ from sciml.errors import InputError
 from sciml.training import CollocationSource, Phase, Supervised, train
 from sciml.training.loop import _load
 from sciml.training.phase import OPTIMIZERS, SCHEDULES
+from sciml.training.step import TrainingError
 
 
 def rates(phase, steps):
@@ -73,6 +74,14 @@ def test_warmup_rises_linearly_and_comes_before_the_schedule():
     assert found[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert found[4] == 1.0
     assert found[-1] < 0.02
+
+
+def test_soap_warms_up_by_itself():
+    assert rates(Phase("soap", lr=1.0, steps=30), 30)[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    many = Phase("soap", lr=1.0, steps=10_000)
+    assert [many.rate(i, 10_000) for i in (149, 300)] == pytest.approx([150 / 301, 1.0])
+    for phase in (Phase("soap", lr=1.0, warmup=0), Phase("adam", lr=1.0)):
+        assert rates(phase, 5) == [1.0] * 5
 
 
 def test_every_schedule_is_never_above_the_peak():
@@ -349,6 +358,19 @@ def test_soap_decays_nothing_unless_asked(source, surrogate):
         train(model, source(), nothing, Phase("soap", lr=0.1, weight_decay=decay, steps=2))
         for old, new in zip(before, model.parameters(), strict=True):
             torch.testing.assert_close(new.detach(), part * old)
+
+
+def test_gradients_without_bases_end_in_a_line(source, surrogate):
+    pytest.importorskip("pytorch_optimizer", reason="needs the extra 'pinn'")
+
+    def steep(model, batch):
+        return {"steep": 1e25 * sum(p.sum() for p in model.parameters())}
+
+    with pytest.raises(
+        TrainingError, match="step 1: optimizer 'soap' finds no eigenvectors"
+    ) as ended:
+        train(surrogate(), source(), steep, Phase("soap", steps=3))
+    assert "\n" not in str(ended.value)
 
 
 def test_soap_refuses_complex_weights():

@@ -24,7 +24,7 @@ from sciml.run.conclusion import figures, left_behind
 from sciml.run.directory import RunDirectory, free_name
 from sciml.run.feasibility import check_device, check_model
 from sciml.run.held_out import HeldOut
-from sciml.run.kept_files import keep, model_file
+from sciml.run.kept_files import keep, model_file, with_conditions
 from sciml.run.lineage import adopt, begin, print_changes, propose
 from sciml.run.offline.plan import Replay
 from sciml.run.offline.solutions import against, held_against, undetermined
@@ -116,6 +116,7 @@ def train_offline(
     with Leader(run):
         identify(run)
         _begin(run, study, replay, trajectories, roles, cut)
+        meant = with_conditions(run, meant)
         return _train(run, meant, replay, trajectories, roles, plain, stop, grid)
 
 
@@ -233,9 +234,9 @@ def resume_offline(
     loaded, changed = propose(run, study, overrides, force=force)
     noted = read_json(run.replay)
     replay = Replay(noted["from"], noted["stream"], noted["epochs"], noted.get("group"))
-    grid = None
+    grid, copied = None, with_conditions(run, loaded)
     if replay.data is None:
-        trajectories, grid = held_against(loaded)
+        trajectories, grid = held_against(copied)
     else:
         trajectories = open_trajectories(replay.data, loaded.task.build(), replay.group)
     if trajectories.identity != noted["identity"]:
@@ -251,7 +252,7 @@ def resume_offline(
         print_changes(changed)
         plan = {entry["id"]: entry["role"] for entry in read_json(run.simulations)}
         roles = {number: plan[number] for number in trajectories.ids}
-        meant = _written_out(loaded, trajectories)
+        meant = _written_out(copied, trajectories)
         return _train(run, meant, replay, trajectories, roles, plain, stop, grid)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.errors import ScimlError
 from sciml.run.display import WATERMARK
-from sciml.run.kept_files import model_file
+from sciml.run.kept_files import model_file, with_conditions
 from sciml.run.online.restart import kept, of_stream
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
 from sciml.run.points import learned, widen_bounds
@@ -75,7 +75,8 @@ class Learning:
             self._attach_statistics,
             life.intake.lock,
         )
-        self._source, objective = learned(self.study, self.surrogate.setting, stream)
+        study = with_conditions(self.run, self.study, trusted=True)
+        self._source, objective = learned(study, self.surrogate.setting, stream)
         self.history = self.outcome.train(
             self.surrogate,
             self._source,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.samples import Task
+from sciml.surrogates.option_types import fits
 from sciml.surrogates.pinn.inverse import determinant, nearest, solved
 from sciml.surrogates.pinn.network import Columns, JetNetwork
 from sciml.surrogates.pinn.pinn import grid_of, joined, lattice
@@ -70,7 +71,8 @@ class LPINN(nn.Module):
         periodic: of each axis, whether places are known up to whole sides.
         initial: the initial field, held exactly; ``None``: the objective asks for it.
         first: the first time.
-        speed: v in sides a duration; ``None``: measured by the objective at its first call.
+        speed: v in sides a duration, or that for each unit of a parameter, ``{"speed_x": 0.16}``;
+            ``None``: measured by the objective at its first call.
         margin: part of a side by which labels reach beyond the box, on axes that are not periodic.
         labels: along each axis, from which the map back begins.
         jacobian: diffusion in the frame of the box; ``False``: ∂²u/∂ξ², which is that of the publication
@@ -96,7 +98,7 @@ class LPINN(nn.Module):
         periodic: Sequence[bool],
         initial: GivenStart | None = None,
         first: float = 0.0,
-        speed: float | None = None,
+        speed: float | Mapping[str, float] | None = None,
         margin: float = 0.0,
         labels: int | None = None,
         jacobian: bool = True,
@@ -120,8 +122,11 @@ class LPINN(nn.Module):
         self.initial, self.first, self.margin, self.jacobian = initial, first, margin, jacobian
         self.labels = labels
         # v; 0: not measured yet, taken for 1. And whether it is times a parameter, of each.
-        self.register_buffer("pace", torch.tensor(float(speed or 0.0)))
-        self.register_buffer("proportional", torch.zeros(len(task.parameters)))
+        of, pace = next(iter(speed.items())) if isinstance(speed, Mapping) else (None, speed)
+        self.register_buffer("pace", torch.tensor(float(pace or 0.0)))
+        self.register_buffer(
+            "proportional", torch.tensor([1.0 * (n == of) for n in task.parameters])
+        )
 
     def forward(
         self,
@@ -287,7 +292,7 @@ def build(
     displacement: str | None = None,
     initial: dict | None = None,
     first: float = 0.0,
-    speed: float | None = None,
+    speed: float | dict | None = None,
     margin: float = 0.0,
     labels: int | None = None,
     jacobian: bool = True,
@@ -302,7 +307,9 @@ def build(
         initial: ``{equation: …, solution: …}``, with options of the solution: the initial field is held
             exactly. ``None``: the objective asks for it, at points of its source.
         first: the first time.
-        speed: how far characteristics go, in sides a duration; ``None``: measured by the objective.
+        speed: how far characteristics go, in sides a duration, or that for each unit of a parameter that
+            it is proportional to, ``{speed_x: 0.16}``; ``None``: measured by an objective that knows an
+            equation, and 1 for one that does not.
         margin: part of a side by which labels reach beyond the box, on axes that are not periodic.
         labels: along each axis, from which the map back to the box begins; ``None``: 256 on a line, 32
             on a plane.
@@ -324,6 +331,13 @@ def build(
         raise InputError(f"harmonics={harmonics}; expected 1 or more")
     if margin < 0:
         raise InputError(f"margin={margin}; expected a part of a side, 0 or more")
+    if isinstance(speed, dict):
+        [(of, _)] = speed.items() if len(speed) == 1 else [(None, None)]
+        if of not in task.parameters or not fits(speed[of], float):
+            raise InputError(
+                f"speed={speed}; expected a number, or one for each unit of one parameter of the task "
+                f"({', '.join(task.parameters) or 'it has none'}): {{speed_x: 0.16}}"
+            )
     scalars, outputs = setting.channels
     wraps = [kind == "periodic" for kind in grid.boundary]
     periodic = wraps if displacement in (None, AS_BOX) else [displacement == "periodic"] * grid.ndim
