@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from programs import march
 
+from sciml.study import load_study
+
 FOLDER = Path(__file__).parents[2] / "workflows/n_body"
 
 
@@ -59,6 +61,18 @@ def test_results_are_lines_that_are_not_computed_again(runner, tmp_path, monkeyp
     runner.main()
     assert out.read_text().count("\n") == len(lines)
     assert "egnn" in capsys.readouterr().out
+
+
+def test_the_study_of_solver_processes_has_the_same_task(runner):
+    study = load_study(FOLDER / "study.yaml")
+    options = study.solver.options
+    system = runner.SYSTEMS["charged"]
+    assert options["scheme"] == system.scheme and options["steps"] == system.wanted
+    task = study.task.build()
+    assert (task.inputs, task.targets, task.static) == (
+        runner.TASK.inputs, runner.TASK.targets, runner.TASK.static,
+    )  # fmt: skip
+    assert task.lead * study.solver.send.every == system.wanted - system.given
 
 
 def test_a_stream_never_repeats(runner):

@@ -34,6 +34,9 @@ MODELS = {
     "egnn": {"name": "egnn", "hidden": 64, "layers": 4},
     "fa_gnn": {"name": "fa_gnn", "channels": 20, "layers": 4},
     "fa_mpnn": {"name": "frame_averaging", "options": {"hidden": 64, "layers": 4}},
+    "mace": {
+        "name": "mace", "hidden": "16x0e + 16x1o", "correlation": 2, "degree": 2, "cutoff": 10.0,
+    },
     "ponita": {"name": "ponita", "hidden": 128, "layers": 5, "orientations": 16},
     "ponita-s": {
         "name": "ponita", "hidden": 32, "layers": 3, "orientations": 8, "basis": 32,
@@ -138,7 +141,7 @@ def measure(folder, system, model, feed, seed, length, device, peak=PEAK):
     config, nearest = MODELS[model], SYSTEMS[system].nearest
     if nearest and model == "fa_mpnn":
         config = {**config, "options": {**config["options"], "nearest": nearest}}
-    elif nearest and model != "linear":
+    elif nearest and model not in ("linear", "mace"):
         config = {**config, "nearest": nearest}
     torch.manual_seed(seed)
     setting = Setting(TASK, data.domain, FIELDS)
