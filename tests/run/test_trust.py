@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from small_study import one_line, sciml, small_study
+from small_study import called, one_line, small_study
 
 from sciml.ensemble.folders import read_json, write_json
 from sciml.errors import InputError
@@ -51,10 +51,10 @@ def test_a_run_of_ones_own_is_gone_on_with(run, caplog):
 def test_one_that_was_sent_is_refused_and_nothing_runs(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
     assert "made by somebody else or elsewhere" in refusal(run)
-    process = sciml("resume", run.path)
+    process = called("resume", run.path)
     assert "made by somebody else" in one_line(process)
     assert not (tmp_path / "ran").exists() and not os.listdir(run.pids), "nothing was touched"
-    assert "made by somebody else" not in one_line(sciml("resume", run.path, "--trust"))
+    assert "made by somebody else" not in one_line(called("resume", run.path, "--trust"))
     assert (tmp_path / "ran").exists()
 
 
