@@ -174,14 +174,12 @@ def test_nothing_is_run_that_the_run_did_not_keep(folder):
     assert not os.path.exists("edited")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema_version": 1, "model": 3, "solver": null}']
-)
-def test_what_was_kept_and_cannot_be_read_is_one_line(folder, text):
+def test_what_was_kept_and_cannot_be_read_is_one_line(folder):
     run = trained()
-    run.kept.write_text(text)
-    with pytest.raises(InputError, match=r"files\.json cannot be read"):
-        sciml.open_run("r").surrogate()
+    for text in ("", "[]", "{}", '{"schema_version": 1, "model": 3, "solver": null}'):
+        run.kept.write_text(text)
+        with pytest.raises(InputError, match=r"files\.json cannot be read"):
+            sciml.open_run("r").surrogate()
 
 
 def test_a_run_without_its_copy_runs_a_file_that_is_named(folder):

@@ -7,13 +7,14 @@ from dataclasses import replace
 import msgpack
 import numpy as np
 import pytest
+from hellos import hello
 from resident import resident
 from test_stream_malformed import BLOCKS, HELLO, PAYLOAD, SIMULATION, fresh_registry, header
 
 from sciml.domain import Field, Mesh, Particles
 from sciml.samples.program_warnings import Warned
 from sciml.stream import message as m
-from sciml.stream.description import digest, simulation_to_wire
+from sciml.stream.description import simulation_to_wire
 from sciml.stream.slots import Slots, node
 
 #: Bytes by which a process may grow over all that comes: nothing of it may stay.
@@ -32,13 +33,13 @@ ODD = (
 
 def hello_of(domain):
     simulation = replace(SIMULATION, domain=domain, static={"a": np.zeros(domain.point_shape)})
-    return HELLO | {"digest": digest(simulation), "description": simulation_to_wire(simulation)}
+    return hello(simulation)
 
 
 def true_messages(slots):
     """One of each kind, as a list of maps and bytes, and those that must come before it."""
     here = {"v": m.VERSION, "epoch": 1, "hello": 1}
-    hello = [HELLO]
+    said_hello = [HELLO]
     mesh = hello_of(Mesh(np.random.rand(5, 2), np.array([[0, 1, 2], [1, 2, 3]])))
     atoms = hello_of(Particles(np.array([1, 8, 1]), np.eye(3), (True, True, False)))
     reference = slots.fill([np.ones((4, 3), np.float32)]).references[0].encode() if slots else b""
@@ -46,18 +47,18 @@ def true_messages(slots):
     by_slots = here | {"kind": "slots", "sequence": 1, "blocks": [header(), reference]}
     said = {"total": 3, "finished": [0, 1], "given_up": [[2, "why"]], "done": False}
     return {
-        "hello": ([], hello),
+        "hello": ([], said_hello),
         "mesh": ([], [mesh]),
         "particles": ([], [atoms]),
-        "blocks": ([hello], [BLOCKS, header(), PAYLOAD]),
-        "slots": ([hello, [offer]], [by_slots]),
-        "offer": ([hello], [offer]),
-        "ping": ([hello], [here | {"kind": "ping"}]),
+        "blocks": ([said_hello], [BLOCKS, header(), PAYLOAD]),
+        "slots": ([said_hello, [offer]], [by_slots]),
+        "offer": ([said_hello], [offer]),
+        "ping": ([said_hello], [here | {"kind": "ping"}]),
         "bye": (
-            [hello, [BLOCKS, header(), PAYLOAD]],
+            [said_hello, [BLOCKS, header(), PAYLOAD]],
             [here | {"kind": "bye", "steps": [[0, 1]], "warnings": [WARNED]}],
         ),
-        "warn": ([hello], [here | {"kind": "warn", "warnings": [WARNED]}]),
+        "warn": ([said_hello], [here | {"kind": "warn", "warnings": [WARNED]}]),
         "control": ([], [here | {"kind": "control", "run": "", "number": 1, "message": said}]),
     }
 

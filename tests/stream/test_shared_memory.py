@@ -8,12 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hellos import until_closed
 from patience import standing, wait_until
 
 from sciml.domain import Field, Grid
 from sciml.errors import InputError
 from sciml.samples import Simulation
-from sciml.stream import Arrived, Closed, connect
+from sciml.stream import Arrived, connect
 from sciml.stream import slots as slots_module
 from sciml.stream.slots import ALIGNMENT, Slots
 
@@ -23,16 +24,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_slots_stay"),
     pytest.mark.skipif(not slots_module.node(), reason="no shared memory of this kind here"),
 ]
-
-
-def until_closed(count):
-    left = [count]
-
-    def until(event):
-        left[0] -= isinstance(event, Closed)
-        return not left[0]
-
-    return until
 
 
 @pytest.mark.parametrize("encryption", [True, False])

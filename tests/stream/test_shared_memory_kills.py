@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hellos import until_closed
 from patience import PATIENCE, wait_until
 
 from sciml.domain import Field
-from sciml.stream import Arrived, Closed
+from sciml.stream import Arrived
 from sciml.stream import slots as slots_module
 
 RANK = Path(__file__).with_name("slot_rank.py")
@@ -23,16 +24,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_slots_stay"),
     pytest.mark.skipif(not slots_module.node(), reason="no shared memory of this kind here"),
 ]
-
-
-def until_closed(count):
-    left = [count]
-
-    def until(event):
-        left[0] -= isinstance(event, Closed)
-        return not left[0]
-
-    return until
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
+from hellos import hello
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from sciml.samples import Simulation
 from sciml.stream import Arrived, connect
 from sciml.stream import message as m
 from sciml.stream import slots as slots_module
-from sciml.stream.description import digest, simulation_to_wire
 from sciml.stream.events import EventQueue
 from sciml.stream.journal import Journal
 from sciml.stream.ledger import Ledger
@@ -33,22 +33,7 @@ pytestmark = [
 
 SIMULATION = Simulation(0, Grid((32, 64), ((0, 1), (0, 1)), ("open", "open")), (Field("u"),))
 NBYTES = 32 * 64 * 4
-HELLO = {
-    "v": m.VERSION,
-    "kind": "hello",
-    "run": "",
-    "epoch": 1,
-    "simulation": 0,
-    "attempt": 1,
-    "rank": 0,
-    "ranks": 1,
-    "hello": 1,
-    "token": b"0123456789abcdef",
-    "digest": digest(SIMULATION),
-    "offset": None,
-    "shape": None,
-    "description": simulation_to_wire(SIMULATION),
-}
+HELLO = hello(SIMULATION)
 
 
 def message(kind, **entries):

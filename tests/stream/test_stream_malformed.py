@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
+from hellos import hello
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import wait_until
@@ -20,7 +21,7 @@ from sciml.errors import InputError
 from sciml.samples import Simulation
 from sciml.stream import Arrived, Closed, connect
 from sciml.stream import message as m
-from sciml.stream.description import digest, simulation_from_wire, simulation_to_wire
+from sciml.stream.description import simulation_from_wire, simulation_to_wire
 from sciml.stream.endpoint import Endpoint
 from sciml.stream.events import EventQueue
 from sciml.stream.journal import Journal
@@ -30,22 +31,7 @@ from sciml.stream.spool import Spool
 
 SIMULATION = Simulation(0, Grid((4, 3), ((0, 1), (0, 1)), ("open", "open")), (Field("u"),))
 PAYLOAD = np.arange(12, dtype="<f4").tobytes()
-HELLO = {
-    "v": m.VERSION,
-    "kind": "hello",
-    "run": "",
-    "epoch": 1,
-    "simulation": 0,
-    "attempt": 1,
-    "rank": 0,
-    "ranks": 1,
-    "hello": 1,
-    "token": b"0123456789abcdef",
-    "digest": digest(SIMULATION),
-    "offset": None,
-    "shape": None,
-    "description": simulation_to_wire(SIMULATION),
-}
+HELLO = hello(SIMULATION)
 BLOCKS = {"v": m.VERSION, "kind": "blocks", "epoch": 1, "hello": 1, "sequence": 1}
 
 
@@ -140,13 +126,7 @@ def test_no_message_stops_the_server(known, messages):
         assert registry.failures == 0, "an error that nobody foresaw"
         # Another peer's simulation goes on as if nothing had been.
         simulation = Simulation(100, SIMULATION.domain, SIMULATION.fields)
-        hello = {
-            **HELLO,
-            "simulation": 100,
-            "digest": digest(simulation),
-            "description": simulation_to_wire(simulation),
-        }
-        registry.handle(b"true", [msgpack.packb(hello)])
+        registry.handle(b"true", [msgpack.packb(hello(simulation))])
         block = [msgpack.packb(BLOCKS), msgpack.packb(header(simulation=100)), PAYLOAD]
         registry.handle(b"true", block)
         while (event := registry.events.get(timeout=0.0)) is not None:
