@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from cases import CASES, TOLERANCE, TOLERANCES
-from programs import load, started
+from programs import load
 
 from sciml.share import find
 from sciml.solver.mpirun import command, environment
@@ -56,16 +56,9 @@ FIRST = list({program: name for name, (program, _) in reversed(CASES.items())}.v
 REST = [name for name in CASES if name not in FIRST]
 
 
-#: Between them they call all kernels of finite volumes, in one and two dimensions.
-COMPILED = ("advection-diffusion", "advection-diffusion-line", "burgers-inviscid", "shallow-water")
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """``runs(case, ranks)``: its dataset."""
-    for name in COMPILED:  # once, and not by every rank, where nothing is in numba's cache yet
-        program, flags = CASES[name]
-        started(program, flags).step(0)
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "driver.py").write_text(DRIVER)
 
