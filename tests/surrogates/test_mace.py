@@ -160,6 +160,8 @@ def test_charges_of_both_are_seen():
         ({"cutoff": -1.0}, "cutoff=-1.0"),
         ({"degree": 12}, "degree=12; expected 0 to 8"),
         ({"neighbours": -2.0}, "neighbours=-2.0"),
+        ({"radial": [8, 0]}, r"radial=\[8, 0\]"),
+        ({"hidden": ""}, "as many channels"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, words):

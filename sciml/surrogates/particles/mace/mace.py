@@ -164,6 +164,8 @@ class MACE(nn.Module):
         for name, (value, low, high) in given.items():
             if not low <= value <= high:
                 raise InputError(f"mace: {name}={value}; expected {low} to {high}")
+        if min(radial, default=1) < 1:
+            raise InputError(f"mace: radial={[*radial]}; expected widths of 1 or more")
         if neighbours is not None and not neighbours > 0:
             raise InputError(f"mace: neighbours={neighbours}; expected their mean number, above 0")
         self.fields, self.cutoff, self.basis, self.p, self.energy = fields, cutoff, basis, p, energy
@@ -301,10 +303,11 @@ def build(
     if fields.ndim != 3:
         raise InputError(f"model 'mace': got particles in {fields.ndim} dimensions; expected 3")
     potential = Potential.of(setting)
+    hidden = PRESETS[size] if hidden is None else hidden
     model = MACE(
         fields,
         "" if potential is None else potential.energy,
-        hidden or PRESETS[size],
+        hidden,
         layers,
         correlation,
         degree,
@@ -315,4 +318,4 @@ def build(
         repulsion,
         radial,
     )
-    return chose(model, hidden=hidden or PRESETS[size])
+    return chose(model, hidden=hidden)
