@@ -15,6 +15,7 @@ from sciml.surrogates.particles.mace.constants import Constants
 from sciml.surrogates.particles.mace.coupling import wigner
 from sciml.surrogates.particles.mace.edges import Edges
 from sciml.surrogates.particles.mace.irreps import Irreps, harmonics, size, slices
+from sciml.surrogates.particles.mace.summation import Term
 
 #: √E[silu(z)²] of normal z, by which activations are divided so that they are as large as what came.
 SILU_NORM = 0.5964692111227132
@@ -64,33 +65,33 @@ class Convolution(nn.Module):
         around = harmonics(degree)
         places = [*slices(wanted)]
         #: Irrep of h, degree, and the irreps that come of both.
-        self.paths = [
+        paths = [
             (a, b, outs)
             for a, ir in enumerate(given)
             for b, y in enumerate(around)
             if (outs := [k for k, out in enumerate(wanted) if ir.couples(y, out)])
         ]
         self.channels = channels
-        self.parts, self.around = [*slices(given)], [*slices(around)]
-        into = np.bincount([k for *_, outs in self.paths for k in outs], minlength=len(wanted))
-        rows, path, number = [], [], 0
-        for a, b, outs in self.paths:
-            # As products of matrices give them: by m₂, path, m₁.
+        parts, degrees = [*slices(given)], [*slices(around)]
+        into = np.bincount([k for *_, outs in paths for k in outs], minlength=len(wanted))
+        coupling, path, terms = [], [], []
+        number = row = 0
+        for a, b, outs in paths:
+            # By m₂, path, m₁, as products of matrices give them.
             block = np.zeros((around[b].dim, len(outs), given[a].dim, size(wanted)))
             for k, out in enumerate(outs):
                 w = wigner(given[a].l, around[b].l, wanted[out].l) * wanted[out].dim ** 0.5
                 block[:, k, :, places[out]] = w.transpose(1, 0, 2) / np.sqrt(into[out] * channels)
-            path += [
-                number + k
-                for _ in range(around[b].dim)
-                for k in range(len(outs))
-                for _ in range(given[a].dim)
-            ]
-            number += len(outs)
-            rows.append(block.reshape(-1, size(wanted)))
+            coupling.append(block.reshape(-1, size(wanted)))
+            numbers = np.arange(number, number + len(outs))
+            path.append(np.broadcast_to(numbers[:, None], block.shape[:3]).ravel())
+            paths_of, rows = slice(number, number + len(outs)), slice(row, row + len(path[-1]))
+            terms.append(Term(parts[a], degrees[b], paths_of, rows))
+            number, row = paths_of.stop, rows.stop
+        self.paths, self.terms, self.number = paths, tuple(terms), number
         self.radial = RadialNetwork([*radial, number * channels])
         self.weight = nn.Parameter(torch.randn(number, channels, channels))
-        self.constants = Constants(coupling=np.concatenate(rows).T, path=np.array(path))
+        self.constants = Constants(coupling=np.concatenate(coupling).T, path=np.concatenate(path))
 
     def forward(
         self,
@@ -99,17 +100,7 @@ class Convolution(nn.Module):
         radial: Float[Tensor, "pair basis"],
     ) -> Float[Tensor, "wanted node channel"]:
         held: Any = self.constants
-        n = h.shape[1]
-        r = self.radial(radial).index_select(0, edges.pair)
-        r = r.split([len(outs) * self.channels for *_, outs in self.paths], dim=1)
-        sent = [h[p].transpose(0, 1).contiguous().index_select(0, edges.source) for p in self.parts]
-        sums = []
-        for (a, b, outs), factor in zip(self.paths, r, strict=True):
-            factor = factor.view(-1, len(outs), 1, self.channels)
-            messages = (factor * sent[a].unsqueeze(1)).flatten(1)
-            summed = edges.summed(self.around[b], messages, n)
-            sums.append(summed.view(n, -1, self.channels))
-        mixed = torch.bmm(
-            torch.cat(sums, dim=1).transpose(0, 1), self.weight.index_select(0, held.path)
-        )
-        return (held.coupling @ mixed.flatten(1)).view(-1, n, self.channels)
+        r = self.radial(radial).view(-1, self.number, self.channels)
+        sums = edges.summed(r, h.transpose(0, 1).contiguous(), self.terms)
+        mixed = torch.bmm(sums.transpose(0, 1), self.weight.index_select(0, held.path))
+        return (held.coupling @ mixed.flatten(1)).view(-1, h.shape[1], self.channels)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sciml.surrogates.particles.edges import lengths, vectors
 from sciml.surrogates.particles.mace.irreps import o3
+from sciml.surrogates.particles.mace.summation import NeighbourSum, Terms
 from sciml.surrogates.particles.neighbours import Neighbours
 from sciml.surrogates.structure import FrameStructure, Part
 
@@ -86,16 +87,22 @@ class Edges:
         return 1.0 if self.receiver is None else 0.5
 
     def summed(
-        self, part: slice, messages: Float[Tensor, "slots channel"], nodes: int
-    ) -> Float[Tensor, "node part channel"]:
-        """Σ over the slots of each receiver of messages times some harmonics."""
-        around = self.harmonics[..., part]
+        self,
+        r: Float[Tensor, "pair path channel"],
+        h: Float[Tensor, "node given channel"],
+        terms: Terms,
+    ) -> Float[Tensor, "node row channel"]:
+        """Sums over the slots of each receiver; see :class:`~.summation.NeighbourSum`."""
         if self.receiver is None:
-            width = messages.shape[1]
-            return torch.bmm(around.transpose(1, 2), messages.view(nodes, around.shape[1], width))
-        each = around.unsqueeze(2) * messages.unsqueeze(1)
-        empty = messages.new_zeros((nodes, *each.shape[1:]))
-        return empty.index_add(0, self.receiver, each)
+            return NeighbourSum.apply(self.harmonics, r, h, self.pair, self.source, terms)
+        sent, sums = h.index_select(0, self.source), []
+        for t in terms:
+            product = r[:, t.paths].unsqueeze(2) * sent[:, t.given].unsqueeze(1)
+            each = self.harmonics[:, t.around, None, None, None] * product.unsqueeze(1)
+            each = each.flatten(1, 3)
+            empty = each.new_zeros((h.shape[0], *each.shape[1:]))
+            sums.append(empty.index_add(0, self.receiver, each))
+        return torch.cat(sums, dim=1)
 
 
 def edges_of(
