@@ -9,6 +9,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Setting, registry
 from sciml.surrogates.particles.equivariance import equivariance_errors
+from sciml.surrogates.particles.mace import summation
 from sciml.surrogates.particles.mace.contraction import SymmetricContraction
 from sciml.surrogates.particles.mace.coupling import symmetric, wigner
 from sciml.surrogates.particles.mace.irreps import Irrep, harmonics
@@ -194,3 +195,25 @@ def test_it_is_built_without_values():
     assert all(p.is_meta for p in model.parameters())
     wigner.cache_clear()
     assert abs(wigner(1, 1, 2)).sum() > 1
+
+
+def test_sums_over_neighbours_have_their_derivatives(monkeypatch):
+    monkeypatch.setattr(summation, "AT_ONCE", 30)  # several pieces
+    one, three = slice(0, 1), slice(1, 4)
+    terms = (
+        summation.Term(one, one, slice(0, 1), slice(0, 1)),
+        summation.Term(three, one, slice(1, 3), slice(1, 7)),
+        summation.Term(three, three, slice(3, 5), slice(7, 25)),
+    )
+    torch.manual_seed(0)
+    factors = [
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((3, 2, 4), (4, 5, 2), (3, 4, 2))
+    ]
+    pair, source = torch.tensor([0, 1, 1, 2, 3, 0]), torch.tensor([1, 2, 0, 0, 1, 2])
+
+    def summed(*given):
+        return summation.NeighbourSum.apply(*given, pair, source, terms)
+
+    assert torch.autograd.gradcheck(summed, factors)
+    assert torch.autograd.gradgradcheck(summed, factors)
