@@ -6,6 +6,7 @@ from scipy.sparse.linalg import splu
 
 from sciml.domain import Field
 from sciml.equations import reaction_diffusion
+from sciml.errors import DivergedError, InputError
 from sciml.parallel import Rows
 from sciml.parallel.linear_elements import mass_and_stiffness
 from sciml.parallel.triangulation import square_mesh
@@ -75,6 +76,11 @@ class ReactionDiffusionMesh(Program):
         self.explicit = lumped - half if self.given.scheme == "strang" else lumped
         own = initial_fields(self, comm)
         self.u = self.initial() if own is None else own["u"]
+        if self.given.reaction == "fisher" and self.u.min() < 0.0:
+            raise InputError(
+                f"reaction=fisher from u={self.u.min():.3g}, below 0, where it runs away; expected 0 or "
+                "more, such as --initial spots"
+            )
         return self.rows.block
 
     def initial(self):
@@ -105,6 +111,8 @@ class ReactionDiffusionMesh(Program):
         u = self.diffused(self.u) if strang else self.u
         u = reaction_diffusion.reacted(self.given.reaction, u, self.given.rate * self.dt)
         self.u = self.diffused(u)
+        if not np.isfinite(self.u).all():  # below 0 fisher's runs away
+            raise DivergedError(f"u is not finite after step {n + 1}")
         return (n + 1) * self.dt
 
     def diffused(self, u):

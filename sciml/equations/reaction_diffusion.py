@@ -21,13 +21,14 @@ REACTIONS = ("fisher", "allen-cahn", "none")
 def reacted(reaction: str, u: Any, age: float) -> Any:
     """u(t) of du/dt = r f(u) from u(0), where ``age`` is r t: exact.
 
-    Fisher's runs away below 0, at r t = ln((u − 1) / u).
+    Fisher's runs away below 0, at r t = ln((u − 1) / u), and is −∞ from then on.
     """
     if reaction == "none":
         return u
     decay = np.exp(-age)
     if reaction == "fisher":
-        return u / (u + (1.0 - u) * decay)
+        below = u + (1.0 - u) * decay
+        return np.where(below > 0.0, u / below, -np.inf)
     return u / np.sqrt(u * u + (1.0 - u * u) * decay * decay)
 
 

@@ -5,7 +5,7 @@ import pytest
 from programs import load, made, march, started
 
 from sciml.equations import reaction_diffusion
-from sciml.errors import InputError
+from sciml.errors import DivergedError, InputError
 from sciml.parallel.connection import connection_laplacian, edge_angles
 from sciml.solver.flags import parse
 
@@ -131,6 +131,18 @@ def test_what_cannot_be_is_one_line(program, words, message):
     with pytest.raises(InputError) as caught:
         cls(parse(cls, words.split()))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_runs_away_does_not_come_back():
+    """Behind the pole Fisher's exact flow is positive, and tends to 1 as if nothing had been."""
+    u = reaction_diffusion.reacted("fisher", np.array([-0.5, 0.5]), np.log(3.0) + 0.1)
+    assert u[0] == -np.inf and 0.5 < u[1] < 1.0
+    with pytest.raises(InputError, match="from u=-.*, below 0, where it runs away; expected 0"):
+        started("reaction_diffusion_mesh", reaction="fisher", initial="waves")
+    run = started("reaction_diffusion_mesh", reaction="fisher", rate=100.0)
+    run.u[0] = -1e-2
+    with pytest.raises(DivergedError, match="not finite after step 1"):
+        run.step(0)
 
 
 def test_a_front_needs_a_reaction():
