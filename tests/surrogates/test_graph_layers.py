@@ -548,7 +548,35 @@ def test_a_sheaf_has_no_loops(graph):
     for name in ("sheaf-general", "sheaf-nn", "sheaf-directed"):
         with pytest.raises(InputError, match="node 4 is joined with itself"):
             LAYERS[name]()(torch.randn(9, 6), looped)
+        with pytest.raises(InputError, match="node 4 is joined with itself"):
+            LAYERS[name]()(torch.randn(9, 6), links_of(looped, 9))
+    with pytest.raises(InputError, match="node 4 is joined with itself"):
+        GraphNetwork(5, 1, LAYERS["sheaf-general"](), 6)(torch.randn(9, 5), looped)
     assert LAYERS["grand"]()(torch.randn(9, 6), looped).isfinite().all()
+
+
+def test_values_of_edges_and_links_that_cannot_be(graph):
+    edges, x = graph.shape[1], torch.randn(9, 6)
+    bad = torch.randn(edges, 2)
+    bad[3, 1] = torch.nan
+    seen = {"edge_channels": 2}
+    for layer in (
+        GRAND(6, attention=seen),
+        GREAD(6, attention=seen),
+        SheafDiffusion(2, 3, options=seen),
+        FluxHead(6, 1, 4, 2),
+        MeshGraphNet(6, 1, 2, 8, 1),
+    ):
+        for values, said in (
+            (torch.randn(edges + 2, 2), rf"\({edges + 2}, 2\); expected \({edges}, 2\)"),
+            (torch.randn(edges), rf"\({edges},\); expected \({edges}, 2\)"),
+            (None, f"none; expected .{edges}, 2"),
+            (bad, "1 values of edges are not finite, the first at edge 3"),
+        ):
+            with pytest.raises(InputError, match=said):
+                layer(x, graph, values)
+        with pytest.raises(InputError, match="links of 9 nodes; there are 5"):
+            layer(x[:5], links_of(graph, 9), torch.randn(edges, 2))
 
 
 def test_features_that_cannot_be(layer, graph):

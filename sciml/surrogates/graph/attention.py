@@ -127,7 +127,7 @@ class Attention(nn.Module):
                 f"attention: width={width} for heads={heads}; expected a multiple of the heads"
             )
         self.heads, self.score, self.positive = heads, score, positive
-        self.stochastic, self.itself = stochastic, itself
+        self.stochastic, self.itself, self.edge_channels = stochastic, itself, edge_channels
         if score == "pair":
             if not pairs:
                 raise InputError(

@@ -36,6 +36,7 @@ class FluxHead(nn.Module):
         self, channels: int, out_channels: int, hidden: int = 64, edge_channels: int = 0
     ) -> None:
         super().__init__()
+        self.edge_channels = edge_channels
         # W₁ of h_u and h_v apart: computed at nodes, of which there are fewer.
         self.from_source = nn.Linear(channels, hidden)
         self.from_receiver = nn.Linear(channels, hidden, bias=False)
@@ -53,7 +54,7 @@ class FluxHead(nn.Module):
         at = self.from_source(h).index_select(0, links.source)
         at = at + self.from_receiver(h).index_select(0, links.receiver)
         if self.from_edge is not None:
-            at = at + self.from_edge(links.sorted(edge_attr))
+            at = at + self.from_edge(links.sorted(edge_attr, self.edge_channels))
         phi = self.last(nn.functional.silu(at))
         gained = links.sum(phi - phi.index_select(0, links.reverse))
         return gained if volume is None else gained / volume[:, None]

@@ -86,7 +86,7 @@ class GRAND(nn.Module):
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("GRAND", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways)
-        edge_attr = links.sorted(edge_attr)
+        edge_attr = links.sorted(edge_attr, self.field.attention.edge_channels)
         if self.nonlinear:
             state = {"links": links, "edge_attr": edge_attr, "volume": volume, "source": x}
         else:

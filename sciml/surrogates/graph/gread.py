@@ -122,7 +122,8 @@ class GREAD(nn.Module):
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("GREAD", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways)
-        weights = self.attention(x, links, links.sorted(edge_attr), volume)
+        edge_attr = links.sorted(edge_attr, self.attention.edge_channels)
+        weights = self.attention(x, links, edge_attr, volume)
         state = {"links": links, "source": x, **weights._asdict()}
         return self.integration(self.field, x, state, "GREAD")
 

@@ -26,6 +26,7 @@ class Links:
             each edge in the list that came. outgoing: the edges sorted by source, then receiver; of
             those that are symmetric, the place of the reverse of each.
         symmetric: whether each has its reverse.
+        loops: whether one may join a node with itself.
     """
 
     source: Int[Tensor, " edge"]
@@ -34,6 +35,7 @@ class Links:
     order: Int[Tensor, " edge"]
     outgoing: Int[Tensor, " edge"]
     symmetric: bool
+    loops: bool = False
     #: Where the edges that come in at each node begin, and those that go out.
     starts: Int[Tensor, " bound"] = field(init=False)
     ends: Int[Tensor, " bound"] = field(init=False)
@@ -90,9 +92,33 @@ class Links:
         """Edges that come in."""
         return self.sum(torch.ones_like(self.receiver, dtype=dtype))
 
-    def sorted(self, values: Tensor | None) -> Tensor | None:
-        """Values of edges, given in the order of the list that came, in that of the links."""
-        return None if values is None else values.index_select(0, self.order)
+    def sorted(self, values: Tensor | None, channels: int = 0) -> Tensor | None:
+        """Values of edges, given in the order of the list that came, in that of the links.
+
+        Args:
+            channels: numbers of an edge that are wanted; 0: any, or none.
+
+        Raises:
+            InputError: of another shape, or not finite.
+        """
+        edges = len(self.order)
+        if values is None and not channels:
+            return None
+        shape = None if values is None else tuple(values.shape)
+        if not shape or shape[0] != edges or (channels and shape != (edges, channels)):
+            got = "none" if shape is None else shape
+            raise InputError(
+                f"values of edges: {got}; expected ({edges}, {channels or '…'}), a row for each edge, "
+                "such as data.edge_attr"
+            )
+        if not torch.compiler.is_compiling() and not values.is_meta:
+            wrong = ~values.isfinite()
+            if bool(wrong.any()):
+                raise InputError(
+                    f"{int(wrong.sum())} values of edges are not finite, the first at edge "
+                    f"{int(wrong.nonzero()[0, 0])}; expected numbers: fill them, or leave the edges out"
+                )
+        return values.index_select(0, self.order)
 
 
 def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool = True) -> Links:
@@ -109,6 +135,10 @@ def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool
             reverse, or joins a node with itself.
     """
     if isinstance(edges, Links):
+        if edges.nodes != nodes:
+            raise InputError(f"edges: links of {edges.nodes} nodes; there are {nodes}")
+        if edges.loops and not loops:
+            _require_no_loops(edges.source, edges.receiver)
         _require(edges, both_ways)
         return edges
     if not isinstance(edges, Tensor) or edges.ndim != 2 or edges.shape[0] != 2 or _is_real(edges):
@@ -154,11 +184,8 @@ def _made(edges: Tensor, nodes: int, both_ways: str, loops: bool) -> Links:
         least, most = int(edges.min()), int(edges.max())
         if least < 0 or most >= nodes:
             raise InputError(f"edges: nodes {least} to {most} are named; there are {nodes}")
-    if not loops and bool((same := source == receiver).any()):
-        raise InputError(
-            f"edges: node {int(source[same][0])} is joined with itself; expected two nodes an edge: "
-            "drop such edges, edge_index[:, edge_index[0] != edge_index[1]]"
-        )
+    if not loops:
+        _require_no_loops(source, receiver)
     places, order = torch.sort(receiver * nodes + source, stable=True)
     if bool((twice := places[1:] == places[:-1]).any()):
         first = int(places[1:][twice][0])
@@ -170,9 +197,17 @@ def _made(edges: Tensor, nodes: int, both_ways: str, loops: bool) -> Links:
     back = source * nodes + receiver
     outgoing = torch.argsort(back)
     symmetric = bool((back[outgoing] == places).all())
-    links = Links(source, receiver, nodes, order, outgoing, symmetric)
+    links = Links(source, receiver, nodes, order, outgoing, symmetric, loops)
     _require(links, both_ways)
     return links
+
+
+def _require_no_loops(source: Tensor, receiver: Tensor) -> None:
+    if bool((same := source == receiver).any()):
+        raise InputError(
+            f"edges: node {int(source[same][0])} is joined with itself; expected two nodes an edge: "
+            "drop such edges, edge_index[:, edge_index[0] != edge_index[1]]"
+        )
 
 
 def undirected(edge_index: Int[Tensor, "2 edge"]) -> Int[Tensor, "2 both"]:

@@ -179,7 +179,7 @@ class RestrictionMaps(nn.Module):
                 "field on edges among the static ones"
             )
         self.kind, self.stalk, self.bounded, self.channels = kind, stalk, bounded, channels
-        self.fixed = low_pass + high_pass
+        self.fixed, self.edge_channels = low_pass + high_pass, edge_channels
         self.low_pass, self.high_pass = low_pass, high_pass
         numbers = KINDS[kind].numbers(stalk)
         if numbers:

@@ -135,7 +135,7 @@ class SheafDiffusion(nn.Module):
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("sheaf diffusion", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways, self.loops)
-        edge_attr = links.sorted(edge_attr)
+        edge_attr = links.sorted(edge_attr, self.layers[0].maps.edge_channels)
         h = x.unflatten(1, (-1, self.features))
         if self.integration is None:
             for n, layer in enumerate(self.layers):

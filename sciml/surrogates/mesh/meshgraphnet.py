@@ -53,7 +53,7 @@ class MeshGraphNet(nn.Module):
                 f"MeshGraphNet: channels {in_channels} in, {hidden} hidden, {out_channels} out, "
                 f"{layers} layers; expected 1 or more"
             )
-        self.in_channels = in_channels
+        self.in_channels, self.edge_channels = in_channels, edge_channels
         self.nodes, self.decode = (
             _network(in_channels, hidden),
             _network(hidden, hidden, out_channels),
@@ -75,7 +75,7 @@ class MeshGraphNet(nn.Module):
         x = checked("MeshGraphNet", x, self.in_channels)
         links = links_of(edge_index, len(x))
         h = self.nodes(x)
-        e = None if self.edges is None else self.edges(links.sorted(edge_attr))
+        e = None if self.edges is None else self.edges(links.sorted(edge_attr, self.edge_channels))
         for on_edges, on_nodes in zip(self.on_edges, self.on_nodes, strict=True):
             ends = [h.index_select(0, links.source), h.index_select(0, links.receiver)]
             change = on_edges(torch.cat(ends if e is None else [e, *ends], dim=1))
