@@ -98,7 +98,8 @@ def write_extxyz(path: str | Path, data: xr.Dataset | Sequence[xr.Dataset]) -> N
         data: datasets of particles with ``positions`` in Å, such as predictions of molecules.
 
     Raises:
-        InputError: ASE is not there, the file is; no particles, no positions, another unit.
+        InputError: ASE is not there, the file is; no particles, no positions, other units than
+            ASE's.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
@@ -134,10 +135,13 @@ def _configurations(ds: xr.Dataset) -> Iterator[Any]:
             f"write_extxyz: no 'positions' among {', '.join(map(str, ds.data_vars))}; add those that "
             "the others belong to, ds.assign(positions=...)"
         )
-    units = ds.positions.attrs.get("units", "1")
-    if units not in (UNITS["positions"], "1"):
-        raise InputError(f"write_extxyz: positions in {units}; expected Å: convert them")
     names = [field.name for field in fields_of(ds)]
+    for name in UNITS.keys() & {"positions", *names}:
+        units = ds[name].attrs.get("units", "1")
+        if units not in (UNITS[name], "1"):
+            raise InputError(
+                f"write_extxyz: {name} in {units}; expected {UNITS[name]}: convert them"
+            )
     layout = layout_of(ds, names)
     whole = [str(n) for n, v in ds.data_vars.items() if v.dims == layout.space and n != "species"]
     of_atoms = {n for n in (*names, *whole) if layout.place_of(ds[n].dims) == "point"}

@@ -28,7 +28,12 @@ def soliton(x: Any, time: Any, speed: float, start: float = 0.0) -> Any:
         speed: c > 0.
         start: x₀.
     """
-    phase = 0.5 * sqrt(speed) * (x - speed * time - start)
+    return solitary(x - speed * time - start, speed)
+
+
+def solitary(away: Any, speed: Any) -> Any:
+    """(c/2) sech²(√c/2 z), z ``away`` from the crest."""
+    phase = 0.5 * speed**0.5 * away
     return 0.5 * speed / namespace(phase).cosh(phase) ** 2
 
 

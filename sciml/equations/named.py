@@ -167,10 +167,13 @@ def _inviscid(start: Sines, x: Any, time: Any, shape: tuple[int, ...], ends: Any
 
 
 def _soliton(
-    points: Arrays, time: Any, sides: Sides, *, speed: float = 4.0, start: float = 0.0
+    points: Arrays, time: Any, sides: Sides, *, speed: Any = 4.0, start: Any = 0.0
 ) -> Arrays:
-    """(c/2) sech²(√c/2 (x − ct − x₀))."""
-    return {"u": korteweg_de_vries.soliton(points["x"], time, speed, start)}
+    """(c/2) sech²(√c/2 (x − ct − x₀)), periodic: good for √c L > 15."""
+    [(low, high)] = sides.values()
+    away = points["x"] - speed * time - start
+    away = away - (high - low) * namespace(away).round(away / (high - low))
+    return {"u": korteweg_de_vries.solitary(away, speed)}
 
 
 def _advected(u_t: Any, u_x: Any, laplacian: Any, speed_x: Any, kappa: Any) -> Any:

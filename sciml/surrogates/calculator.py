@@ -17,7 +17,7 @@ from sciml.domain.extxyz import UNITS
 from sciml.domain.names import LATTICE
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation
-from sciml.surrogates.batch import Batch, suited
+from sciml.surrogates.batch import Batch, dtype_for, suited
 from sciml.surrogates.collation import collate
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.surrogate import Surrogate
@@ -33,9 +33,9 @@ class EnergyCalculator(Calculator):
     (atom, 3) and ``stress_variance`` the variances among its members, divided by n − 1: where they are
     large, none was trained. Energies are added up in float64, whatever the weights are.
 
-    Any periodicity, and cells that change. Neighbours are found anew each time: 0.1 ms of ethanol,
-    2.5 ms of 64 waters within 6 Å, so that lists with a skin would save nothing. Of a model that derives
-    its forces itself there is no stress but the one that it gives.
+    Any periodicity, and cells that change; no stress where a cell lacks a vector. Neighbours are found
+    anew each time: 0.1 ms of ethanol, 2.5 ms of 64 waters within 6 Å, so that lists with a skin would
+    save nothing. Of a model that derives its forces itself there is no stress but the one that it gives.
 
     Args:
         members: surrogates of a task with positions in, and an energy out.
@@ -70,10 +70,11 @@ class EnergyCalculator(Calculator):
         batches: dict[Any, Batch] = {}
         found = []
         for member in self.members:
-            key = member.structures, member.task.inputs, member.task.static
+            task, device = member.task, _device(member)
+            key = member.structures, task.inputs, task.static, dtype_for(member), device
             if key not in batches:
-                batches[key] = _batch(member, self.atoms, domain)
-            found.append(_derived(member, batches[key]))
+                batches[key] = suited(_batch(member, self.atoms, domain), member, device)
+            found.append(_derived(member, batches[key], whole=self.atoms.cell.rank == 3))
         self.results = {}
         for name in found[0]:
             each = np.stack([one[name] for one in found])
@@ -86,6 +87,17 @@ class EnergyCalculator(Calculator):
                 f"{', '.join(lacking)}; variances are of several surrogates, stress is of atoms in a "
                 "cell, by models that give an energy alone"
             )
+
+    def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
+        """What has changed, arrays of the atoms that members see among it."""
+        changes = super().check_state(atoms, tol)
+        before = {} if self.atoms is None else self.atoms.arrays
+        seen = {name for member in self.members for name in member.task.static}
+        return changes + [
+            name
+            for name in sorted(seen - {*changes})
+            if not np.array_equal(before.get(name), atoms.arrays.get(name))
+        ]
 
     def _domain_of(self, atoms: Any) -> Particles:
         """The same one while it is the same, so that what is derived of it is kept."""
@@ -150,17 +162,20 @@ def _batch(surrogate: Surrogate, atoms: Any, domain: Particles) -> Batch:
     simulation = Simulation(0, domain, surrogate.fields, static=static)
     frame = Frame(0, 0, 0.0, fields)
     sample = Sample(simulation, 0, (frame,), (Frame(0, 0, 0.0, {}),))
-    weight = next(surrogate.parameters(), torch.empty(0))
-    batch = collate([sample], task, surrogate.structures)
-    return suited(batch, surrogate, weight.device)
+    return collate([sample], task, surrogate.structures)
 
 
-def _derived(surrogate: Surrogate, batch: Batch) -> dict[str, np.ndarray]:
-    """Energy, forces and, in a cell, stress."""
+def _device(surrogate: Surrogate) -> torch.device:
+    return next(surrogate.parameters(), torch.empty(0)).device
+
+
+def _derived(surrogate: Surrogate, batch: Batch, *, whole: bool) -> dict[str, np.ndarray]:
+    """Energy, forces and, in a cell that is ``whole``, stress."""
     own = surrogate.potential
-    known = replace(own, forces=own.forces or "forces")
-    if "cell" in batch.geometry and not traits_of(surrogate.model).differentiates:
-        known = replace(known, stress=own.stress or "stress")
+    known = replace(own, forces=own.forces or "forces", stress="")
+    if "cell" in batch.geometry and whole:
+        derives = not traits_of(surrogate.model).differentiates
+        known = replace(known, stress=own.stress or ("stress" if derives else ""))
     bare = copy(surrogate)
     bare.potential = known
     bare.task = replace(surrogate.task, targets=(known.energy, *known.derived))

@@ -301,7 +301,8 @@ class Normalizer(nn.Module):
 
     def _values(self, sample: Sample) -> Sequence[tuple[tuple[str, str], np.ndarray, bool]]:
         task, simulation = self.task, sample.simulation
-        vectors = {f.name for f in simulation.fields if f.components}
+        fields = (*simulation.fields, *simulation.static_fields)
+        vectors = {f.name for f in fields if f.components}
         target = sample.targets[0]
         found = [
             *((("field", n), sample.inputs[-1].fields[n], n not in vectors) for n in task.inputs),
@@ -310,7 +311,7 @@ class Normalizer(nn.Module):
                 for n in task.targets
                 if n not in task.inputs
             ),
-            *((("field", n), simulation.static[n], True) for n in task.static),
+            *((("field", n), simulation.static[n], n not in vectors) for n in task.static),
             *((("field", n), target.fields[n], n not in vectors) for n in task.forcing),
             *(
                 (("parameter", n), np.float64(simulation.parameters[n]), True)

@@ -91,6 +91,12 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
     )
     with pytest.raises(InputError, match="positions in bohr; expected Å"):
         sciml.write_extxyz(path, far)
+    fields = [Field("positions", "Å", components=3), Field("energy", "kcal/mol", on="global")]
+    other = to_dataset(
+        water, fields, {"positions": np.zeros((1, 2, 3)), "energy": np.zeros(1)}, [0.0]
+    )
+    with pytest.raises(InputError, match="energy in kcal/mol; expected eV: convert"):
+        sciml.write_extxyz(path, other)
     line = to_dataset(
         Grid((4,), ((0.0, 1.0),), ("open",)), [Field("u")], {"u": np.zeros((1, 4))}, [0.0]
     )

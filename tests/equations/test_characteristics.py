@@ -133,5 +133,23 @@ def test_a_turned_cone_comes_back():
     assert np.abs(back - start).max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("name", "solution"),
+    [(n, s) for n, one in EQUATIONS.items() for s, held in one.solutions.items() if held.periodic],
+)
+def test_what_is_said_to_be_periodic_continues_itself(name, solution):
+    """Also once it has been carried across a side."""
+    held, side = equation(name), (-1.0, 19.0)
+    x, time = np.linspace(*side, 9), 3.0 if "inviscid" not in name else 0.5
+    constants = {"speed_x": 7.0, "kappa": 0.02, "nu": 0.1, "rho": 0.2}
+    given = held.given_to(held.solutions[solution], constants)
+    found, moved = (
+        held.solutions[solution].value({"x": at}, time, {"x": side}, **given)["u"]
+        for at in (x, x + 20.0)
+    )
+    np.testing.assert_allclose(found, moved, atol=1e-12)
+    assert np.abs(found).max() > 0.1
+
+
 def test_no_speed_where_nothing_is_carried():
     assert all(EQUATIONS[name].speed is None for name in ("heat", "wave", "helmholtz"))

@@ -137,7 +137,7 @@ def test_what_runs_away_does_not_come_back():
     """Behind the pole Fisher's exact flow is positive, and tends to 1 as if nothing had been."""
     u = reaction_diffusion.reacted("fisher", np.array([-0.5, 0.5]), np.log(3.0) + 0.1)
     assert u[0] == -np.inf and 0.5 < u[1] < 1.0
-    with pytest.raises(InputError, match="from u=-.*, below 0, where it runs away; expected 0"):
+    with pytest.raises(InputError, match=r"from u=-.*, below 0, where it runs away; expected 0"):
         started("reaction_diffusion_mesh", reaction="fisher", initial="waves")
     run = started("reaction_diffusion_mesh", reaction="fisher", rate=100.0)
     run.u[0] = -1e-2

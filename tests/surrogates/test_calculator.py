@@ -8,6 +8,7 @@ import pair_energies
 import pytest
 import torch
 from pair_energies import FIELDS, TASK, PairEnergy, surrogate
+from torch import nn
 
 import sciml
 from sciml.domain import Field, Particles
@@ -114,6 +115,37 @@ def test_a_committee_has_a_mean_and_a_variance():
         sciml.calculator(members[0]).get_property("energy_variance", atoms)
 
 
+def test_members_of_other_precision_see_their_own_numbers():
+    members = [surrogate(0, dtype=torch.float32), surrogate(1)]
+    atoms, each = crystal(), []
+    for member in members:
+        atoms.calc = sciml.calculator(member)
+        each.append((atoms.get_potential_energy(), atoms.get_forces()))
+    atoms.calc = sciml.calculator(members)
+    (one, two), forces = zip(*each, strict=True)
+    assert atoms.get_potential_energy() == pytest.approx((one + two) / 2, rel=1e-12)
+    np.testing.assert_allclose(atoms.get_forces(), np.mean(forces, axis=0), rtol=1e-10, atol=1e-13)
+
+
+def test_stress_is_of_cells_that_have_a_volume():
+    """A slab may have no third vector; a molecule has no cell, also where stress was learned."""
+    task = Task(("positions",), ("energy", "forces", "stress"), lead=0)
+    fields = (*FIELDS, Field("stress", "eV/Å3", on="global", components=6))
+    domain = Particles(np.array([1, 6, 8]), units="Å")
+    learned = Surrogate(PairEnergy(), task, None, domain, fields=fields).double()
+    atoms = crystal(pbc=(True, True, False))
+    atoms.calc = sciml.calculator(learned)
+    assert atoms.get_stress().shape == (6,)
+    for pbc in ((True, True, False), False):
+        atoms.cell[2], atoms.pbc = 0.0, pbc
+        atoms.calc = sciml.calculator(learned)
+        assert np.isfinite(atoms.get_potential_energy()) and "stress" not in atoms.calc.results
+        with pytest.raises(
+            ase.calculators.calculator.PropertyNotImplementedError, match="atoms in a cell"
+        ):
+            atoms.get_stress()
+
+
 def test_float64_is_kept_where_weights_are_float32():
     """Energies of 1e4 eV would be rounded to 1 meV."""
     model = surrogate(dtype=torch.float32)
@@ -195,6 +227,26 @@ def test_forces_that_a_model_gives_and_static_fields():
     atoms.set_array("charge", np.array([1.0, 2.0]))
     assert atoms.get_potential_energy() == pytest.approx(9.0)
     np.testing.assert_allclose(atoms.get_forces(), [[-2, 0, 0], [0, -8, 0]], atol=1e-6)
+
+
+def test_arrays_that_change_are_seen():
+    """ASE itself looks at those alone that it knows."""
+
+    class Charged(nn.Module):
+        def forward(self, positions, *, load, ptr, owner, **_):
+            energy = positions.new_zeros(len(ptr) - 1)
+            return {"energy": energy.index_add(0, owner, load * positions.square().sum(dim=1))}
+
+    domain, task = (
+        Particles(np.array([1, 8]), units="Å"),
+        Task(("positions",), ("energy", "forces"), static=("load",), lead=0),
+    )
+    atoms = molecule("H2O")
+    atoms.set_array("load", np.ones(3))
+    atoms.calc = sciml.calculator(Surrogate(Charged(), task, None, domain, fields=FIELDS).double())
+    before = atoms.get_potential_energy()
+    atoms.arrays["load"] *= 2
+    assert atoms.get_potential_energy() == pytest.approx(2 * before) and before > 0.1
 
 
 def test_elements_that_were_not_there_are_named():

@@ -5,13 +5,15 @@ import pytest
 import torch
 from programs import copies, started
 
+from sciml.domain import Field
 from sciml.domain.dataset import to_dataset
 from sciml.equations import reaction_diffusion
 from sciml.errors import InputError
 from sciml.parallel.connection import connection_laplacian, edge_angles
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.surrogates import Statistics, Surrogate, collate
+from sciml.surrogates import Setting, Statistics, Surrogate, collate
 from sciml.surrogates.graph.links import Links
+from sciml.surrogates.graph.on_domain import graph_channels
 from sciml.surrogates.graph.sheaf_laplacian import SheafLaplacian
 from sciml.surrogates.graph.volumes import cotangents, node_volumes
 
@@ -187,6 +189,15 @@ def test_what_a_sheaf_cannot_be_is_refused(options, said):
     sample, _ = sample_of("vector_heat", task, nodes=30)
     with pytest.raises(InputError, match=said):
         built(sample, {"name": "sheaf_diffusion", **options}, task)
+
+
+def test_frames_lie_behind_all_other_channels():
+    """A number that all nodes share is one of them."""
+    task = Task(("u",), ("u",), static=("load", "frame"))
+    run = started("vector_heat", nodes=30)
+    fields = (*run.fields, *run.static, Field("load", on="global"))
+    seen = graph_channels("sheaf_diffusion", Setting(task, run.domain(), fields), "frame")
+    assert seen.frames == ("frame", 3) and seen.channels == 3
 
 
 def test_rollouts_of_vectors_come_as_they_went():

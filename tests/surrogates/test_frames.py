@@ -6,15 +6,15 @@ import torch
 from particle_data import ENERGY, MOVES, batch_of, bodies, molecules, sample, surrogate_of
 from torch import nn
 
-from sciml.domain import Field, Mesh
+from sciml.domain import Field, Mesh, Particles
 from sciml.errors import InputError
-from sciml.samples import Task
-from sciml.surrogates import Setting, registry
+from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.surrogates import Normalizer, Setting, Traits, registry
 from sciml.surrogates.particles.equivariance import (
     equivariance_errors,
     equivariance_lines,
 )
-from sciml.surrogates.particles.frame_averaging import FrameAveraging
+from sciml.surrogates.particles.frame_averaging import FrameAveraging, MeshFrameAveraging
 from sciml.surrogates.particles.frames import frames_of
 
 RING = np.linspace(0, 2 * np.pi, 4, endpoint=False)
@@ -185,5 +185,37 @@ def test_a_network_on_meshes_is_averaged_too(tmp_path, monkeypatch):
     wanted = torch.cat([plain[:, :2] @ q.mT, plain[:, 2:]], dim=1)
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
     assert registry.resolved("frame_averaging", {}, model)["backbone"] == config["backbone"]
+    # A number that all nodes share is a channel as well.
+    fields = [Field("u"), Field("flow", components=2), Field("load", on="global")]
+    pull = Field("pull", components=2)
+    task = Task(("u", "flow"), ("flow", "u"), static=("load", "pull"))
+    behind = Setting(task, mesh, (*fields, pull))
+    assert registry.build("frame_averaging", behind).given == (1, 4)
+    six = Setting(task, mesh, (*fields, Field("pull", components=6)))
+    with pytest.raises(
+        InputError, match="'pull' with 6 components; expected numbers, or vectors of"
+    ):
+        registry.build("frame_averaging", six)
     usual = registry.build("frame_averaging", setting)
     assert registry.resolved("frame_averaging", {}, usual)["backbone"] == "gcn"
+
+
+def test_what_a_backbone_says_of_itself_is_said_of_its_average():
+    """Without scales, repulsion would be in other units than the energy."""
+    backbone = Flat(2)
+    backbone.traits = Traits(takes_scales=True, conserves=True, chosen={"hidden": 3})
+    wanted = Traits(takes_scales=True, conserves=True)
+    assert FrameAveraging(backbone).traits == wanted
+    assert MeshFrameAveraging(backbone, "E(n)", (), ()).traits == wanted
+
+
+def test_static_vectors_are_scaled_and_not_shifted():
+    """A shift would not turn with them."""
+    domain, rng = Particles(np.zeros(4, int)), np.random.default_rng(0)
+    still, moving = Field("pull", components=3), Field("positions", components=3)
+    pull = 2.0 + rng.normal(size=(4, 3))
+    simulation = Simulation(0, domain, (moving,), {}, {"pull": pull}, static_fields=(still,))
+    frame = Frame(0, 0, 0.0, {"positions": rng.normal(size=(4, 3))})
+    normalizer = Normalizer(Task(("positions",), ("positions",), static=("pull",)))
+    normalizer.update([Sample(simulation, 0, (frame,), (frame,))])
+    assert normalizer.numbers("pull") == pytest.approx((0.0, np.sqrt(np.mean(pull**2))))

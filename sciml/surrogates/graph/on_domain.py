@@ -119,7 +119,7 @@ def graph_channels(model: str, setting: Setting, frames: str = "") -> GraphChann
         for name in on:
             if name == frames:
                 axes = (name, before)
-            before += setting.width(name) if on[name] == "point" else 0
+            before += 0 if name in (*cells, *edges) else setting.width(name)
         if axes is None or on[frames] != "point" or setting.width(frames) != 2 * ndim:
             raise InputError(
                 f"frames='{frames}'; expected a static field of two axes a node, {2 * ndim} components, "

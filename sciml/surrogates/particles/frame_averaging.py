@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from sciml.surrogates import registry
 from sciml.surrogates.particles.fields import VECTOR, VECTOR_SUM, ParticleFields
 from sciml.surrogates.particles.frames import GROUPS, frames_of
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits, chose, traits_of
+from sciml.surrogates.traits import chose, traits_of
 
 
 class FrameAveraging(nn.Module):
@@ -59,8 +60,7 @@ class FrameAveraging(nn.Module):
         self.backbone, self.group = backbone, group
         self.vectors, self.static, self.wanted = {*vectors}, {*static}, wanted
         require_known("frames: unknown group", group, GROUPS)
-        traits = traits_of(backbone)
-        self.traits = Traits(structures=traits.structures, differentiates=traits.differentiates)
+        self.traits = replace(traits_of(backbone), chosen={})
 
     def forward(
         self, positions: Tensor, *fields: Tensor, owner: Tensor, **others: Any
@@ -116,7 +116,7 @@ class MeshFrameAveraging(nn.Module):
         require_known("frames: unknown group", group, GROUPS)
         self.backbone, self.group = backbone, group
         self.given, self.wanted = tuple(given), tuple(wanted)
-        self.traits = Traits(structures=traits_of(backbone).structures)
+        self.traits = replace(traits_of(backbone), chosen={})
 
     def forward(
         self, x: Tensor, points: Tensor, edges: Tensor, owner: Tensor, **others: Tensor
@@ -170,7 +170,7 @@ def build(
     if kind == "mesh":
         task, d = setting.task, setting.scope.ndim
         given = [(n, task.history) for n in task.inputs]
-        given += [(n, 1) for n in task.static if setting.field(n).on == "point"]
+        given += [(n, 1) for n in task.static if setting.field(n).on not in ("cell", "edge")]
         wanted = [(n, 1) for n in task.targets]
         starts = [_starts(setting, fields, d) for fields in (given, task.bundle * wanted)]
         made = MeshFrameAveraging(registry.build(name, setting, **(options or {})), group, *starts)
@@ -199,8 +199,13 @@ def _starts(setting: Setting, fields: Sequence[tuple[str, int]], d: int) -> list
     """Channels at which vectors begin, of fields and how many frames each has."""
     at, found = 0, []
     for name, frames in fields:
-        width = setting.width(name)
-        if setting.field(name).components == d:
+        width, field = setting.width(name), setting.field(name)
+        if field.components not in (0, d) and not field.categories:
+            raise InputError(
+                f"model 'frame_averaging': '{name}' with {field.components} components; expected "
+                f"numbers, or vectors of {d}: how others turn is not known"
+            )
+        if field.components == d:
             found += [at + k * width for k in range(frames)]
         at += frames * width
     return found
