@@ -94,6 +94,18 @@ def test_how_many_frames_there_are():
         frames_of(torch.eye(4), owner, 1)
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_sample_that_diverged_leaves_the_others_alone(bad):
+    x = torch.randn(8, 3, dtype=torch.float64)
+    owner = torch.arange(2).repeat_interleave(4)
+    model = FrameAveraging(Flat(12).double(), vectors=[0])
+    wanted = model(x, x, owner=owner)
+    x[1, 2] = bad
+    found = model(x, x, owner=owner)
+    torch.testing.assert_close(found[4:], wanted[4:])
+    assert not torch.isfinite(found[:4]).all()
+
+
 @pytest.mark.parametrize("shape", ["methane", "line", "cube"])
 def test_forces_of_symmetric_molecules_are_differences(shape):
     x = SYMMETRIC[shape]

@@ -71,6 +71,8 @@ def frames_of(
         return Frames(origin, axes, points.new_ones(1, samples))
     centred = points - origin[owner]
     covariance = summed(centred[:, :, None] * centred[:, None], owner, samples) / count[..., None]
+    # Of a rollout that has diverged there are no eigenvectors, and an error would end the others.
+    covariance = torch.nan_to_num(covariance, 0.0, 0.0, 0.0)
     with torch.no_grad():
         values = torch.linalg.eigvalsh(covariance)
         gaps = values.diff(dim=1).amin(dim=1)
