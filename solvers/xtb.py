@@ -78,6 +78,11 @@ class XTB(Program):
         if several and any(atoms.pbc.any() for atoms in self.structures):
             raise InputError("molecules: several, of which one repeats; take it alone, by --which")
         periodic = tuple((first.pbc & first.cell.mask()).tolist())
+        if any(periodic) and given.sampling == "normal-modes":
+            raise InputError(
+                "sampling=normal-modes of atoms that repeat, whose rotations are no free motions; "
+                "expected --sampling langevin"
+            )
         cell = first.cell.complete().array if any(periodic) else None
         species = np.concatenate([atoms.numbers for atoms in self.structures])
         self.particles = Particles(species, cell, periodic, "Å")

@@ -160,6 +160,17 @@ def test_structures_that_are_none_are_refused(tmp_path):
         started("xtb", molecules=path)
 
 
+def test_modes_of_crystals_are_refused(tmp_path):
+    path = tmp_path / "chain.xyz"
+    path.write_text(
+        '2\nLattice="2.2 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 pbc="T F F"\n'
+        "H 0 0 0\nF 1 0 0\n"
+    )
+    assert made("xtb", molecules=path).particles.periodic == (True, False, False)
+    with pytest.raises(InputError, match=r"normal-modes of atoms that repeat.*langevin"):
+        made("xtb", molecules=path, sampling="normal-modes")
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="which=3: H2O, N2 holds 2"):
         made("xtb", molecules="H2O, N2", which=3)

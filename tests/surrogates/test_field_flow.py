@@ -168,6 +168,8 @@ def test_a_number_of_each_pair_is_for_one_graph():
             "targets seen of inputs u; expected targets that",
         ),
         ({"name": "sheaf_diffusion", "stalk": 2}, TASK, "stalk=2, 1 channels that are wanted"),
+        ({"name": "gread", "dropout": 0.1}, TASK, "dropout=0.1; expected none"),
+        ({"name": "grand", "node_volume": 0.1}, TASK, "nothing is divided by volumes"),
     ],
 )
 def test_what_cannot_flow_is_refused(model, task, said):

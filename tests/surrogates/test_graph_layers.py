@@ -340,6 +340,15 @@ def test_directed_edges_carry_one_way():
         assert to_source[1].abs().max() == 0 and to_receiver[0].abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("directed", [False, True])
+def test_in_the_high_pass_dimension_neighbours_are_pulled_apart(directed, graph):
+    options = {"low_pass": True, "high_pass": True}
+    sheaf = SheafDiffusion(2, 1, maps="identity", directed=directed, options=options)
+    links = links_of(graph, 9)
+    delta = sheaf.layers[0].laplacian(torch.randn(9, 4, 1), links, None)
+    assert (delta.blocks[:, :3] > 0).all() and (delta.blocks[:, 3] < 0).all()
+
+
 def test_fluxes_keep_mass_to_rounding(graph):
     head = FluxHead(4, 2, 16, edge_channels=3)
     h, along = 100 * torch.randn(9, 4), torch.randn(graph.shape[1], 3)

@@ -136,6 +136,7 @@ class RestrictionMaps(nn.Module):
             edges may then be cut.
         opposite: whether maps of the two ends of an edge, but for diagonal ones, have opposite signs:
             for what is known of an edge that points away from either end, as its direction does.
+        of_sources: whether these are the maps at the sources of directed edges, with their signs.
 
     Raises:
         InputError: an unknown kind, a stalk without dimension, O(1), which is ±1 and cannot be learned,
@@ -159,6 +160,7 @@ class RestrictionMaps(nn.Module):
         high_pass: bool = False,
         edge_weights: bool = False,
         opposite: bool = False,
+        of_sources: bool = False,
     ) -> None:
         super().__init__()
         require_known("unknown maps", kind, KINDS)
@@ -192,6 +194,7 @@ class RestrictionMaps(nn.Module):
             self.of_edge = nn.Linear(edge_channels, width, bias=bias) if edge_channels else None
             self.last = nn.Linear(hidden, numbers) if hidden else None
 
+        self.of_sources = of_sources
         self.opposite = opposite and kind not in ("identity", "diagonal")
         self.weight = nn.Linear(2 * channels or edge_channels, 1) if edge_weights else None
 
@@ -221,7 +224,7 @@ class RestrictionMaps(nn.Module):
             numbers = x.new_empty(edges, 0)
         maps = kind.make(numbers, self.stalk)
         if self.opposite:
-            maps = maps * _signs(links, maps)[:, None]
+            maps = maps * self._signs(links, maps)[:, None]
         if self.weight is not None:
             one = self._one_way(x, links, edge_attr).sigmoid()
             both = one * one.index_select(0, links.outgoing) if links.symmetric else one
@@ -239,7 +242,7 @@ class RestrictionMaps(nn.Module):
         if not self.fixed:
             return maps
         ones = maps.new_ones(len(maps), 1)
-        extra = [ones] * self.low_pass + [_signs(links, maps)] * self.high_pass
+        extra = [ones] * self.low_pass + [self._signs(links, maps)] * self.high_pass
         extra = torch.cat(extra, dim=1)
         if maps.ndim == 2:
             return torch.cat([maps, extra], dim=1)
@@ -248,7 +251,7 @@ class RestrictionMaps(nn.Module):
         across = torch.nn.functional.pad(torch.diag_embed(extra), (d, 0, d, 0))
         return whole + across
 
-
-def _signs(links: Links, like: Tensor) -> Tensor:
-    """1 at one end of an edge, −1 at the other, ``(E, 1)``."""
-    return 2 * (links.source < links.receiver).to(like.dtype)[:, None] - 1
+    def _signs(self, links: Links, like: Tensor) -> Tensor:
+        """1 at one end of an edge, −1 at the other, ``(E, 1)``."""
+        up = links.source > links.receiver if self.of_sources else links.source < links.receiver
+        return 2 * up.to(like.dtype)[:, None] - 1

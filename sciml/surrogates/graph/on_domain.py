@@ -146,7 +146,7 @@ class OnDomain(nn.Module):
         undirected, rewired: as in :class:`SortedEdges`.
 
     Raises:
-        InputError: fields on edges that are not those of the domain.
+        InputError: fields on edges that are not those of the domain; a volume that nobody asks for.
     """
 
     def __init__(
@@ -171,6 +171,11 @@ class OnDomain(nn.Module):
         loops = getattr(process, "loops", True)
         fluxes = isinstance(getattr(net, "decode", None), FluxHead)
         volumes = fluxes or getattr(process, "by_volume", False)
+        if node_volume and not volumes:
+            raise InputError(
+                f"node_volume={node_volume:g}, and nothing is divided by volumes; expected "
+                "stochastic='symmetric', head='flux', or no node_volume"
+            )
         edges = SortedEdges(
             both_ways, loops, undirected, rewired, volumes, node_volume, seen.triangles
         )
@@ -297,6 +302,11 @@ def on_domain(
             raise InputError(
                 f"latent=False with head='{options['head']}'; expected the head 'linear': fields go "
                 "through the layer as they are"
+            )
+        if options.get("dropout"):
+            raise InputError(
+                f"latent=False with dropout={options['dropout']:g}; expected none: fields go through "
+                "the layer as they are"
             )
         return OnDomain(FieldFlow(layer, setting), seen, undirected, rewired, node_volume)
     net = GraphNetwork(seen.channels, wanted, layer, hidden, edge_channels=along, **options)

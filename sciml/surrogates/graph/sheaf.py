@@ -116,12 +116,13 @@ class SheafDiffusion(nn.Module):
         self.both_ways = "" if directed else "the Laplacian of a sheaf"
         self.integration = Integration(time, **(integration or {})) if time else None
 
-        def learned() -> RestrictionMaps:
-            return RestrictionMaps(maps, stalk, 0 if of_edges else self.channels, **given)
+        def learned(of_sources: bool = False) -> RestrictionMaps:
+            channels = 0 if of_edges else self.channels
+            return RestrictionMaps(maps, stalk, channels, **given, of_sources=of_sources)
 
         self.layers = nn.ModuleList(
             _SheafLayer(
-                learned(), learned() if directed else None, features, degree, not time, linear
+                learned(), learned(True) if directed else None, features, degree, not time, linear
             )
             for _ in range(1 if time else layers)
         )
