@@ -40,7 +40,7 @@ MODELS = {
 #: Errors of energy (meV) and of a component of the forces (meV/Å), 1000 configurations, full length.
 PUBLISHED = {"mace-l": (0.4, 2.1), "ponita": (0.4, 2.5)}
 #: Steps of five configurations each.
-LENGTHS = {"full": 400_000, "long": 20_000, "short": 1500, "tiny": 5}
+LENGTHS = {"full": 400_000, "long": 10_000, "short": 1500, "tiny": 5}
 #: Weights of energy and forces: of 80 % of the steps, then of those that are left.
 WEIGHTS = ({"energy": 1.0, "forces": 1000.0}, {"energy": 1000.0, "forces": 100.0})
 
