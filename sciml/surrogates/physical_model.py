@@ -28,7 +28,7 @@ from sciml.surrogates.potential import Potential
 from sciml.surrogates.scales import Scales
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.structure import Structure, moved
+from sciml.surrogates.structure import Structure, onward
 from sciml.surrogates.symmetry.symmetries import Symmetries
 from sciml.surrogates.symmetry.symmetrization import Symmetrization
 from sciml.surrogates.traits import traits_of
@@ -185,13 +185,7 @@ class PhysicalModel(nn.Module):
                     for n, f in raw.items()
                 }
                 raw = self._filled(raw, batch.masks)
-                if LATTICE in raw:
-                    geometry = {**batch.geometry, "cell": lattice_of(raw[LATTICE])}
-                    batch = replace(batch, geometry=geometry)
-                if batch.structure:
-                    last = {n: f[:, -1] for n, f in raw.items()}
-                    moves = moved(self.structures, batch.geometry, last)
-                    batch = replace(batch, structure=batch.structure | moves)
+                batch = onward(batch, raw, self.structures)
         if len(steps) == 1:
             return {n: out[:, :wanted] for n, out in steps[0].items()}
         return {n: torch.cat([step[n] for step in steps], dim=1)[:, :wanted] for n in steps[0]}

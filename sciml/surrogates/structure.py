@@ -12,7 +12,7 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -24,6 +24,7 @@ from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Sample
 from sciml.samples.recent import Recent
+from sciml.surrogates.batch import Batch, lattice_of
 
 #: Bytes of structures of domains, and of frames, that are kept; beyond, those used longest ago are made
 #: anew.
@@ -202,6 +203,17 @@ def moved(
             each[i] |= structure.parts(x[ptr[i] : ptr[i + 1]], cell, periodic)
     joined = _joined(each, np.diff(ptr).tolist())
     return {name: t.to(given.device) for name, t in joined.items()}
+
+
+def onward(batch: Batch, inputs: Mapping[str, Tensor], structures: Sequence[Structure]) -> Batch:
+    """The batch with other inputs, and cells and structures of frames that are those of these."""
+    geometry, structure = batch.geometry, batch.structure
+    if LATTICE in inputs:
+        geometry = {**geometry, "cell": lattice_of(inputs[LATTICE])}
+    if structure:
+        last = {name: values[:, -1] for name, values in inputs.items()}
+        structure = structure | moved(structures, geometry, last)
+    return replace(batch, inputs=dict(inputs), geometry=geometry, structure=structure)
 
 
 def _frame(

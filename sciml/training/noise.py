@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from sciml.errors import InputError
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
+from sciml.surrogates.structure import onward
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,4 @@ class Noise:
             + self.std * normalizer.std(name).to(values.dtype) * torch.randn_like(values)
             for name, values in batch.inputs.items()
         }
-        return replace(batch, inputs=inputs)
+        return onward(batch, inputs, getattr(model, "structures", ()))

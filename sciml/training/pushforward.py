@@ -10,6 +10,7 @@ from torch import nn
 from sciml.errors import InputError, require_known
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.option_types import require_types
+from sciml.surrogates.structure import onward
 
 DRAWS = ("random", "last")
 
@@ -73,10 +74,11 @@ class Pushforward:
             # Drawn even where there is nothing to choose, so that noise does not depend on `grow`.
             k = bundle * int(torch.randint(0, k // bundle + 1, ()))
         left = slice(k, k + targets - self.steps)
-        inputs = self._pushed(model, batch, k) if k else batch.inputs
+        if k:
+            pushed = self._pushed(model, batch, k)
+            batch = onward(batch, pushed, getattr(model, "structures", ()))
         return replace(
             batch,
-            inputs=inputs,
             targets={name: values[:, left] for name, values in batch.targets.items()},
             forcing={name: values[:, left] for name, values in batch.forcing.items()},
             given={name: values[:, left] for name, values in batch.given.items()},

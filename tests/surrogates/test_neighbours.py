@@ -1,6 +1,7 @@
 """Pairs of particles: those that ASE finds, in any cell; what is kept, and what is refused."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import collate, structure
 from sciml.surrogates.particles import edges, neighbours
 from sciml.surrogates.particles.neighbours import Complete, Nearest, Neighbours, neighbourhood
+from sciml.training import Noise, Pushforward
 
 SKEWED = np.array([[2.0, 0.0, 0.0], [0.7, 1.8, 0.0], [0.2, 0.3, 2.4]])
 FIELDS = (Field("positions", components=3), Field("lattice", on="global", components=9))
@@ -122,6 +124,30 @@ def test_molecules_of_a_batch_have_their_own_and_frames_are_looked_at_once(monke
     assert (batch.geometry["owner"][source] == batch.geometry["owner"][receiver]).all()
     assert receiver.bincount(minlength=9).tolist() == [2, 2, 2, 0, 4, 4, 4, 4, 4]
     assert batch.structure["shift"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("how", ["noise", "pushforward"])
+def test_what_moves_positions_in_training_finds_their_neighbours_anew(how):
+    x = np.eye(3)
+    task = Task(("positions",), ("positions",), unroll=2)
+    frames = [Frame(0, n, float(n), {"positions": x}) for n in range(3)]
+    simulation = Simulation(0, Particles(np.ones(3, int)), FIELDS)
+    near = Neighbours(2.0)
+    batch = collate([Sample(simulation, 0, (frames[0],), tuple(frames[1:]))], task, (near,))
+    assert batch.structure["neighbours"].shape == (2, 6)
+
+    class Far(torch.nn.Module):
+        normalizer = SimpleNamespace(std=lambda name: torch.tensor(1.0))
+        structures = (near,)
+
+        def forward(self, batch):
+            return {"positions": 100.0 * batch.inputs["positions"]}
+
+    torch.manual_seed(0)
+    change = Noise(100.0) if how == "noise" else Pushforward(1, draw="last")
+    found = change(Far(), batch, 0)
+    assert not torch.equal(found.inputs["positions"], batch.inputs["positions"])
+    assert found.structure["neighbours"].shape == (2, 0)
 
 
 def test_frames_that_cannot_be_are_one_line():
