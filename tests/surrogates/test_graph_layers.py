@@ -599,6 +599,13 @@ def test_features_that_cannot_be(layer, graph):
         layer(torch.randn(9, 5), graph)
 
 
+def test_layers_work_in_lower_precision(layer, graph):
+    x = torch.randn(9, 6, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x, graph).float().sum().backward()
+    assert x.grad.isfinite().all()
+
+
 def test_nodes_without_edges_and_graphs_without_any(layer):
     edges = undirected(torch.tensor([[0], [1]]))
     x = torch.randn(4, 6)

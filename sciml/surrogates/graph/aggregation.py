@@ -68,6 +68,7 @@ def _plain(x: Tensor) -> bool:
         x.dtype not in _DTYPES
         or x.device.type not in ("cpu", "cuda")
         or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled(x.device.type)  # products would be in bfloat16
     )
 
 
