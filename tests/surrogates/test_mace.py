@@ -14,6 +14,7 @@ from sciml.surrogates.particles.mace.contraction import SymmetricContraction
 from sciml.surrogates.particles.mace.coupling import symmetric, wigner
 from sciml.surrogates.particles.mace.irreps import Irrep, harmonics
 from sciml.surrogates.particles.mace.mace import PRESETS
+from sciml.training.precision import lowered
 
 o3 = pytest.importorskip("e3nn.o3", reason="needs the extra 'particles'")
 pytest.importorskip("ase", reason="needs the extra 'particles'")
@@ -195,6 +196,18 @@ def test_it_is_built_without_values():
     assert all(p.is_meta for p in model.parameters())
     wigner.cache_clear()
     assert abs(wigner(1, 1, 2)).sum() > 1
+
+
+def test_energies_and_forces_are_learned_under_autocast():
+    samples = molecules(2)
+    made, _ = surrogate_of(SMALL, samples, ENERGY)
+    made.float().train()
+    batch = batch_of(made, samples).to("cpu", torch.float32)
+    run = made.model.forward
+    made.model.forward = lowered(run, "bfloat16", torch.device("cpu"))
+    found = made(batch)
+    (found["energy"].sum() + found["forces"].square().sum()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in made.parameters())
 
 
 def test_sums_over_neighbours_have_their_derivatives(monkeypatch):

@@ -94,7 +94,11 @@ class Edges:
     ) -> Float[Tensor, "node row channel"]:
         """Sums over the slots of each receiver; see :class:`~.summation.NeighbourSum`."""
         if self.receiver is None:
-            return NeighbourSum.apply(self.harmonics, r, h, self.pair, self.source, terms)
+            y = self.harmonics
+            # Differentiated where no autocast is: all three are of one dtype.
+            with torch.autocast(y.device.type, enabled=False):
+                r, h = r.to(y.dtype), h.to(y.dtype)
+                return NeighbourSum.apply(y, r, h, self.pair, self.source, terms)
         sent, sums = h.index_select(0, self.source), []
         for t in terms:
             product = r[:, t.paths].unsqueeze(2) * sent[:, t.given].unsqueeze(1)
