@@ -35,8 +35,8 @@ class PairEnergy(nn.Module):
         kinds = (species[:, None] == self.known).to(r.dtype)
         source, receiver = neighbours
         seen = torch.cat([bessel(r, self.cutoff, 4), kinds[source] + kinds[receiver]], dim=1)
-        each = summed(self.pair(seen) * envelope(r, self.cutoff), receiver, len(positions))
-        return {"energy": summed(each, owner, len(ptr) - 1)[:, 0]}
+        each = summed(self.pair(seen) * envelope(r, self.cutoff), receiver, positions.shape[0])
+        return {"energy": summed(each, owner, ptr.shape[0] - 1)[:, 0]}
 
 
 def build(setting, *, width: int = 8, cutoff: float = 4.0):

@@ -1,4 +1,7 @@
-"""A surrogate as a program of tensors, for ``torch.export.load``."""
+"""A surrogate as a program of tensors, for ``torch.export.load``.
+
+That of a potential is in :mod:`sciml.surrogates.export_particles`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 
 from sciml.errors import DomainError
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.export_particles import of_particles
 
 if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
 
 def export(surrogate: PhysicalModel, path: str | Path, batch: Batch) -> None:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.export`."""
+    if batch.kind == "particles":
+        torch.export.save(of_particles(surrogate, batch), path)
+        return
     if batch.kind != "grid":
-        raise DomainError(f"export: a {batch.kind}; only grids can be exported")
+        raise DomainError(f"export: a {batch.kind}; only grids and particles can be exported")
     # Sizes of one would be taken for constants.
     example = _repeat(batch) if batch.size == 1 else batch
     samples = torch.export.Dim("samples", min=1)

@@ -268,14 +268,17 @@ class Surrogate(PhysicalModel):
 
     def export(self, path: str | Path, batch: Batch) -> None:
         """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)``, with
-        forcing as a fifth where the task has some, → targets, all as in :class:`Batch`.
+        forcing as a fifth where the task has some, → targets, all as in :class:`Batch`. That of
+        particles takes ``(inputs, parameters, time, static, geometry, structure)``; forces are among its
+        targets, and the energy of species that were not there is NaN.
 
         Args:
             path: file, by custom ``.pt2``.
-            batch: an example that fixes every shape but the number of samples.
+            batch: an example that fixes every shape but the number of samples, and of particles and
+                their pairs.
 
         Raises:
-            DomainError: a domain that is no grid, whose batches have no fixed number of points.
+            DomainError: a mesh or a graph; a model of particles whose sizes are fixed.
         """
         export.export(self, path, batch)
 

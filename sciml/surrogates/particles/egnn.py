@@ -70,14 +70,14 @@ class EGNNLayer(nn.Module):
         if self.moves:
             w = self.along(m)  # (E, K)
             w = w if fades is None else w * fades
-            moved = summed(-r[:, None] * w[..., None], receiver, len(h)) / count[..., None]
+            moved = summed(-r[:, None] * w[..., None], receiver, h.shape[0]) / count[..., None]
             if self.velocities:
                 drift = self.drift(h).unflatten(1, (self.moves, self.velocities))
                 moved = moved + drift @ v
         if self.update is None:
             return h, moved
         m = m if fades is None else m * fades
-        return h + self.update(torch.cat([h, summed(m, receiver, len(h))], dim=1)), moved
+        return h + self.update(torch.cat([h, summed(m, receiver, h.shape[0])], dim=1)), moved
 
 
 class EGNN(nn.Module):
@@ -145,8 +145,8 @@ class EGNN(nn.Module):
         r = vectors(x, neighbours, shift)
         square = (r * r).sum(dim=1, keepdim=True) / length**2
         a = torch.cat([square, seen.pairing[source] * seen.pairing[receiver]], dim=1)
-        ones = x.new_ones(len(source), 1)
-        count = summed(ones, receiver, len(x)).clamp(min=1)
+        ones = x.new_ones(source.shape[0], 1)
+        count = summed(ones, receiver, x.shape[0]).clamp(min=1)
         h = self.embed(torch.cat([seen.numbers, lengths(v).squeeze(-1)], dim=1))
         moved = None
         for n, layer in enumerate(self.layers):

@@ -146,24 +146,25 @@ class ParticleFields:
         """
         named = {name: field for (name, _), field in zip(self.inputs, fields, strict=True)}
         x = named.pop(self.positions)
+        n = x.shape[0]  # len() would fix it in a program that is exported
         named |= {name: others[name].to(x.dtype) for name, _ in self.static}
         is_vector = dict((*self.inputs, *self.static))
         numbers, vectors = [self._kinds(species).to(x.dtype)], []
         for name, values in named.items():
-            rows = values if len(values) == len(x) else values[owner]
-            (vectors if is_vector[name] else numbers).append(rows.reshape(len(x), -1))
+            rows = values if values.shape[0] == n else values[owner]
+            (vectors if is_vector[name] else numbers).append(rows.reshape(n, -1))
         if self.parameters:
             numbers.append(parameters.to(x.dtype)[owner])
         found = torch.cat(numbers, dim=1)
         paired = [others[name].to(x.dtype).reshape(-1, 1) for name in self.paired]
-        paired = [values if len(values) == len(x) else values[owner] for values in paired]
+        paired = [values if values.shape[0] == n else values[owner] for values in paired]
         return ParticleInputs(
             x=x,
-            numbers=found if found.shape[1] else x.new_ones(len(x), 1),
-            vectors=torch.stack(vectors, dim=1) if vectors else x.new_zeros(len(x), 0, self.ndim),
-            pairing=torch.cat(paired, dim=1) if paired else x.new_zeros(len(x), 0),
+            numbers=found if found.shape[1] else x.new_ones(n, 1),
+            vectors=torch.stack(vectors, dim=1) if vectors else x.new_zeros(n, 0, self.ndim),
+            pairing=torch.cat(paired, dim=1) if paired else x.new_zeros(n, 0),
             owner=owner,
-            samples=len(ptr) - 1,
+            samples=ptr.shape[0] - 1,
         )
 
     def given(
@@ -176,7 +177,7 @@ class ParticleFields:
             values = (numbers if row == "numbers" else vectors)[:, places[row]]
             places[row] += 1
             if kind in (SUM, VECTOR_SUM):
-                empty = values.new_zeros(seen.samples, *values.shape[1:])
+                empty = values.new_zeros((seen.samples, *values.shape[1:]))
                 values = empty.index_add(0, seen.owner, values)
             found[name] = values
         return found

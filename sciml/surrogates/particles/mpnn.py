@@ -84,9 +84,9 @@ class MPNN(nn.Module):
         for message, update in zip(self.messages, self.updates, strict=True):
             m = message(torch.cat([h[receiver], h[source], edge], dim=1))
             m = m if fades is None else m * fades
-            h = h + update(torch.cat([h, summed(m, receiver, len(h))], dim=1))
+            h = h + update(torch.cat([h, summed(m, receiver, h.shape[0])], dim=1))
         found = self.readout(h)
-        vector = found[:, count:].reshape(len(h), -1, self.fields.ndim)
+        vector = found[:, count:].reshape(h.shape[0], -1, self.fields.ndim)
         return self.fields.given(found[:, :count], vector, seen)
 
 

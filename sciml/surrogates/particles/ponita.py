@@ -64,7 +64,7 @@ class FibreConvolution(nn.Module):
         neighbours: Tensor,
     ) -> Float[Tensor, "particle direction channel"]:
         source, receiver = neighbours
-        near = summed(self.kernel(basis) * f.index_select(0, source), receiver, len(f))
+        near = summed(self.kernel(basis) * f.index_select(0, source), receiver, f.shape[0])
         found = torch.einsum("nqc,pqc->npc", near, self.fibre(fibre)) / f.shape[1]
         if self.training and not self._looked and not f.is_meta:
             self._looked = True  # a flag on the device would be waited for in every step

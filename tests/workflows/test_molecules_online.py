@@ -1,0 +1,63 @@
+"""The study of molecules: what it chooses, how it samples, that it goes on where it was."""
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from sciml.share import find
+
+pytest.importorskip("tblite")
+
+
+@pytest.fixture
+def study(monkeypatch):
+    folder = find("workflows/molecules_online/run.py").parent
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("molecules_online_run", folder / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("sampling", None)
+
+
+def test_doubt_decides_and_wears_off(study):
+    assert study.chosen({0: 1.0, 1: 4.0, 2: 3.0}, 4) == [1, 2, 1, 2]
+
+
+@pytest.mark.slow
+def test_it_samples_learns_and_goes_on(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "MOLECULES", ("H2O", "CH4"))
+    monkeypatch.setattr(study, "TEMPERATURES", (300.0, 900.0))
+    monkeypatch.setattr(study, "ARMS", [(m, t) for m in range(2) for t in (300.0, 900.0)])
+    for name, value in (("FIRST", 2), ("EACH", 1), ("WARM_UP", 2), ("STRIDE", 2), ("FRAMES", 4)):
+        monkeypatch.setattr(study, name, value)
+
+    def run(rounds):
+        with study.Sampler("solvers/xtb.py", 2) as sampler:
+            submitted = []
+            ours = sampler.submit
+            sampler.submit = lambda number, **given: (
+                submitted.append(number),
+                ours(number, **given),
+            )
+            test = study.tested(sampler, tmp_path / "test")
+            one = study.Study(tmp_path / "run", "pairs", "committee", 0, steps=5, size=2)
+            one.go(sampler, rounds, test)
+            return one, [n for n in submitted if n < 10**6]
+
+    first, submitted = run(2)
+    assert submitted == [0, 1, 2]
+    [start, decided] = [json.loads(x) for x in (tmp_path / "run/decisions.jsonl").open()]
+    doubts = {int(arm): value for arm, value in decided["doubts"].items()}
+    assert len(start["arms"]) == 2 and decided["arms"] == [max(doubts, key=doubts.get)]
+    assert {*doubts} == {0, 1, 2, 3} and min(doubts.values()) > 0
+    second, submitted = run(3)
+    assert submitted == [3], "what is there is not computed again"
+    lines = [json.loads(x) for x in (tmp_path / "run/results.jsonl").open()]
+    assert [line["frames"] for line in lines] == [8, 12, 16]
+    assert all(np.isfinite(line["forces"]) for line in lines)
+    for number, ds in first.data.items():
+        assert ds.identical(second.data[number])
