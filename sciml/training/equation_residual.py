@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sciml.equations.named import equation as named
 from sciml.errors import InputError, nearest
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.normalizer import TIME
+from sciml.surrogates.option_types import fits
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import traits_of
 from sciml.training.conditions import solution_of
@@ -85,10 +86,14 @@ class EquationResidual:
         self._linear: tuple[dict[str, Any], LinearPart] | None = None
         constants = self.equation.constants
         allowed = (*constants, *self.equation.defaults)
-        for name in self.parameters:
+        for name, value in self.parameters.items():
             if name not in allowed:
                 there = nearest(name, allowed) if allowed else "it has none"
                 raise InputError(f"equation '{self.equation.name}': no constant '{name}'; {there}")
+            if not fits(value, float) or not isfinite(value):
+                raise InputError(
+                    f"equation '{self.equation.name}': {name}={value!r}; expected a finite number"
+                )
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
         """Names of what it may give, to a model of characteristics the last two."""

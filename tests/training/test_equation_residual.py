@@ -253,6 +253,8 @@ TIMED = Setting(Task((), ("u",), history=0, time=True))
             lambda: EquationResidual("burgers", {"nu": -0.1}).require(TIMED),
             "nu=-0.1; expected 0 or more",
         ),
+        (lambda: EquationResidual("burgers", {"nu": "small"}), "nu='small'; expected a finite"),
+        (lambda: EquationResidual("burgers", {"nu": np.nan}), "nu=nan; expected a finite number"),
         (
             lambda: EquationResidual("burgers", {"nu": 0.1}).require(
                 Setting(TIMED.task, grid(ndim=2))
