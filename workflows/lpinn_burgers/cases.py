@@ -29,7 +29,7 @@ LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": PLACES, "periodic": True}}
 #: Points inside a step, and at the start.
 INSIDE, START = 1024, 128
 PHASES: list[dict[str, Any]] = [
-    {"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "steps": 2000},
+    {"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "warmup": 0, "steps": 2000},
     {**LBFGS, "steps": 20, "batch_size": 2560, "redraw": 10},
 ]
 

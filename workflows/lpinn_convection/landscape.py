@@ -83,7 +83,7 @@ def main() -> None:
     figure, panels = plt.subplots(2, 2, figsize=(8.4, 7.4), layout="constrained")
     for line, method in zip(panels, METHODS, strict=True):
         for panel, speed in zip(line, SPEEDS, strict=True):
-            row = case(speed, 0.0, method, "SOAP")
+            row = case(speed, 0.0, method, "SOAP, no warm-up, 2000 steps")
             if given.steps:
                 row = replace(row, phases=[{**p, "steps": given.steps} for p in row.phases])
             surrogate = row.trained(given.seed)

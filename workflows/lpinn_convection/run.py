@@ -8,10 +8,10 @@ Every training is a line of ``results.jsonl``; what is there is not computed aga
 
 from pathlib import Path
 
-from cases import convection, diffusion
+from cases import convection, diffusion, single
 from table import table
 from trainings import parser_of, run
 
 if __name__ == "__main__":
     given = parser_of(__doc__, Path("runs/lpinn_convection")).parse_args()
-    run([*convection(), *diffusion()], given, table)
+    run([*convection(), *diffusion(), *single()], given, table)

@@ -41,7 +41,7 @@ STEPS = {64: 400, 128: 800}
 MARGIN = 0.21
 INSIDE = 1024
 PHASES: list[dict[str, Any]] = [
-    {"optimizer": "soap", "lr": 4e-3, "schedule": "cosine", "steps": 3000},
+    {"optimizer": "soap", "lr": 4e-3, "schedule": "cosine", "warmup": 0, "steps": 3000},
 ]
 
 
