@@ -16,9 +16,7 @@ LINE = {"x": {"low": 0.0, "high": 2 * pi, "points": 256, "periodic": True}}
 #: Points inside a step, and at the start.
 INSIDE, START = 1024, 128
 OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
-    "SOAP": [
-        {"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "warmup": 300, "steps": 3000}
-    ],
+    "SOAP": [{"optimizer": "soap", "lr": 3e-3, "schedule": "cosine", "warmup": 300, "steps": 3000}],
     "Adam, L-BFGS": [
         {"optimizer": "adam", "lr": 3e-3, "schedule": "exponential", "final": 0.1, "steps": 2000},
         {**LBFGS, "steps": 20, "batch_size": 2560, "redraw": 10},
