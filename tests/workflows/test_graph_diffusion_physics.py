@@ -4,18 +4,16 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from programs import copies, load, started
+from programs import load, started
 
-from sciml.domain.dataset import to_dataset
 from sciml.study.schema import load_study
 from sciml.surrogates import Setting, registry
 
 STUDY = Path(__file__).parents[2] / "workflows" / "graph_diffusion_physics"
-NAMES = ("cases", "run", "measures", "table", "trainings")
+NAMES = ("cases", "run", "measures", "simulation", "table", "trainings")
 
 
 @pytest.fixture
@@ -35,19 +33,9 @@ def study(monkeypatch):
 
 
 def dataset(physics, steps=2, **options):
-    """What its solver computes, in this process."""
-    name = Path(physics.program).stem
-    solver = started(name, **{**physics.options, **options})
-    states, times = [copies(solver)], [0.0]
-    for n in range(steps):
-        times.append(solver.step(n))
-        states.append(copies(solver))
-    moving = {f.name: np.stack([s[f.name] for s in states]) for f in solver.fields}
-    still = {f.name: states[0][f.name] for f in solver.static}
-    return to_dataset(
-        solver.domain(), solver.fields, moving, np.array(times), static=still,
-        static_fields=solver.static,
-    )  # fmt: skip
+    import simulation
+
+    return simulation.simulated(physics.program, 1, steps=steps, **{**physics.options, **options})
 
 
 def test_every_row_is_a_study_that_can_be(study, tmp_path):

@@ -68,7 +68,7 @@ class Physics:
     bounds: tuple[float, float] | None = None
     kept: bool = False
     scale: Mapping[str, float] = field(default_factory=dict)
-    simulations: int = 12
+    simulations: int = 8
     stream: str = ""
 
 
@@ -155,7 +155,7 @@ PHYSICS = {
         "solvers/heat_mesh.py", {**PLATE, "plate": 3, "stretch": 0.3}, 4,
         {"inputs": ["u"], "targets": ["u"], "prescribed": CELLS["prescribed"]},
         {"GRAND, a number a pair": _pairs(**_volume(0.08))},
-        every=4, bounds=(0.0, 1.0), simulations=16,
+        every=4, bounds=(0.0, 1.0), simulations=8,
     ),
     "plates": Physics(
         "solvers/heat_mesh.py", {**PLATE, "stretch": 0.3}, 12,

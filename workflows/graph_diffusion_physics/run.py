@@ -27,6 +27,7 @@ sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
 from cases import BATCH, PHYSICS, Model
 from measures import errors, still
+from simulation import simulated
 from trainings import append, chosen, rows_of
 
 HERE = Path(__file__).parent
@@ -98,21 +99,14 @@ class Table:
         return path
 
     def simulated(self, seed: int, finer: bool = False, **options: Any) -> xr.Dataset:
-        """The truth on a mesh that was not trained on; kept in the folder."""
+        """The truth on a mesh that was not trained on."""
         physics = self.physics
         options = {**physics.options, **(physics.finer if finer else {}), **options}
         every = physics.every
         if finer and options["dt"] != physics.options["dt"]:
             every = round(every * physics.options["dt"] / options["dt"])
-        words = [f"{k}{v}" for k, v in options.items() if k not in physics.options]
-        path = self.out / "-".join([self.name, str(seed), *(["finer"] if finer else []), *words])
-        path = path.with_name(path.name + ".nc")
-        if not path.exists():
-            steps = max(physics.frames, physics.rollout) * every
-            self.out.mkdir(parents=True, exist_ok=True)
-            ds = sciml.simulate(physics.program, seed=seed, steps=steps, every=every, **options)
-            ds.to_netcdf(path, engine="h5netcdf")
-        return xr.load_dataset(path, engine="h5netcdf")
+        steps = max(physics.frames, physics.rollout) * every
+        return simulated(physics.program, every, steps=steps, seed=seed, **options)
 
     @cached_property
     def truths(self) -> dict[str, list[xr.Dataset]]:
