@@ -149,7 +149,7 @@ PHYSICS = {
         {"nodes": 60, "radius": 0.25, "network": 7, "spots": 6, "width": 0.05, "dt": 0.01},
         10, {"inputs": ["u"], "targets": ["u"]},
         {"GRAND, a number a pair": _pairs(), "GCN": Model(GCN)},
-        every=2, kept=True,
+        every=2, kept=True, simulations=16,
     ),
     "plate": Physics(
         "solvers/heat_mesh.py", {**PLATE, "plate": 3, "stretch": 0.3}, 4,

@@ -70,7 +70,7 @@ def conductances(folder: Path, path: Path) -> None:
     for ax, name in zip(axes, ("network", "plate", "plates"), strict=True):
         table = Table(name, folder)
         surrogate = sciml.open_run(folder / f"{name}-live").surrogate()
-        found, true = along_edges(table, table.live, surrogate)
+        found, true, _ = along_edges(table, table.live, surrogate)
         ax.plot(true, found, ".", ms=3, alpha=0.5)
         ends = [min(true.min(), 0), true.max()]
         ax.plot(ends, ends, "k-", lw=0.8)

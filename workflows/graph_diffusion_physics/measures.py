@@ -174,19 +174,27 @@ def recovered(table: Any, name: str, surrogate: Any) -> dict[str, float]:
     process = surrogate.model.net.process
     if keys["name"] == "sheaf_diffusion":
         return _turns(table.truths["unseen"][0], surrogate, process)
-    found, true = along_edges(table, name, surrogate)
+    found, true, pairs = along_edges(table, name, surrogate)
     figures = {
         "correlation": float(np.corrcoef(found, true)[0, 1]),
         "slope": float(found @ true / (true @ true)),
     }
+    if "D" in table.physics.scale:
+        # Of smooth fields many weights are alike: as much as they make of the start's slopes.
+        ds = table.truths["unseen"][0]
+        u, volume = ds["u"].values[0], _volumes(ds)
+        steep = volume[pairs[0]] * (u[pairs[0]] - u[pairs[1]]) ** 2
+        figures["diffusivity"] = float(found @ steep / (true @ steep))
     if getattr(process.field, "reaction", None):
         time = surrogate.dt * table.physics.task.get("lead", 1)
         figures["rate"] = process.field.beta.item() * process.integration.time / time
     return figures
 
 
-def along_edges(table: Any, name: str, surrogate: Any) -> tuple[np.ndarray, np.ndarray]:
-    """w_ij / V_i that were learned, and those of the solver, on a mesh that is new."""
+def along_edges(
+    table: Any, name: str, surrogate: Any
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """w_ij / V_i that were learned, those of the solver, on a mesh that is new; and i and j."""
     ds, seen = table.truths["unseen"][0], {}
     dt = float(ds.time[1] - ds.time[0])
     process = surrogate.model.net.process
@@ -199,7 +207,7 @@ def along_edges(table: Any, name: str, surrogate: Any) -> tuple[np.ndarray, np.n
     rate = field.alpha.sigmoid().item() * process.integration.time / dt
     found = seen["out"].edges.detach().double().numpy() * rate
     true, counted = _true(ds, receiver, source, table.physics)
-    return found[counted], true[counted]
+    return found[counted], true[counted], (receiver[counted], source[counted])
 
 
 def _true(

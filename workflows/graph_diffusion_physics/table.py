@@ -27,6 +27,7 @@ COLUMNS = {
     "drift": "drift of mass",
     "correlation": "correlation",
     "slope": "slope",
+    "diffusivity": "D",
     "rate": "rate",
     "turns": "turns off by",
 }
@@ -37,8 +38,9 @@ def table(rows: Sequence[Mapping[str, Any]], physics: str) -> str:
     """Of one physics: a row a model."""
     mine = chosen(rows, physics=physics)
     keys = [key for key in COLUMNS if any(key in row for row in mine)]
-    if physics in ("sensors", "forecast"):
-        keys.remove("error")
+    # Of smooth fields many weights are alike: what they make of slopes is D.
+    without = {"diffusivity": ("correlation", "slope"), "error_0.05": ("error",)}
+    keys = [k for k in keys if not any(k in without[w] for w in without if w in keys)]
     lines = [
         "| model | weights | " + " | ".join(COLUMNS[k] for k in keys) + " | CPU s |",
         "|---|---|" + "---|" * len(keys) + "---|",
