@@ -22,6 +22,7 @@ import xarray as xr
 import yaml
 
 import sciml
+from sciml.errors import ScimlError
 
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
@@ -125,8 +126,12 @@ class Table:
         if name in (PERSISTENCE, LAPLACIAN):
             return row | still(self, name)
         began = time.perf_counter(), time.process_time()
-        run = self.trained(name, seed)
-        surrogate = run.surrogate()
+        try:
+            surrogate = self.trained(name, seed).surrogate()
+        except ScimlError as error:
+            if "diverges" not in str(error):
+                raise
+            return {**row, "live": False, "diverged": str(error)}
         return {
             **row,
             "weights": sum(p.numel() for p in surrogate.parameters()),

@@ -49,9 +49,16 @@ def table(rows: Sequence[Mapping[str, Any]], physics: str) -> str:
         there = chosen(mine, model=name)
         if not there:
             continue
+        if lost := [row["seed"] for row in there if "diverged" in row]:
+            cells = [name, "", f"diverged in training (seeds {lost})"]
+            there = [row for row in there if "diverged" not in row]
+            if not there:
+                lines.append("| " + " | ".join(cells + [""] * len(keys)) + " |")
+                continue
+            name += f" (seeds {lost} diverged)"
         weights = there[0].get("weights")
         cells = [name, "–" if weights is None else f"{weights:,}"]
-        cells += [_cell(there, key, name in UNTRAINED) for key in keys]
+        cells += [_cell(there, key, there[0]["model"] in UNTRAINED) for key in keys]
         seconds = [row["cpu_seconds"] for row in there if not row.get("live", True)]
         cells.append(f"{np.mean(seconds):.0f}" if seconds else "–")
         lines.append("| " + " | ".join(cells) + " |")
