@@ -51,6 +51,7 @@ PUBLISHED = {
 LENGTHS = {
     "full": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 300_000, "every": 300},
     "short": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 1000, "every": 100},
+    "small": {"sizes": (300, 500, 1000), "batch": 50, "steps": 400, "every": 50},
     "tiny": {"sizes": (20, 10, 10), "batch": 10, "steps": 4, "every": 2},
 }
 #: Gravity is dearer to compute and to learn.
@@ -134,7 +135,7 @@ def error(surrogate, batches):
 
 def measure(folder, system, model, feed, seed, length, device, peak=PEAK):
     how = {**LENGTHS[length], **(SHORTER.get(system, {}) if length == "short" else {})}
-    data = Data(folder, system, size=min(1000, how["sizes"][0]))
+    data = Data(folder, system, size=min(1000, max(how["sizes"])))
     known = [
         data.take(p, n) for p, n in zip(("train", "validation", "test"), how["sizes"], strict=True)
     ]
@@ -188,7 +189,8 @@ def measure(folder, system, model, feed, seed, length, device, peak=PEAK):
         "steps": how["steps"], "batch": how["batch"], "trajectories": how["sizes"],
         "seen": how["sizes"][0] if feed == "fixed" else how["steps"] * how["batch"],
         "weights": sum(p.numel() for p in surrogate.model.parameters()),
-        "seconds": round(spent, 1), "device": str(device), "settings": {**config, "lr": peak},
+        "seconds": round(spent, 1), "device": str(device),
+        "settings": {**config, "name": Path(config["name"]).name, "lr": peak},
     }  # fmt: skip
 
 
