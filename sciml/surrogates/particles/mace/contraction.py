@@ -79,15 +79,16 @@ class SymmetricContraction(nn.Module):
         self, x: Float[Tensor, "component node channel"], kind: Int[Tensor, " node"]
     ) -> Float[Tensor, "out node channel"]:
         held: Any = self.constants
-        x = torch.cat([x, torch.ones_like(x[:1])])
-        terms = x.index_select(0, held.first)
+        # In two axes: what follows turns the first around, and a program knows no strides of three.
+        each = torch.cat([x, torch.ones_like(x[:1])]).flatten(1)
+        terms = each.index_select(0, held.first)
         if self.correlation > 1:
-            terms = terms * x.index_select(0, held.second)
+            terms = terms * each.index_select(0, held.second)
         terms = terms.index_select(0, held.pair)
         if self.correlation > 2:
-            terms = terms * x.index_select(0, held.third)
+            terms = terms * each.index_select(0, held.third)
         outs, paths = self.shape
-        basis = torch.bmm(held.table, terms.view(outs, -1, x.shape[1] * x.shape[2]))
+        basis = torch.bmm(held.table, terms.view(outs, -1, each.shape[1]))
         weight = self.weight.index_select(1, kind).index_select(0, held.path)
         return (basis.view(outs, paths, *x.shape[1:]) * weight.view(outs, paths, *x.shape[1:])).sum(
             1
