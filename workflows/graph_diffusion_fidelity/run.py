@@ -57,7 +57,7 @@ SHEAF_TEXAS = {
 }  # fmt: skip
 GREAD_TEXAS = {
     "optimizer": "Adam", "lr": 0.01882477235894058, "decay": 0.02466898106256942, "epochs": 200,
-    "by": "accuracy",
+    "by": "loss",
 }  # fmt: skip
 
 
