@@ -14,7 +14,6 @@ from sciml.surrogates.export_particles import GIVEN
 MODELS = {
     "egnn": {"hidden": 8, "layers": 2, "cutoff": 3.0},
     "mpnn": {"hidden": 8, "layers": 2, "cutoff": 3.0},
-    "mace": {"hidden": "4x0e + 4x1o", "degree": 2, "correlation": 2, "cutoff": 3.0},
     "ponita": {"hidden": 8, "basis": 8, "layers": 2, "layer_scale": 0.1, "cutoff": 3.0},
 }
 STRESS = (*FIELDS, Field("stress", "eV/Å3", on="global", components=6))
