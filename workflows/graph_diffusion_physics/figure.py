@@ -55,7 +55,7 @@ def errors(rows: list[dict], path: Path) -> None:
         ax.set_yticks(range(len(models)), models, fontsize=8)
         ax.invert_yaxis()
         ax.set_xscale("log")
-        ax.set_xlim(right=3.0)
+        ax.set_xlim(0.01, 3.0)
         ax.grid(axis="x", alpha=0.3)
         ax.set_title(TITLES[name])
     for ax in list(axes.flat)[len(names) :]:
