@@ -8,6 +8,8 @@ import numpy as np
 from cases import METHODS, OPTIMIZERS
 from trainings import chosen, rows_of
 
+#: What is exact, as nothing is that moves, is drawn here.
+LEAST = 1e-7
 COLORS = dict(zip(METHODS, ("C3", "C1", "C0", "C2"), strict=True))
 
 
@@ -21,6 +23,7 @@ def main(source: str, out: str) -> None:
                 continue
             speeds = sorted({row["speed"] for row in mine})
             means = [np.mean([r["error"] for r in chosen(mine, speed=c)]) for c in speeds]
+            means = np.maximum(means, LEAST)
             panel.semilogy(speeds, means, color=color, label=method)
             for row in mine:
                 panel.semilogy(row["speed"], row["error"], "o", color=color, ms=3)
