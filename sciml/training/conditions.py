@@ -28,13 +28,18 @@ def solution_of(equation: Equation, given: Any) -> tuple[Solution | None, dict[s
             with functions of these names; ``None``.
 
     Raises:
-        InputError: an unknown name or option, with the nearest; a file that cannot be read; data
-            without a field.
+        InputError: an unknown name or option, with the nearest; a function or an array by itself; a
+            file that cannot be read; data without a field.
     """
     if given is None:
         return None, {}
     if hasattr(given, "to_dataset") or hasattr(given, "data_vars"):
         return _of_data(equation, given, "data"), {}
+    if not isinstance(given, str | Mapping):
+        raise InputError(
+            f"solution: {type(given).__name__}; expected a name, a Dataset, {{'file': 'u.nc'}}, or "
+            "functions by what they hold: {'initial': f, 'boundary': g}"
+        )
     told = {"name": given} if isinstance(given, str) else dict(given)
     if "file" in told:
         require_known("solution: no key", told, ("file",))

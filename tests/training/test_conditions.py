@@ -203,6 +203,8 @@ def test_functions_of_a_file_hold(tmp_path):
         ({"file": "u.nc", "mode": 2}, "no key 'mode'"),
         ({"initial": lambda x: x, "walls": lambda x: x}, "no key 'walls'"),
         ({"mode": 2}, "expected a name, or a file"),
+        (lambda x: x, "solution: function; expected a name"),
+        (np.zeros(64), "solution: ndarray; expected a name"),
     ],
 )
 def test_what_holds_has_to_be_said(given, says):
