@@ -19,12 +19,9 @@ def left_behind(directory: RunDirectory) -> str:
     from sciml.report.figures import leave
 
     drawn = leave(directory.path, log)
-    what = (
-        "surrogate, metrics, predictions and figures"
-        if drawn
-        else "surrogate, metrics and predictions"
-    )
-    return f"{what}: {shown(directory.path)}"
+    predicted = any(directory.path.glob(f"{directory.predictions.stem}*.nc"))
+    what = ["surrogate", "metrics", *["predictions"] * predicted, *["figures"] * bool(drawn)]
+    return f"{', '.join(what[:-1])} and {what[-1]}: {shown(directory.path)}"
 
 
 def shortcomings(study: Study, summary: dict[str, Any], given_up: int) -> list[str]:

@@ -113,7 +113,9 @@ class Run:
                     f"{self.path} has a file of predictions for each of {len(apart)} simulations, whose "
                     f"times or domains differ: xr.open_dataset('{apart[0]}')"
                 )
-            raise InputError(f"{self.path} has no predictions; the run did not finish")
+            finished = self.directory.summary.exists()
+            why = "nothing was held out (validation)" if finished else "the run did not finish"
+            raise InputError(f"{self.path} has no predictions; {why}")
         return xr.open_dataset(self.directory.predictions, engine="h5netcdf")
 
     def plot(self, name: str | None = None) -> Figures | Sheet:
