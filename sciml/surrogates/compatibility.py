@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sciml.domain import Domain
 from sciml.domain.grid import Grid, box_difference
 from sciml.domain.inference import domain_of
@@ -77,6 +79,28 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
     _same_kind(surrogate.domain, given, layout, ds)
     _resolution(surrogate, given)
     return layout
+
+
+def warn_of_other_points(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
+    """Where nothing that a surrogate sees spans space, it answers on its own points: a dataset with
+    others is warned of, unless it holds the truth beside which the answer is to stand.
+    """
+    task, grid = surrogate.task, surrogate.domain
+    if task.history or task.static or not isinstance(grid, Grid):
+        return
+    if any(name in ds.data_vars for name in task.targets):
+        return
+    for axis, (dim, points) in enumerate(zip(grid.dims, grid.shape, strict=True)):
+        if dim not in ds.dims or dim not in ds.coords:
+            continue
+        given, near = np.sort(ds[dim].values), 1e-3 * abs(grid.spacing[axis])
+        if len(given) != points or not np.allclose(given, grid.coordinates(axis), atol=near):
+            warnings.warn(
+                f"predict: dataset has {len(given)} points along {dim} that are not the {points} of "
+                f"the surrogate, which sees no field and answers on its own: ask for others by "
+                f"at={{'{dim}': ds.{dim}}}",
+                stacklevel=4,
+            )
 
 
 def require_masks(surrogate: PhysicalModel, simulation: Simulation, names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from sciml.samples import Task
 from sciml.samples.times import Times, in_order, require_times
 from sciml.surrogates.arrangement import Arrangement
 from sciml.surrogates.clock import Clock, timed
-from sciml.surrogates.compatibility import layout_for
+from sciml.surrogates.compatibility import layout_for, warn_of_other_points
 from sciml.surrogates.findings import Findings
 from sciml.surrogates.forcing import KnownForcing
 from sciml.surrogates.outputs import Asked, elsewhere, evaluated
@@ -46,6 +46,8 @@ def predict(
     _require_whole("predict", batch_size=batch_size)
     task = replace(surrogate.task, unroll=1)
     asked = _asked(surrogate, ds, forcing)
+    if at is None:
+        warn_of_other_points(surrogate, asked.ds)
     query = None if at is None else _query(surrogate, asked.ds, asked.layout, at)
     findings = Findings(surrogate)
     with threads_for(

@@ -1,6 +1,7 @@
 """PINN and LPINN as models: shapes, starts held exactly, the map back to the box, where J is lost."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,14 @@ def test_at_points_and_on_the_grid(name, tmp_path):
     np.testing.assert_allclose(ends.u[:, 0], ends.u[:, 1], atol=1e-9)
     surrogate.save(tmp_path)
     assert Surrogate.load(tmp_path).predict(ds).identical(whole)
+    # Points that nothing looks at are not passed over in silence, but for those of a truth.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert surrogate.predict(ds.assign_coords(x=whole.x)).identical(whole)
+    other = ds.assign_coords(x=np.linspace(0, 6, 7))
+    with pytest.warns(UserWarning, match=r"7 points along x.*not the 16.*at=\{'x': ds.x\}"):
+        assert surrogate.predict(other).identical(whole)
+    assert surrogate.predict(other, at={"x": other.x.values}).u.shape == (3, 7)
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
