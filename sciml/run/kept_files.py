@@ -77,8 +77,11 @@ def with_conditions(run: RunDirectory, study: Study, *, trusted: bool = False) -
     Raises:
         InputError: as :func:`model_file`.
     """
+    named = _conditions(study)
+    if not named:
+        return study
     content, objectives = read_kept(run), dict(study.training.objectives)
-    for name, file in _conditions(study).items():
+    for name, file in named.items():
         entry = content.get("conditions", {}).get(name)
         if entry is not None and entry["name"] == file:
             copy = _looked_at(run, content, entry, _folder(run, name), CONDITIONS, trusted)

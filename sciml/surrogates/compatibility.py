@@ -122,7 +122,7 @@ def _compare_units(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
                 f"'{field.name}' is in {units}; the surrogate was trained on {field.units}: convert it, "
                 f"or, where both mean the same, set ds['{field.name}'].attrs['units'] = "
                 f"'{field.units}'",
-                stacklevel=6,
+                stacklevel=7,
             )
 
 
