@@ -118,7 +118,7 @@ def test_molecules_of_a_batch_have_their_own_and_frames_are_looked_at_once(monke
     search = neighbours._within
     monkeypatch.setattr(neighbours, "_within", lambda *a: looked.append(len(a[0])) or search(*a))
     for _ in range(2):
-        batch = collate([sample(x, n) for n, x in enumerate(clouds)], TASK, (Neighbours(1e3),))
+        batch = collate([sample(x, n) for n, x in enumerate(clouds)], TASK, (Neighbours(50.0),))
     assert looked == [3, 1, 5]
     source, receiver = batch.structure["neighbours"]
     assert (batch.geometry["owner"][source] == batch.geometry["owner"][receiver]).all()
