@@ -1,4 +1,7 @@
-"""The command `sciml`."""
+"""The command `sciml`.
+
+Long, since all commands are declared here, with what each of their options means.
+"""
 
 from __future__ import annotations
 
