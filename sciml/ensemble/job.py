@@ -35,7 +35,7 @@ from sciml.ensemble.processes import (
 )
 from sciml.errors import ScimlError
 from sciml.solver.last_words import last_words
-from sciml.solver.mpirun import SHARED, environment, has_shared_memory, is_local, under
+from sciml.solver.mpirun import SHARED, environment, is_local, own_folders, under
 from sciml.stream.environment import ATTEMPT, VARIABLES
 
 #: Lines of a log that are shown of a job that failed, and bytes at its end in which they are sought.
@@ -108,15 +108,8 @@ def run_job(job: Job) -> dict[str, Any]:
     if job.program and (changed := program_changed(run, Path(job.program))):
         log.write_text(f"error: {changed}\n")
         return asdict(JobResult(job.simulation, attempt, BAD_INPUT, last_lines(log), 0.0))
-    # Open MPI leaves files behind in TMPDIR; the path must stay short, since sockets lie in it.
-    prefix = scratch_prefix(run, job.simulation)
-    scratch = tempfile.mkdtemp(prefix=prefix)
-    # Its shared segments outlive a SIGKILL in /dev/shm: there they get a folder that can be removed.
-    roomy = has_shared_memory(max(1, job.ranks))
-    shared = tempfile.mkdtemp(prefix=prefix, dir=SHARED) if roomy else scratch
-    folders = {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
     began = time.monotonic()
-    try:
+    with own_folders(scratch_prefix(run, job.simulation), job.ranks) as folders:
         words, environ = as_started(job)
         with log.open("wb") as output:
             variables = {**environ, **folders, ATTEMPT: str(attempt)}
@@ -144,9 +137,6 @@ def run_job(job: Job) -> dict[str, Any]:
         )
         write_json(record, {"attempt": attempt, "session": None, "began": None, "code": code})
         return asdict(outcome)
-    finally:
-        for folder in (scratch, shared):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_started(job: Job) -> tuple[list[str], dict[str, str]]:

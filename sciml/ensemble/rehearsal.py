@@ -21,7 +21,7 @@ from sciml.errors import ScimlError
 from sciml.samples import Frame, Simulation
 from sciml.samples.program_warnings import Warned
 from sciml.solver.last_words import last_words, reason
-from sciml.solver.mpirun import command, environment, executable
+from sciml.solver.mpirun import command, environment, executable, own_folders
 from sciml.solver.program_description import Description
 from sciml.stream.events import Arrived, Closed, Opened, Quarantined
 from sciml.stream.server import Server
@@ -198,7 +198,10 @@ def rehearse(
     arguments = description.arguments(given)
     program = description.path
     words = [*executable(program), *arguments] if ranks == 1 else command(program, ranks, arguments)
-    with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
+    with (
+        own_folders("sciml-", ranks) as folders,
+        tempfile.TemporaryDirectory(prefix="sciml-") as folder,
+    ):
         server = Server(folder, encryption=False, spool_limit=SPOOL, queue_limit=QUEUE)
         server.start()
         # A run for the caller does not go to a trainer that the caller happens to stream to.
@@ -212,7 +215,7 @@ def rehearse(
         log = Path(folder) / "log"
         try:
             with log.open("wb") as output:
-                process = start_session(words, {**outer, **variables}, output)
+                process = start_session(words, {**outer, **folders, **variables}, output)
             rehearsal = Rehearsal(description.name)
             try:
                 _listen(server, process, rehearsal, frames, timeout, look)

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -148,6 +149,24 @@ def has_shared_memory(ranks: int = 2) -> bool:
     except OSError:
         return False
     return os.access(SHARED, os.W_OK) and state.f_bavail * state.f_frsize > (ranks + 1) * SEGMENT
+
+
+@contextmanager
+def own_folders(prefix: str, ranks: int) -> Iterator[dict[str, str]]:
+    """Variables that give an ``mpirun`` folders of its own, which are removed afterwards.
+
+    When it is killed, Open MPI leaves files behind in TMPDIR, and shared segments in ``/dev/shm``; a
+    later ``mpirun`` of the same process number cannot listen where they lie.
+    """
+    with ExitStack() as stack:
+
+        def folder(where: str | None) -> str:
+            made = tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True)
+            return stack.enter_context(made)
+
+        scratch = folder(None)  # its path must stay short, since sockets lie in it
+        shared = folder(SHARED) if has_shared_memory(max(1, ranks)) else scratch
+        yield {"TMPDIR": scratch, "OMPI_MCA_btl_sm_backing_directory": shared}
 
 
 def cores_here() -> int:

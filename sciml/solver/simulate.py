@@ -14,7 +14,7 @@ import numpy as np
 from sciml.errors import InputError, ScimlError, SolverWarning
 from sciml.samples.program_warnings import ATTRIBUTE, of_attribute
 from sciml.solver.last_words import last_words
-from sciml.solver.mpirun import command, environment, executable, is_local
+from sciml.solver.mpirun import command, environment, executable, is_local, own_folders
 from sciml.solver.program_description import describe
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def simulated(
             f"simulate: {description.name} has no option 'out', so it writes nothing to return; run it "
             "in a study, or let it take --out FILE and write netCDF"
         )
-    with tempfile.TemporaryDirectory(prefix="sciml-") as folder:
+    with (
+        own_folders("sciml-", ranks) as folders,
+        tempfile.TemporaryDirectory(prefix="sciml-") as folder,
+    ):
         if initial is not None:
             parameters["initial"] = _as_option(initial, Path(folder))
         arguments = description.arguments(parameters)
@@ -95,7 +98,9 @@ def simulated(
             words = command(description.path, ranks, arguments)
         env = environment(local=is_local(ranks))
         # A run for the caller does not go to a trainer that the caller happens to stream to.
-        env = {name: value for name, value in env.items() if not name.startswith("SCIML_")}
+        env = {
+            name: value for name, value in env.items() if not name.startswith("SCIML_")
+        } | folders
         try:
             done = subprocess.run(
                 words, capture_output=True, text=True, timeout=timeout, env=env, check=False

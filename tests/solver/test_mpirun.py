@@ -13,7 +13,7 @@ from patience import PATIENCE, wait_until
 from sciml.errors import InputError, ScimlError
 from sciml.solver import mpirun
 from sciml.solver.last_words import last_words
-from sciml.solver.mpirun import command, environment, is_local
+from sciml.solver.mpirun import command, environment, is_local, own_folders
 
 FAULTY = """
 import os, sys, time
@@ -90,13 +90,18 @@ def test_an_error_on_a_single_rank(faulty):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG is Linux")
-def test_ranks_die_with_a_killed_mpirun(faulty):
+def test_ranks_die_with_a_killed_mpirun_and_its_files_go(faulty):
     words = command(faulty, 2, ["--fault", "sleep", "--out", str(faulty.with_suffix(".nc"))])
-    job = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment())
-    ranks = [int(job.stdout.readline()) for _ in range(2)]
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    wait_until(lambda: not any(_alive(pid) for pid in ranks))
+    with own_folders("own-", ranks=2) as folders:
+        job = subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, env=environment() | folders
+        )
+        ranks = [int(job.stdout.readline()) for _ in range(2)]
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        wait_until(lambda: not any(_alive(pid) for pid in ranks))
+        assert os.listdir(folders["TMPDIR"])
+    assert not any(map(os.path.exists, folders.values()))
 
 
 def _alive(pid):
