@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -22,7 +23,10 @@ _WORDS = {
 
 
 def wanted_types(function: Callable[..., Any]) -> dict[str, Any]:
-    """Annotation of each argument; those that cannot be resolved are left out, and so not checked."""
+    """Annotation of each argument, of a class to make it; those that cannot be resolved are left out,
+    and so not checked."""
+    if isinstance(function, type) and not is_dataclass(function):
+        function = function.__init__
     try:
         return typing.get_type_hints(function)
     except NameError:  # names that are imported for type checkers alone

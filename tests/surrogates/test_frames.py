@@ -148,14 +148,14 @@ def test_what_cannot_be_framed_is_one_line():
     crystal = molecules(1, periodic=True)
     with pytest.raises(InputError, match="in a periodic cell; expected open space"):
         surrogate_of({"name": "frame_averaging"}, crystal, ENERGY)
-    with pytest.raises(InputError, match="FAGNN: target energy, a number a frame"):
+    with pytest.raises(InputError, match="fa_gnn: target energy, a number a frame"):
         surrogate_of({"name": "fa_gnn"}, molecules(1), ENERGY)
     other = Task(("velocities", "positions"), ("velocities", "positions"))
     with pytest.raises(InputError, match="expected the positions, 'positions', first"):
         surrogate_of({"name": "frame_averaging"}, bodies(), other)
     surrogate, _ = surrogate_of({"name": "fa_gnn", "cutoff": 1.0}, bodies(), MOVES)
     cell = [sample(np.eye(3), cell=5 * np.eye(3))]
-    with pytest.raises(InputError, match="FAGNN: particles in a periodic cell"):
+    with pytest.raises(InputError, match="fa_gnn: particles in a periodic cell"):
         surrogate(batch_of(surrogate, cell))
 
 

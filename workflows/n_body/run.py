@@ -51,7 +51,7 @@ PUBLISHED = {
 LENGTHS = {
     "full": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 300_000, "every": 300},
     "short": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 1000, "every": 100},
-    "small": {"sizes": (300, 500, 1000), "batch": 50, "steps": 400, "every": 50},
+    "medium": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 3000, "every": 100},
     "tiny": {"sizes": (20, 10, 10), "batch": 10, "steps": 4, "every": 2},
 }
 #: Gravity is dearer to compute and to learn.
@@ -133,9 +133,15 @@ def error(surrogate, batches):
     return total / count
 
 
-def measure(folder, system, model, feed, seed, length, device, peak=PEAK):
+def protocol(system, length, trajectories=None):
+    """Sizes and steps, with so many trajectories to train on instead."""
     how = {**LENGTHS[length], **(SHORTER.get(system, {}) if length == "short" else {})}
-    data = Data(folder, system, size=min(1000, max(how["sizes"])))
+    return {**how, "sizes": (trajectories or how["sizes"][0], *how["sizes"][1:])}
+
+
+def measure(folder, system, model, feed, seed, length, device, trajectories=None, peak=PEAK):
+    how = protocol(system, length, trajectories)
+    data = Data(folder, system, size=min(1000, LENGTHS[length]["sizes"][0]))
     known = [
         data.take(p, n) for p, n in zip(("train", "validation", "test"), how["sizes"], strict=True)
     ]
@@ -194,24 +200,32 @@ def measure(folder, system, model, feed, seed, length, device, peak=PEAK):
     }  # fmt: skip
 
 
+def column(line):
+    """How many trajectories there were to train on, or the stream."""
+    return "stream" if line["feed"] == "stream" else f"{line['trajectories'][0]} fixed"
+
+
 def table(lines):
-    """Mean and deviation over seeds, both feeds side by side."""
+    """Mean and deviation over seeds, a column for each number of trajectories and the stream."""
     rows = {}
     for line in lines:
         row = rows.setdefault((line["length"], line["system"], line["model"]), {"line": line})
-        row.setdefault(line["feed"], []).append(line["test"])
-    print(f"{'':31} {'weights':>8} {'steps':>7} {'fixed':>22} {'stream':>22}  published  rotation")
+        row.setdefault(column(line), []).append(line["test"])
+    columns = sorted({column(line) for line in lines}, key=lambda c: (c == "stream", len(c), c))
+    head = "".join(f"{name:>20}" for name in columns)
+    print(f"{'':32} {'weights':>8} {'steps':>7}{head}  published  rotation")
     for (length, system, model), row in rows.items():
-        cells = []
-        for feed in ("fixed", "stream"):
-            values = row.get(feed, [])
+        cells = ""
+        for name in columns:
+            values = row.get(name, [])
             spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.4f}{spread} ({len(values)})" if values else "")
+            cell = f"{np.mean(values):.4f}{spread} ({len(values)})" if values else ""
+            cells += f"{cell:>20}"
         line = row["line"]
         published = PUBLISHED.get(model, "") if system == "charged" else ""
         print(
-            f"{length:5} {system:>11} {model:>13} {line['weights']:8} {line['steps']:7} "
-            f"{cells[0]:>22} {cells[1]:>22}  {published!s:9}  {line['rotation']:.0e}"
+            f"{length:6} {system:>11} {model:>13} {line['weights']:8} {line['steps']:7}{cells}  "
+            f"{published!s:9}  {line['rotation']:.0e}"
         )
 
 
@@ -223,6 +237,9 @@ def main():
         "--feed", nargs="+", default=["fixed", "stream"], choices=["fixed", "stream"]
     )
     parser.add_argument("--length", default="short", choices=[*LENGTHS])
+    parser.add_argument(
+        "--trajectories", type=int, help="to train on, fixed; by default those of the length"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="as many, from 0")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -234,21 +251,24 @@ def main():
     lines = (
         [json.loads(s) for s in given.out.read_text().splitlines()] if given.out.exists() else []
     )
-    keys = ("system", "model", "feed", "length", "seed")
-    done = {tuple(line[key] for key in keys) for line in lines}
+    keys = ("system", "model", "length", "seed")
+    done = {(*(line[key] for key in keys), column(line)) for line in lines}
+    sizes = protocol(given.system, given.length, given.trajectories)["sizes"]
     for seed in range(given.seeds):
         for model in given.model:
             for feed in given.feed:
-                if (given.system, model, feed, given.length, seed) in done:
+                name = column({"feed": feed, "trajectories": sizes})
+                if (given.system, model, given.length, seed, name) in done:
                     continue
                 found = measure(
-                    given.data, given.system, model, feed, seed, given.length, given.device
-                )
+                    given.data, given.system, model, feed, seed, given.length, given.device,
+                    given.trajectories,
+                )  # fmt: skip
                 lines.append(found)
                 with given.out.open("a") as file:
                     file.write(json.dumps(found) + "\n")
                 print(
-                    f"{model} {feed} {seed}: {found['test']:.4f} in {found['seconds']:.0f} s",
+                    f"{model} {name} {seed}: {found['test']:.4f} in {found['seconds']:.0f} s",
                     flush=True,
                 )
     table(lines)

@@ -13,7 +13,7 @@ from sciml.domain.names import LATTICE
 from sciml.errors import InputError, require_known
 from sciml.surrogates import registry
 from sciml.surrogates.particles.fields import VECTOR, VECTOR_SUM, ParticleFields
-from sciml.surrogates.particles.frames import GROUPS, frames_of
+from sciml.surrogates.particles.frames import GROUPS, frames_of, require_open
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import chose, traits_of
 
@@ -65,9 +65,7 @@ class FrameAveraging(nn.Module):
     def forward(
         self, positions: Tensor, *fields: Tensor, owner: Tensor, **others: Any
     ) -> Tensor | dict[str, Tensor]:
-        periodic = others.get("periodic")
-        if periodic is not None and not periodic.is_meta and bool(periodic.any()):
-            raise InputError("frame averaging of particles in a periodic cell; expected open space")
+        require_open("frame averaging", others.get("periodic"))
         ptr = others.get("ptr")
         samples = int(owner.max()) + 1 if ptr is None else len(ptr) - 1
         d = positions.shape[-1]

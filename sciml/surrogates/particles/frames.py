@@ -102,6 +102,16 @@ def frames_of(
     return _with(Frames(origin, axes, weights), found)
 
 
+def require_open(what: str, periodic: Tensor | None) -> None:
+    """Refuse particles that repeat, which have no frame.
+
+    Raises:
+        InputError: they do.
+    """
+    if periodic is not None and not periodic.is_meta and bool(periodic.any()):
+        raise InputError(f"{what}: particles in a periodic cell; expected open space")
+
+
 def _spanned(clouds: list[Tensor], group: str, like: Tensor) -> Tensor:
     """Frames ``(F, d, d)`` spanned by points of the first cloud that goes on; completed both ways."""
     d = like.shape[1]

@@ -9,12 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.particles.edges import envelope, lengths, summed, vectors
-from sciml.surrogates.particles.fields import ParticleFields
-from sciml.surrogates.particles.neighbours import neighbourhood
+from sciml.surrogates.particles.edges import lengths, summed
+from sciml.surrogates.particles.fields import ParticleInputs
 from sciml.surrogates.particles.orientations import rotation, spread
+from sciml.surrogates.particles.particle_model import ParticleModel, ParticlePairs
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import Traits
 
 
 class Polynomials(nn.Module):
@@ -101,7 +100,7 @@ class PonitaLayer(nn.Module):
         return f + (found if self.scale is None else self.scale * found)
 
 
-class PONITA(nn.Module):
+class PONITA(ParticleModel):
     """f(x, o) on positions x and directions o, by layers of separable convolution.
 
     A kernel sees of a pair a₁ = r·o, a₂ = |r − a₁ o|, r = x_j − x_i, and the products of static
@@ -116,7 +115,6 @@ class PONITA(nn.Module):
     inputs too are learned as increments.
 
     Args:
-        fields: of the task.
         hidden, layers: channels; layers.
         orientations: directions: 16 to 20 in space, 8 or more in the plane.
         degree: of the polynomials.
@@ -124,7 +122,12 @@ class PONITA(nn.Module):
         layer_scale: γ at first; ``None``: none.
         cutoff, nearest: whom a particle sees; neither: all. At the cutoff kernels fade.
         rotate: directions at random in training.
+        species: those that may come; ``None``: those of the data, or of the first simulation of a
+            stream.
         seed: of the directions.
+
+    Raises:
+        InputError: no particles; options that cannot be.
 
     When it fails: fewer than 12 directions in space are seen in what comes out; energies of molecules
     need 16 and more, or ``rotate``.
@@ -137,7 +140,8 @@ class PONITA(nn.Module):
 
     def __init__(
         self,
-        fields: ParticleFields,
+        setting: Setting,
+        *,
         hidden: int = 128,
         layers: int = 5,
         orientations: int = 16,
@@ -147,100 +151,51 @@ class PONITA(nn.Module):
         cutoff: float | None = None,
         nearest: int | None = None,
         rotate: bool = True,
+        species: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if min(hidden, layers, orientations, degree) < 1 or basis < 2:
-            raise InputError(
-                f"PONITA: hidden={hidden}, layers={layers}, orientations={orientations}, "
-                f"degree={degree}, basis={basis}; expected 1 or more, and a basis of 2"
-            )
+        super().__init__(
+            "ponita", setting, cutoff, nearest, species, hidden=hidden, layers=layers,
+            orientations=orientations, degree=degree, basis=basis,
+        )  # fmt: skip
+        fields, self.rotate = self.fields, rotate
         if fields.ndim not in (2, 3):
-            raise InputError(f"PONITA: {fields.ndim} axes of space; expected two or three")
-        self.fields, self.cutoff, self.rotate = fields, cutoff, rotate
-        self.traits = Traits(
-            structures=(neighbourhood("ponita", cutoff, nearest, fields.positions),)
-        )
-        numbers, arrows = fields.counts
+            raise InputError(f"ponita: {fields.ndim} axes of space; expected two or three")
+        if basis < 2:
+            raise InputError(f"ponita: basis={basis}; expected 2 or more")
         self.register_buffer("grid", spread(orientations, fields.ndim, seed).float())
-        self.embed = nn.Linear(numbers + arrows, hidden, bias=False)
+        self.embed = nn.Linear(sum(fields.counts), hidden, bias=False)
         self.pairs = Polynomials(2 + len(fields.paired), degree, basis // 2, basis)
         self.fibre = Polynomials(1, degree, basis // 2, basis)
         self.layers = nn.ModuleList(PonitaLayer(hidden, basis, layer_scale) for _ in range(layers))
         wanted = fields.numbers_out + fields.vectors_out
         self.readouts = nn.ModuleList(nn.Linear(hidden, wanted) for _ in range(layers))
 
-    def forward(
-        self,
-        *inputs: Tensor,
-        species: Tensor,
-        ptr: Tensor,
-        owner: Tensor,
-        neighbours: Tensor,
-        shift: Tensor | None = None,
-        parameters: Tensor | None = None,
-        **others: Tensor,
-    ) -> dict[str, Tensor]:
-        seen = self.fields.seen(inputs, species, ptr, owner, parameters, others)
+    def computed(self, seen: ParticleInputs, pairs: ParticlePairs) -> tuple[Tensor, Tensor]:
         o = self.grid.to(seen.x.dtype)
         if self.training and self.rotate:
             o = o @ rotation(o)
         numbers = seen.numbers[:, None].expand(-1, len(o), -1)
         arrows = (seen.vectors @ o.mT).mT  # (N, O, V)
         f = self.embed(torch.cat([numbers, arrows], dim=-1))
-        basis, fibre = self._bases(seen.x, seen.pairing, o, neighbours, shift)
+        basis, fibre = self._bases(seen.x, o, pairs)
         found = 0.0
         for layer, readout in zip(self.layers, self.readouts, strict=True):
-            f = layer(f, basis, fibre, neighbours)
+            f = layer(f, basis, fibre, pairs.neighbours)
             found = found + readout(f)
         found = found / len(self.layers)
         numbers, arrows = found.split([self.fields.numbers_out, self.fields.vectors_out], dim=-1)
-        along = arrows.mT @ o / len(o)  # (N, V, d)
-        return self.fields.given(numbers.mean(dim=1), along, seen)
+        return numbers.mean(dim=1), arrows.mT @ o / len(o)  # (N, V, d)
 
-    def _bases(
-        self, x: Tensor, pairing: Tensor, o: Tensor, neighbours: Tensor, shift: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _bases(self, x: Tensor, o: Tensor, pairs: ParticlePairs) -> tuple[Tensor, Tensor]:
         """Of pairs ``(E, O, basis)``, which fade at the cutoff, and of directions ``(O, O, basis)``."""
-        r = vectors(x, neighbours, shift)
+        r = pairs.vectors(x)
         along = r @ o.mT  # (E, O)
         across = lengths(r[:, None] - along[..., None] * o)
-        length = self.cutoff or 1.0
-        invariants = torch.cat([along[..., None], across], dim=-1) / length
-        source, receiver = neighbours
-        product = (pairing[source] * pairing[receiver])[:, None].expand(-1, len(o), -1)
-        basis = self.pairs(torch.cat([invariants, product], dim=-1))
-        if self.cutoff is not None:
-            basis = basis * envelope(lengths(r), self.cutoff)[:, None]
-        return basis, self.fibre((o @ o.mT)[..., None])
+        invariants = torch.cat([along[..., None], across], dim=-1) / pairs.unit
+        products = pairs.products[:, None].expand(-1, len(o), -1)
+        basis = self.pairs(torch.cat([invariants, products], dim=-1))
+        return pairs.faded(basis, r), self.fibre((o @ o.mT)[..., None])
 
 
-def build(
-    setting: Setting,
-    *,
-    hidden: int = 128,
-    layers: int = 5,
-    orientations: int = 16,
-    degree: int = 3,
-    basis: int = 256,
-    layer_scale: float | None = 1e-6,
-    cutoff: float | None = None,
-    nearest: int | None = None,
-    rotate: bool = True,
-    species: Sequence[int] | None = None,
-    seed: int = 0,
-) -> PONITA:
-    """PONITA for particles.
-
-    Args:
-        cutoff, nearest: whom a particle sees; neither: all.
-        species: those that may come; ``None``: those of the data, or of the first simulation of a
-            stream.
-
-    Raises:
-        InputError: no particles; options that cannot be.
-    """
-    return PONITA(
-        ParticleFields.of("ponita", setting, species), hidden, layers, orientations, degree, basis,
-        layer_scale, cutoff, nearest, rotate, seed,
-    )  # fmt: skip
+build = PONITA
