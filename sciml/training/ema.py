@@ -16,15 +16,16 @@ from sciml.surrogates.option_types import require_types
 
 @dataclass(frozen=True, slots=True)
 class EMA:
-    """θ̄ₙ = dₙ θ̄ₙ₋₁ + (1 − dₙ) θₙ after each step, with dₙ = min(decay, (1 + n) / (10 + n)).
+    """θ̄ₙ = dₙ θ̄ₙ₋₁ + (1 − dₙ) θₙ after each step, with dₙ = min(decay, (1 + n) / (10 + n)); θ̄₁ = θ₁.
 
-    The average is what is validated, what a checkpoint's ``model.safetensors`` and a saved surrogate
+    The first step's weights begin it, since a model may scale them by the first batch that it sees. The
+    average is what is validated, what a checkpoint's ``model.safetensors`` and a saved surrogate
     hold, and what the model has when training ends; the optimizer goes on from the weights
     themselves, which a checkpoint keeps besides. Buffers are not averaged.
 
     Args:
         decay: from 0 to below 1; the average reaches back 1/(1 − decay) steps.
-        warmup: let dₙ rise as above, so that the first weights, which are random, are soon forgotten;
+        warmup: let dₙ rise as above, so that the first weights, nearly random, are soon forgotten;
             ``False``: dₙ = decay.
 
     Good values: 0.99 for a thousand steps, 0.999 for ten thousand. With a schedule that ends near 0 it
@@ -47,7 +48,7 @@ class Average:
     """The moving average of one model.
 
     Args:
-        model: its weights are where the average begins.
+        model: its weights are the average before the first step.
         ema: how to average.
     """
 
@@ -61,7 +62,9 @@ class Average:
         """Take the weights of a step in."""
         self.updates += 1
         decay = self.ema.decay
-        if self.ema.warmup:
+        if self.updates == 1:
+            decay = 0.0
+        elif self.ema.warmup:
             decay = min(decay, (1 + self.updates) / (10 + self.updates))
         now = [p.detach() for _, p in model.named_parameters()]
         torch._foreach_lerp_(list(self._weights.values()), now, 1 - decay)

@@ -81,6 +81,12 @@ def test_its_options_are_checked_as_ours_are(folder):
         registry.build("net.py", Setting(TASK, LINE), width="three")
     (folder / "plain.py").write_text(NET.replace("*, ", ""))  # not by keyword alone
     assert registry.build("plain.py", Setting(TASK, LINE), width=2)[0].out_channels == 2
+    text = "from torch import nn\nclass build(nn.Identity):\n"
+    (folder / "whole.py").write_text(
+        text + "    def __init__(self, setting, width: int = 4):\n        super().__init__()\n"
+    )
+    with pytest.raises(InputError, match="width='three'; expected a whole number"):
+        registry.build("whole.py", Setting(TASK, LINE), width="three")
 
 
 def test_a_file_may_import_those_beside_it(folder):

@@ -9,6 +9,7 @@ from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates.particles.equivariance import equivariance_errors
 from sciml.surrogates.particles.orientations import rotation, spread
+from sciml.training import Phase, Supervised, train
 
 SMALL = {"name": "ponita", "hidden": 8, "basis": 8, "layers": 2, "layer_scale": 0.5}
 
@@ -57,6 +58,34 @@ def test_kernels_are_scaled_once_and_directions_turned_in_training_alone():
     again.load_state_dict(surrogate.state_dict())
     again.train()(batch)
     assert torch.equal(again.model.layers[0].convolution.kernel.weight, after)
+
+
+class Repeated:
+    """A source of one batch again and again."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def next_batch(self):
+        return self.batch
+
+    def state_dict(self):
+        return {}
+
+
+def test_directions_stay_while_one_step_searches_a_line(monkeypatch):
+    """L-BFGS asks many times; of other directions it would learn another loss each time."""
+    seen = []
+
+    def drawn(like):
+        seen.append(rotation(like))
+        return seen[-1]
+
+    monkeypatch.setattr("sciml.surrogates.particles.ponita.rotation", drawn)
+    surrogate, batch = surrogate_of({**SMALL, "orientations": 6}, bodies(), MOVES)
+    train(surrogate, Repeated(batch), Supervised("mse"), Phase("lbfgs", steps=2))
+    different = {tuple(q.flatten().tolist()) for q in seen}
+    assert len(different) == 2 < len(seen) - 2
 
 
 def test_a_vector_of_all_particles_is_a_sum():

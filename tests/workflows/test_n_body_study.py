@@ -58,10 +58,15 @@ def test_results_are_lines_that_are_not_computed_again(runner, tmp_path, monkeyp
         rounding = 0.2 if line["model"] == "ponita-s" else 1e-3
         assert line["rotation"] < rounding, line
     assert by["charged", "egnn", "fixed"]["test"] != by["charged", "egnn", "stream"]["test"]
+    # The words of the last call, of fewer trajectories: the stream has been computed.
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--trajectories", "10"])
+    runner.main()
+    assert out.read_text().count("\n") == len(lines) + 1
     monkeypatch.setattr(runner, "measure", None)
     runner.main()
-    assert out.read_text().count("\n") == len(lines)
-    assert "egnn" in capsys.readouterr().out
+    assert out.read_text().count("\n") == len(lines) + 1
+    head = " ".join(capsys.readouterr().out.splitlines()[-5].split())
+    assert head == "weights steps 10 fixed 20 fixed stream published rotation"
 
 
 def test_the_study_of_solver_processes_has_the_same_task(runner):
