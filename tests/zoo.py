@@ -49,6 +49,7 @@ ZOO = {
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),
     "mlp": Toy({"hidden": [12], "activation": "tanh"}),
     "mpnn": Toy({"hidden": 8, "layers": 2, "nearest": 2}, "particles", MOVES),
+    "mppde": Toy({"hidden": 8, "layers": 2}, "mesh"),
     "ponita": Toy(
         {"hidden": 8, "basis": 8, "layers": 2, "layer_scale": 0.1, "cutoff": 3.0},
         "particles",

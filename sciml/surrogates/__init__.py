@@ -15,6 +15,7 @@ _HOMES = {
     "MIONet": "deeponet.mionet",
     "MgNO": "grid.mgno",
     "MLP": "mlp",
+    "MPPDE": "mesh.mppde",
     "MeshGraphNet": "mesh.meshgraphnet",
     "Normalizer": "normalizer",
     "PINN": "pinn.pinn",

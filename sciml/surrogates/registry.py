@@ -34,6 +34,7 @@ MODELS: dict[str, str] = {
     "mgno": "sciml.surrogates.grid.mgno",
     "mionet": "sciml.surrogates.deeponet.mionet",
     "mlp": "sciml.surrogates.mlp",
+    "mppde": "sciml.surrogates.mesh.mppde",
     "mpnn": "sciml.surrogates.particles.mpnn",
     "pinn": "sciml.surrogates.pinn.pinn",
     "pod_deeponet": "sciml.surrogates.deeponet.pod",

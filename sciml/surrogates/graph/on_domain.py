@@ -180,6 +180,7 @@ class OnDomain(nn.Module):
             both_ways, loops, undirected, rewired, volumes, node_volume, seen.triangles
         )
         self.in_units = isinstance(net, FieldFlow)
+        self.by_graph = getattr(net, "by_graph", False)
         self.traits = Traits(
             structures=(edges,),
             conserves=fluxes,
@@ -224,6 +225,8 @@ class OnDomain(nn.Module):
         values = torch.cat(along, dim=1) if along else None
         if self.in_units:
             return self.net(given, made, values, volume, scales)
+        if self.by_graph:
+            return self.net(x, made, values, owner=where[-1])
         return self.net(x, made, values, volume)
 
 
