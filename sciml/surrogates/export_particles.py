@@ -50,8 +50,14 @@ def of_particles(surrogate: PhysicalModel, batch: Batch) -> ExportedProgram:
         with torch.no_grad(), _compiling(), apart:
             graph = make_fx(plain, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*flat)
         arguments = _arguments(example)
+        # What cannot be proved of all sizes beforehand, such as that 8 n is the lesser of 8 n and 896 n,
+        # the program asserts where it runs.
         program = torch.export.export(
-            _Flat(graph, on_points), arguments, dynamic_shapes=_shapes(example), strict=False
+            _Flat(graph, on_points),
+            arguments,
+            dynamic_shapes=_shapes(example),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
         )
         with torch.no_grad():
             known, found = surrogate(batch), program.module()(*_arguments(batch))

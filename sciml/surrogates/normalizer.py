@@ -271,8 +271,10 @@ class Normalizer(nn.Module):
         if self.references is not None:
             row = self._row["field", self.references.energy]
             forces = self.potential.forces
-            mean, unit = mean.clone(), self.references.spread
-            mean[row], scale[row] = 0.0, scale[self._row["field", forces]] if forces else unit
+            unit = scale[self._row["field", forces]] if forces else self.references.spread
+            # Not assigned to: what a compiler makes of an assignment of 0.0 is an error of its own.
+            here = torch.arange(len(mean), device=mean.device) == row
+            mean, scale = torch.where(here, 0.0, mean), torch.where(here, unit, scale)
         return mean, scale
 
     def _numbers(self) -> list[tuple[float, float]] | None:

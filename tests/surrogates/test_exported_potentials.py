@@ -13,6 +13,7 @@ from sciml.surrogates.export_particles import GIVEN
 
 MODELS = {
     "egnn": {"hidden": 8, "layers": 2, "cutoff": 3.0},
+    "mace": {"hidden": "4x0e + 4x1o", "neighbours": 3.0, "repulsion": True, "cutoff": 3.0},
     "mpnn": {"hidden": 8, "layers": 2, "cutoff": 3.0},
     "ponita": {"hidden": 8, "basis": 8, "layers": 2, "layer_scale": 0.1, "cutoff": 3.0},
 }
