@@ -1,13 +1,21 @@
 """A study of networks that stream into a model of graphs, each of a size of its own."""
 
 import json
+import threading
 
 import pytest
+import torch
 import yaml
+from killing import CHECKPOINT, Killer
+from safetensors.torch import load_file
 from small_study import called as command
 from small_study import one_line
 
 import sciml
+from sciml.ensemble.stop import STOPPED
+from sciml.run.offline.training import resume_offline, train_offline
+from sciml.run.outcome import Outcome
+from sciml.study import load_study
 
 
 def study(**model):
@@ -40,6 +48,56 @@ def test_grand_learns_from_a_stream_of_networks(tmp_path):
     mass = network.u.isel(time=0).sum("node")
     assert rolled.sizes["node"] == 30
     assert float(abs(rolled.sum("node") - mass).max()) < 1e-5 * float(abs(mass))
+
+
+@pytest.mark.slow
+def test_a_trainer_that_is_killed_loses_no_network(tmp_path):
+    """Twice, with SIGKILL, once while it writes a checkpoint; the supervisor starts it again."""
+    given, frames = study(stochastic="symmetric"), 61
+    given["solver"]["options"] |= {"steps": 60}
+    given["parameters"]["simulations"] = 8
+    given["training"] = {"batch_size": 4, "phases": [{"lr": 1e-2}], "checkpoint_every": 20}
+    given["cluster"] = {"retries": 5}
+    with Killer(given, tmp_path, 3) as killer:
+        for kind in ("trainer", CHECKPOINT):
+            killer.kill(kind)
+        said = killer.finish()
+        processes, files = killer.left()
+    state = json.loads((killer.run / "status.json").read_text())
+    print(killer.report(), state["frames"], state["samples"])
+    assert said.count("trainer died") == 2 and not processes and not files
+    assert state["state"] == "finished"
+    assert state["frames"]["lost"] == state["frames"]["doubled"] == 0
+    assert state["frames"]["received"] == state["frames"]["produced"] == 9 * frames
+    assert state["samples"]["entered"] == 8 * (frames - 1)
+
+
+@pytest.mark.slow
+def test_a_replay_of_networks_that_is_stopped_goes_on_bitwise(tmp_path, monkeypatch):
+    path, recorded = tmp_path / "study.yaml", tmp_path / "recorded"
+    path.write_text(yaml.safe_dump(study(stochastic="symmetric") | {"record": True}))
+    done = command("run", path, "--out", recorded)
+    assert done.returncode == 0, done.stderr
+    given, stop, on_step = load_study(path), threading.Event(), Outcome.on_step
+    whole, _ = train_offline(given, recorded, tmp_path / "whole", plain=True, stream=True)
+
+    def stop_after_nine(self, step, history):
+        on_step(self, step, history)
+        if step.step == 9:
+            stop.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outcome, "on_step", stop_after_nine)
+        parts, code = train_offline(
+            given, recorded, tmp_path / "parts", plain=True, stream=True, stop=stop
+        )
+    assert code == STOPPED and not parts.summary.exists()
+    _, code = resume_offline(parts.path, plain=True)
+    first, second = (load_file(run.surrogate / "model.safetensors") for run in (whole, parts))
+    assert code == 0 and first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    losses = [json.loads(run.summary.read_text())["loss"] for run in (whole, parts)]
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import weakref
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -481,10 +482,10 @@ def test_what_diverges_is_refused_with_time_and_norm(method):
 
     if method == "dopri5":
         pytest.importorskip("torchdiffeq", reason="needs the extra 'graph'")
-    with pytest.raises(
-        DivergedError, match=r"a test: .*diverges: norm \S+ at t=\S+ of 20, 2 at the start"
-    ):
-        Integration(20.0, 0.5, method)(field, torch.ones(4), {}, "a test")
+    finer = r"step \(0.5\)" if method == "euler" else "rtol, atol"
+    said = rf"a test: .*: norm \S+ at t=\S+ of 20, 2 at the start; lower {finer}"
+    with pytest.raises(DivergedError, match=said):
+        Integration(20.0, 0.5, method)(field, torch.ones(4, requires_grad=True), {}, "a test")
     layer = GREAD(2, 60.0, "fisher", integration={"step": 1.0, "method": "euler"})
     with torch.no_grad():
         layer.field.beta.fill_(3.0)
@@ -597,6 +598,9 @@ def test_features_that_cannot_be(layer, graph):
         layer(x, graph)
     with pytest.raises(InputError, match=r"features \(9, 5\); expected \(nodes, 6\)"):
         layer(torch.randn(9, 5), graph)
+    for given, said in ((np.ones((9, 6)), "ndarray"), (torch.ones(9, 6).long(), "torch.int64")):
+        with pytest.raises(InputError, match=rf"features are {said}.*expected a tensor of real"):
+            layer(given, graph)
 
 
 def test_layers_work_in_lower_precision(layer, graph):
@@ -631,6 +635,8 @@ def test_nodes_without_edges_and_graphs_without_any(layer):
         (lambda: GREAD(3, reaction="fischer"), "did you mean 'fisher'"),
         (lambda: GRAND(3, attention={"score": "dots"}), "unknown score 'dots'; did you mean 'dot'"),
         (lambda: GRAND(3, attention={"heads": 3}), "width=32 for heads=3; expected a multiple"),
+        (lambda: GRAND(0), "channels=0; expected 1 or more"),
+        (lambda: GCN((3, 3), "rulu"), "GCN: unknown activation 'rulu'; did you mean 'relu'"),
         (lambda: GCN((3,)), r"channels=\(3,\); expected two numbers"),
         (lambda: GraphNetwork(3, 1, nn.Identity(), head="fluxes"), "did you mean 'flux'"),
     ],
@@ -648,6 +654,12 @@ def test_links_are_made_once_and_go_with_their_edges(graph):
     assert links_of(graph, 9) is links and links_of(graph, 10) is not links
     graph[:, 0] = torch.tensor([0, 8])
     assert links_of(graph.unique(dim=1), 9) is not links
+    shared = graph.clone()
+    links, values = links_of(shared, 9), shared.numpy()
+    assert links_of(shared, 9) is links
+    values[:, 1] = values[:, 0]  # written by numpy, which torch does not see
+    with pytest.raises(InputError, match="are there twice"):
+        links_of(shared, 9)
     gone, edges = None, graph.clone().unique(dim=1)
     gone = weakref.ref(links_of(edges, 9).order)
     del edges

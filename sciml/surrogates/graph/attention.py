@@ -94,8 +94,8 @@ class Attention(nn.Module):
         pairs: nodes of the graph, for ``pair``.
 
     Raises:
-        InputError: an unknown word; a width that is not divisible by the heads; ``pair`` without
-            the number of nodes.
+        InputError: an unknown word; no channels; a width that is not divisible by the heads; ``pair``
+            without the number of nodes.
 
     Source: B. Chamberlain et al., GRAND, ICML 2021, arXiv 2106.10934, eq. 5 (``squareplus`` and the
     other scores in its code; there the scores are less their maximum over the graph, which makes
@@ -122,6 +122,8 @@ class Attention(nn.Module):
             ("stochastic", stochastic, STOCHASTIC),
         ):
             require_known(f"attention: unknown {what}", given, known)
+        if channels < 1:
+            raise InputError(f"attention: channels={channels}; expected 1 or more")
         if heads < 1 or width < 1 or width % heads:
             raise InputError(
                 f"attention: width={width} for heads={heads}; expected a multiple of the heads"

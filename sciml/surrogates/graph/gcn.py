@@ -8,7 +8,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.errors import InputError
+from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.network import ACTIVATIONS
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
@@ -31,8 +31,8 @@ class GCN(nn.Module):
         neighbours: whether there is an A.
 
     Raises:
-        InputError: fewer than two numbers of channels; in use: features of another shape or not finite,
-            edges that cannot be.
+        InputError: fewer than two numbers of channels, an unknown activation; in use: features of
+            another shape or not finite, edges that cannot be.
 
     When it fails: a layer sees one edge far, and many layers make all nodes alike.
 
@@ -49,6 +49,7 @@ class GCN(nn.Module):
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise InputError(f"GCN: channels={tuple(channels)}; expected two numbers of 1 or more")
+        require_known("GCN: unknown activation", activation, ACTIVATIONS)
         self.channels, self.neighbours = tuple(channels), neighbours
         sizes = pairwise(channels)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in sizes)

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from sciml.errors import require_known
 from sciml.surrogates.graph.attention import Attention, Weights
+from sciml.surrogates.graph.attention_flow import attention_flow
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.ode import Integration
-from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.setting import Setting
-from sciml.surrogates.traits import chose
 
 #: r(h) by name, given h, h(0), L h = h − A h, and A.
 Reaction = Callable[[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]], Tensor]
@@ -192,17 +191,4 @@ def build(
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("gread", setting, frames)
-    attention = {
-        "width": width, "heads": heads, "score": score, "positive": positive,
-        "stochastic": stochastic, "itself": itself, "edge_channels": seen.edge_channels,
-        "edge_hidden": edge_hidden, "pairs": seen.nodes if score == "pair" else 0,
-    }  # fmt: skip
-    hidden = hidden if latent else setting.channels[1]
-    integration = {"method": method, "step": step, "adjoint": adjoint}
-    layer = GREAD(hidden, time, reaction, per_channel, attention, integration)
-    model = on_domain(
-        setting, seen, layer, hidden, head=head, skip=skip, dropout=dropout,
-        latent=latent, node_volume=node_volume, undirected=undirected,
-    )  # fmt: skip
-    return chose(model, step=layer.integration.step)
+    return attention_flow("gread", GREAD, ("time", "reaction", "per_channel"), **locals())

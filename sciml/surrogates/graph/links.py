@@ -142,23 +142,31 @@ def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool
         _require(edges, both_ways)
         return edges
     if not isinstance(edges, Tensor) or edges.ndim != 2 or edges.shape[0] != 2 or _is_real(edges):
-        what = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges)
         raise InputError(
-            f"edges: got {what}; expected whole numbers (2, E), sources and receivers, such as "
+            f"edges: got {_words(edges)}; expected whole numbers (2, E), sources and receivers, such as "
             "data.edge_index"
         )
     if edges.is_inference():  # it does not count its changes
         return _made(edges, nodes, both_ways, loops)
     kept, key = _known.setdefault(edges, {}), (edges._version, nodes, loops)
-    if key not in kept:
+    # What numpy or another process writes to memory that it shares counts no version.
+    shared = not edges.untyped_storage().resizable()
+    if key not in kept or (shared and not torch.equal(edges, kept[key][1])):
         kept.clear()
-        kept[key] = _made(edges, nodes, both_ways, loops)
-    _require(kept[key], both_ways)
-    return kept[key]
+        kept[key] = _made(edges, nodes, both_ways, loops), edges.detach().clone()
+    links, _ = kept[key]
+    _require(links, both_ways)
+    return links
 
 
 #: By the tensor that they were made of, as long as there is one.
 _known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def _words(given: object) -> str:
+    return (
+        f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+    )
 
 
 def _is_real(edges: Tensor) -> bool:
@@ -238,6 +246,11 @@ def checked(name: str, x: Tensor, channels: int) -> Tensor:
     Raises:
         InputError: another shape; values that are not finite.
     """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise InputError(
+            f"{name}: features are {_words(x)}; expected a tensor of real numbers (nodes, {channels}), "
+            "such as torch.as_tensor(x).float()"
+        )
     if x.ndim != 2 or x.shape[1] != channels:
         raise InputError(
             f"{name}: features {tuple(x.shape)}; expected (nodes, {channels}), as it was built for"

@@ -118,7 +118,7 @@ class Integration:
         advance = _by_tableau if self.method in TABLEAUX else _by_torchdiffeq
         found = advance(self, field, x, state, name)
         if not torch.compiler.is_compiling() and not x.is_meta and _is_lost(found, x):
-            raise _diverged(self, field, x, state, name)
+            raise _diverged(self, field, x, state, name, found)
         return found
 
 
@@ -185,7 +185,7 @@ def _by_torchdiffeq(
         return _Adjoint.apply(run, len(names), x, *(state[n] for n in names), *held)
     except AssertionError as error:  # a step that has become too small
         t, at = last[0]
-        raise _words(how, name, float(t), at, x) from error
+        raise _words(how, name, float(t.detach()), at, x) from error
 
 
 class _Adjoint(torch.autograd.Function):
@@ -220,11 +220,16 @@ def _norm(x: Tensor) -> float:
 
 
 def _diverged(
-    how: Integration, field: VectorField, x: Tensor, state: Mapping[str, Any], name: str
+    how: Integration,
+    field: VectorField,
+    x: Tensor,
+    state: Mapping[str, Any],
+    name: str,
+    found: Tensor,
 ) -> DivergedError:
     """What is said of an integration that is computed once more, to see where it goes wrong."""
     if how.method not in TABLEAUX:
-        return _words(how, name, how.time, x, x)
+        return _words(how, name, how.time, found, x)
     table, h, start = TABLEAUX[how.method], how.time / how.steps, x.detach()
     with torch.no_grad():
         at = start
@@ -237,7 +242,8 @@ def _diverged(
 
 
 def _words(how: Integration, name: str, t: float, x: Tensor, start: Tensor) -> DivergedError:
+    finer = "rtol, atol" if how.method in ADAPTIVE else f"step ({how.step:g})"
     return DivergedError(
         f"{name}: the integration diverges: norm {_norm(x):.3g} at t={t:.4g} of {how.time:g}, "
-        f"{_norm(start):.3g} at the start; lower step ({how.step:g}), time or the learning rate"
+        f"{_norm(start):.3g} at the start; lower {finer}, time or the learning rate"
     )
