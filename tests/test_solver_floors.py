@@ -31,7 +31,7 @@ def _allowed(name):
     head, *rest = name.split(".")
     if head == "sciml":
         return ".".join([head, *rest[:1]]) in ROOMS
-    return head in ("numpy", "scipy", "ase", "tblite") or head in sys.stdlib_module_names
+    return head in ("numpy", "scipy", "ase", "tblite", "ngsolve") or head in sys.stdlib_module_names
 
 
 def test_there_are_programs():

@@ -358,3 +358,11 @@ def shallow_water_dam_break(
         np.select(regions, [left, fan_h, middle], right),
         np.select(regions, [0.0, fan_u, speed], 0.0),
     )
+
+
+def kovasznay(x, y, nu, exp=np.exp, cos=np.cos, sin=np.sin):
+    """A steady flow of Navier and Stokes behind a lattice, doi:10.1017/S0305004100023999."""
+    rate = 0.5 / nu - np.sqrt(0.25 / nu**2 + 4.0 * np.pi**2)
+    decay = exp(rate * x)
+    along, across = 2.0 * np.pi * y, rate / (2.0 * np.pi)
+    return 1.0 - decay * cos(along), across * decay * sin(along)

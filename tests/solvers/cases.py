@@ -147,6 +147,10 @@ CASES |= {
         "--spacing 0.09 --reaction allen-cahn --initial waves --scheme lie --steps 8 --every 4",
     ),
     "vector-heat": ("vector_heat", "--nodes 61 --steps 8 --every 4 --seed 2"),
+    "cylinder": (
+        "cylinder",
+        "--spacing 0.12 --refinement 3 --steps 8 --every 4 --cylinder_y 0.18 --spinup 0.02 --seed 2",
+    ),
     "transport-mesh": ("transport_mesh", "--spacing 0.09 --steps 8 --every 4 --seed 2"),
     "network-diffusion": (
         "network_diffusion",
@@ -165,7 +169,7 @@ TOLERANCES |= dict.fromkeys(
     (
         *("antiderivative", "nonlinear_ode", "pendulum", "diffusion_reaction", "lorenz"),
         *("heat_mesh", "n_body", "network_diffusion", "reaction_diffusion_mesh"),
-        *("transport_mesh", "vector_heat", "xtb"),
+        *("cylinder", "transport_mesh", "vector_heat", "xtb"),
     ),
     0.0,
 )

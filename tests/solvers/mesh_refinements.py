@@ -43,6 +43,24 @@ def turned(program, t):
     return {"u": np.exp(-0.5 * squared / program.given.width**2)}
 
 
+def behind_a_lattice(program, t):
+    """The flow that cylinder.py is held to on all its sides."""
+    return {
+        "velocity": np.stack(truths.kovasznay(*program.mesh.points.T, program.given.nu), axis=1)
+    }
+
+
+def _flows(run):
+    import ngsolve as ng
+
+    return truths.kovasznay(ng.x, ng.y, run.given.nu, ng.exp, ng.cos, ng.sin)
+
+
+KOVASZNAY = {
+    "held": lambda run: lambda: dict.fromkeys(run.mesh.groups, _flows(run)),
+    "initial": lambda run: lambda: _flows(run),
+}
+
 REFINEMENTS = (
     Refinement(
         "heat_mesh/spacing", "heat_mesh", {"scheme": "crank-nicolson", "steps": 100, "dt": 5e-3},
@@ -93,6 +111,17 @@ REFINEMENTS = (
             {"spacing": h, "steps": n, "dt": 0.5 / n} for h, n in ((0.04, 64), (0.02, 128), (0.01, 256))
         ),
         turned, below=0.2,
+    ),
+    Refinement(
+        "cylinder/spacing", "cylinder",
+        {"nu": 0.05, "speed": 1.0, "refinement": 1.0, "radius": 0.08, "dt": 0.05, "steps": 4},
+        tuple({"spacing": h} for h in (0.1, 0.05, 0.025)),
+        behind_a_lattice, replaced=KOVASZNAY, below=0.3, above=0.5,
+    ),
+    Refinement(
+        "cylinder/sbdf2", "cylinder",
+        {"nu": 0.01, "speed": 1.0, "refinement": 1.0, "spacing": 0.14, "substeps": 1, "radius": 0.08},
+        steps_of(0.32, 32, 64, 128, 1024), scheme="sbdf2", below=0.2, above=0.3,
     ),
     *in_time(
         "transport_mesh", "transport_mesh", ("heun", "rk4", "euler"), 0.5, 32, spacing=0.12, width=0.2,
