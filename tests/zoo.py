@@ -44,6 +44,7 @@ ZOO = {
     "mace": Toy(
         {"hidden": "3x0e + 3x1o", "degree": 2, "correlation": 2, "radial": [4]}, "particles", MOVES
     ),
+    "mesh_transformer": Toy({"layers": 2, "width": 8, "heads": 2, "dilations": [1, 2]}, "mesh"),
     "meshgraphnet": Toy({"hidden": 8, "layers": 2}, "mesh"),
     "mionet": Toy({"branch": [12], "trunk": [12], "basis": 6}),
     "mgno": Toy({"width": 6, "n_layers": 2, "levels": 2}),

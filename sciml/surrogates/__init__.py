@@ -16,6 +16,7 @@ _HOMES = {
     "MgNO": "grid.mgno",
     "MLP": "mlp",
     "MPPDE": "mesh.mppde",
+    "MeshTransformer": "mesh.mesh_transformer",
     "MeshGraphNet": "mesh.meshgraphnet",
     "Normalizer": "normalizer",
     "PINN": "pinn.pinn",

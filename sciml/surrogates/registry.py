@@ -30,6 +30,7 @@ MODELS: dict[str, str] = {
     "gread": "sciml.surrogates.graph.gread",
     "lpinn": "sciml.surrogates.pinn.lpinn",
     "mace": "sciml.surrogates.particles.mace.mace",
+    "mesh_transformer": "sciml.surrogates.mesh.mesh_transformer",
     "meshgraphnet": "sciml.surrogates.mesh.meshgraphnet",
     "mgno": "sciml.surrogates.grid.mgno",
     "mionet": "sciml.surrogates.deeponet.mionet",

@@ -291,7 +291,7 @@ def test_fit_on_networks(name, networks, tmp_path):
         phases=PHASES, validation=0.2, seed=0, rollout=3,
     )  # fmt: skip
     found = made.history.validations[-1]
-    bound = 0.95 if name in ("gcn", "sheaf_nn") else 0.6
+    bound = 0.95 if name in ("gcn", "sheaf_nn", "mesh_transformer") else 0.6
     assert found["vrmse"] < bound * found["vrmse_persistence"], found
     made.save(tmp_path)
     rolled = sciml.load(tmp_path).rollout(networks[0].isel(time=[0]), 3)
@@ -310,7 +310,7 @@ def test_fit_on_plates(name, plates):
         {"name": name, **SMALL[name]}, plates, task, phases=PHASES, validation=0.2, seed=0, rollout=3,
     )  # fmt: skip
     found = made.history.validations[-1]
-    bound = 0.85 if name == "meshgraphnet" else 0.7  # it has no share in what came in
+    bound = 0.85 if ".mesh." in registry.MODELS[name] else 0.7  # it has no share in what came in
     assert found["vrmse"] < bound * found["vrmse_persistence"], found
 
 

@@ -33,7 +33,7 @@ class EdgeRows(NamedTuple):
 
 def sum_at(values: Tensor, rows: EdgeRows) -> Tensor:
     """Σ of values ``(E, …)`` at each node, ``(N, …)``."""
-    if _plain(values):
+    if plain(values):
         nodes = len(rows.starts) - 1
         return values.new_zeros(nodes, *values.shape[1:]).index_add(0, rows.own, values)
     return _Sum.apply(values, rows)
@@ -50,20 +50,20 @@ def block_sum_at(
         back: the same edges the other way round, by which derivatives go.
         order: the place in ``rows`` of each of these.
     """
-    if _plain(x) or blocks.dtype != x.dtype:
+    if plain(x) or blocks.dtype != x.dtype:
         return sum_at(torch.bmm(blocks, x.index_select(0, rows.other)), rows)
     return _BlockSum.apply(blocks, x, rows, back, order)
 
 
 def dots_at(q: Tensor, k: Tensor, rows: EdgeRows, back: EdgeRows, order: Tensor) -> Tensor:
     """q_{own(e)} · k_{other(e)} of each edge and head, ``(E, heads)``, from ``(N, heads, c)`` both."""
-    if _plain(q) or q.dtype != k.dtype or q.is_cuda:
+    if plain(q) or q.dtype != k.dtype or q.is_cuda:
         return (q.index_select(0, rows.own) * k.index_select(0, rows.other)).sum(-1)
     return _Dots.apply(q, k, rows, back, order)
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether there are no compressed rows for it."""
+def plain(x: Tensor) -> bool:
+    """Whether there are no compressed rows for it: it is gathered and added at places."""
     return (
         x.dtype not in _DTYPES
         or x.device.type not in ("cpu", "cuda")
@@ -72,7 +72,8 @@ def _plain(x: Tensor) -> bool:
     )
 
 
-def _matrix(starts: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
+def compressed(starts: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
+    """A matrix with compressed sparse rows."""
     _warned_once()
     shape = (len(starts) - 1, width)
     return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
@@ -93,7 +94,7 @@ class _Sum(torch.autograd.Function):
         ctx.own = rows.own
         flat = values[:, None] if values.ndim == 1 else values.flatten(1)
         edges = torch.arange(len(values), device=values.device)
-        found = _matrix(rows.starts, edges, flat.new_ones(len(flat)), len(flat)) @ flat
+        found = compressed(rows.starts, edges, flat.new_ones(len(flat)), len(flat)) @ flat
         return found.reshape(len(rows.starts) - 1, *values.shape[1:])
 
     @staticmethod
@@ -160,7 +161,9 @@ def _products(blocks: Tensor, x: Tensor, rows: EdgeRows) -> Tensor:
     nodes, d, features = x.shape
     starts, columns = _columns(rows, d)
     flat = x.reshape(nodes * d, features)
-    found = [_matrix(starts, columns, blocks[:, i].reshape(-1), nodes * d) @ flat for i in range(d)]
+    found = [
+        compressed(starts, columns, blocks[:, i].reshape(-1), nodes * d) @ flat for i in range(d)
+    ]
     return torch.stack(found, dim=1)
 
 
@@ -171,7 +174,7 @@ def _outer(above: Tensor, x: Tensor, rows: EdgeRows) -> Tensor:
         return torch.bmm(above.index_select(0, rows.own), x.index_select(0, rows.other).mT)
     starts, columns = _columns(rows, d)
     flat, zeros = x.reshape(nodes * d, features).T, x.new_zeros(len(columns))
-    pattern = _matrix(starts, columns, zeros, nodes * d)
+    pattern = compressed(starts, columns, zeros, nodes * d)
     found = [
         torch.sparse.sampled_addmm(pattern, above[:, i].contiguous(), flat, beta=0.0).values()
         for i in range(d)

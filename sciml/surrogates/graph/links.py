@@ -55,7 +55,7 @@ class Links:
 
     def sum(self, values: Float[Tensor, "edge *rest"]) -> Float[Tensor, "node *rest"]:
         """Σ over the edges that come in, 0 where none does."""
-        return sum_at(values, self._rows)
+        return sum_at(values, self.rows)
 
     def weighted_sum(
         self, weights: Float[Tensor, " edge"], x: Float[Tensor, "node channel"]
@@ -70,22 +70,24 @@ class Links:
         if blocks.ndim == 2:
             parts = zip(blocks.unbind(1), x.unbind(1), strict=True)
             return torch.stack([self.weighted_sum(w, y) for w, y in parts], dim=1)
-        return block_sum_at(blocks, x, self._rows, self._back, self.outgoing)
+        return block_sum_at(blocks, x, self.rows, self.back, self.outgoing)
 
     def dots(
         self, q: Float[Tensor, "node head c"], k: Float[Tensor, "node head c"]
     ) -> Float[Tensor, "edge head"]:
         """q_v · k_u of each edge from u to v."""
-        return dots_at(q, k, self._rows, self._back, self.outgoing)
+        return dots_at(q, k, self.rows, self.back, self.outgoing)
 
     @property
-    def _rows(self) -> EdgeRows:
+    def rows(self) -> EdgeRows:
+        """By receiver."""
         return EdgeRows(self.starts, self.receiver, self.source)
 
     @property
-    def _back(self) -> EdgeRows:
+    def back(self) -> EdgeRows:
+        """The other way round, by source: in the order of ``outgoing``."""
         if self.symmetric:
-            return self._rows
+            return self.rows
         return EdgeRows(self.ends, *(v[self.outgoing] for v in (self.source, self.receiver)))
 
     def degree(self, dtype: torch.dtype) -> Float[Tensor, " node"]:

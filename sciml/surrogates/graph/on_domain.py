@@ -1,4 +1,4 @@
-"""A network of this family on our meshes and graphs, called as :mod:`sciml.surrogates.calling` does."""
+"""A network of this family on our meshes and graphs, called as :mod:`sciml.surrogates.call` does."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class OnDomain(nn.Module):
             order
         )  # in the order of the list that came, as fields on edges are
         for name in self.seen.cells:
-            x = torch.cat([x, _at_corners(static[name], static["cells"], len(x))], dim=1)
+            x = torch.cat([x, at_corners(static[name], static["cells"], len(x))], dim=1)
             along.append(_beside(static[name], static["cells"], links, len(x))[unsorted])
         for name in self.seen.edges:
             values = static[name] if static[name].ndim > 1 else static[name][:, None]
@@ -261,7 +261,7 @@ def _beside(values: Tensor, cells: Tensor, links: Tensor, nodes: int) -> Tensor:
     return total / count.clamp(min=1)
 
 
-def _at_corners(values: Tensor, cells: Tensor, nodes: int) -> Tensor:
+def at_corners(values: Tensor, cells: Tensor, nodes: int) -> Tensor:
     """Means over the cells of each node; −1 pads cells."""
     values = values if values.ndim > 1 else values[:, None]
     there = (cells >= 0).reshape(-1)

@@ -1,0 +1,72 @@
+"""What networks see that look at nodes alone: fields that lie elsewhere are brought to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.domain import Domain
+from sciml.surrogates.graph.on_domain import GraphChannels, at_corners
+from sciml.surrogates.setting import Setting
+from sciml.surrogates.structure import DomainStructure, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Places(DomainStructure):
+    """Coordinates within a mesh, ``place (N, d)``: from −1 to 1 along its longest side.
+
+    Where the mesh lies, and the unit of lengths, do not matter; its own size does not show, either.
+    """
+
+    def parts(self, domain: Domain) -> dict[str, Part]:
+        low, high = domain.points.min(axis=0), domain.points.max(axis=0)
+        half = max(float((high - low).max()) / 2, np.finfo(np.float64).tiny)
+        return {"place": Part(((domain.points - (low + high) / 2) / half).astype(np.float32))}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChannels:
+    """What a network of nodes sees of a setting.
+
+    Args:
+        seen: fields, and where they lie.
+        channels: of a node: its own, means of the cells and of the edges that it is on, ``place`` of a
+            mesh, ``encoding``.
+        structures: that give the last two.
+    """
+
+    seen: GraphChannels
+    channels: int
+    structures: tuple[DomainStructure, ...]
+
+    @classmethod
+    def of(
+        cls, setting: Setting, seen: GraphChannels, others: Sequence[DomainStructure], size: int = 0
+    ) -> NodeChannels:
+        """Those of a setting.
+
+        Args:
+            others: structures that a network wants besides.
+            size: numbers a node of ``encoding``, if that is among them.
+        """
+        places = (Places(),) if seen.ndim else ()
+        channels = seen.channels + sum(map(setting.width, seen.edges)) + seen.ndim + size
+        return cls(seen, channels, (*places, *others))
+
+    def features(self, x: Tensor, where: Sequence[Tensor], given: dict[str, Tensor]) -> Tensor:
+        """Channels of nodes; what becomes one leaves ``given``, but for ``place``."""
+        parts = [x]
+        tables = {n: given.pop(n) for n in ("cells", "sides") if n in given}
+        for name in self.seen.cells:
+            parts.append(at_corners(given.pop(name), tables["cells"], len(x)))
+        for name in self.seen.edges:
+            # Of a graph the edges themselves are given, and a value belongs to the receiver.
+            ends = tables["sides"] if "sides" in tables else where[0][1][:, None]
+            parts.append(at_corners(given.pop(name), ends, len(x)))
+        parts += [given[n].to(x.dtype) for n in ("place", "encoding") if n in given]
+        given.pop("encoding", None)
+        return torch.cat(parts, dim=1) if len(parts) > 1 else x
