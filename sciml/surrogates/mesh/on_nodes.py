@@ -16,7 +16,7 @@ from sciml.surrogates.structure import DomainStructure, Part
 
 
 @dataclass(frozen=True, slots=True)
-class Places(DomainStructure):
+class NodePlaces(DomainStructure):
     """Coordinates within a mesh, ``place (N, d)``: from −1 to 1 along its longest side.
 
     Where the mesh lies, and the unit of lengths, do not matter; its own size does not show, either.
@@ -53,7 +53,7 @@ class NodeChannels:
             others: structures that a network wants besides.
             size: numbers a node of ``encoding``, if that is among them.
         """
-        places = (Places(),) if seen.ndim else ()
+        places = (NodePlaces(),) if seen.ndim else ()
         channels = seen.channels + sum(map(setting.width, seen.edges)) + seen.ndim + size
         return cls(seen, channels, (*places, *others))
 
