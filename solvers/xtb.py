@@ -33,9 +33,10 @@ class XTB(Program):
     each time; right while E is a parabola, cheap beyond.
 
     ``--molecules`` names some of ASE's G2 set, or an extended XYZ file, each frame of which is a
-    structure. ``--which n`` takes one of them, so that a design chooses a molecule, or where to start;
-    by default all are there at once, each in its own 30 Å, and the energy is their sum. Spins are
-    those of the G2 set, charges those of the file.
+    structure. ``--which n`` takes one of them, so that a design chooses a molecule, or where to
+    start; a surrogate is then built for the elements of all, whichever comes first. By default all
+    are there at once, each in its own 30 Å, and the energy is their sum. Spins are those of the G2
+    set, charges those of the file.
 
     Good values: dt 0.5 fs with hydrogen; γ 0.01 to 0.1 per fs. Above some thousand K bonds break,
     which is warned of. Bannwarth, Ehlert, Grimme, doi:10.1021/acs.jctc.8b01176.
@@ -85,7 +86,8 @@ class XTB(Program):
             )
         cell = first.cell.complete().array if any(periodic) else None
         species = np.concatenate([atoms.numbers for atoms in self.structures])
-        self.particles = Particles(species, cell, periodic, "Å")
+        expected = np.unique(np.concatenate([atoms.numbers for atoms in known]))
+        self.particles = Particles(species, cell, periodic, "Å", expected)
 
     def domain(self):
         return self.particles

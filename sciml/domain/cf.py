@@ -206,6 +206,8 @@ def _particles(particles: Particles) -> dict[str, Variable]:
         "position_units": particles.units,
         "periodic": [int(p) for p in particles.periodic],
     }
+    if particles.expected:
+        notes["expected"] = list(particles.expected)
     found = {"species": Variable((PARTICLE,), particles.species, notes)}
     if particles.cell is not None:
         found["cell"] = Variable(
@@ -311,7 +313,8 @@ def read_particles(species: Readable, cell: Readable | None) -> Particles:
     periodic = tuple(bool(p) for p in np.atleast_1d(species.attrs.get("periodic", (0, 0, 0))))
     lattice = None if cell is None else np.asarray(cell.values)
     units = str(species.attrs.get("position_units", "1"))
-    return Particles(np.asarray(species.values), lattice, periodic, units)
+    expected = tuple(np.atleast_1d(species.attrs.get("expected", ())).tolist())
+    return Particles(np.asarray(species.values), lattice, periodic, units, expected)
 
 
 def read_graph(nodes: int, edges: Readable | None) -> Graph:

@@ -20,6 +20,8 @@ class Particles:
         cell: rows are lattice vectors, float64 ``(d, d)`` in ``units``; ``None`` in open space.
         periodic: whether each lattice vector repeats.
         units: UDUNITS string of positions.
+        expected: species that others of the same source may have, as far as they are known ahead: a
+            model is built for them, too. Two of the same particles are equal whatever they expect.
     """
 
     kind: ClassVar[str] = "particles"
@@ -28,12 +30,14 @@ class Particles:
     cell: np.ndarray | None = None
     periodic: tuple[bool, ...] = (False, False, False)
     units: str = "1"
+    expected: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         species = np.asarray(self.species, dtype=np.int64)
         if species.ndim != 1:
             raise DomainError(f"particles: species {species.shape}; expected (n,)")
         object.__setattr__(self, "species", species)
+        object.__setattr__(self, "expected", tuple(sorted({int(s) for s in self.expected})))
         object.__setattr__(self, "periodic", tuple(bool(p) for p in self.periodic))
         if any(self.periodic) and self.cell is None:
             raise DomainError("particles: periodic without a cell; give the lattice vectors")

@@ -77,6 +77,8 @@ def domain_to_wire(domain: Domain) -> dict[str, Any]:
                 "periodic": list(domain.periodic),
                 "units": domain.units,
             }
+            if domain.expected:
+                body["expected"] = list(domain.expected)
         case Graph():
             body = {"nodes": domain.nodes, "edges": pack_array(domain.edges)}
         case _:
@@ -105,8 +107,9 @@ def domain_from_wire(wire: Mapping[str, Any]) -> Domain:
             case "particles":
                 cell = None if wire["cell"] is None else unpack_array(wire["cell"])
                 return Particles(
-                    unpack_array(wire["species"]), cell, tuple(wire["periodic"]), wire["units"]
-                )
+                    unpack_array(wire["species"]), cell, tuple(wire["periodic"]), wire["units"],
+                    tuple(wire.get("expected", ())),
+                )  # fmt: skip
             case "graph":
                 return Graph(int(wire["nodes"]), unpack_array(wire["edges"]))
             case kind:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sciml.domain import Domain
 from sciml.ensemble.addresses import check_scheduler
 from sciml.ensemble.identity import name_of
@@ -168,6 +170,7 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
         return None
     send = study.solver.send.model_dump()
     how = {"send": send, "ranks": 1 if ours else ranks, "frames": None if ours else 1}
+    ends = []
     for end in (0, 1) if study.parameters.ranges else (0,):
         corner = {name: span.bounds[end] for name, span in study.parameters.ranges.items()}
         given = {**study.solver.options, **corner, **({"steps": 0} if ours else {})}
@@ -185,7 +188,9 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
         graver, _ = disagreements(description, rehearsal.simulation, given, send["fields"])
         if graver and not ours:
             raise InputError(f"solver: {description.name}: {graver[0]}; see `sciml check`")
-    domain = rehearsal.simulation.domain
+        ends.append(rehearsal.simulation.domain)
+    _check_species(study, ends)
+    domain = ends[-1]
     # Starting MPI takes a second: where blocks are large, any cut will do.
     if ours and local and min(domain.point_shape) < FEW * ranks > FEW:
         try:
@@ -193,6 +198,25 @@ def _check_corners(study: Study, description: Description, start: Path | None) -
         except ScimlError as error:
             raise InputError(f"solver.ranks: {ranks}: {error}") from error
     return domain
+
+
+def _check_species(study: Study, ends: Sequence[Domain]) -> None:
+    """A model is built when the first simulation comes: it must know then which species others have."""
+    if (
+        ends[0].kind != "particles"
+        or "species" in study.model.config
+        or study.model.name.endswith(".py")
+    ):
+        return
+    every = {kind for domain in ends for kind in domain.species.tolist()}
+    if any(not every <= {*domain.species.tolist(), *domain.expected} for domain in ends):
+        found = " and ".join(", ".join(map(str, np.unique(d.species).tolist())) for d in ends)
+        raise InputError(
+            f"model: species of the particles depend on the parameters, {found} at the ends of their "
+            f"ranges, and a model is built for those that it is told of; set model.species: "
+            f"{sorted(every)}, with others that may come, or let the program say expected=[...] in its "
+            "Particles"
+        )
 
 
 def _check_cores(study: Study) -> None:

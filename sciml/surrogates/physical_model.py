@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sciml.domain import Domain, Field
+from sciml.domain import Domain, Field, Particles
 from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
@@ -26,7 +26,7 @@ from sciml.surrogates.card import require_plain
 from sciml.surrogates.normalizer import TIME, Normalizer
 from sciml.surrogates.potential import Potential
 from sciml.surrogates.scales import Scales
-from sciml.surrogates.scope import Scope
+from sciml.surrogates.scope import Scope, scope_of
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import Structure, onward
 from sciml.surrogates.symmetry.symmetries import Symmetries
@@ -89,7 +89,7 @@ class PhysicalModel(nn.Module):
                 )
         #: What the model and its symmetries were made for; stays where ``domain`` is set to None.
         self.setting = setting
-        self.domain = domain = setting.scope
+        self.domain = scope_of(domain)
         #: Energy and forces, where particles have them: what a model does not give is derived.
         self.potential = Potential.of(setting)
         self.increment = increment
@@ -109,7 +109,7 @@ class PhysicalModel(nn.Module):
         self.symmetrization = (
             None
             if symmetrize is None
-            else Symmetrization(Symmetries.of(symmetrize), task, domain, self.fields)
+            else Symmetrization(Symmetries.of(symmetrize), task, setting.scope, self.fields)
         )
 
     @property
@@ -141,6 +141,18 @@ class PhysicalModel(nn.Module):
         """
         if isinstance(self.domain, Scope):
             self.domain = self.domain.joined(Scope.of(domain))
+
+    def strange(self, domain: Domain) -> str:
+        """Why the model cannot be given a domain, in words: species that it was not built for."""
+        known = traits_of(self.model).species
+        if known is None or not isinstance(domain, Particles):
+            return ""
+        new = sorted({*domain.species.tolist()} - {*known})
+        every = ", ".join(map(str, sorted({*known, *new})))
+        return new and (
+            f"species {', '.join(map(str, new))}, and the model was built for "
+            f"{', '.join(map(str, known))}: give it the option species: [{every}]"
+        )
 
     def require_savable(self) -> None:
         """Refuse, before anything is trained, what could not be saved afterwards.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,13 @@ from sciml.samples import Sample
 
 #: Part of the largest singular value below which species count as not told apart, and share alike.
 RANK = 1e-10
+#: Part of a composition that others make up, beside its largest number, below which it is rounding.
+SPANNED = 1e-6
 
 
 class References(nn.Module):
-    """E ≈ Σ_i e(species of i), with e by least squares over all frames, in float64.
+    """E ≈ Σ_i e(species of i), with e by least squares over all frames, in float64; or those of isolated
+    atoms, :meth:`give`, and then what all atoms of the data have in common besides.
 
     Total energies are large and their differences small: −4209 eV, of which 0.1 meV matter, is more
     than float32 holds. What is left once the sum is taken off is what a model learns.
@@ -32,6 +35,7 @@ class References(nn.Module):
     """
 
     known: Tensor
+    isolated: Tensor
     spread: Tensor
     table: Tensor
     kinds: Tensor
@@ -42,6 +46,8 @@ class References(nn.Module):
         self.energy = energy
         #: Species, ascending, and e of each: one tensor, so that a thread reads both or none.
         self.register_buffer("known", torch.zeros((2, 0), dtype=torch.float64))
+        #: Those that were given, likewise.
+        self.register_buffer("isolated", torch.zeros((2, 0), dtype=torch.float64))
         #: Root mean square of what is left a particle.
         self.register_buffer("spread", torch.ones((), dtype=torch.float64))
         #: Simulation, count, mean and sum of squared deviations, a row each; how many of which species.
@@ -50,6 +56,7 @@ class References(nn.Module):
         self.register_buffer("counts", torch.zeros((0, 0), dtype=torch.float64))
         self._held: dict[int, _Simulation] | None = {}
         self._there: tuple[Tensor | None, frozenset[int]] = None, frozenset()
+        self._spanned: set[bytes] = set()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> References:
         """Moves with the model, and stays in float64 where the device has it."""
@@ -61,6 +68,10 @@ class References(nn.Module):
                 self._buffers[name] = held.to(moved.device)
         return self
 
+    def give(self, energies: Mapping[int, float]) -> None:
+        """Take energies of isolated atoms, by species; before :meth:`fix`."""
+        self._set(isolated=np.array(sorted(energies.items()), np.float64).reshape(-1, 2).T)
+
     def update(self, samples: Iterable[Sample]) -> None:
         """Take samples into account."""
         held = self._read()
@@ -68,26 +79,34 @@ class References(nn.Module):
             number = sample.simulation.id
             energy = float(sample.targets[0].fields[self.energy])
             if number not in held:
-                kinds, counts = np.unique(sample.simulation.domain.species, return_counts=True)
-                composition = dict(zip(kinds.tolist(), counts.tolist(), strict=True))
-                held[number] = _Simulation(composition)
+                held[number] = _Simulation(_composition(sample.simulation.domain.species))
             held[number].add(energy)
 
     def extend(self, samples: Iterable[Sample]) -> None:
-        """Give species that come after :meth:`fix` an e of their own: what their first sample has left.
-        Those that are known keep theirs, by which the model has learned."""
+        """Take compositions into account that come after :meth:`fix`. Of one that no sum of those before
+        makes up, nothing is known: its first sample says what is left, E − c·e, and e changes by
+        Δe = c⊥ (E − c·e) / |c⊥|², c⊥ the part of the composition c that they do not span. So what is
+        taken off those before, by which the model has learned, stays; isolated atoms stay as well."""
         for sample in samples:
             species = sample.simulation.domain.species
-            if not (new := self.strange(species)):
+            if (key := species.tobytes()) in self._spanned:
                 continue
-            known, energies = self.known.cpu().numpy()
-            kinds, counts = np.unique(species, return_counts=True)
-            told = dict(zip(known.tolist(), energies.tolist(), strict=True))
-            pairs = zip(kinds.tolist(), counts.tolist(), strict=True)
-            left = float(sample.targets[0].fields[self.energy])
-            left -= sum(n * told[kind] for kind, n in pairs if kind in told)
-            told |= dict.fromkeys(new, left / np.isin(species, new).sum())
-            self._set(known=np.array(sorted(told.items()), np.float64).T)
+            composition, known = _composition(species), self.known.cpu().numpy()
+            told = dict(zip(known[0].astype(int).tolist(), known[1].tolist(), strict=True))
+            told = dict.fromkeys(composition, 0.0) | told
+            kinds = sorted(told)
+            there = [one.composition for one in self._read().values()]
+            rows = np.array([[c.get(k, 0.0) for k in kinds] for c in (composition, *there)], float)
+            energies = np.array([told[k] for k in kinds])
+            left = float(sample.targets[0].fields[self.energy]) - rows[0] @ energies
+            rows[:, np.isin(kinds, self.isolated[0].tolist())] = 0.0
+            away = rows[0] - np.linalg.lstsq(rows[1:].T, rows[0], rcond=RANK)[0] @ rows[1:]
+            away[np.abs(away) < SPANNED * rows[0].max()] = 0.0
+            if away.any():
+                energies += away * left / (away @ away)
+                self._set(known=np.array([kinds, energies], np.float64))
+                self._read().setdefault(sample.simulation.id, _Simulation(composition))
+            self._spanned.add(key)
 
     def strange(self, species: np.ndarray) -> list[int]:
         """Those that were not there."""
@@ -117,17 +136,35 @@ class References(nn.Module):
         self._write()
         table, counts = self.table.cpu().numpy(), self.counts.cpu().numpy()
         _, count, mean, squares = table.T
-        root = np.sqrt(count)
-        energies, *_ = np.linalg.lstsq(counts * root[:, None], mean * root, rcond=RANK)
+        kinds, energies = self._least_squares(counts, count, mean)
+        counts = np.pad(counts, ((0, 0), (0, len(kinds) - counts.shape[1])))
         left = squares + count * (mean - counts @ energies) ** 2
         size = np.maximum(counts.sum(axis=1), 1.0)
         spread = np.sqrt((left / size**2).sum() / count.sum())
         # Below what float64 resolves of the energies there is nothing left.
         nothing = spread <= 1e-13 * np.abs(mean / size).max()
+        order = np.argsort(kinds)
         self._set(
-            known=np.stack([self.kinds.cpu().numpy(), energies]),
+            known=np.stack([kinds, energies])[:, order],
             spread=np.array(1.0 if nothing else spread),
         )
+        self._spanned.clear()
+
+    def _least_squares(
+        self, counts: np.ndarray, count: np.ndarray, mean: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Species, those of ``counts`` before others that were given, and e of each: of mean energies of
+        compositions, which were seen ``count`` times."""
+        seen, given = self.kinds.tolist(), dict(zip(*self.isolated.tolist(), strict=True))
+        kinds = np.array([*seen, *(kind for kind in given if kind not in seen)])
+        alone = np.array([given.get(kind, 0.0) for kind in kinds.tolist()])
+        # Of all that were given one number is sought; of any other species one each.
+        free = ~np.isin(kinds, [*given])
+        columns = np.column_stack([np.eye(len(kinds))[:, free], ~free])
+        rows, root = counts @ columns[: len(seen)], np.sqrt(count)
+        left = mean - counts @ alone[: len(seen)]
+        found, *_ = np.linalg.lstsq(rows * root[:, None], left * root, rcond=RANK)
+        return kinds, alone + columns @ found
 
     def of(self, species: Tensor, owner: Tensor, samples: int) -> Tensor:
         """Σ e of each sample, ``(B, 1)`` in float64.
@@ -193,13 +230,19 @@ class References(nn.Module):
         super()._save_to_state_dict(*args)
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        for name, held in list(
-            self._buffers.items()
-        ):  # as long as there were species and simulations
+        # As long as there were species and simulations; isolated atoms are not in older ones.
+        state.setdefault(f"{prefix}isolated", torch.zeros((2, 0), dtype=torch.float64))
+        for name, held in list(self._buffers.items()):
             if (found := state.get(f"{prefix}{name}")) is not None and found.shape != held.shape:
                 self._buffers[name] = held.new_zeros(found.shape)
-        self._held, self._there = None, (None, frozenset())
+        self._held, self._there, self._spanned = None, (None, frozenset()), set()
         super()._load_from_state_dict(state, prefix, *args)
+
+
+def _composition(species: np.ndarray) -> dict[int, int]:
+    """How many particles of each species."""
+    kinds, counts = np.unique(species, return_counts=True)
+    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
 
 
 @dataclass(slots=True)

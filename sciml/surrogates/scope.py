@@ -133,6 +133,14 @@ def scope_of(domain: Domain | Scope | None) -> Grid | Scope | None:
     return domain if domain is None or isinstance(domain, Scope) else Scope.of(domain)
 
 
+def scope_ahead(domain: Domain | Scope | None) -> Grid | Scope | None:
+    """The scope of a domain, and of others of its source: what a model is built for."""
+    found = scope_of(domain)
+    if isinstance(domain, Particles) and domain.expected:
+        found = replace(found, species=_both(found.species, domain.expected))
+    return found
+
+
 def joined(domains: Iterable[Domain]) -> Grid | Scope | None:
     """The scope of all of several domains of one kind; of grids, the first."""
     found: Grid | Scope | None = None

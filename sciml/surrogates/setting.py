@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sciml.domain import Domain, Field, Grid
 from sciml.errors import InputError
 from sciml.samples import Task
-from sciml.surrogates.scope import Scope, scope_of
+from sciml.surrogates.scope import Scope, scope_ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Setting:
     Args:
         task: what goes in, what comes out.
         scope: the grid, or the :class:`~sciml.surrogates.scope.Scope` of other domains; a domain is
-            turned into its scope. ``None``: not known.
+            turned into its scope, with the species that it expects. ``None``: not known.
         fields: what is known of inputs, targets, static fields and forcing; of which nothing is said are
             numbers on points.
     """
@@ -31,7 +31,7 @@ class Setting:
     fields: tuple[Field, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scope", scope_of(self.scope))
+        object.__setattr__(self, "scope", scope_ahead(self.scope))
         object.__setattr__(self, "fields", tuple(self.fields))
 
     def field(self, name: str) -> Field:

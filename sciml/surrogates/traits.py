@@ -34,6 +34,7 @@ class Traits:
         takes_scales: it is given ``scales=``, (μ, σ) of parameters, time and targets by name.
         conserves: its outputs add up to nothing; increments are then scaled and not shifted, so that a
             field that they are added to keeps its mass.
+        species: of particles that it was built for; ``None``: any.
         structures: what it wants derived from domains and frames; see
             :mod:`sciml.surrogates.structure`.
     """
@@ -49,6 +50,7 @@ class Traits:
     lagrangian: bool = False
     takes_scales: bool = False
     conserves: bool = False
+    species: tuple[int, ...] | None = None
     structures: tuple[Structure, ...] = ()
 
 

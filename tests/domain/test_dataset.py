@@ -24,7 +24,7 @@ DOMAINS = {
     "tetrahedra": TETRAHEDRA,
     "chain": CHAIN,
     "crystal": Particles([6, 1, 1], np.diag([3.0, 4.0, 5.0]), (True, True, False), "angstrom"),
-    "molecule": Particles([8, 1, 1]),
+    "molecule": Particles([8, 1, 1], expected=(1, 6, 8)),
     "graph": Graph(4, [[0, 1, 2], [1, 2, 3]]),
 }
 TIMES = np.array([0.0, 0.5, 1.0])
@@ -60,6 +60,7 @@ def test_round_trip_through_a_file(name, samples, tmp_path):
     with xr.open_dataset(path) as opened, xr.open_dataset(path, chunks={"time": 1}) as lazy:
         for back in (ds, opened, lazy):
             assert domain_of(back) == domain
+            assert getattr(domain_of(back), "expected", ()) == getattr(domain, "expected", ())
             assert {f.name: f for f in fields_of(back, [f.name for f in fields])} == {
                 f.name: Field(f.name, f.units, f.long_name or f.name, f.on, f.components)
                 for f in fields

@@ -65,6 +65,7 @@ def test_equality_compares_contents():
     assert Mesh(SQUARE, cells) != Mesh(SQUARE, cells, "m")
     assert Mesh(SQUARE, cells) != Mesh(SQUARE + 1, cells)
     assert Particles([1, 8]) == Particles([1, 8]) != Particles([8, 1])
+    assert Particles([1, 8], expected=[8, 6]) == Particles([1, 8])
     cell = np.eye(3)
     assert Particles([1], cell, (True,) * 3) == Particles([1], cell.copy(), (True,) * 3)
     assert Particles([1], cell) != Particles([1])

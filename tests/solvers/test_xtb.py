@@ -185,3 +185,8 @@ def test_a_molecule_that_breaks_is_warned_of():
     run.samples[0][0][1, 2] += 9.0
     run.state()
     assert "lower --temperature" in run.warnings.all()[0].message
+
+
+def test_elements_of_all_molecules_are_told_ahead():
+    domain = made("xtb", molecules="CH4, H2O", which=1).domain()
+    assert sorted({*domain.species.tolist()}) == [1, 8] and domain.expected == (1, 6, 8)

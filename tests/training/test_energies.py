@@ -299,3 +299,70 @@ def test_a_species_that_comes_later_in_a_stream_has_a_reference_of_its_own():
     left = batch.targets["E"] - made.normalizer.offset("E", batch)
     np.testing.assert_allclose(left[:, 0], [0.0, 1e-3], atol=1e-9)
     assert "findings" not in check(made)
+
+
+def one_of(species, number, energy):
+    """A sample with that energy, at no forces."""
+    fields = {
+        "x": np.eye(len(species), 3), "E": np.array(energy), "F": np.zeros((len(species), 3)),
+    }  # fmt: skip
+    frame = Frame(number, 0, 0.0, fields)
+    simulation = Simulation(number, Particles(species, units="Å"), FIELDS)
+    return Sample(simulation, 0, (frame,), (frame,))
+
+
+def left_of(made, *samples):
+    batch = collate(samples, TASK)
+    return (batch.targets["E"] - made.normalizer.offset("E", batch))[:, 0].tolist()
+
+
+def test_a_molecule_that_comes_later_is_not_far_off_and_those_before_stay(tmp_path):
+    """Of ethanol alone, elements are not told apart: without more, water would be off by 100 eV."""
+    ethanol, water, formaldehyde = [6, 6, 8, *[1] * 6], [8, 1, 1], [6, 8, 1, 1]
+    samples = [one_of(ethanol, 0, -4209.0), one_of(ethanol, 1, -4208.0)]
+    made = surrogate_of(samples)
+    before = left_of(made, *samples)
+    assert before == pytest.approx([-0.5, 0.5])
+    assert abs(left_of(made, one_of(water, 2, -2078.0))[0]) > 100
+    late = [one_of(water, 2, -2078.0), one_of(water, 3, -2077.0), one_of(formaldehyde, 4, -3114.0)]
+    Statistics(made).update(late)
+    assert left_of(made, *samples) == pytest.approx(before, abs=1e-9)
+    assert left_of(made, *late) == pytest.approx([0.0, 1.0, 0.0], abs=1e-9)
+    # Now all three elements are known: what else comes changes nothing, nor does what is loaded.
+    known = made.normalizer.references.known.clone()
+    state = made.state_dict()
+    again = surrogate_of(samples)
+    again.load_state_dict(state)
+    for one in (made, again):
+        Statistics(one).update([one_of([6, 1, 1, 1, 1], 5, 0.0)])
+        assert torch.equal(one.normalizer.references.known, known)
+
+
+def test_isolated_atoms_are_references_and_what_they_have_in_common_is_measured():
+    def energy(species):
+        return sum(ALONE[kind] - 4.0 for kind in species)
+
+    samples = [one_of(kinds, n, energy(kinds)) for n, kinds in enumerate(([6, 1, 1], [1, 1]))]
+    scope = samples[0].simulation.domain
+    made = Surrogate(
+        Pairs(), TASK, Normalizer.of(Setting(TASK, scope, FIELDS)), scope, fields=FIELDS
+    )
+    made.normalizer.references.give(ALONE)
+    statistics = Statistics(made)
+    statistics.update(samples)
+    statistics.fix()
+    known = dict(zip(*made.normalizer.references.known.tolist(), strict=True))
+    assert known == pytest.approx({kind: value - 4.0 for kind, value in ALONE.items()})
+    # Oxygen was in none of them, and is told apart from the first on; what comes moves nothing.
+    late = one_of([8, 1, 1], 9, energy([8, 1, 1]) + 2.0)
+    statistics.update([late])
+    assert left_of(made, late) == pytest.approx([2.0])
+    fluorine = one_of([9, 1], 10, -2714.0)
+    statistics.update([fluorine])
+    assert left_of(made, late, fluorine) == pytest.approx([2.0, 0.0])
+
+
+def test_a_surrogate_that_knew_of_no_isolated_atoms_can_be_read():
+    made = surrogate_of(windows(molecules(3)))
+    state = {k: v for k, v in made.state_dict().items() if not k.endswith("isolated")}
+    made.load_state_dict(state)

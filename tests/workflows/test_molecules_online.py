@@ -27,6 +27,30 @@ def test_doubt_decides_and_wears_off(study):
     assert study.chosen({0: 1.0, 1: 4.0, 2: 3.0}, 4) == [1, 2, 1, 2]
 
 
+def test_histograms_are_compared_by_kind_of_bond(study):
+    from ase.build import molecule
+
+    spec = importlib.util.spec_from_file_location(
+        "molecules_online_dynamics", find("workflows/molecules_online/dynamics.py")
+    )
+    dynamics = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dynamics)
+    atoms, rng = molecule("CH3OH"), np.random.default_rng(0)
+    x = atoms.positions + 0.02 * rng.standard_normal((500, 6, 3))
+    long = x.copy()
+    long[:, atoms.symbols == "H"] *= 1.1
+    found = dynamics.compared(atoms, {"x": x}, {"x": x})
+    assert {*found} == {"C-H", "C-O", "H-O"}
+    assert all(one == {"overlap": 1.0, "moved, Å": 0.0} for one in found.values())
+    found = dynamics.compared(atoms, {"x": x}, {"x": long})
+    assert found["C-O"]["overlap"] == 1.0 and found["C-H"]["overlap"] < 0.6
+    d, e = (
+        dynamics.lengths_of(y, dynamics.bonds(atoms))[:, -1].mean() for y in (x, long)
+    )  # O-H: all are moved by as much
+    kind = dynamics.kinds_of(atoms, dynamics.bonds(atoms))[-1]
+    assert found[kind]["moved, Å"] == pytest.approx(abs(e - d), rel=0.3)
+
+
 @pytest.mark.slow
 def test_it_samples_learns_and_goes_on(study, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "MOLECULES", ("H2O", "CH4"))
@@ -43,9 +67,10 @@ def test_it_samples_learns_and_goes_on(study, tmp_path, monkeypatch):
                 submitted.append(number),
                 ours(number, **given),
             )
-            test = study.tested(sampler, tmp_path / "test")
+            test = study.each_arm(sampler, tmp_path / "test", study.TESTED)
+            looked_at = study.each_arm(sampler, tmp_path / "looked_at", study.LOOKED_AT)
             one = study.Study(tmp_path / "run", "pairs", "committee", 0, steps=5, size=2)
-            one.go(sampler, rounds, test)
+            one.go(sampler, rounds, test, looked_at)
             return one, [n for n in submitted if n < 10**6]
 
     first, submitted = run(2)

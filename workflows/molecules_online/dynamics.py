@@ -2,10 +2,11 @@
 
 ``python workflows/molecules_online/dynamics.py --members DIR/5-0 DIR/5-1 --picoseconds 20 --out DIR/md``
 
-Both begin at rest with the same velocities, warm up by Langevin dynamics, and go on without friction,
-where the energy stays but for errors of the time step, and of forces that are no gradient. Pieces of a
-picosecond are kept; a run that was ended goes on behind the last one. Figure and numbers are made of
-whatever is there.
+Both begin at rest with the same random numbers, warm up by Langevin dynamics, and go on without
+friction, from the same energy above rest, (3n − 3) kT of n atoms, as of springs. It stays but for errors
+of the time step, and of forces that are no gradient. Pieces of a picosecond are kept; a run that was
+ended goes on behind the last one, and one in which a bond has left half to one and a half of its length
+ends there. Figure and numbers are made of whatever is there.
 """
 
 import argparse
@@ -25,6 +26,10 @@ from sciml.surrogates import Surrogate
 DT, KEPT, WARM, FRICTION = 0.5, 10, 2000, 0.05
 #: Steps of a piece.
 PIECE = 2000
+#: Lengths of a bond, in those at rest, beyond which the molecule has broken.
+BROKEN = (0.5, 1.5)
+#: Bins of the histograms of bond lengths.
+BINS = 60
 
 
 class Trained:
@@ -49,14 +54,27 @@ def bonds(atoms):
     return np.argwhere(near)
 
 
+def lengths_of(x, pairs):
+    """Of each pair, ``(..., pairs)``."""
+    return np.linalg.norm(x[..., pairs[:, 0], :] - x[..., pairs[:, 1], :], axis=-1)
+
+
+def kinetic_of(bath, masses):
+    return 0.5 * float((masses[:, None] * bath.v**2).sum())
+
+
 def march(acting, atoms, start, folder, pieces, temperature):
-    """Positions and energies, a piece a file."""
+    """Positions and energies, a piece a file; the last one says whether a bond has broken."""
+    pairs = bonds(atoms)
+    rest = lengths_of(start, pairs)
     folder.mkdir(parents=True, exist_ok=True)
     thermal, masses = units.kB * temperature, atoms.get_masses()
     draws = np.random.default_rng(0)
     there = sorted(folder.glob("*.npz"))
     if there:
         last = np.load(there[-1])
+        if last["broken"]:
+            return
         bath = Langevin(acting, last["x"][-1], masses, thermal, 0.0, DT * units.fs, draws)
         bath.v = last["v"]
     else:
@@ -64,23 +82,59 @@ def march(acting, atoms, start, folder, pieces, temperature):
         warm.advance(WARM)
         bath = Langevin(acting, warm.x, masses, thermal, 0.0, DT * units.fs, draws)
         bath.v = warm.v
+        wanted = 3 * (len(start) - 1) * thermal - (bath.energy - acting(start)[0])
+        bath.v *= np.sqrt(wanted / kinetic_of(bath, masses))
+        bath.energy, bath.forces = acting(bath.x)
     for piece in range(len(there), pieces):
-        x, energy, kinetic = [], [], []
+        x, energy, kinetic, broken = [], [], [], False
         for _ in range(PIECE // KEPT):
             bath.advance(KEPT)
             x.append(bath.x.copy())
             energy.append(bath.energy)
-            kinetic.append(0.5 * float((masses[:, None] * bath.v**2).sum()))
-        aside = folder / ".part.npz"
-        np.savez(aside, x=x, energy=energy, kinetic=kinetic, v=bath.v)
+            kinetic.append(kinetic_of(bath, masses))
+            stretched = lengths_of(bath.x, pairs) / rest
+            broken = not ((BROKEN[0] < stretched) & (stretched < BROKEN[1])).all()
+            if broken:
+                break
+        aside = folder / "part"
+        with aside.open("wb") as file:
+            np.savez(file, x=x, energy=energy, kinetic=kinetic, v=bath.v, broken=broken)
         aside.rename(folder / f"{piece:04d}.npz")
-        print(f"{folder.name}: {(piece + 1) * PIECE * DT / 1000:g} ps", flush=True)
+        steps = piece * PIECE + len(x) * KEPT
+        print(f"{folder.name}: {steps * DT / 1000:g} ps{', broken' if broken else ''}", flush=True)
+        if broken:
+            return
 
 
 def gathered(folder):
     there = [np.load(path) for path in sorted(folder.glob("*.npz"))]
     names = ("x", "energy", "kinetic")
-    return {name: np.concatenate([one[name] for one in there]) for name in names}
+    found = {name: np.concatenate([one[name] for one in there]) for name in names}
+    return found | {"broken": [bool(one["broken"]) for one in there]}
+
+
+def kinds_of(atoms, pairs):
+    """Elements of each pair."""
+    return ["-".join(sorted(atoms.symbols[pair])) for pair in pairs]
+
+
+def compared(atoms, one, other):
+    """Of each kind of bond: what two histograms have in common, ∫ min(p, q) dr, and how far lengths
+    would have to be moved, ∫ |P − Q| dr [Å] (Wasserstein)."""
+    pairs, found = bonds(atoms), {}
+    kinds = np.array(kinds_of(atoms, pairs))
+    for kind in sorted({*kinds}):
+        chosen = pairs[kinds == kind]
+        a, b = (np.sort(lengths_of(run["x"], chosen), axis=None) for run in (one, other))
+        edges = np.linspace(min(a[0], b[0]), max(a[-1], b[-1]), BINS + 1)
+        p, q = (np.histogram(d, edges)[0] / len(d) for d in (a, b))
+        at = np.linspace(0, 1, 2001)[1:-1]
+        moved = np.abs(np.quantile(a, at) - np.quantile(b, at)).mean()
+        found[kind] = {
+            "overlap": round(float(np.minimum(p, q).sum()), 3),
+            "moved, Å": round(float(moved), 5),
+        }
+    return found
 
 
 def told(atoms, runs):
@@ -90,18 +144,22 @@ def told(atoms, runs):
         total = run["energy"] + run["kinetic"]
         time = np.arange(len(total)) * KEPT * DT / 1000
         slope = np.polyfit(time, total, 1)[0] if len(time) > 1 else 0.0
-        lengths = np.linalg.norm(run["x"][:, pairs[:, 0]] - run["x"][:, pairs[:, 1]], axis=-1)
+        lengths = lengths_of(run["x"], pairs)
         found[name] = {
+            "broken": bool(run["broken"][-1]),
             "picoseconds": float(len(total) * KEPT * DT / 1000),
             "drift, meV/ps/atom": float(1e3 * slope / len(atoms)),
             "swing, meV": float(1e3 * total.std()),
-            "temperature, K": float(2 * run["kinetic"].mean() / (3 * len(atoms) - 6) / units.kB),
+            "temperature, K": float(2 * run["kinetic"].mean() / (3 * len(atoms)) / units.kB),
             "bonds, Å": {
                 f"{atoms.symbols[i]}{i}-{atoms.symbols[j]}{j}":
                     [round(float(d.mean()), 4), round(float(d.std()), 4)]
                 for (i, j), d in zip(pairs, lengths.T, strict=True)
             },
         }  # fmt: skip
+    reference, *others = runs
+    for name in others:
+        found[name][f"beside {reference}"] = compared(atoms, runs[reference], runs[name])
     return found
 
 
@@ -112,7 +170,7 @@ def draw(atoms, runs, path):
     import matplotlib.pyplot as plt
 
     pairs = bonds(atoms)
-    kinds = ["-".join(sorted(atoms.symbols[p])) for p in pairs]
+    kinds = kinds_of(atoms, pairs)
     names = sorted({*kinds})
     figure, axes = plt.subplots(1, 1 + len(names), figsize=(3.2 * (1 + len(names)), 2.8))
     for name, run in runs.items():
@@ -121,8 +179,8 @@ def draw(atoms, runs, path):
         axes[0].plot(time, 1e3 * (total - total[0]) / len(atoms), label=name, lw=0.8)
         for axis, kind in zip(axes[1:], names, strict=True):
             chosen = pairs[[k == kind for k in kinds]]
-            d = np.linalg.norm(run["x"][:, chosen[:, 0]] - run["x"][:, chosen[:, 1]], axis=-1)
-            axis.hist(d.ravel(), bins=60, density=True, histtype="step", label=name)
+            d = lengths_of(run["x"], chosen).ravel()
+            axis.hist(d, bins=BINS, density=True, histtype="step", label=name)
     axes[0].set(xlabel="time, ps", ylabel="total energy, meV an atom")
     axes[0].legend(frameon=False)
     for axis, kind in zip(axes[1:], names, strict=True):

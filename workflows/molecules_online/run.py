@@ -7,8 +7,9 @@ their frames to here. After each round the committee learns on, looks at geometr
 those arms where its forces differ most are submitted next; blindly, arms are drawn at random. Both have
 the same simulations in the first round, the same number of frames, steps and members.
 
-Each round is a line of results.jsonl, what it asked for a line of decisions.jsonl; simulations and
-members are kept in the folder, and a run that was ended goes on at the round where it was.
+Each round is a line of results.jsonl, in the folder and beside this file; what it asked for is a line
+of decisions.jsonl. Simulations and members are kept in the folder, and a run that was ended goes on at
+the round where it was.
 """
 
 import argparse
@@ -18,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from ase.build import molecule
 from sampling import Sampler
 
+from sciml.equations.tight_binding import GFN2
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of
 from sciml.surrogates import Statistics, Surrogate
-from sciml.surrogates.scope import joined
 from sciml.training import DatasetSource, Phase, train
 from sciml.training.objectives import objective_of
 
@@ -36,8 +38,9 @@ ARMS = [(m, t) for m in range(len(MOLECULES)) for t in TEMPERATURES]
 FRAMES, STRIDE, WARM_UP, MEMBERS = 16, 20, 100, 4
 #: Simulations of the first round, and of each one behind it.
 FIRST, EACH = 6, 3
-#: Geometries of an arm that the committee looks at.
-LOOKED = 8
+#: First numbers, and seeds, of the simulations that are tested on, and of those that a committee looks
+#: at the geometries of; nobody is trained on either.
+TESTED, LOOKED_AT = 10**6, 2 * 10**6
 MODELS = {
     "pairs": ({"name": str(HERE / "pair_energy.py")}, 5e-3),
     "mace-xs": ({"name": "mace", "hidden": "16x0e + 16x1o", "degree": 2}, 0.01),
@@ -63,10 +66,9 @@ def chosen(doubts, count):
     return found
 
 
-def doubt(members, dataset):
+def doubt(members, geometries):
     """Root mean square deviation of forces among members [eV/Å], over some geometries of an arm."""
-    some = dataset.isel(time=slice(-LOOKED, None))
-    forces = np.stack([member.predict(some).forces.values for member in members])
+    forces = np.stack([member.predict(geometries).forces.values for member in members])
     return float(np.sqrt(forces.var(axis=0, ddof=1).mean()))
 
 
@@ -82,6 +84,7 @@ class Study:
     """
 
     def __init__(self, folder, model, choice, seed, steps, size):
+        self.alone = alone()
         self.folder, self.choice, self.seed, self.steps = Path(folder), choice, seed, steps
         self.config, self.lr = MODELS[model]
         self.about = {
@@ -93,7 +96,8 @@ class Study:
         }
         for name in ("simulations", "members"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.data, self.arms, self.members, self.size = {}, {}, [], size
+        self.data, self.members, self.size = {}, [], size
+        self.statistics = []
 
     # -- what lies in the folder ------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ class Study:
     # -- a round ----------------------------------------------------------------------------------
 
     def decide(self, turn):
-        """Arms of the simulations of a round, and the doubt of each arm; decided once."""
+        """Arms of the simulations of a round, by the doubt in each; decided once."""
         for line in self.lines("decisions.jsonl"):
             if line["round"] == turn:
                 return line["arms"]
@@ -122,17 +126,10 @@ class Study:
         elif self.choice == "blind":
             arms = draws.integers(len(ARMS), size=EACH).tolist()
         else:
-            doubts = self.doubts()
+            doubts = {arm: doubt(self.members, x) for arm, x in self.geometries.items()}
             arms = chosen(doubts, EACH)
         self.add("decisions.jsonl", {"round": turn, "arms": arms, "doubts": doubts})
         return arms
-
-    def doubts(self):
-        """Of each arm, by its newest geometries; of those that were never sampled, by the test's."""
-        last = {self.arms[number]: ds for number, ds in sorted(self.data.items())}
-        return {
-            arm: doubt(self.members, last.get(arm, self.probes[arm])) for arm in range(len(ARMS))
-        }
 
     def sample(self, sampler, turn):
         """Have the simulations of a round, those that are not there from the solver."""
@@ -149,29 +146,25 @@ class Study:
                 aside = self.kept(number).with_suffix(".part")
                 ds.to_netcdf(aside, engine="h5netcdf")
                 aside.rename(self.kept(number))
-        for number, arm in numbers.items():
+        for number in numbers:
             if self.kept(number).exists():
                 self.data[number] = xr.load_dataset(self.kept(number), engine="h5netcdf")
-                self.arms[number] = arm
 
     def learn(self, turn):
         """Members learn on with all frames that there are."""
         places = [self.folder / "members" / f"{turn}-{k}" for k in range(self.size)]
         if all((place / "surrogate.json").exists() for place in places):
             self.members = [Surrogate.load(place, self.file) for place in places]
+            self.statistics = [Statistics(member) for member in self.members]
             return
         samples = [s for ds in self.data.values() for s in samples_of(ds, TASK)]
-        first = samples[0].simulation
-        scope = joined([s.simulation.domain for s in samples])
+        if turn == 0:
+            self.members = [self.member(k, samples[0].simulation) for k in range(self.size)]
+            self.statistics = [Statistics(member) for member in self.members]
         for k, place in enumerate(places):
-            if turn == 0:
-                torch.manual_seed(100 * self.seed + k)
-                member = Surrogate.build(self.config, TASK, scope, fields=first.fields)
-                statistics = Statistics(member)
-                statistics.update(samples)
-                statistics.fix()
-                self.members.append(member)
             member = self.members[k]
+            self.statistics[k].update(samples)
+            self.statistics[k].fix()
             source = DatasetSource(
                 samples,
                 TASK,
@@ -186,14 +179,22 @@ class Study:
             train(member, source, objective_of(None, member.setting), phase)
             member.save(place)
 
+    def member(self, k, first):
+        """Built for the elements of all molecules, which the program has told ahead."""
+        torch.manual_seed(100 * self.seed + k)
+        member = Surrogate.build(self.config, TASK, first.domain, fields=first.fields)
+        member.normalizer.references.give(self.alone)
+        member.domain = None  # it is asked about molecules that it has not seen
+        return member
+
     @property
     def file(self):
         name = self.config["name"]
         return name if name.endswith(".py") else None
 
-    def go(self, sampler, rounds, test):
+    def go(self, sampler, rounds, test, looked_at):
         """All rounds; those that are there already are not computed again."""
-        self.probes = {arm: ds.drop_vars(["forces", "energy"]) for arm, ds in test.items()}
+        self.geometries = {a: ds.drop_vars(["forces", "energy"]) for a, ds in looked_at.items()}
         done = {line["round"] for line in self.lines("results.jsonl")}
         for turn in range(rounds):
             self.sample(sampler, turn)
@@ -222,14 +223,48 @@ class Study:
         }
 
 
-def tested(sampler, folder):
-    """Configurations of each arm that nobody trains on."""
+def alone():
+    """Energies of the atoms of all molecules, each for itself, by atomic number."""
+    elements = sorted({symbol for name in MOLECULES for symbol in molecule(name).symbols})
+    atoms = [molecule(element) for element in elements]
+    return {int(one.numbers[0]): GFN2(one, 0.1)(one.positions)[0] for one in atoms}
+
+
+def each_arm(sampler, folder, first):
+    """A simulation of each arm, with numbers and seeds from ``first`` on."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {arm: folder / f"{arm:02d}.nc" for arm in range(len(ARMS))}
-    wanted = {10**6 + a: options(a, 10**6 + a) for a, path in paths.items() if not path.exists()}
+    wanted = {first + a: options(a, first + a) for a, path in paths.items() if not path.exists()}
     for number, ds in (sampler.all_of(wanted) if wanted else {}).items():
-        ds.to_netcdf(paths[number - 10**6], engine="h5netcdf")
+        ds.to_netcdf(paths[number - first], engine="h5netcdf")
     return {arm: xr.load_dataset(path, engine="h5netcdf") for arm, path in paths.items()}
+
+
+def gathered(out, path):
+    """Lines of all runs of a folder, and of earlier ones that are in the file; written there."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    for one in sorted(out.glob("*/results.jsonl")):
+        lines += [s for s in one.read_text().splitlines() if s not in lines]
+    path.write_text("".join(f"{s}\n" for s in lines))
+    return [json.loads(s) for s in lines]
+
+
+def table(lines):
+    """By model and steps, of each round: means and deviations over seeds, a column a choice."""
+    rows = {}
+    for line in lines:
+        key = (line["model"], line["members"], line["steps"], line["frames"])
+        rows.setdefault(key, {}).setdefault(line["choice"], []).append(line)
+    print(f"{'':8} members steps frames  forces, meV/Å, mean over arms (worst), seeds")
+    for (model, members, steps, frames), found in sorted(rows.items()):
+        cells = []
+        for choice, several in sorted(found.items()):
+            forces, worst = ([line[key] for line in several] for key in ("forces", "worst"))
+            spread = f" ± {np.std(forces, ddof=1):.0f}" if len(forces) > 1 else ""
+            cells.append(
+                f"{choice} {np.mean(forces):.0f}{spread} ({np.mean(worst):.0f}), {len(forces)}"
+            )
+        print(f"{model:8} {members:7} {steps:5} {frames:6}  {'   '.join(cells)}")
 
 
 def main():
@@ -242,15 +277,19 @@ def main():
     parser.add_argument("--members", type=int, default=3)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/molecules_online"))
+    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     given = parser.parse_args()
     with Sampler("solvers/xtb.py", given.ranks) as sampler:
-        test = tested(sampler, given.out / "test")
+        test = each_arm(sampler, given.out / "test", TESTED)
+        looked_at = each_arm(sampler, given.out / "looked_at", LOOKED_AT)
         sizes = {"steps": given.steps, "size": given.members}
         for seed in given.seeds:
             for choice in given.choice:
                 place = given.out / f"{given.model}-{choice}-{seed}"
                 with Sampler("solvers/xtb.py", given.ranks) as own:
-                    Study(place, given.model, choice, seed, **sizes).go(own, given.rounds, test)
+                    study = Study(place, given.model, choice, seed, **sizes)
+                    study.go(own, given.rounds, test, looked_at)
+    table(gathered(given.out, given.results))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from sciml.stream.events import Arrived, Closed, Control, Opened, Quarantined
 from sciml.surrogates.scope import Scope, scope_from_wire, scope_to_wire
 
 if TYPE_CHECKING:
-    from sciml.domain import Grid
+    from sciml.domain import Domain, Grid
     from sciml.record import Recorder
+    from sciml.surrogates.shares import Shares
 
 #: Seconds that a wait for an event lasts; a halt is noticed so late.
 WAIT = 0.2
@@ -84,6 +85,8 @@ class Intake(threading.Thread):
         # Samples of the last frame, with the number that each has among all that are put.
         self._on_the_way: list[tuple[int, Sample]] = []
         self._put_count = 0
+        # Why a domain cannot be trained on, in words; nobody knows before there is a model.
+        self._strange: Callable[[Domain], str] | None = None
         self.dt: Step | None = None
         # Of simulations that have given one frame: its step and time.
         self._first_times: dict[int, tuple[int, float]] = {}
@@ -237,8 +240,8 @@ class Intake(threading.Thread):
             self._heldout.open(simulation)
             return
         with self.lock:
-            self.scope = joined_with(self.scope, simulation.id, simulation.domain)
             self.screen.open(simulation.id)
+            self._take_in(simulation)
             if not continues:
                 self._windower.cut(simulation.id)
                 self.screen.cut(simulation.id)
@@ -248,6 +251,25 @@ class Intake(threading.Thread):
         if self.simulation is None:
             self.simulation = simulation
             self.first.set()
+
+    def attach(self, shares: Shares, strange: Callable[[Domain], str]) -> None:
+        """There is a model: what comes is measured for it, and left out where it was not built for it.
+        Call with :attr:`lock`."""
+        self._strange = strange
+        there = [self._server.simulation(n) for n in sorted(self.opened - {*self.screen.left_out})]
+        there = [one for one in there if one is not None and not self._held_out(one.id)]
+        if any(strange(one.domain) for one in there):
+            self.scope = None
+            for one in there:
+                self._take_in(one)
+        self.screen.attach(shares)
+
+    def _take_in(self, simulation: Simulation) -> None:
+        """Its domain is one of those that are trained on, where the model can be."""
+        if self._strange is not None and (why := self._strange(simulation.domain)):
+            self.screen.leave_out(simulation.id, why)
+        else:
+            self.scope = joined_with(self.scope, simulation.id, simulation.domain)
 
     def _arrive(self, frame: Frame) -> None:
         ledger = self._server.ledger

@@ -138,7 +138,7 @@ class Learning:
         before = checkpoint.state["extra"]["screen"]["shares"] if checkpoint else None
         shares = Shares(Statistics(self.surrogate, self.study.seed), before)
         with intake.lock:
-            intake.screen.attach(shares)
+            intake.attach(shares, self.surrogate.strange)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""

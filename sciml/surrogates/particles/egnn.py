@@ -78,8 +78,8 @@ class EGNN(ParticleModel):
         hidden, layers: channels; layers.
         cutoff: beyond which particles do not see each other, in the units of the positions; ``None``:
             all see all, or the ``nearest``.
-        species: those that may come; ``None``: those of the data, or of the first simulation of a
-            stream.
+        species: those that may come; ``None``: those of the data; of a stream those of the first
+            simulation, and that its program expects.
 
     Raises:
         InputError: no particles; options that cannot be.

@@ -30,8 +30,8 @@ class MPNN(ParticleModel):
     Args:
         hidden, layers: channels; layers.
         cutoff, nearest: whom a particle sees; neither: all.
-        species: those that may come; ``None``: those of the data, or of the first simulation of a
-            stream.
+        species: those that may come; ``None``: those of the data; of a stream those of the first
+            simulation, and that its program expects.
 
     Raises:
         InputError: no particles; options that cannot be.

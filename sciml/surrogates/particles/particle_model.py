@@ -94,7 +94,7 @@ class ParticleModel(nn.Module, ABC):
             raise InputError(f"{name}: {given}; expected 1 or more")
         self.fields, self.cutoff = ParticleFields.of(name, setting, species), cutoff
         structure = neighbourhood(name, cutoff, nearest, self.fields.positions)
-        self.traits = Traits(structures=(structure,))
+        self.traits = Traits(species=self.fields.species or None, structures=(structure,))
 
     def forward(
         self,

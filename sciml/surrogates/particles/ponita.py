@@ -122,8 +122,8 @@ class PONITA(ParticleModel):
         layer_scale: γ at first; ``None``: none.
         cutoff, nearest: whom a particle sees; neither: all. At the cutoff kernels fade.
         rotate: directions at random in training.
-        species: those that may come; ``None``: those of the data, or of the first simulation of a
-            stream.
+        species: those that may come; ``None``: those of the data; of a stream those of the first
+            simulation, and that its program expects.
         seed: of the directions.
 
     Raises:

@@ -172,7 +172,9 @@ class MACE(nn.Module):
         #: Of the energy among the targets.
         self.place = [*fields.wanted].index(energy) if energy else 0
         self.traits = Traits(
-            structures=(PairedNeighbours(float(cutoff), fields.positions),), takes_scales=repulsion
+            species=fields.species or None,
+            structures=(PairedNeighbours(float(cutoff), fields.positions),),
+            takes_scales=repulsion,
         )
         channels, irreps = parsed(hidden)
         self.kinds = max(len(fields.species), 1)
@@ -289,7 +291,8 @@ def build(
     Args:
         size: S, M or L: 32 channels of 0e and 1o, 128 of 0e and 1o, 256 of 0e, 1o and 2e.
         hidden: irreps instead, as ``64x0e + 64x1o``.
-        species: those that may come; ``None``: those of the data, or of a stream's first simulation.
+        species: those that may come; ``None``: those of the data; of a stream those of the first
+            simulation, and that its program expects.
 
     Raises:
         InputError: no particles; options that cannot be.
