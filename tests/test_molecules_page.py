@@ -25,4 +25,6 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     assert names["predicted"].sizes["time"] == 100
     assert (tmp_path / "predicted.xyz").read_text().count("energy=") == 100
     assert np.isfinite(names["forces"]).all() and names["doubt"].max() > 0
-    assert len(BLOCKS) == 4
+    alone = dict(zip(*names["bound"].normalizer.references.isolated.tolist(), strict=True))
+    assert alone == pytest.approx({1: -10.707, 8: -102.522}, abs=1e-3)
+    assert len(BLOCKS) == 5

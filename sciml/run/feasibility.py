@@ -42,6 +42,7 @@ def check_model(
         return
     _check_symmetries(study, domain, fields)
     from sciml.run.model_trial import built, try_model  # torch
+    from sciml.surrogates.normalizer import NO_ENERGY
     from sciml.surrogates.traits import traits_of
     from sciml.surrogates.weights import require_savable
     from sciml.training.area_weights import require_weighting
@@ -53,6 +54,8 @@ def check_model(
     if surrogate is None:
         try_model(config, task, domain, fields, None)
         return
+    if study.training.references and surrogate.potential is None:
+        raise InputError(f"training.{NO_ENERGY}")
     module = surrogate.model
     require_savable(module, values=False)
     _check_room(study, module)

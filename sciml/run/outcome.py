@@ -56,7 +56,7 @@ def new_surrogate(
         simulation: the first for training.
         scope: of the domains of all; by default of that one.
     """
-    return Surrogate.build(
+    made = Surrogate.build(
         study.model.surrogate,
         study.task.build(),
         simulation.domain if scope is None else scope,
@@ -65,6 +65,9 @@ def new_surrogate(
         fields=(*simulation.fields, *simulation.static_fields),
         masks=simulation.masks,
     )
+    if study.training.references:
+        made.normalizer.give(study.training.references)
+    return made
 
 
 class Outcome:

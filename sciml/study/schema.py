@@ -337,8 +337,8 @@ def refuse_two_starts(options: dict[str, Any], drawn: Any, files: list[str]) -> 
 
 
 def anchor_files(tree: dict[str, Any], folder: Path) -> None:
-    """Make the paths of ``parameters.files``, ``validation.data`` and of what objectives hold absolute,
-    in place: they are relative to their file."""
+    """Make the paths of ``parameters.files``, ``validation.data``, ``training.references`` and of what
+    objectives hold absolute, in place: they are relative to their file."""
     from sciml.study.starts import anchored
 
     for name, key in (("parameters", "files"), ("validation", "data")):
@@ -347,6 +347,9 @@ def anchor_files(tree: dict[str, Any], folder: Path) -> None:
         if files and isinstance(files, list) and all(isinstance(file, str) for file in files):
             tree[name] = {**section, key: anchored(files, folder)}
     training = tree.get("training")
+    if isinstance(training, dict) and isinstance(training.get("references"), str):
+        [file] = anchored([training["references"]], folder)
+        training["references"] = file
     objectives = training.get("objectives") if isinstance(training, dict) else None
     for one in objectives.values() if isinstance(objectives, dict) else ():
         solution = one.get("solution") if isinstance(one, dict) else None

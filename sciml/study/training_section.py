@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from sciml.errors import InputError, nearest, require_known
 from sciml.study.section import Count, Positive, Section, keys_of, short
@@ -43,6 +43,18 @@ def _sizes(given: Any) -> int | dict[str, int] | None:
     if any(type(size) is not int or size < 1 for size in whole.values()):
         raise ValueError(f"got {given!r}; expected a whole number, 1 or more, or one by source")
     return whole if isinstance(given, dict) else whole.get("")
+
+
+def _isolated(given: Any) -> Any:
+    """By atomic number."""
+    if not given:
+        return {}
+    from sciml.domain.isolated_atoms import isolated_energies  # xarray
+
+    try:
+        return isolated_energies(given)
+    except InputError as error:
+        raise ValueError(str(error).removeprefix("references: ")) from error
 
 
 class PhaseSection(
@@ -86,7 +98,7 @@ class Training(Section):
     """The one loop: batches, loss, phases one after the other; ``ema`` to ``accumulate`` as in
     :class:`sciml.training.options.Options`. ``field_weights`` weigh targets in the loss, ``weighting``
     points. With ``points`` outputs are compared at so many random points of each sample, for models
-    that can be asked at points."""
+    that can be asked at points. ``references`` are energies of isolated atoms."""
 
     batch_size: Positive = 16
     sources: dict[Name, SourceSection] = {}
@@ -95,6 +107,7 @@ class Training(Section):
     field_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     weighting: Literal["latitude"] | None = None
     points: Positive | None = None
+    references: Annotated[dict[int, float], BeforeValidator(_isolated)] = {}
     phases: Annotated[list[PhaseSection], Field(min_length=1)] = [
         PhaseSection(schedule="cosine", steps=1000)
     ]

@@ -24,6 +24,10 @@ from sciml.surrogates.units import Units
 CONSTANT, CONSTANT_FLOAT64 = 1e-7, 1e-13
 
 TIME = "time"
+NO_ENERGY = (
+    "references: energies of isolated atoms, of a task without one energy of particles among its "
+    "targets; leave them away"
+)
 
 #: Buffers that (μ, σ) are computed from.
 MEASURED = ("count", "mean", "squares", "resolution")
@@ -140,6 +144,16 @@ class Normalizer(nn.Module):
         if self.references is not None:
             self.references.update(samples)
         return found
+
+    def give(self, isolated: Mapping[int, float]) -> None:
+        """Take energies of isolated atoms for references; see :class:`References`.
+
+        Raises:
+            InputError: a task without an energy of particles.
+        """
+        if self.references is None:
+            raise InputError(NO_ENERGY)
+        self.references.give(isolated)
 
     def forget(self, simulation: int) -> None:
         """Take no energies of a simulation; its moments are for whoever holds them apart."""

@@ -15,6 +15,8 @@ from sciml.samples import Sample
 
 #: Part of the largest singular value below which species count as not told apart, and share alike.
 RANK = 1e-10
+#: Part of the energies of isolated atoms by which molecules are not away from them, an atom.
+FAR = 0.5
 #: Part of a composition that others make up, beside its largest number, below which it is rounding.
 SPANNED = 1e-6
 
@@ -71,6 +73,23 @@ class References(nn.Module):
     def give(self, energies: Mapping[int, float]) -> None:
         """Take energies of isolated atoms, by species; before :meth:`fix`."""
         self._set(isolated=np.array(sorted(energies.items()), np.float64).reshape(-1, 2).T)
+
+    def doubts(self) -> list[str]:
+        """What looks wrong about the isolated atoms that were given, a line each; once fixed."""
+        given, known = (dict(zip(*t.tolist(), strict=True)) for t in (self.isolated, self.known))
+        lines = []
+        if given and (new := sorted(int(kind) for kind in known.keys() - given.keys())):
+            lines.append(
+                f"references: none is given of species {', '.join(map(str, new))}, which the data have; "
+                "theirs are by least squares"
+            )
+        common = max((abs(known[kind] - given[kind]) for kind in given), default=0.0)
+        if common > FAR * sum(map(abs, given.values())) / max(len(given), 1):
+            lines.append(
+                f"references: energies of the data are {common:.4g} an atom away from those of isolated "
+                "atoms; are they of one method, and in one unit?"
+            )
+        return lines
 
     def update(self, samples: Iterable[Sample]) -> None:
         """Take samples into account."""

@@ -76,6 +76,7 @@ def fit(
     field_weights: Mapping[str, float] | None = None,
     weighting: str | None = None,
     points: int | None = None,
+    references: Mapping[Any, float] | str | Path | None = None,
     sources: Mapping[str, Any] | None = None,
     objectives: Mapping[str, Any] | None = None,
     increment: bool | None = None,
@@ -135,6 +136,9 @@ def fit(
             the globe. ``None``: all alike.
         points: compare at so many random points of each sample, drawn anew in each step, for models
             that can be asked at points (DeepONets); ``None``: whole fields.
+        references: energies of isolated atoms, ``{"H": -13.6, "O": -2035.6}`` or an .xyz file of them;
+            with what all atoms of the data have in common besides, they are taken off energies before
+            anything is scaled. ``None``: by least squares over the data.
         sources: where batches come from, by name, each its keys: ``{"kind": "data"}``, or ``{"kind":
             "collocation", "domain": {"x": [0, 1]}, "time": [0, 1], "initial": 64, "boundary": 64}``,
             points of a box; or a source of your own. ``None``: the data.
@@ -225,12 +229,14 @@ def fit(
     named = {"inputs": inputs, "targets": targets, "parameters": parameters, "forcing": forcing}
     named = {key: _names(given) for key, given in named.items()}
     named |= {"unroll": unroll, "levels": levels}
+    if data is None and references is not None:
+        raise InputError("fit: references without data; expected data, or none of them")
     if data is None:
         found = of_points(model, task, named, group, mixture, said, batch_size, seed)
     else:
         found = of_data(
-            model, data, task, named, group, mixture, said, increment, validation, batch_size, seed,
-            device,
+            model, data, task, named, group, mixture, said, references, increment, validation,
+            batch_size, seed, device,
         )  # fmt: skip
     surrogate, source, objective = found.surrogate, found.source, found.objective
     training, held_out, task = found.training, found.held_out, found.surrogate.task
@@ -278,6 +284,7 @@ def fit(
         else:
             settings = {"loss": getattr(objective, "name", type(objective).__name__)}
             settings |= {"points": points, "field_weights": field_weights}
+            settings |= {} if references is None else {"references": str(references)}
             settings |= {"batch_size": batch_size, "seed": seed}
             if mixture is not None:
                 settings |= {"sources": mixture.sources, "objectives": mixture.objectives}

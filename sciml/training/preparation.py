@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from sciml.domain.inference import fields_of
+from sciml.domain.isolated_atoms import isolated_energies
 from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
@@ -119,6 +121,7 @@ def of_data(
     group: str | None,
     mixture: Mixture | None,
     said: dict[str, Any],
+    references: Mapping[Any, float] | str | Path | None,
     increment: bool | None,
     validation: float,
     batch_size: int,
@@ -173,10 +176,14 @@ def of_data(
     if increment is None:
         increment = task.continues and "points" not in said
     surrogate = _surrogate(model, task, training, data.first, increment)
+    if references is not None:
+        surrogate.normalizer.give(isolated_energies(references))
     statistics = Statistics(surrogate, seed)
     statistics.update(s for s in samples if s.key[0] not in far)
     statistics.fix()
     statistics.update(s for s in samples if s.key[0] in far)  # to say what was trained on
+    for doubt in [] if references is None else surrogate.normalizer.references.doubts():
+        log.warning("%s", doubt)
     for number in {s.key[0] for s in samples}:
         surrogate.normalizer.close(number)
     held_out = _measured(held_out, surrogate.normalizer)
