@@ -59,6 +59,7 @@ ZOO = {
     "sheaf_diffusion": Toy({"features": 4, "layers": 2}, "mesh"),
     "sheaf_nn": Toy({"features": 4, "layers": 2}, "graph"),
     "tfno": Toy({"modes": 4, "hidden_channels": 6, "n_layers": 2, "rank": 0.3}),
+    "transolver": Toy({"layers": 2, "width": 8, "heads": 2, "slices": 4}, "mesh"),
     "unet": Toy({"width": 6, "levels": 2}),
     "uno": Toy({"modes": 4, "hidden_channels": 4, "levels": 1}),
     "vit": Toy({"width": 8, "patch": 3, "layers": 1, "heads": 2}),

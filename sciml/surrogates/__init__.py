@@ -30,6 +30,7 @@ _HOMES = {
     "Surrogate": "surrogate",
     "TFNO": "grid.tfno",
     "Traits": "traits",
+    "Transolver": "mesh.transolver",
     "UNO": "grid.uno",
     "UNet": "grid.unet",
     "ViT": "grid.vit",

@@ -43,6 +43,7 @@ MODELS: dict[str, str] = {
     "sheaf_diffusion": "sciml.surrogates.graph.sheaf",
     "sheaf_nn": "sciml.surrogates.graph.sheaf_nn",
     "tfno": "sciml.surrogates.grid.tfno",
+    "transolver": "sciml.surrogates.mesh.transolver",
     "unet": "sciml.surrogates.grid.unet",
     "uno": "sciml.surrogates.grid.uno",
     "vit": "sciml.surrogates.grid.vit",

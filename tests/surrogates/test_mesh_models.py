@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.csgraph import shortest_path
 from torch.nn import functional as F
 from zoo import ZOO
 
@@ -13,6 +14,7 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import MeshTransformer, Statistics, Surrogate, collate, registry
 from sciml.surrogates.graph.links import links_of
+from sciml.surrogates.mesh.bistride import BiStride
 from sciml.surrogates.mesh.edge_attention import EdgeAttention, _gathered
 from sciml.surrogates.mesh.encodings import laplacian, random_walk, rotated, rotations
 from sciml.surrogates.mesh.mesh_transformer import SIZES
@@ -145,13 +147,9 @@ def test_a_node_alone_sees_itself():
 
 
 def distances(mesh):
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import shortest_path
-
-    source, receiver = mesh.edges
-    n = mesh.size
-    edges = coo_array((np.ones(len(source)), (receiver, source)), shape=(n, n))
-    return shortest_path(edges.tocsr(), unweighted=True)
+    near = np.zeros((mesh.size, mesh.size))
+    near[mesh.edges[1], mesh.edges[0]] = 1.0
+    return shortest_path(near, unweighted=True)
 
 
 @pytest.mark.parametrize("hops", [1, 2])
@@ -202,6 +200,43 @@ def test_a_virtual_node_joins_all_of_a_graph_and_no_other():
     x = torch.randn(len(owner), 1, requires_grad=True)
     [slope] = torch.autograd.grad(net(x, edges, owner=owner)[0].sum(), x)
     assert slope[: one.size].all() and not slope[one.size :].any()
+
+
+def test_every_second_front_is_kept():
+    """Each node is kept or next to one that is; means of a constant are that constant."""
+    pieces = plate(8, 9), plate(3, 4)
+    points = np.concatenate([one.points + k * 10 * SHIFT for k, one in enumerate(pieces)])
+    mesh = Mesh(
+        np.concatenate([points, [[50.0, 50.0]]]),
+        np.concatenate([pieces[0].cells, pieces[1].cells + pieces[0].size]),
+    )
+    parts = {n: torch.from_numpy(p.values) for n, p in BiStride(3).parts(mesh).items()}
+    levels, n, far = BiStride(3).taken(parts, mesh.size, True), mesh.size, distances(mesh)
+    assert not parts
+    for level in levels:
+        kept = level.kept.numpy()
+        assert 0.25 * n < len(kept) < 0.75 * n or n < 12
+        assert (far[:, kept].min(axis=1) <= 1).all()
+        near = (far[np.ix_(kept, kept)] <= 2) & ~np.eye(len(kept), dtype=bool)
+        seen = np.zeros_like(near)
+        seen[level.links.receiver, level.links.source] = True
+        np.testing.assert_array_equal(seen, near)
+        ones = torch.ones(n, 1)
+        torch.testing.assert_close(level.down(ones), ones[: len(kept)])
+        torch.testing.assert_close(level.up(ones[: len(kept)], n), ones)
+        far, n = shortest_path(near.astype(float), unweighted=True), len(kept)
+
+
+@pytest.mark.parametrize("name", ["mesh_transformer", "meshgraphnet"])
+def test_coarser_meshes_carry_further(name):
+    one, reach = sample(plate(9, 9)), []
+    for options in ({"layers": 5}, {"layers": 5, "levels": 2}):
+        surrogate = built(name, [one], **options)
+        batch = collate([one], TASK, surrogate.structures)
+        x = batch.inputs["u"].requires_grad_()
+        [slope] = torch.autograd.grad(surrogate(batch)["u"][0].sum(), x)
+        reach.append(int((slope != 0).sum()))
+    assert reach[1] > 1.3 * reach[0], reach
 
 
 def test_walks_return_and_eigenvectors_are_ones():
@@ -257,7 +292,10 @@ OPTIONS = {
     "mesh_transformer": [
         {"hops": 2, "random_edges": 2, "global_nodes": 2, "encoding": "laplacian"},
         {"global_groups": ["wall"], "encoding": "random_walk", "rope": True, "virtual_node": True},
-    ]
+        {"levels": 1, "layers": 3, "rope": True, "virtual_node": True},
+    ],
+    "meshgraphnet": [{"levels": 1, "layers": 4, "virtual_node": True}],
+    "transolver": [{"encoding": "laplacian"}],
 }
 CASES = [(n, o) for n in NAMES for o in ({}, *OPTIONS.get(n, ()))]
 
@@ -364,6 +402,7 @@ def test_it_takes_edges_as_torch_geometric_has_them():
         ({"rope": True, "heads": 4}, "2 channels a head for 2 coordinates; expected 4"),
         ({"random_edges": -1}, "-1|whole number"),
         ({"layers": 0}, "0 layers"),
+        ({"levels": 2}, "2 coarser levels with 2 layers; expected 5"),
     ],
 )
 def test_options_are_refused_by_name(options, said):

@@ -181,8 +181,10 @@ class OnDomain(nn.Module):
         )
         self.in_units = isinstance(net, FieldFlow)
         self.by_graph = getattr(net, "by_graph", False)
+        self.coarsening = getattr(net, "coarsening", None)
+        coarser = () if self.coarsening is None else (self.coarsening,)
         self.traits = Traits(
-            structures=(edges,),
+            structures=(edges, *coarser),
             conserves=fluxes,
             takes_scales=self.in_units or seen.frames is not None,
         )
@@ -200,6 +202,10 @@ class OnDomain(nn.Module):
         **static: Tensor,
     ) -> Tensor:
         made = Links(links[0], links[1], len(x), order, outgoing, self.symmetric)
+        more = {}
+        if self.coarsening is not None:
+            more["levels"] = self.coarsening.taken(static, len(x), self.symmetric)
+            more["points"] = where[0] if self.seen.ndim else None
         given, along, axes = x, [], None
         if self.seen.frames is not None:
             name, begin = self.seen.frames
@@ -219,18 +225,19 @@ class OnDomain(nn.Module):
                 values = values[_side_of_edge(where[1], static["sides"], len(x))]
             along.append(values)
         if self.seen.ndim:
-            along.append(_ways(where[0], links, axes)[unsorted])
+            along.append(ways(where[0], links, axes)[unsorted])
         if cotangent is not None:
             along.append(cotangent[unsorted, None])
         values = torch.cat(along, dim=1) if along else None
         if self.in_units:
             return self.net(given, made, values, volume, scales)
         if self.by_graph:
-            return self.net(x, made, values, owner=where[-1])
+            return self.net(x, made, values, owner=where[-1], **more)
         return self.net(x, made, values, volume)
 
 
-def _ways(points: Tensor, links: Tensor, axes: Tensor | None) -> Tensor:
+def ways(points: Tensor, links: Tensor, axes: Tensor | None = None) -> Tensor:
+    """The unit vector from receiver to source, or its parts along the axes of both, and log length."""
     away = points[links[0]] - points[links[1]]
     length = away.norm(dim=1, keepdim=True)
     way = [away / length]

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import graph_channels
+from sciml.surrogates.mesh.bistride import BiStride, Level, levels_of_layers, on_levels, walked
 from sciml.surrogates.mesh.edge_attention import EdgeAttention
 from sciml.surrogates.mesh.encodings import ENCODINGS, NodeEncoding, rotated, rotations
 from sciml.surrogates.mesh.neighbourhoods import Neighbourhoods, with_loops
@@ -100,6 +101,7 @@ class MeshTransformer(nn.Module):
         rope: coordinates d by which queries and keys are turned, so that a score knows how far apart
             two nodes are; 0: none.
         virtual_node: whether all nodes of a graph share one more, which is updated after each block.
+        coarsening: coarser meshes, which are then given as ``levels``: blocks go down to them, and up.
         checkpointed: compute blocks again on the way back, in place of keeping what is in them.
 
     Raises:
@@ -127,6 +129,7 @@ class MeshTransformer(nn.Module):
         expansion: int = 3,
         rope: int = 0,
         virtual_node: bool = False,
+        coarsening: BiStride | None = None,
         checkpointed: bool = False,
     ) -> None:
         super().__init__()
@@ -136,6 +139,8 @@ class MeshTransformer(nn.Module):
                 f"{layers} layers, {heads} heads, expansion {expansion}; expected 1 or more"
             )
         self.in_channels, self.heads, self.checkpointed = in_channels, heads, checkpointed
+        self.coarsening = coarsening
+        self.layers = levels_of_layers(layers, coarsening.levels if coarsening else 0)
         self.encode = nn.Sequential(four_layers(in_channels, width, width), nn.RMSNorm(width))
         self.blocks = nn.ModuleList(
             TransformerBlock(width, heads, expansion) for _ in range(layers)
@@ -152,25 +157,33 @@ class MeshTransformer(nn.Module):
         edge_index: Tensor | Links | Sequence[Links] | None = None,
         points: Float[Tensor, "node d"] | None = None,
         owner: Tensor | None = None,
+        levels: Sequence[Level] = (),
     ) -> Float[Tensor, "node wanted"]:
         x, edges, _ = unpacked(x, edge_index, None)
         x = checked("MeshTransformer", x, self.in_channels)
         if isinstance(edges, Tensor):
             edges = links_of(with_loops(edges, len(x)), len(x))
         every = [edges] if isinstance(edges, Links) else edges
-        attends = [EdgeAttention.of(links, self.heads) for links in every]
+        # Of the mesh itself, which layers take in turn, and of coarser ones.
+        attends = [[EdgeAttention.of(links, self.heads) for links in every]]
+        attends += [[EdgeAttention.of(level.links, self.heads)] for level in levels]
         turns = None
         if self.rates is not None:
             if points is None:
                 raise InputError("MeshTransformer: rope without points; expected (nodes, d)")
             turns = points.to(x.dtype) @ self.rates.to(x.dtype)
-        h = self.encode(x)
-        shared = VirtualNode.start(h, owner) if self.shared else None
-        for number, block in enumerate(self.blocks):
-            h = self._applied(block, h, attends[number % len(attends)], turns)
-            if shared is not None:
-                h, shared = self.shared[number](h, shared, owner)
-        return self.decode(h)
+        owners, every_turns, shared = on_levels(owner, levels), on_levels(turns, levels), None
+
+        def block(layer: int, level: int, h: Tensor) -> Tensor:
+            nonlocal shared
+            attend = attends[level][layer % len(attends[level])]
+            h = self._applied(self.blocks[layer], h, attend, every_turns[level])
+            if self.shared:
+                shared = VirtualNode.start(h, owner) if shared is None else shared
+                h, shared = self.shared[layer](h, shared, owners[level])
+            return h
+
+        return self.decode(walked(self.encode(x), self.layers, levels, block))
 
     def _applied(self, block: nn.Module, *given: Any) -> Tensor:
         if self.checkpointed and torch.is_grad_enabled():
@@ -198,12 +211,16 @@ class TransformerOnDomain(nn.Module):
         super().__init__()
         self.net, self.near, self.sees = net, near, sees
         self.symmetric = bool(sees.seen.ndim or near.undirected)
-        self.traits = Traits(structures=(near, *sees.structures))
+        coarser = () if net.coarsening is None else (net.coarsening,)
+        self.traits = Traits(structures=(near, *sees.structures, *coarser))
 
     def forward(self, x: Tensor, *where: Tensor, **given: Tensor) -> Tensor:
         links = self.near.taken(given, len(x), self.symmetric)
+        levels = ()
+        if self.net.coarsening is not None:
+            levels = self.net.coarsening.taken(given, len(x), self.symmetric)
         features = self.sees.features(x, where, given)
-        return self.net(features, links, given.get("place"), where[-1])
+        return self.net(features, links, given.get("place"), where[-1], levels)
 
 
 def build(
@@ -219,6 +236,7 @@ def build(
     global_nodes: int = 0,
     global_groups: Sequence[str] = (),
     virtual_node: bool = False,
+    levels: int = 0,
     encoding: str = "",
     encoding_size: int = 8,
     rope: bool = False,
@@ -238,6 +256,7 @@ def build(
         global_nodes: nodes, far from each other, that see all and that all see.
         global_groups: groups of nodes of the mesh, likewise.
         virtual_node: one more node, updated after each block.
+        levels: coarser meshes, each some half of the one before, to which layers go down, and up again.
         encoding: ``laplacian`` or ``random_walk`` among the channels of a node.
         encoding_size: numbers of it.
         rope: turn queries and keys by coordinates.
@@ -268,6 +287,7 @@ def build(
         heads,
         rope=seen.ndim if rope else 0,
         virtual_node=virtual_node,
+        coarsening=BiStride(levels, loops=True, undirected=undirected) if levels else None,
         checkpointed=checkpointed,
     )
     return chose(TransformerOnDomain(net, near, sees), layers=layers, width=width, heads=heads)

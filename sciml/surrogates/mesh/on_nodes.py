@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.domain import Domain
+from sciml.domain import Domain, Mesh
+from sciml.errors import DomainError
 from sciml.surrogates.graph.on_domain import GraphChannels, at_corners
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import DomainStructure, Part
@@ -23,6 +24,8 @@ class NodePlaces(DomainStructure):
     """
 
     def parts(self, domain: Domain) -> dict[str, Part]:
+        if not isinstance(domain, Mesh):
+            raise DomainError(f"places of a {domain.kind}; expected a mesh")
         low, high = domain.points.min(axis=0), domain.points.max(axis=0)
         half = max(float((high - low).max()) / 2, np.finfo(np.float64).tiny)
         return {"place": Part(((domain.points - (low + high) / 2) / half).astype(np.float32))}
