@@ -38,21 +38,50 @@ def opened(path: Path) -> list[xr.Dataset]:
     """Each run of configurations of the same atoms and cell, over ``time``.
 
     Positions, and whatever all configurations of a run have: of each atom, or one a configuration. Times
-    are ``time`` of the comment lines, or counted.
+    are ``time`` of the comment lines, or counted. Which configurations lack what others of the file have
+    is noted in ``encoding["lacking"]``, by name, for whoever looks for it.
     """
     from ase.io import iread
 
-    return [_run(list(run)) for _, run in groupby(iread(path, ":", format="extxyz"), _who)]
+    try:
+        runs = [list(run) for _, run in groupby(iread(path, ":", format="extxyz"), _who)]
+    except KeyError as error:  # of ASE's table of elements
+        raise InputError(f"no element {error}; expected symbols such as H") from error
+    each = [[_values(atoms) for atoms in run] for run in runs]
+    names = {name for found in each for one in found for name in one}
+    opened, first = [], 0
+    for run, found in zip(runs, each, strict=True):
+        ds = _run(run, found)
+        lacking = {n: [k for k, one in enumerate(found, first) if n not in one] for n in names}
+        formula = run[0].get_chemical_formula()
+        ds.encoding["lacking"] = {
+            name: f"{_listed(numbers)} of the file ({formula})"
+            for name, numbers in lacking.items()
+            if numbers
+        }
+        opened.append(ds)
+        first += len(run)
+    return opened
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Frames in words."""
+    first, last, count = numbers[0], numbers[-1], len(numbers)
+    if count == 1:
+        return f"frame {first}"
+    if last - first == count - 1:
+        return f"frames {first} to {last}"
+    return f"{count} frames, the first of them {first},"
 
 
 def _who(atoms: Any) -> tuple[Any, ...]:
     return atoms.numbers.tobytes(), atoms.cell.array.tobytes(), atoms.pbc.tobytes()
 
 
-def _run(frames: Sequence[Any]) -> xr.Dataset:
+def _run(frames: Sequence[Any], each: Sequence[dict[str, np.ndarray]]) -> xr.Dataset:
     from sciml.domain.dataset import to_dataset
 
-    first, each = frames[0], [_values(atoms) for atoms in frames]
+    first = frames[0]
     # A slab may have no vector along which it does not repeat.
     periodic = tuple((first.pbc & first.cell.mask()).tolist())
     whole = first.cell.rank == 3 or any(periodic)

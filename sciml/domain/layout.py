@@ -271,6 +271,10 @@ def variable(ds: xr.Dataset, name: str, what: str = "variable") -> xr.DataArray:
         known = [str(known) for known in ds.variables if known not in ds.dims]
         groups = ds.encoding.get("groups")
         within = f"; its file has the groups {', '.join(groups)}: group=" if groups else ""
+        if places := ds.encoding.get("lacking", {}).get(name):
+            raise InputError(
+                f"no '{name}' in {places}; expected it in all: add it, or leave those frames out"
+            )
         raise InputError(f"dataset has no {what} '{name}'; {nearest(name, known)}{within}")
     return ds[name]
 

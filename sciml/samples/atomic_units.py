@@ -19,8 +19,15 @@ STRONG = 10.0
 #: Å that an atom moves between two frames between which the energy is nearly straight, how many such
 #: pairs tell, and by how much energy and forces may then differ.
 STEP, PAIRS, APART = 0.2, 5, 0.3
-#: Of other units of energy, in eV.
-UNITS = {"Hartree": 27.2114, "kcal/mol": 0.0433641, "kJ/mol": 0.0103643}
+#: What would make forces by positions as many times the change of energies, and how near that must be.
+UNITS = {
+    "energies are in Hartree": 27.2114,
+    "energies are in kcal/mol": 0.0433641,
+    "energies are in kJ/mol": 0.0103643,
+    "forces are in units of energy by Bohr": 0.529177,
+    "positions are in Bohr": 1.889726,
+}
+NEAR = 0.15
 #: Frames of a file that are looked at.
 LOOKED = 200
 
@@ -101,8 +108,8 @@ def _of_energies(worked: list[tuple[float, float]]) -> Iterator[str]:
         return
     factor = float((work * work).sum() / (work * change).sum())
     if abs(factor - 1.0) > APART:
-        near = next((name for name, unit in UNITS.items() if abs(factor / unit - 1.0) < 0.1), "")
-        how = f", as where energies are in {near}" if near else ""
+        near = next((name for name, unit in UNITS.items() if abs(factor / unit - 1.0) < NEAR), "")
+        how = f", as where {near}" if near else ""
         yield (
             f"forces say {factor:.3g} times what energies change by{how}; expected eV and eV/Å, forces "
             "the negative gradient: convert them"

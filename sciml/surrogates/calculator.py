@@ -15,7 +15,7 @@ from ase.data import chemical_symbols
 from sciml.domain import Particles
 from sciml.domain.extxyz import UNITS
 from sciml.domain.names import LATTICE
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation
 from sciml.surrogates.batch import Batch, dtype_for, suited
 from sciml.surrogates.collation import collate
@@ -162,7 +162,11 @@ def _batch(surrogate: Surrogate, atoms: Any, domain: Particles) -> Batch:
     simulation = Simulation(0, domain, surrogate.fields, static=static)
     frame = Frame(0, 0, 0.0, fields)
     sample = Sample(simulation, 0, (frame,), (Frame(0, 0, 0.0, {}),))
-    return collate([sample], task, surrogate.structures)
+    try:
+        return collate([sample], task, surrogate.structures)
+    except DomainError as error:  # here are neither simulations nor frames
+        said = str(error).removeprefix("simulation 0, frame 0: ")
+        raise DomainError(f"calculator: {said.removesuffix(': leave the frame out')}") from error
 
 
 def _device(surrogate: Surrogate) -> torch.device:

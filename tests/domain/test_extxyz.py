@@ -116,3 +116,38 @@ def test_without_ase_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ase.io", None)
     with pytest.raises(InputError, match=r"ase is not there; .*\[particles\]"):
         sciml.write_extxyz(tmp_path / "new.xyz", [])
+
+
+@pytest.mark.parametrize(
+    ("without", "line"),
+    [
+        (
+            [1],
+            r"x.xyz, 0: no 'forces' in frame 1 of the file \(CHO\); expected it in all: add it, or",
+        ),
+        (
+            [2, 3],
+            r"x.xyz, 1: no 'forces' in frames 2 to 3 of the file \(CH2O\); expected it in all",
+        ),
+    ],
+)
+def test_frames_without_forces_are_named(tmp_path, without, line):
+    several_frames = frames((False, False, False))
+    for k in without:
+        del several_frames[k].calc.results["forces"]
+    write(tmp_path / "x.xyz", several_frames, format="extxyz")
+    task = {"inputs": ["positions"], "targets": ["energy", "forces"], "lead": 0}
+    with pytest.raises(InputError, match=line) as caught:
+        sciml.fit("egnn", tmp_path / "x.xyz", task, progress=False)
+    assert "\n" not in str(caught.value)
+    # Whoever does not want them goes on.
+    sciml.fit(
+        {"name": "egnn", "hidden": 4, "layers": 1}, tmp_path / "x.xyz",
+        {**task, "targets": ["energy"]}, epochs=1, validation=0.0, progress=False,
+    )  # fmt: skip
+
+
+def test_what_is_no_element_is_named(tmp_path):
+    (tmp_path / "x.xyz").write_text("1\nProperties=species:S:1:pos:R:3\nXx 0 0 0\n")
+    with pytest.raises(InputError, match=r"x.xyz: no element 'Xx'; expected symbols such as H"):
+        several(tmp_path / "x.xyz")

@@ -50,6 +50,7 @@ def test_angstroms_and_electronvolts_are_fine(tmp_path):
         ({"length": 0.1}, r"nearest atoms are 0\.\d+ bond lengths apart \(as in nm\)"),
         ({"energy": 1 / 27.2114}, "forces say 2[67].* times .* as where energies are in Hartree"),
         ({"energy": 23.06, "force": 23.06}, "are too strong for eV/Å, .* 23.06 kcal/mol/Å"),
+        ({"energy": 1 / 27.2114, "force": 1 / 51.4221}, "forces are in units of energy by Bohr"),
         ({"force": -1.0}, "forces say -.* forces the negative gradient"),
     ],
 )  # fmt: skip

@@ -154,7 +154,8 @@ def _wrong(positions: np.ndarray, parts: Mapping[str, Part], near: float) -> str
         return ""
     i, j = sorted((int(source[k]), int(receiver[k])))
     who = f"particles {i} and {j} are" if i != j else f"particle {i} and its image are"
-    return f"{who} {gap:.3g} apart; expected none nearer than {least:.3g}: leave the frame out"
+    wanted = f"none nearer than {least:.3g}" if least else "each at a place of its own"
+    return f"{who} {gap:.3g} apart; expected {wanted}: leave the frame out"
 
 
 def _within(positions: np.ndarray, cell: Cell, periodic: Sequence[bool], cutoff: float) -> Pairs:
