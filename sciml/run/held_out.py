@@ -37,11 +37,11 @@ class HeldOut:
         with self._lock:
             self._open[frame.simulation][1][frame.step] = frame
 
-    def frames(self, simulation: int) -> list[Frame]:
+    def came(self, simulation: int) -> tuple[Simulation, list[Frame]] | None:
         """What has come of a simulation that is not complete."""
         with self._lock:
             entry = self._open.get(simulation)
-            return list(entry[1].values()) if entry else []
+            return (entry[0], list(entry[1].values())) if entry else None
 
     def close(self, simulation: int, warned: Sequence[Warned] = ()) -> None:
         """The simulation is whole: keep it, and write it down with what its program warned of."""

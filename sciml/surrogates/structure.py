@@ -32,6 +32,19 @@ KEPT, KEPT_OF_FRAMES = 1 << 29, 1 << 27
 POINT = "point"
 
 
+class BadFrame(DomainError):
+    """Particles that cannot be where a frame has them.
+
+    Args:
+        simulation, frame: which.
+        wrong: in words.
+    """
+
+    def __init__(self, simulation: int, frame: int, wrong: str) -> None:
+        self.simulation, self.reason = simulation, f"frame {frame}: {wrong}"
+        super().__init__(f"simulation {simulation}, {self.reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One array of a structure, and how those of several samples become one.
@@ -145,8 +158,7 @@ def _parts_at(structure: FrameStructure, sample: Sample) -> dict[str, Part]:
     def made() -> dict[str, Part]:
         parts = structure.parts(positions, cell, periodic)
         if wrong := structure.wrong(positions, parts):
-            simulation, step = sample.key
-            raise DomainError(f"simulation {simulation}, frame {step}: {wrong}")
+            raise BadFrame(*sample.key, wrong)
         return parts
 
     # By what is in them: a frame that is read from a file is another object each time.
@@ -161,8 +173,8 @@ def structures_of(samples: Sequence[Sample], structures: Sequence[Structure]) ->
     """The structures of some samples, put together.
 
     Raises:
-        DomainError: domains that have none; two parts of one name; sizes that cannot be joined;
-            particles that cannot be where they are.
+        DomainError: domains that have none; two parts of one name; sizes that cannot be joined.
+        BadFrame: particles that cannot be where they are.
         InputError: no field with the positions.
     """
     each: list[dict[str, Part]] = []

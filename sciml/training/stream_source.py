@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sciml.buffer import Buffer
 from sciml.samples import Task
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.collation import collate
-from sciml.surrogates.structure import Structure
+from sciml.surrogates.structure import BadFrame, Structure
 
 
 class StreamSource:
@@ -20,23 +20,36 @@ class StreamSource:
         task: the one that cut its samples.
         batch_size: samples a batch; the last ones may be smaller.
         structures: what the model wants derived; see :class:`~sciml.surrogates.traits.Traits`.
+        refuse: takes a simulation with a frame of which that cannot be made, and why; the batch goes
+            without its samples. ``None``: such a frame is an error.
     """
 
     def __init__(
-        self, buffer: Buffer, task: Task, batch_size: int, structures: Sequence[Structure] = ()
+        self,
+        buffer: Buffer,
+        task: Task,
+        batch_size: int,
+        structures: Sequence[Structure] = (),
+        refuse: Callable[[int, str], None] | None = None,
     ) -> None:
         self.buffer = buffer
         self.task = task
-        self._structures = structures
+        self._structures, self._refuse = structures, refuse
         self.batch_size = batch_size
         self.drawn = 0
 
     def next_batch(self) -> Batch | None:
-        samples = self.buffer.get_batch(self.batch_size)
-        if not samples:
-            return None
-        self.drawn += len(samples)
-        return collate(samples, self.task, self._structures)
+        while samples := self.buffer.get_batch(self.batch_size):
+            self.drawn += len(samples)
+            while samples:
+                try:
+                    return collate(samples, self.task, self._structures)
+                except BadFrame as error:
+                    if self._refuse is None:
+                        raise
+                    self._refuse(error.simulation, error.reason)
+                    samples = [s for s in samples if s.simulation.id != error.simulation]
+        return None
 
     def ready(self) -> bool:
         """Wait for a batch, without drawing it; whether there is one."""

@@ -321,6 +321,26 @@ def test_a_held_out_simulation_that_is_far_is_named_and_one_beyond_reason_left_o
     run.check()
 
 
+def test_a_held_out_simulation_of_which_the_model_can_make_nothing_is_left_out(tmp_path):
+    run = Run(tmp_path, roles={8: "validation", 9: "validation"})
+    asked = []
+
+    def wrong(simulation, frames):
+        asked.append((simulation.id, len(frames)))
+        return "frame 0: particles 1 and 2 are 0 apart" if simulation.id == 9 else ""
+
+    run.screen.attach(run.shares, wrong)
+    for number in (0, 8, 9):
+        run.whole(number)
+    assert [s.id for s, _ in run.intake._heldout.trajectories()] == [8]
+    assert [number for number, frames in asked if frames] == [8, 9]
+    assert run.said == [
+        "simulation 9, which is held out, is left out of the validation: "
+        "frame 0: particles 1 and 2 are 0 apart"
+    ]
+    run.check()
+
+
 @pytest.mark.parametrize("moment", ["held", "being let in"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trainer_that_is_killed_meanwhile_goes_on(tmp_path, kind, moment):

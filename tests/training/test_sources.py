@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from sciml.domain import Field, Particles
 from sciml.errors import InputError
+from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.surrogates.particles.neighbours import Neighbours
+from sciml.surrogates.structure import BadFrame
 from sciml.training import CollocationSource, DatasetSource, Mix, Source, StreamSource
 
 
@@ -66,6 +70,30 @@ def test_a_stream_source_ends_with_its_buffer(task, samples):
     assert [source.next_batch().size for _ in range(3)] == [2, 2, 1]
     assert source.next_batch() is None
     assert source.state_dict() == {"drawn": 5, "buffer": {"left": 0}}
+
+
+def test_a_stream_goes_on_without_a_simulation_whose_particles_are_at_one_place():
+    """Each batch without its samples, none of the others lost; without `refuse` it is an error."""
+    species, task = np.array([1, 1, 8]), Task(("positions",), ("positions",))
+    field, cutoff = Field("positions", components=3), Neighbours(5.0)
+    samples = []
+    for k in range(6):
+        x = np.random.default_rng(k).normal(size=(3, 3))
+        x[1] = x[0] if k in (1, 4) else x[1]
+        simulation = Simulation(k % 3, Particles(species), (field,))
+        frames = tuple(Frame(k % 3, k + n, float(n), {"positions": x}) for n in (0, 1))
+        samples.append(Sample(simulation, k, frames[:1], frames[1:]))
+    refused = []
+    source = StreamSource(
+        Shelf(samples), task, 3, (cutoff,), refuse=lambda *why: refused.append(why)
+    )
+    keys = [source.next_batch().keys for _ in range(2)]
+    assert keys == [((0, 0), (2, 2)), ((0, 3), (2, 5))] and source.next_batch() is None
+    [(simulation, reason), _] = refused
+    assert simulation == 1
+    assert reason.startswith("frame 1: particles 0 and 1 are 0 apart; expected none nearer than")
+    with pytest.raises(BadFrame, match="simulation 1, frame 1: particles 0 and 1 are 0 apart"):
+        StreamSource(Shelf(samples), task, 3, (cutoff,)).next_batch()
 
 
 def sampler(rng, n):

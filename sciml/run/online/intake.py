@@ -13,7 +13,7 @@ from sciml.domain.time_units import UNKNOWN
 from sciml.errors import InputError, ScimlError
 from sciml.run.held_out import HeldOut
 from sciml.run.one_domain import joined_with
-from sciml.run.online.screen import Screen
+from sciml.run.online.screen import Screen, Wrong
 from sciml.samples import Frame, Sample, Simulation, Windower
 from sciml.samples.step import Step
 from sciml.samples.windower import sample_frames, window
@@ -252,9 +252,11 @@ class Intake(threading.Thread):
             self.simulation = simulation
             self.first.set()
 
-    def attach(self, shares: Shares, strange: Callable[[Domain], str]) -> None:
-        """There is a model: what comes is measured for it, and left out where it was not built for it.
-        Call with :attr:`lock`."""
+    def attach(
+        self, shares: Shares, strange: Callable[[Domain], str], wrong: Wrong | None = None
+    ) -> None:
+        """There is a model: what comes is measured for it, and left out where it was not built for it,
+        or what is held out has frames that are wrong for it. Call with :attr:`lock`."""
         self._strange = strange
         there = [self._server.simulation(n) for n in sorted(self.opened - {*self.screen.left_out})]
         there = [one for one in there if one is not None and not self._held_out(one.id)]
@@ -262,7 +264,7 @@ class Intake(threading.Thread):
             self.scope = None
             for one in there:
                 self._take_in(one)
-        self.screen.attach(shares)
+        self.screen.attach(shares, wrong)
 
     def _take_in(self, simulation: Simulation) -> None:
         """Its domain is one of those that are trained on, where the model can be."""
@@ -305,7 +307,8 @@ class Intake(threading.Thread):
         self._last.pop(number, None)
         if self._held_out(number):
             with self.lock:
-                sound = self.screen.sound(number, self._heldout.frames(number))
+                came = self._heldout.came(number)
+                sound = came is None or self.screen.sound(*came)
             if not sound:
                 self._heldout.drop(number)
         elif abandoned:

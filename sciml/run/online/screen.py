@@ -10,12 +10,15 @@ from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sciml.buffer import Buffer
-from sciml.samples import Frame, Sample
+from sciml.samples import Frame, Sample, Simulation
 from sciml.samples.reach import Far, Reach
 from sciml.stream.ledger import Ledger
 
 if TYPE_CHECKING:
     from sciml.surrogates.shares import Shares
+
+#: What is wrong with frames of a simulation, in words, or nothing.
+Wrong = Callable[[Simulation, Sequence[Frame]], str]
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Screen:
         self._reach, self._buffer, self._ledger = Reach(fields), buffer, ledger
         self._say = say
         self._shares: Shares | None = None
+        self._wrong: Wrong | None = None
         self._early: list[Sample] = []
         self._held: dict[int, Held] = {}
         # Those that are let in now: a checkpoint still finds here what has not entered.
@@ -157,9 +161,15 @@ class Screen:
         else:
             self._reach.remove(simulation)
 
-    def sound(self, simulation: int, frames: Sequence[Frame]) -> bool:
+    def sound(self, held_out: Simulation, frames: Sequence[Frame]) -> bool:
         """Whether a simulation that is held out, and has ended well, can be validated on; one that is
         far outside of those that are trained on is named."""
+        simulation = held_out.id
+        if self._wrong is not None and (wrong := self._wrong(held_out, frames)):
+            self._say(
+                f"simulation {simulation}, which is held out, is left out of the validation: {wrong}"
+            )
+            return False
         for frame in frames:
             self._reach.add(frame)
         beyond = self._beyond(simulation) if frames else None
@@ -199,9 +209,10 @@ class Screen:
 
     # -- the training ---------------------------------------------------------------------------
 
-    def attach(self, shares: Shares) -> None:
-        """The statistics are there: samples that came before are counted now."""
-        self._shares = shares
+    def attach(self, shares: Shares, wrong: Wrong | None = None) -> None:
+        """The statistics are there: samples that came before are counted now; ``wrong``
+        says which frames the model can make nothing of."""
+        self._shares, self._wrong = shares, wrong
         for number in (*self.left_out, *self._held):
             shares.remove(number)
         shares.update(self._early)

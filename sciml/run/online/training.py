@@ -15,9 +15,11 @@ from sciml.run.kept_files import model_file, with_conditions
 from sciml.run.online.restart import kept, of_stream
 from sciml.run.outcome import Outcome, new_surrogate, seed_everything
 from sciml.run.points import learned, widen_bounds
+from sciml.samples import Frame, Sample, Simulation
 from sciml.surrogates import Statistics, Surrogate
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.shares import Shares
+from sciml.surrogates.structure import BadFrame, FrameStructure, structures_of
 from sciml.training.batches import parts_of
 from sciml.training.checkpoint import CheckpointError
 from sciml.training.device import device_of
@@ -68,6 +70,7 @@ class Learning:
                 self.task,
                 training.size_of(training.fed),
                 self.surrogate.structures,
+                self._refuse,
             ),
             life.intake.screen,
             self._begin,
@@ -138,7 +141,7 @@ class Learning:
         before = checkpoint.state["extra"]["screen"]["shares"] if checkpoint else None
         shares = Shares(Statistics(self.surrogate, self.study.seed), before)
         with intake.lock:
-            intake.attach(shares, self.surrogate.strange)
+            intake.attach(shares, self.surrogate.strange, self._wrong)
 
     def _begin(self) -> None:
         """The watermark is reached: from the first gradient step on, the scaling stays."""
@@ -159,6 +162,19 @@ class Learning:
         with self.life.intake.lock:
             parts = [part for batch in batches for part in parts_of(batch)]
             return self.life.intake.screen.rescue(n for b in parts for n, _ in b.keys)
+
+    def _wrong(self, simulation: Simulation, frames: Sequence[Frame]) -> str:
+        """What is wrong with frames of which the model wants something derived, or nothing."""
+        structures = [s for s in self.surrogate.structures if isinstance(s, FrameStructure)]
+        try:
+            structures_of([Sample(simulation, f.step, (f,), ()) for f in frames], structures)
+        except BadFrame as error:
+            return error.reason
+        return ""
+
+    def _refuse(self, simulation: int, reason: str) -> None:
+        with self.life.intake.lock:
+            self.life.intake.screen.leave_out(simulation, reason)
 
     def _on_step(self, step: StepRecord, history: History) -> None:
         self.life.draw_count.set(self.life.buffer.stats()["drawn"])

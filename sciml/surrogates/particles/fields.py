@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.domain.names import LATTICE
 from sciml.errors import InputError
+from sciml.surrogates.particles.neighbours import TOO_NEAR
 from sciml.surrogates.potential import Potential
 from sciml.surrogates.setting import Setting
 
@@ -57,6 +58,7 @@ class ParticleFields:
         parameters: how many.
         wanted: what each target is.
         counts: of numbers and vectors that come in.
+        atoms: whether there is an energy of positions.
     """
 
     ndim: int
@@ -68,6 +70,7 @@ class ParticleFields:
     parameters: int
     wanted: Mapping[str, str]
     counts: tuple[int, int]
+    atoms: bool
 
     @classmethod
     def of(
@@ -102,8 +105,9 @@ class ParticleFields:
             )
         positions = "positions" if "positions" in vectors else vectors[0]
         static = tuple((n, _vector(setting, n, d)) for n in task.static)
+        atoms = Potential.of(setting) is not None
         if species is None:
-            species = scope.species if len(scope.species) > 1 or _known(setting) else ()
+            species = scope.species if len(scope.species) > 1 or atoms else ()
         numbers = sum(setting.width(n) for n, vector in (*inputs, *static) if not vector)
         numbers += len(species) + len(task.parameters)
         return cls(
@@ -116,7 +120,14 @@ class ParticleFields:
             parameters=len(task.parameters),
             wanted=_wanted(model, setting, d),
             counts=(max(numbers, 1), len(vectors) - 1 + sum(vector for _, vector in static)),
+            atoms=atoms,
         )
+
+    @property
+    def near(self) -> float:
+        """Part of the distance of neighbours within which two are at one place: only atoms keep away
+        from each other."""
+        return TOO_NEAR if self.atoms else 0.0
 
     def number(self, *kinds: str) -> int:
         """How many targets are of these kinds."""
@@ -199,11 +210,6 @@ class ParticleFields:
 def _vector(setting: Setting, name: str, d: int) -> bool:
     field = setting.field(name)
     return field.on == "point" and field.components == d
-
-
-def _known(setting: Setting) -> bool:
-    """Whether species are atoms, whose energies are told apart."""
-    return Potential.of(setting) is not None
 
 
 def _wanted(model: str, setting: Setting, d: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ from sciml.domain import Domain, Particles
 from sciml.errors import DomainError, InputError
 from sciml.surrogates.structure import POINT, DomainStructure, FrameStructure, Part, Structure
 
-#: Part of the median distance of neighbours within which two are taken to be at one place.
+#: Part of the median distance of neighbours within which two atoms are taken to be at one place.
 TOO_NEAR = 1e-3
 
 #: Cutoffs from the middle of all beyond which a particle is nowhere: searches count in whole numbers.
@@ -42,6 +42,8 @@ class Neighbours(FrameStructure):
     Args:
         cutoff: in the units of the positions.
         positions: the field that says where they are.
+        near: part of the median distance of neighbours within which two are taken to be at one place,
+            which is refused; 0: bodies may come as close as they like.
 
     Raises:
         InputError: a cutoff that is no length; a periodic cell without a volume.
@@ -49,6 +51,7 @@ class Neighbours(FrameStructure):
 
     cutoff: float
     positions: str = "positions"
+    near: float = TOO_NEAR
 
     def __post_init__(self) -> None:
         if not 0 < self.cutoff < np.inf:
@@ -58,7 +61,7 @@ class Neighbours(FrameStructure):
         return _parts(_within(positions, cell, periodic, self.cutoff), cell, positions.shape[1])
 
     def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
-        return _wrong(positions, parts, TOO_NEAR)
+        return _wrong(positions, parts, self.near)
 
 
 @final
@@ -127,7 +130,11 @@ class Complete(DomainStructure):
 
 
 def neighbourhood(
-    model: str, cutoff: float | None, nearest: int | None, positions: str = "positions"
+    model: str,
+    cutoff: float | None,
+    nearest: int | None,
+    positions: str = "positions",
+    near: float = TOO_NEAR,
 ) -> Structure:
     """The structure that options of a model mean: within a cutoff, so many, or all.
 
@@ -137,7 +144,7 @@ def neighbourhood(
     if cutoff is not None and nearest is not None:
         raise InputError(f"{model}: cutoff={cutoff} and nearest={nearest}; expected one of them")
     if cutoff is not None:
-        return Neighbours(float(cutoff), positions)
+        return Neighbours(float(cutoff), positions, near)
     return Complete() if nearest is None else Nearest(nearest, positions)
 
 

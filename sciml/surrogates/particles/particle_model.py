@@ -93,7 +93,7 @@ class ParticleModel(nn.Module, ABC):
             given = ", ".join(f"{key}={value}" for key, value in sizes.items())
             raise InputError(f"{name}: {given}; expected 1 or more")
         self.fields, self.cutoff = ParticleFields.of(name, setting, species), cutoff
-        structure = neighbourhood(name, cutoff, nearest, self.fields.positions)
+        structure = neighbourhood(name, cutoff, nearest, self.fields.positions, self.fields.near)
         self.traits = Traits(species=self.fields.species or None, structures=(structure,))
 
     def forward(

@@ -37,8 +37,9 @@ class Polynomials(nn.Module):
 class FibreConvolution(nn.Module):
     """f_i(o) ← mean over o' of k₂(o·o') Σ_j k₁(x_j − x_i, o) f_j(o') + b, channel by channel.
 
-    Kernels are linear in a basis. At the first batch that it is trained on both are scaled so that what
-    comes out has the deviation of what went in.
+    A particle is among its own neighbours j, so that what follows sees both it and the others. Kernels
+    are linear in a basis. At the first batch that it is trained on both are scaled so that what comes
+    out has the deviation of what went in.
 
     Args:
         channels: of f.
@@ -59,17 +60,19 @@ class FibreConvolution(nn.Module):
         self,
         f: Float[Tensor, "particle direction channel"],
         basis: Float[Tensor, "edge direction basis"],
+        own: Float[Tensor, "particle_or_1 1 basis"],
         fibre: Float[Tensor, "direction direction basis"],
         neighbours: Tensor,
     ) -> Float[Tensor, "particle direction channel"]:
         source, receiver = neighbours
         near = summed(self.kernel(basis) * f.index_select(0, source), receiver, f.shape[0])
+        near = near + self.kernel(own) * f
         found = torch.einsum("nqc,pqc->npc", near, self.fibre(fibre)) / f.shape[1]
         if self.training and not self._looked and not f.is_meta:
             self._looked = True  # a flag on the device would be waited for in every step
             if not bool(self.calibrated):
                 self._calibrate(f, near, found)
-                return self.forward(f, basis, fibre, neighbours)
+                return self.forward(f, basis, own, fibre, neighbours)
         return found + self.bias
 
     @torch.no_grad()
@@ -93,10 +96,8 @@ class PonitaLayer(nn.Module):
         )
         self.scale = None if scale is None else nn.Parameter(torch.full((channels,), float(scale)))
 
-    def forward(
-        self, f: Tensor, basis: Tensor, fibre: Tensor, neighbours: Tensor
-    ) -> Float[Tensor, "particle direction channel"]:
-        found = self.mix(self.norm(self.convolution(f, basis, fibre, neighbours)))
+    def forward(self, f: Tensor, *pairs: Tensor) -> Float[Tensor, "particle direction channel"]:
+        found = self.mix(self.norm(self.convolution(f, *pairs)))
         return f + (found if self.scale is None else self.scale * found)
 
 
@@ -178,24 +179,29 @@ class PONITA(ParticleModel):
         numbers = seen.numbers[:, None].expand(-1, len(o), -1)
         arrows = (seen.vectors @ o.mT).mT  # (N, O, V)
         f = self.embed(torch.cat([numbers, arrows], dim=-1))
-        basis, fibre = self._bases(seen.x, o, pairs)
+        bases = self._bases(seen, o, pairs)
         found = 0.0
         for layer, readout in zip(self.layers, self.readouts, strict=True):
-            f = layer(f, basis, fibre, pairs.neighbours)
+            f = layer(f, *bases, pairs.neighbours)
             found = found + readout(f)
         found = found / len(self.layers)
         numbers, arrows = found.split([self.fields.numbers_out, self.fields.vectors_out], dim=-1)
         return numbers.mean(dim=1), arrows.mT @ o / len(o)  # (N, V, d)
 
-    def _bases(self, x: Tensor, o: Tensor, pairs: ParticlePairs) -> tuple[Tensor, Tensor]:
-        """Of pairs ``(E, O, basis)``, which fade at the cutoff, and of directions ``(O, O, basis)``."""
-        r = pairs.vectors(x)
+    def _bases(
+        self, seen: ParticleInputs, o: Tensor, pairs: ParticlePairs
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of pairs ``(E, O, basis)``, which fade at the cutoff, of each particle with itself
+        ``(N or 1, 1, basis)``, and of directions ``(O, O, basis)``."""
+        r = pairs.vectors(seen.x)
         along = r @ o.mT  # (E, O)
         across = lengths(r[:, None] - along[..., None] * o)
         invariants = torch.cat([along[..., None], across], dim=-1) / pairs.unit
         products = pairs.products[:, None].expand(-1, len(o), -1)
         basis = self.pairs(torch.cat([invariants, products], dim=-1))
-        return pairs.faded(basis, r), self.fibre((o @ o.mT)[..., None])
+        squares = seen.pairing**2 if self.fields.paired else seen.pairing.new_zeros(1, 0)
+        own = self.pairs(torch.cat([squares.new_zeros(len(squares), 2), squares], dim=1))
+        return pairs.faded(basis, r), own[:, None], self.fibre((o @ o.mT)[..., None])
 
 
 build = PONITA

@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.surrogates.particles.edges import lengths, vectors
 from sciml.surrogates.particles.mace.irreps import o3
 from sciml.surrogates.particles.mace.summation import NeighbourSum, Terms
-from sciml.surrogates.particles.neighbours import Neighbours
+from sciml.surrogates.particles.neighbours import TOO_NEAR, Neighbours
 from sciml.surrogates.structure import FrameStructure, Part
 
 
@@ -25,12 +25,12 @@ class PairedNeighbours(FrameStructure):
     each the other way round.
 
     Args:
-        cutoff: in the units of the positions.
-        positions: the field that says where they are.
+        cutoff, positions, near: as there.
     """
 
     cutoff: float
     positions: str = "positions"
+    near: float = TOO_NEAR
 
     def __post_init__(self) -> None:
         Neighbours(self.cutoff, self.positions)
@@ -43,7 +43,7 @@ class PairedNeighbours(FrameStructure):
         return found | {"reverse": Part(reverse, counts="reverse")}
 
     def wrong(self, positions: np.ndarray, parts: Mapping[str, Part]) -> str:
-        return Neighbours(self.cutoff, self.positions).wrong(positions, parts)
+        return Neighbours(self.cutoff, self.positions, self.near).wrong(positions, parts)
 
 
 def opposite(neighbours: np.ndarray, shift: np.ndarray) -> np.ndarray:

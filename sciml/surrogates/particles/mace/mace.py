@@ -173,7 +173,7 @@ class MACE(nn.Module):
         self.place = [*fields.wanted].index(energy) if energy else 0
         self.traits = Traits(
             species=fields.species or None,
-            structures=(PairedNeighbours(float(cutoff), fields.positions),),
+            structures=(PairedNeighbours(float(cutoff), fields.positions, fields.near),),
             takes_scales=repulsion,
         )
         channels, irreps = parsed(hidden)
