@@ -37,7 +37,9 @@ MODELS = {
     "mace": {
         "name": "mace", "hidden": "16x0e + 16x1o", "correlation": 2, "degree": 2, "cutoff": 10.0,
     },
-    "ponita": {"name": "ponita", "hidden": 128, "layers": 5, "orientations": 16},
+    "ponita": {
+        "name": "ponita", "hidden": 128, "layers": 5, "orientations": 16, "layer_scale": 1e-6,
+    },
     "ponita-s": {
         "name": "ponita", "hidden": 32, "layers": 3, "orientations": 8, "basis": 32,
         "layer_scale": 0.1,

@@ -15,6 +15,9 @@ from sciml.surrogates.particles.orientations import rotation, spread
 from sciml.surrogates.particles.particle_model import ParticleModel, ParticlePairs
 from sciml.surrogates.setting import Setting
 
+#: Units of length in a cutoff: bonds are then about 1 long, where powers of lengths tell them apart.
+UNITS = 4
+
 
 class Polynomials(nn.Module):
     """Products of up to ``degree`` channels, x, x ⊗ x, x ⊗ x ⊗ x; then two layers with GELU."""
@@ -120,8 +123,9 @@ class PONITA(ParticleModel):
         orientations: directions: 16 to 20 in space, 8 or more in the plane.
         degree: of the polynomials.
         basis: of the kernels; half of it are channels in between.
-        layer_scale: γ at first; ``None``: none.
-        cutoff, nearest: whom a particle sees; neither: all. At the cutoff kernels fade.
+        layer_scale: γ at first, as 1e-6 for very long trainings; ``None``: none.
+        cutoff, nearest: whom a particle sees; neither: all, with lengths in units of 1. At the cutoff,
+            which is four units, kernels fade.
         rotate: directions at random in training.
         species: those that may come; ``None``: those of the data; of a stream those of the first
             simulation, and that its program expects.
@@ -148,7 +152,7 @@ class PONITA(ParticleModel):
         orientations: int = 16,
         degree: int = 3,
         basis: int = 256,
-        layer_scale: float | None = 1e-6,
+        layer_scale: float | None = None,
         cutoff: float | None = None,
         nearest: int | None = None,
         rotate: bool = True,
@@ -196,7 +200,9 @@ class PONITA(ParticleModel):
         r = pairs.vectors(seen.x)
         along = r @ o.mT  # (E, O)
         across = lengths(r[:, None] - along[..., None] * o)
-        invariants = torch.cat([along[..., None], across], dim=-1) / pairs.unit
+        invariants = torch.cat([along[..., None], across], dim=-1)
+        if self.cutoff is not None:
+            invariants = invariants * (UNITS / self.cutoff)
         products = pairs.products[:, None].expand(-1, len(o), -1)
         basis = self.pairs(torch.cat([invariants, products], dim=-1))
         squares = seen.pairing**2 if self.fields.paired else seen.pairing.new_zeros(1, 0)
