@@ -104,10 +104,11 @@ class SupervisedSection(Section):
     loss: Literal["relative_l2", "h1", "h1_spectral", "mse"] | None = None
     points: Positive | None = None
     field_weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    divergence: list[str] = []
 
     def losses(self, usual: str) -> tuple[str, ...]:
         """Names of what it may give."""
-        return (self.loss or usual, "cross_entropy")
+        return (self.loss or usual, "cross_entropy") + ("divergence",) * bool(self.divergence)
 
 
 class EnergyForcesSection(Section):

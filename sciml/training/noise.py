@@ -18,7 +18,8 @@ class Noise:
     """x̂ + std · ε, ε ~ N(0, 1) at each point of each input, x̂ the normalized field.
 
     Targets stay as they are: a model of increments is thereby asked to undo the noise as well. Static
-    fields and parameters stay, too. ε comes from torch's global generator, whose state is in every
+    fields and parameters stay, too, and so do points at which a field is prescribed, which are exact in
+    rollouts. ε comes from torch's global generator, whose state is in every
     checkpoint.
 
     Args:
@@ -49,9 +50,10 @@ class Noise:
                 "noise: the model has no normalizer whose units it could be in; give a Surrogate "
                 "with one"
             )
-        inputs = {
-            name: values
-            + self.std * normalizer.std(name).to(values.dtype) * torch.randn_like(values)
-            for name, values in batch.inputs.items()
-        }
+        inputs = {}
+        for name, values in batch.inputs.items():
+            noise = self.std * normalizer.std(name).to(values.dtype) * torch.randn_like(values)
+            if name in batch.fixed:
+                noise = noise.masked_fill(batch.fixed[name], 0.0)
+            inputs[name] = values + noise
         return onward(batch, inputs, getattr(model, "structures", ()))

@@ -20,6 +20,7 @@ from sciml.surrogates.setting import Setting
 from sciml.training import losses
 from sciml.training.area_weights import WEIGHTINGS, weighed
 from sciml.training.classification import cross_entropy, kinds_of
+from sciml.training.divergence import divergence_loss, require_velocity
 from sciml.training.points import at_random_points
 
 Losses = dict[str, Tensor]
@@ -46,6 +47,8 @@ class Supervised:
         field_weights: of targets, by name; 1 for those that are not named. The loss is
             Σ w·loss / Σ w.
         weighting: of points, ``"latitude"``; see :mod:`sciml.training.area_weights`.
+        divergence: targets that are a velocity on a mesh, one of d components or d of numbers: a loss
+            ``divergence`` besides, see :mod:`sciml.training.divergence`.
 
     Gives ``{name of the loss: value}``, and ``cross_entropy`` where there are kinds.
 
@@ -61,6 +64,7 @@ class Supervised:
         points: int | None = None,
         field_weights: Mapping[str, float] | None = None,
         weighting: str | None = None,
+        divergence: Sequence[str] = (),
     ) -> None:
         if weighting is not None:
             require_known("unknown weighting", weighting, WEIGHTINGS)
@@ -77,6 +81,7 @@ class Supervised:
         self.loss = losses.loss(loss) if isinstance(loss, str) else loss
         self.points = points
         self.weighting = weighting
+        self.divergence = (divergence,) if isinstance(divergence, str) else tuple(divergence)
         self.field_weights = field_weights_of(field_weights)
         self._own = self.loss not in losses.LOSSES.values()
         #: By target: how many had a norm, in a tensor so that no step waits for it, and of how many.
@@ -105,16 +110,21 @@ class Supervised:
             values.append(self._value(name, seen))
             weights.append(self.field_weights.get(name, 1.0))
         found = {self.name: _mean(values, weights)} if values else {}
+        if self.divergence:
+            found["divergence"] = divergence_loss(self.divergence, model, outputs, batch)
         return {**found, **cross_entropy(outputs, batch, kinds, self.field_weights)}
 
     def losses(self, setting: Setting) -> tuple[str, ...]:
         """Names of what it gives."""
         kinds = [bool(setting.field(name).categories) for name in setting.task.targets]
-        return (self.name,) * (not all(kinds)) + ("cross_entropy",) * any(kinds)
+        named = (self.name,) * (not all(kinds)) + ("cross_entropy",) * any(kinds)
+        return named + ("divergence",) * bool(self.divergence)
 
     def require(self, setting: Setting) -> None:
         """Raises :class:`InputError` for weights of what is no target, a loss of grids elsewhere."""
         require_targets(self.field_weights, setting.task.targets)
+        if self.divergence:
+            require_velocity(self.divergence, setting)
         if self.name in ("h1", "h1_spectral") and setting.scope is not None and not setting.axes:
             raise InputError(
                 f"loss '{self.name}': fields on a domain of kind '{setting.scope.kind}'; expected a "
