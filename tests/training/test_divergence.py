@@ -39,17 +39,12 @@ def flows(mesh, frames=4, number=0, scale=1.0):
     return simulation, [Frame(number, s, 0.1 * s, {"velocity": v}) for s, v in enumerate(u)]
 
 
-def batch_of(surrogate=None, **options):
+def built(increment=True, **options):
     simulation, frames = flows(cloud(40), **options)
     sample = Sample(simulation, 0, (frames[0],), (frames[1],))
-    return sample, collate([sample], TASK, () if surrogate is None else surrogate.structures)
-
-
-def built(increment=True, **options):
-    sample, batch = batch_of(**options)
     torch.manual_seed(0)
     surrogate = Surrogate.build(
-        {"name": "meshgraphnet", "hidden": 8, "layers": 1}, TASK, sample.simulation.domain,
+        {"name": "meshgraphnet", "hidden": 8, "layers": 1}, TASK, simulation.domain,
         increment=increment, fields=(VELOCITY,),
     )  # fmt: skip
     statistics = Statistics(surrogate)
