@@ -309,6 +309,26 @@ def test_gradients_reach_all(layer, graph):
             assert parameter.grad.abs().max() > 0, name
 
 
+@pytest.mark.parametrize("nonlinear", [True, False])
+def test_no_gradient_goes_through_a_source_that_is_detached(nonlinear, graph):
+    """The same field, a gradient of β still, and one of x(0) without β x(0)'s own."""
+    layers = []
+    for detached in (False, True):
+        layers.append(GRAND(6, 1.0, nonlinear, detached=detached))
+        layers[-1].load_state_dict(layers[0].state_dict())
+    x, found, slopes = torch.randn(9, 6, requires_grad=True), [], []
+    for layer in layers:
+        with torch.no_grad():
+            layer.field.beta.fill_(0.7)
+        found.append(layer(x, graph))
+        slopes.append(torch.autograd.grad(found[-1].sum(), (x, layer.field.beta)))
+    torch.testing.assert_close(*found)
+    torch.testing.assert_close(slopes[0][1], slopes[1][1])
+    alone = [s[0][-1] for s in slopes]  # a node without edges: x(0) + β T x(0)
+    torch.testing.assert_close(alone[0], torch.full((6,), 1.7))
+    torch.testing.assert_close(alone[1], torch.ones(6))
+
+
 @pytest.mark.parametrize(
     "name", ["grand-nl", "gread-blurring_sharpening", "sheaf-general", "sheaf-directed", "flux"]
 )

@@ -34,6 +34,7 @@ class GRAND(nn.Module):
         time: T. Where nothing is learned, features are spread over about √(α T) edges.
         nonlinear: A is computed at every t; else once, of x(0).
         source: whether there is β.
+        detached: whether no gradient goes through x(0) in β x(0), as in the code of the publication.
         attention: options of the attention.
         integration: options of :class:`~sciml.surrogates.graph.ode.Integration`: ``step``, ``method``,
             ``adjoint``, ``rtol``, ``atol``.
@@ -59,9 +60,10 @@ class GRAND(nn.Module):
         source: bool = True,
         attention: Mapping[str, Any] | None = None,
         integration: Mapping[str, Any] | None = None,
+        detached: bool = False,
     ) -> None:
         super().__init__()
-        self.channels, self.nonlinear = channels, nonlinear
+        self.channels, self.nonlinear, self.detached = channels, nonlinear, detached
         self.integration = Integration(time, **(integration or {}))
         self.field = _Diffusion(Attention(channels, **(attention or {})), source)
 
@@ -86,11 +88,11 @@ class GRAND(nn.Module):
         x = checked("GRAND", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways)
         edge_attr = links.sorted(edge_attr, self.field.attention.edge_channels)
+        state = {"links": links, "source": x.detach() if self.detached else x}
         if self.nonlinear:
-            state = {"links": links, "edge_attr": edge_attr, "volume": volume, "source": x}
+            state |= {"edge_attr": edge_attr, "volume": volume}
         else:
-            weights = self.field.attention(x, links, edge_attr, volume)
-            state = {"links": links, "source": x, **weights._asdict()}
+            state |= self.field.attention(x, links, edge_attr, volume)._asdict()
         return self.integration(self.field, x, state, "GRAND")
 
 
