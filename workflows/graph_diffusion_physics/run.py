@@ -44,15 +44,16 @@ class Table:
     Args:
         name: of :data:`cases.PHYSICS`.
         out: folder of the runs.
+        longer: times as many steps as :mod:`cases` says.
     """
 
-    def __init__(self, name: str, out: Path) -> None:
-        self.name, self.physics, self.out = name, PHYSICS[name], out
+    def __init__(self, name: str, out: Path, longer: int = 1) -> None:
+        self.name, self.physics, self.out, self.longer = name, PHYSICS[name], out, longer
         self.live = "" if self.physics.stream else next(iter(self.physics.models))
 
     def study(self, model: Model, seed: int) -> dict[str, Any]:
         """The keys of a study."""
-        physics, steps = self.physics, model.steps
+        physics, steps = self.physics, self.longer * model.steps
         return {
             "name": f"{self.name}-{seed}",
             "seed": seed,
@@ -87,7 +88,7 @@ class Table:
     def streamed(self) -> Path:
         """The run that has learned while the solver streamed, and recorded it."""
         if self.physics.stream:
-            return Table(self.physics.stream, self.out).streamed()
+            return Table(self.physics.stream, self.out, self.longer).streamed()
         live = self.out / f"{self.name}-live"
         if not _is_done(live):
             sciml.run(self._written(self.live, 0), live, plain=True)
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument(
         "--models", nargs="*", default=[], help="those whose names have all of these"
     )
+    parser.add_argument("--longer", type=int, default=1, help="times as many steps")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/graph_diffusion_physics"))
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
@@ -163,7 +165,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for seed in given.seeds:
         for physics in given.physics:
-            table = Table(physics, given.out)
+            table = Table(physics, given.out, given.longer)
             names = [*([PERSISTENCE, LAPLACIAN] if seed == 0 else []), *table.physics.models]
             for name in names:
                 row = {"physics": physics, "model": name, "seed": seed}
