@@ -214,6 +214,26 @@ def generate(
 
 
 @app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
+    out: Annotated[Path, typer.Option(help="file to write: model.pt2")],
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="by AOTInductor, for this kind of machine")
+    ] = False,
+    double: Annotated[bool, typer.Option("--double", help="compute in float64")] = False,
+    model: Annotated[
+        Path | None, typer.Option(help="the file of a model of your own; a run of yours has a copy")
+    ] = None,
+) -> None:
+    """Write a surrogate as a program of torch that needs nothing of this package."""
+    from sciml.run.results import load
+
+    surrogate = load(run_dir, model)
+    (surrogate.double() if double else surrogate).export(out, compiled=compiled)
+    print(f"{out}: for torch.{'_inductor.aoti_load_package' if compiled else 'export.load'}")
+
+
+@app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
@@ -12,6 +13,7 @@ from sciml.run.results import Run, load
 if TYPE_CHECKING:
     from sciml.surrogates import Surrogate
     from sciml.surrogates.calculator import EnergyCalculator
+    from sciml.surrogates.potential_program import PotentialProgram
 
 
 def calculator(
@@ -21,9 +23,11 @@ def calculator(
 
     >>> atoms.calc = sciml.calculator("runs/ethanol")                          # doctest: +SKIP
     >>> atoms.calc = sciml.calculator(["runs/a", "runs/b", "runs/c"])          # doctest: +SKIP
+    >>> atoms.calc = sciml.calculator("ethanol.pt2")                           # doctest: +SKIP
 
     Args:
-        surrogate: a surrogate, a run, the folder of either, or several as a committee.
+        surrogate: a surrogate, a run, the folder of either, a program that it was exported to, compiled
+            or not, or several as a committee.
         kwargs: of ASE's ``Calculator``.
 
     Raises:
@@ -42,7 +46,11 @@ def calculator(
     return EnergyCalculator([_loaded(one) for one in several], **kwargs)
 
 
-def _loaded(one: Any) -> Surrogate:
+def _loaded(one: Any) -> Surrogate | PotentialProgram:
+    from sciml.surrogates.potential_program import PotentialProgram
+
     if isinstance(one, Run):
         return one.surrogate()
-    return load(one) if isinstance(one, str | PathLike) else one
+    if not isinstance(one, str | PathLike):
+        return one
+    return PotentialProgram.load(one) if Path(one).is_file() else load(one)

@@ -11,11 +11,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
-from sciml.domain.names import LATTICE
 from sciml.errors import InputError, ScimlError
-from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.samples.windower import windows_of
+from sciml.samples import Task
 from sciml.surrogates import Surrogate
+from sciml.surrogates.example import window
 from sciml.surrogates.traits import traits_of
 from sciml.training.trial import try_out
 
@@ -79,7 +78,7 @@ def try_model(
     values = domain.size * task.span * len(task.moving)
     if values > LARGE:
         return
-    samples, doubt = _window(task, domain, fields), None
+    samples, doubt = window(task, domain, fields), None
     weights = 0 if empty is None else sum(p.numel() for p in empty.model.parameters())
     if empty is not None and traits_of(empty.model).basis:
         return  # it works only once it has seen data
@@ -153,28 +152,3 @@ def _why(error: str) -> str:
     if lacked:
         return f"gets no {lacked[1]} here; static fields reach it where task.static names them"
     return " ".join(error.rpartition("it says: ")[2].split())
-
-
-def _window(task: Task, domain: Domain, fields: Sequence[Field]) -> list[Sample]:
-    """A window of zeros, particles in a row, and parameters that are 1."""
-    known = {field.name: field for field in fields}
-    moving = [known.get(name, Field(name)) for name in task.moving]
-    still = [known.get(name, Field(name)) for name in task.static]
-    static = {field.name: np.zeros(field.shape(domain), np.float32) for field in still}
-    given = dict.fromkeys(task.parameters, 1.0)
-    simulation = Simulation(0, domain, tuple(moving), given, static, static_fields=tuple(still))
-    values = {field.name: _value(field, domain) for field in moving}
-    frames = (Frame(0, step, float(step), values) for step in range(task.span))
-    return list(windows_of(simulation, frames, task))
-
-
-def _value(field: Field, domain: Domain) -> np.ndarray:
-    """Zeros; but no two particles are at one place, and no cell is without a volume."""
-    value = np.zeros(field.shape(domain), np.float32)
-    if isinstance(domain, Particles):
-        d = len(domain.periodic)
-        if field.name == LATTICE:
-            value[...] = domain.size * np.eye(d).ravel()
-        elif field.on == "point" and field.components == d:
-            value[...] = np.arange(domain.size)[:, None]
-    return value

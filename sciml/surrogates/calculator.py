@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -19,9 +18,11 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation
 from sciml.surrogates.batch import Batch, dtype_for, suited
 from sciml.surrogates.collation import collate
+from sciml.surrogates.potential_program import PotentialProgram
 from sciml.surrogates.scope import Scope
 from sciml.surrogates.surrogate import Surrogate
-from sciml.surrogates.traits import traits_of
+
+Member = Surrogate | PotentialProgram
 
 
 @final
@@ -38,7 +39,7 @@ class EnergyCalculator(Calculator):
     save nothing. Of a model that derives its forces itself there is no stress but the one that it gives.
 
     Args:
-        members: surrogates of a task with positions in, and an energy out.
+        members: surrogates of a task with positions in, and an energy out, or programs of such.
         kwargs: of ASE's ``Calculator``.
 
     Raises:
@@ -52,7 +53,7 @@ class EnergyCalculator(Calculator):
         *("energy_variance", "forces_variance", "stress_variance"),
     ]
 
-    def __init__(self, members: Sequence[Surrogate], **kwargs: Any) -> None:
+    def __init__(self, members: Sequence[Member], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not members:
             raise InputError("calculator: no surrogates; expected one, or several as a committee")
@@ -70,13 +71,13 @@ class EnergyCalculator(Calculator):
         batches: dict[Any, Batch] = {}
         found = []
         for member in self.members:
-            task, device = member.task, _device(member)
-            key = member.structures, task.inputs, task.static, dtype_for(member), device
+            task, own = member.task, (type(member), dtype_for(member), _device(member))
+            key = member.structures, task.inputs, task.static, own
             if key not in batches:
-                batches[key] = suited(_batch(member, self.atoms, domain), member, device)
+                batches[key] = _suited(member, _batch(member, self.atoms, domain))
             found.append(_derived(member, batches[key], whole=self.atoms.cell.rank == 3))
         self.results = {}
-        for name in found[0]:
+        for name in [n for n in found[0] if all(n in one for one in found)]:
             each = np.stack([one[name] for one in found])
             self.results[name] = _plain(each.mean(axis=0))
             if len(found) > 1:
@@ -111,7 +112,7 @@ class EnergyCalculator(Calculator):
         return self._domain
 
 
-def _usable(surrogate: Surrogate) -> Surrogate:
+def _usable(surrogate: Member) -> Member:
     """The same weights, in use; what is derived of its energy is up to us."""
     potential, task = surrogate.potential, surrogate.task
     if potential is None or {*task.inputs} - {LATTICE} != {potential.positions} or task.parameters:
@@ -127,10 +128,10 @@ def _usable(surrogate: Surrogate) -> Surrogate:
                 f"calculator: '{name}' in {units}; ASE computes in {UNITS[wanted]}: convert the data, "
                 "and train on them"
             )
-    return copy(surrogate).eval()
+    return surrogate if isinstance(surrogate, PotentialProgram) else copy(surrogate).eval()
 
 
-def _require_elements(surrogate: Surrogate, domain: Particles) -> None:
+def _require_elements(surrogate: Member, domain: Particles) -> None:
     """Raises :class:`InputError` for elements that were not there."""
     if not isinstance(surrogate.domain, Scope):
         return
@@ -147,7 +148,7 @@ def _symbols(numbers: Sequence[int]) -> str:
     return ", ".join(chemical_symbols[n] if 0 < n < known else str(n) for n in numbers)
 
 
-def _batch(surrogate: Surrogate, atoms: Any, domain: Particles) -> Batch:
+def _batch(surrogate: Member, atoms: Any, domain: Particles) -> Batch:
     task, fields = surrogate.task, {surrogate.potential.positions: atoms.positions}
     if LATTICE in task.inputs:
         fields[LATTICE] = atoms.cell.complete().array.ravel()
@@ -169,28 +170,35 @@ def _batch(surrogate: Surrogate, atoms: Any, domain: Particles) -> Batch:
         raise DomainError(f"calculator: {said.removesuffix(': leave the frame out')}") from error
 
 
-def _device(surrogate: Surrogate) -> torch.device:
-    return next(surrogate.parameters(), torch.empty(0)).device
+def _suited(member: Member, batch: Batch) -> Batch:
+    """As its weights are; a program sees to that itself."""
+    return batch if isinstance(member, PotentialProgram) else suited(batch, member, _device(member))
 
 
-def _derived(surrogate: Surrogate, batch: Batch, *, whole: bool) -> dict[str, np.ndarray]:
+def _device(member: Member) -> torch.device:
+    return next(member.parameters(), torch.empty(0)).device
+
+
+def _derived(member: Member, batch: Batch, *, whole: bool) -> dict[str, np.ndarray]:
     """Energy, forces and, in a cell that is ``whole``, stress."""
-    own = surrogate.potential
-    known = replace(own, forces=own.forces or "forces", stress="")
-    if "cell" in batch.geometry and whole:
-        derives = not traits_of(surrogate.model).differentiates
-        known = replace(known, stress=own.stress or ("stress" if derives else ""))
-    bare = copy(surrogate)
-    bare.potential = known
-    bare.task = replace(surrogate.task, targets=(known.energy, *known.derived))
-    with torch.no_grad():
-        outputs = bare(batch)
-    found = {
-        "energy": outputs[known.energy][0, 0],
-        "forces": outputs[known.forces][:, 0],
-        **({"stress": outputs[known.stress][0, 0]} if known.stress in outputs else {}),
+    whole = whole and "cell" in batch.geometry
+    if isinstance(member, PotentialProgram):
+        known, outputs = member.potential, member(batch)
+    else:
+        bare = member.deriving(stress=whole)
+        known = bare.potential
+        with torch.no_grad():
+            outputs = bare(batch)
+    names = {
+        "energy": known.energy,
+        "forces": known.forces,
+        "stress": known.stress if whole else "",
     }
-    return {name: value.cpu().numpy().astype(np.float64) for name, value in found.items()}
+    found = {n: outputs[own] for n, own in names.items() if own in outputs}
+    return {
+        n: (t[:, 0] if n == "forces" else t[0, 0]).cpu().numpy().astype(np.float64)
+        for n, t in found.items()
+    }
 
 
 def _plain(values: np.ndarray) -> Any:

@@ -17,12 +17,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from sciml.errors import DomainError
 from sciml.surrogates.batch import Batch
+from sciml.surrogates.potential_program import GIVEN
 
 if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
 
-#: Entries of a batch that a program is given, in this order.
-GIVEN = ("inputs", "parameters", "time", "static", "geometry", "structure")
 #: Part of the largest output by which a program may be off: the order of sums.
 SAME = {torch.float64: 1e-10, torch.float32: 1e-4}
 
@@ -34,7 +33,9 @@ def of_particles(surrogate: PhysicalModel, batch: Batch) -> ExportedProgram:
         DomainError: a model whose sizes are fixed, or that decides by what it is given.
     """
     training = surrogate.training
-    on_points = {f.name for f in surrogate.fields if f.on == "point"}
+    own = surrogate.potential
+    forces = set() if own is None else {own.forces}
+    on_points = {f.name for f in surrogate.fields if f.on == "point"} | forces
     example = _twice(batch)
     flat, tree = torch.utils._pytree.tree_flatten(_with_one_more(_arguments(example)))
 
@@ -62,10 +63,9 @@ def of_particles(surrogate: PhysicalModel, batch: Batch) -> ExportedProgram:
         with torch.no_grad():
             known, found = surrogate(batch), program.module()(*_arguments(batch))
     except (RuntimeError, torch._dynamo.exc.UserError) as error:
-        said = str(error).strip().splitlines()[0]
         raise DomainError(
             f"export: {type(surrogate.model).__name__} cannot be written down for any number of "
-            f"particles ({said}); expected sizes by x.shape, and no decisions by values"
+            f"particles ({first_line(error)}); expected sizes by x.shape, and no decisions by values"
         ) from error
     finally:
         surrogate.train(training)
@@ -77,6 +77,11 @@ def of_particles(surrogate: PhysicalModel, batch: Batch) -> ExportedProgram:
                 f"surrogate: {type(surrogate.model).__name__} decides by what it is given"
             )
     return program
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of torch says before it explains itself at length."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class _Flat(nn.Module):

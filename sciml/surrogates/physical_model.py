@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial, reduce
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -132,6 +133,19 @@ class PhysicalModel(nn.Module):
         return Scales.of(
             self.normalizer, self.task, all(self._kind(n) == "increment" for n in self.task.targets)
         )
+
+    def deriving(self, *, stress: bool) -> Self:
+        """The same weights, which give forces beside the targets and, of cells, stress: gradients of the
+        energy, whether it was trained on them or not. Stress is left out where a model that
+        differentiates by itself does not give it."""
+        other, own = copy(self), self.potential
+        derives = not traits_of(self.model).differentiates
+        name = (own.stress or ("stress" if derives else "")) if stress else ""
+        other.potential = replace(own, forces=own.forces or "forces", stress=name)
+        kept = [n for n in self.task.targets if stress or n != own.stress]
+        targets = tuple(dict.fromkeys((*kept, *other.potential.derived)))
+        other.task = replace(self.task, targets=targets)
+        return other
 
     def widen(self, domain: Domain) -> None:
         """Take a domain that is trained on into the scope; one that is not checked stays so.

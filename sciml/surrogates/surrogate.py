@@ -266,21 +266,36 @@ class Surrogate(PhysicalModel):
         surrogate.saved_in = str(directory)
         return surrogate
 
-    def export(self, path: str | Path, batch: Batch) -> None:
-        """Write a program for ``torch.export.load``: ``(inputs, parameters, time, static)``, with
-        forcing as a fifth where the task has some, → targets, all as in :class:`Batch`. That of
-        particles takes ``(inputs, parameters, time, static, geometry, structure)``; forces are among its
-        targets, and the energy of species that were not there is NaN.
+    def export(
+        self, path: str | Path, batch: Batch | None = None, *, compiled: bool = False
+    ) -> None:
+        """Write a program of tensors, that needs nothing of this package.
+
+        Of grids it takes ``(inputs, parameters, time, static)``, with forcing as a fifth where the task
+        has some, and gives targets, all as in :class:`Batch`. Without a batch, that of a model that can
+        be asked at points (a PINN, a DeepONet) takes ``at (P, d)`` after these: coordinates in their
+        units, in the order of the axes of ``domain``; targets are then ``(B, U, P)``.
+
+        That of particles takes ``(inputs, parameters, time, static, geometry, structure)``, of any
+        number of samples, particles and pairs. That of an energy gives forces and stress beside it,
+        whether they were trained on or not; ``cell`` is among its geometry, of length 1 where there is
+        none, and stress then says nothing. The energy of species that were not there is NaN. What
+        :func:`sciml.calculator` takes is such a file.
 
         Args:
             path: file, by custom ``.pt2``.
-            batch: an example that fixes every shape but the number of samples, and of particles and
-                their pairs.
+            batch: an example that fixes every shape but the number of samples, of points, and of
+                particles and their pairs; ``None``: one is made of where the surrogate was trained.
+            compiled: by AOTInductor, for this kind of machine, for ``torch._inductor.aoti_load_package``
+                in Python and in C++; takes a C++ compiler and a minute or two. ``False``: for
+                ``torch.export.load``, anywhere.
 
         Raises:
-            DomainError: a mesh or a graph; a model of particles whose sizes are fixed.
+            DomainError: a mesh or a graph; a model of particles whose sizes are fixed; a program that
+                gives something else than the surrogate.
+            InputError: no domain and no batch; no compiler.
         """
-        export.export(self, path, batch)
+        export.export(self, path, batch, compiled=compiled)
 
 
 def _dataset(ds: Any, group: str | None) -> Any:
