@@ -28,7 +28,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     assert names["stress"].shape == (6,) and np.isfinite(names["stress"]).all()
     alone = dict(zip(*names["bound"].normalizer.references.isolated.tolist(), strict=True))
     assert alone == pytest.approx({1: -10.707, 8: -102.522}, abs=1e-3)
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     (tmp_path / "study.yaml").write_text(STUDY)
     [train] = re.findall(r"`sciml (train [^`]*)`", PAGE)
     short = [f"--set=training.phases.{k}.steps=3" for k in (0, 1)]

@@ -16,13 +16,13 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from sciml.errors import DomainError
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import Batch, weights_dtype
 from sciml.surrogates.potential_program import GIVEN
 
 if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
 
-#: Part of the largest output by which a program may be off: the order of sums.
+#: Part of the largest output by which a program may be off, by the dtype of weights: the order of sums.
 SAME = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 
@@ -69,9 +69,10 @@ def of_particles(surrogate: PhysicalModel, batch: Batch) -> ExportedProgram:
         ) from error
     finally:
         surrogate.train(training)
+    may = SAME.get(weights_dtype(surrogate), 1e-4)
     for name, value in known.items():
         off = (found[name] - value).abs().max() if value.numel() else 0.0
-        if not off <= SAME.get(value.dtype, 1e-4) * max(float(value.abs().max()), 1.0):
+        if not off <= may * max(float(value.abs().max()), 1.0):
             raise DomainError(
                 f"export: the program gives '{name}' off by {float(off):.2g}; expected the same as the "
                 f"surrogate: {type(surrogate.model).__name__} decides by what it is given"

@@ -129,10 +129,10 @@ class PhysicalModel(nn.Module):
 
     @property
     def scales(self) -> Scales:
-        """Of scalars and targets, for a model that computes in units."""
-        return Scales.of(
-            self.normalizer, self.task, all(self._kind(n) == "increment" for n in self.task.targets)
-        )
+        """Of scalars and targets, for a model that computes in units: those that it was made for."""
+        task = self.setting.task
+        increments = all(self._kind(n) == "increment" for n in task.targets)
+        return Scales.of(self.normalizer, task, increments)
 
     def deriving(self, *, stress: bool) -> Self:
         """The same weights, which give forces beside the targets and, of cells, stress: gradients of the

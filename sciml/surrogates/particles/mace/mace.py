@@ -130,6 +130,7 @@ class MACE(nn.Module):
         neighbours: mean number, by which sums are divided; ``None``: that of the first batch trained on.
         radial: widths of hidden layers of the radial networks.
         repulsion: pairs that come close repel as bare nuclei do. Positions in Å, energy in eV.
+        place: of the energy among the targets, by which its scale is known.
 
     When it fails: what is farther away than ``layers`` times the cutoff is not seen. Memory goes with
     the particle that has most neighbours.
@@ -153,6 +154,7 @@ class MACE(nn.Module):
         neighbours: float | None = None,
         repulsion: bool = False,
         radial: Sequence[int] = RADIAL,
+        place: int = 0,
     ) -> None:
         super().__init__()
         given = {
@@ -169,8 +171,7 @@ class MACE(nn.Module):
         if neighbours is not None and not neighbours > 0:
             raise InputError(f"mace: neighbours={neighbours}; expected their mean number, above 0")
         self.fields, self.cutoff, self.basis, self.p, self.energy = fields, cutoff, basis, p, energy
-        #: Of the energy among the targets.
-        self.place = [*fields.wanted].index(energy) if energy else 0
+        self.place = place
         self.traits = Traits(
             species=fields.species or None,
             structures=(PairedNeighbours(float(cutoff), fields.positions, fields.near),),
@@ -306,10 +307,11 @@ def build(
     if fields.ndim != 3:
         raise InputError(f"model 'mace': got particles in {fields.ndim} dimensions; expected 3")
     potential = Potential.of(setting)
+    energy = "" if potential is None else potential.energy
     hidden = PRESETS[size] if hidden is None else hidden
     model = MACE(
         fields,
-        "" if potential is None else potential.energy,
+        energy,
         hidden,
         layers,
         correlation,
@@ -320,5 +322,6 @@ def build(
         neighbours,
         repulsion,
         radial,
+        setting.task.targets.index(energy) if energy else 0,
     )
     return chose(model, hidden=hidden)
