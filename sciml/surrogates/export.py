@@ -17,7 +17,7 @@ from sciml.domain import Grid
 from sciml.domain.wire import fields_to_wire
 from sciml.errors import DomainError
 from sciml.surrogates import program_file
-from sciml.surrogates.batch import Batch
+from sciml.surrogates.batch import Batch, weights_dtype
 from sciml.surrogates.example import batch_of
 from sciml.surrogates.export_particles import first_line, of_particles
 from sciml.surrogates.potential_program import celled, described
@@ -115,7 +115,8 @@ class _Plain(nn.Module):
             batch = replace(batch, masks=self.masks)
         if at is not None:
             low, high = at.new_tensor(self.surrogate.setting.scope.extent).unbind(1)
-            batch = replace(batch, geometry={"at": (at - low) / (high - low)})
+            own = weights_dtype(self.surrogate) or at.dtype
+            batch = replace(batch, geometry={"at": ((at - low) / (high - low)).to(own)})
         return self.surrogate(batch)
 
 
