@@ -37,8 +37,7 @@ def folder(tmp_path):
 
 
 def test_results_are_lines_that_are_not_computed_again(runner, folder, monkeypatch, capsys):
-    for settings in (runner.PLAIN, runner.SHEAF_TEXAS, runner.GREAD_TEXAS):
-        monkeypatch.setitem(settings, "epochs", 15)
+    monkeypatch.setitem(runner.MINESWEEPER, "epochs", 15)
     out, models = folder / "results.jsonl", ["sheaf-o3", "gread-bs", "gcn", "mlp"]
     words = ["run.py", "--data", folder, "--dataset", "minesweeper", "--seeds", "2", "--out", out]
     monkeypatch.setattr(sys, "argv", [*map(str, words), "--model", *models])
@@ -55,10 +54,11 @@ def test_results_are_lines_that_are_not_computed_again(runner, folder, monkeypat
     assert capsys.readouterr().out.count("(2)") == 2 * len(models)
 
 
+@pytest.mark.parametrize("dataset", ["texas", "chameleon_filtered", "minesweeper"])
 @pytest.mark.parametrize("model", ["sheaf-o3", "gread-bs", "mlp"])
-def test_features_that_are_0_may_be_left_out(runner, model):
+def test_features_that_are_0_may_be_left_out(runner, model, dataset):
     x, edges = torch.randn(9, 5).relu(), runner.undirected(torch.tensor([[0, 1, 2], [1, 2, 3]]))
-    net = runner.MODELS[model](5, 2)[0].eval()
+    net = runner.MODELS[model](5, 2, dataset)[0].eval()
     links = runner.links_of(edges, 9)
     torch.testing.assert_close(runner.logits_of(net, x.to_sparse_csr(), links), net(x, edges))
 
