@@ -51,7 +51,17 @@ def test_fewer_configurations_are_among_more(runner, folder):
 
 def test_results_are_lines_that_are_not_computed_again(runner, folder, monkeypatch, capsys):
     out = folder / "results.jsonl"
-    words = ["run.py", "--data", folder, "--out", out, "--length", "tiny"]
+    words = [
+        "run.py",
+        "--data",
+        folder,
+        "--out",
+        out,
+        "--runs",
+        folder / "runs",
+        "--length",
+        "tiny",
+    ]
     words += ["--model", "mace-xs", "ponita-s", "--samples", "5"]
     monkeypatch.setattr(sys, "argv", [*map(str, words)])
     runner.main()
@@ -62,6 +72,9 @@ def test_results_are_lines_that_are_not_computed_again(runner, folder, monkeypat
     runner.main()
     assert out.read_text().count("\n") == 2
     assert "mace-xs" in capsys.readouterr().out
+    assert {x.name for x in (folder / "runs").iterdir()} == {
+        "mace-xs-5-0-tiny", "ponita-s-5-0-tiny",
+    }  # fmt: skip
 
 
 def test_the_folder_is_asked_for(runner, monkeypatch, capsys):
