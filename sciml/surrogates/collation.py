@@ -13,6 +13,7 @@ from torch import Tensor
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.domain.grid import area_of
 from sciml.domain.names import LATTICE
+from sciml.domain.pieces import Piece
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
 from sciml.samples.groups import members
@@ -46,6 +47,7 @@ def collate(samples: Sequence[Sample], task: Task, structures: Sequence[Structur
                 "train on one kind of domain at a time"
             )
     batch = _prescribed(_masked(_collate(first, samples, task), samples), samples, task)
+    batch = _owned(batch, samples)
     return replace(batch, structure=structures_of(samples, structures)) if structures else batch
 
 
@@ -100,6 +102,21 @@ def _prescribed(batch: Batch, samples: Sequence[Sample], task: Task) -> Batch:
         if name in batch.targets:
             weights[name] = free * weights[name] if name in weights else free
     return replace(batch, fixed=fixed, given=given, weights=weights)
+
+
+def _owned(batch: Batch, samples: Sequence[Sample]) -> Batch:
+    """The batch with no weight of what lies around pieces of a mesh."""
+    domains = [s.simulation.domain for s in samples]
+    if not any(isinstance(d, Piece) for d in domains):
+        return batch
+    each = [d.owned if isinstance(d, Piece) else np.ones(d.size, bool) for d in domains]
+    own = torch.from_numpy(np.concatenate(each)).to(torch.get_default_dtype())[:, None]
+    weights = dict(batch.weights)
+    for name, target in batch.targets.items():
+        if batch.on.get(name, "point") == "point":
+            mine = own.view(-1, *(1,) * (target.ndim - 1))
+            weights[name] = mine * weights[name] if name in weights else mine
+    return replace(batch, weights=weights)
 
 
 @singledispatch

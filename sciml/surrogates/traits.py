@@ -35,6 +35,7 @@ class Traits:
         conserves: its outputs add up to nothing; increments are then scaled and not shifted, so that a
             field that they are added to keeps its mass.
         species: of particles that it was built for; ``None``: any.
+        reach: edges that a node sees far; ``None``: all of a domain, or not said.
         structures: what it wants derived from domains and frames; see
             :mod:`sciml.surrogates.structure`.
     """
@@ -51,6 +52,7 @@ class Traits:
     takes_scales: bool = False
     conserves: bool = False
     species: tuple[int, ...] | None = None
+    reach: int | None = None
     structures: tuple[Structure, ...] = ()
 
 

@@ -70,6 +70,7 @@ def fit(
     levels: str | int | None = None,
     group: str | None = None,
     batch_size: int = 16,
+    pieces: int = 1,
     epochs: int | None = None,
     phases: Any = None,
     loss: str | None = None,
@@ -126,6 +127,8 @@ def fit(
             the option ``levels`` of a model.
         group: of netCDF-4, HDF5 or zarr, in which the variables are.
         batch_size: samples a step.
+        pieces: in which each mesh is cut, where memory does not hold it whole: each with what the model
+            sees around it, and a sample of its own. Needs pymetis, of the extra ``mesh``.
         epochs: passes over the data, with AdamW at 2e-3 and a cosine; 50 if nothing is said.
         phases: instead of ``epochs``: one or more :class:`Phase`, or their keys.
         loss: ``relative_l2``, ``h1``, ``h1_spectral`` or ``mse``, of fields in their own deviations:
@@ -193,7 +196,11 @@ def fit(
     counts = {"epochs": epochs, "unroll": unroll, "points": points}
     given = {name: value for name, value in counts.items() if value is not None}
     every = {"checkpoint_every": checkpoint_every, "validate_every": validate_every}
-    _require_whole(batch_size=batch_size, seed=seed, rollout=rollout, **every, **given)
+    _require_whole(
+        batch_size=batch_size, pieces=pieces, seed=seed, rollout=rollout, **every, **given
+    )
+    if pieces < 1:
+        raise InputError(f"fit: pieces={pieces}; expected 1 or more")
     folder = None
     if directory is not None:
         folder = FitDirectory(directory, resume=resume, overwrite=overwrite)
@@ -236,7 +243,7 @@ def fit(
     else:
         found = of_data(
             model, data, task, named, group, mixture, said, references, increment, validation,
-            batch_size, seed, device,
+            batch_size, seed, device, pieces,
         )  # fmt: skip
     surrogate, source, objective = found.surrogate, found.source, found.objective
     training, held_out, task = found.training, found.held_out, found.surrogate.task

@@ -19,7 +19,8 @@ from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
 from sciml.record.foreign import Foreign
 from sciml.record.parts import parts_of
-from sciml.samples import Task
+from sciml.samples import Sample, Task
+from sciml.samples.pieces import Pieces
 from sciml.samples.program_warnings import log_findings
 from sciml.samples.reach import those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
@@ -43,6 +44,7 @@ from sciml.surrogates.setting import Setting
 from sciml.surrogates.statistics import Statistics
 from sciml.surrogates.surrogate import Surrogate
 from sciml.surrogates.threads import threads_for, values_of
+from sciml.surrogates.traits import traits_of
 from sciml.training.area_weights import require_weighting
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.mixture import Mixture, scale, task_without_data
@@ -127,6 +129,7 @@ def of_data(
     batch_size: int,
     seed: int,
     device: torch.device,
+    pieces: int = 1,
 ) -> Prepared:
     """A surrogate scaled by data, and what it learns from; ``named``: what a task is made of."""
     parts = parts_of(data, group)
@@ -191,7 +194,8 @@ def of_data(
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
             try_out(surrogate, samples, device)
-    source = DatasetSource(samples, task, batch_size, seed=seed, structures=surrogate.structures)
+    drawn = samples if pieces == 1 else _in_pieces(samples, pieces, surrogate)
+    source = DatasetSource(drawn, task, batch_size, seed=seed, structures=surrogate.structures)
     if mixture is None:
         objective = objective_of(None, surrogate.setting, **said)
     else:
@@ -204,6 +208,18 @@ def of_data(
             usual=said,
         )
     return Prepared(surrogate, source, objective, training, held_out, by, len(samples), at_once)
+
+
+def _in_pieces(samples: Sequence[Sample], pieces: int, surrogate: Surrogate) -> Pieces:
+    """Samples in pieces, each with as much around it as the model sees."""
+    task, reach = surrogate.task, traits_of(surrogate.model).reach
+    if reach is None:
+        raise InputError(
+            f"fit: pieces={pieces}, and the model sees all of a mesh, or does not say how far it sees; "
+            "expected one of layers between neighbours, such as 'meshgraphnet' or 'mesh_transformer' "
+            "without nodes that all see, or pieces=1"
+        )
+    return Pieces(samples, pieces, reach * -(-task.unroll // task.bundle))
 
 
 def _task(

@@ -187,6 +187,7 @@ class OnDomain(nn.Module):
             structures=(edges, *coarser),
             conserves=fluxes,
             takes_scales=self.in_units or seen.frames is not None,
+            reach=getattr(net, "reach", None),
         )
 
     def forward(

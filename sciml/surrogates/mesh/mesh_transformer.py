@@ -212,7 +212,10 @@ class TransformerOnDomain(nn.Module):
         self.net, self.near, self.sees = net, near, sees
         self.symmetric = bool(sees.seen.ndim or near.undirected)
         coarser = () if net.coarsening is None else (net.coarsening,)
-        self.traits = Traits(structures=(near, *sees.structures, *coarser))
+        layers = len(net.blocks)
+        everywhere = near.everywhere or bool(net.shared) or net.coarsening is not None
+        reach = None if everywhere else sum(near.far(layer) for layer in range(layers))
+        self.traits = Traits(reach=reach, structures=(near, *sees.structures, *coarser))
 
     def forward(self, x: Tensor, *where: Tensor, **given: Tensor) -> Tensor:
         links = self.near.taken(given, len(x), self.symmetric)

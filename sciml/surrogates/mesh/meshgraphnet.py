@@ -74,6 +74,7 @@ class MeshGraphNet(nn.Module):
         self.in_channels, self.edge_channels = in_channels, edge_channels
         self.coarsening, levels = coarsening, coarsening.levels if coarsening else 0
         self.layers = levels_of_layers(layers, levels)
+        self.reach = None if virtual_node or levels else layers
         self.nodes, self.decode = (
             _network(in_channels, hidden),
             _network(hidden, hidden, out_channels),

@@ -64,6 +64,15 @@ class Neighbourhoods(DomainStructure):
                 f"random_edges={self.random_edges}, global_nodes={self.global_nodes}; expected 0 or more"
             )
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether nodes see others that are anywhere."""
+        return bool(self.random_edges or self.global_nodes or self.global_groups)
+
+    def far(self, layer: int) -> int:
+        """Edges that a node sees far in a layer."""
+        return self.hops * self.dilations[layer % len(self.dilations)]
+
     def parts(self, domain: Domain) -> dict[str, Part]:
         found = {}
         for number, links in enumerate(self.of(domain)):

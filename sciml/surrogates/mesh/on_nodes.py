@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sciml.domain import Domain, Mesh
+from sciml.domain.pieces import Piece
 from sciml.errors import DomainError
 from sciml.surrogates.graph.on_domain import GraphChannels, at_corners
 from sciml.surrogates.setting import Setting
@@ -24,6 +25,9 @@ class NodePlaces(DomainStructure):
     """
 
     def parts(self, domain: Domain) -> dict[str, Part]:
+        if isinstance(domain, Piece):  # places are those of the whole
+            [part] = self.parts(domain.whole).values()
+            return {"place": Part(part.values[domain.nodes])}
         if not isinstance(domain, Mesh):
             raise DomainError(f"places of a {domain.kind}; expected a mesh")
         low, high = domain.points.min(axis=0), domain.points.max(axis=0)
