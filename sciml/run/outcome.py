@@ -145,7 +145,7 @@ class Outcome:
         }
 
     def validate(self, surrogate: Any) -> dict[str, float]:
-        trajectories = self.heldout.trajectories()
+        trajectories = self._judged(surrogate)
         if not trajectories:
             return {}
         windows = max(1, WINDOWS_ON_THE_WAY // len(trajectories))
@@ -181,11 +181,13 @@ class Outcome:
             **({"left_out": history.left_out} if history.left_out else {}),
             **figures,
         }
-        if trajectories:
+        unseen = self._unseen(surrogate, trajectories)
+        if unseen:
+            summary["findings"] = unseen
+        if trajectories := self._judged(surrogate):
             rollout = self._rollout_steps(trajectories)
             weighting = self.study.training.weighting
             errors = Validation(trajectories, rollout=rollout, weighting=weighting)(surrogate)
-            unseen = self._unseen(surrogate, trajectories)
             if unseen or "findings" in errors:
                 errors["findings"] = [*unseen, *errors.get("findings", ())]
             summary |= errors
@@ -198,6 +200,11 @@ class Outcome:
             )
             self.on_validation({"step": self.progress["step"], **errors})
         write_json(self.run.summary, summary)
+
+    def _judged(self, surrogate: Surrogate) -> list[Any]:
+        """Held-out simulations of which something can be said: what a stream trains on may bring the
+        species of others later, or never."""
+        return [t for t in self.heldout.trajectories() if not surrogate.unknown(t[0].domain)]
 
     def _unseen(self, surrogate: Surrogate, trajectories: Sequence[Any]) -> list[str]:
         """A line for each held-out simulation with cells or species that no other had."""

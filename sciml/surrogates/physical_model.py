@@ -156,6 +156,15 @@ class PhysicalModel(nn.Module):
         if isinstance(self.domain, Scope):
             self.domain = self.domain.joined(Scope.of(domain))
 
+    def unknown(self, domain: Domain) -> list[int]:
+        """Species of particles of which nothing can be said: the model was not built for them, or
+        their energy has no reference."""
+        if not isinstance(domain, Particles):
+            return []
+        known = traits_of(self.model).species
+        new = set() if known is None else {*domain.species.tolist()} - {*known}
+        return sorted(new | {*([] if self.normalizer is None else self.normalizer.strange(domain))})
+
     def strange(self, domain: Domain) -> str:
         """Why the model cannot be given a domain, in words: species that it was not built for."""
         known = traits_of(self.model).species

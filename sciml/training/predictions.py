@@ -75,11 +75,10 @@ def write_predictions(
 
 
 def predicted(surrogate: Surrogate, truth: xr.Dataset, steps: int) -> xr.Dataset | None:
-    """Predictions beside the truth; ``None`` where no window of the task fits into it, or its energies
-    are of species that were not trained on."""
+    """Predictions beside the truth; ``None`` where no window of the task fits into it, or its species
+    were not trained on."""
     task, domain = surrogate.task, domain_of(truth)
-    normalizer = getattr(surrogate, "normalizer", None)
-    if normalizer is not None and normalizer.strange(domain):
+    if surrogate.unknown(domain):
         return None
     with warnings.catch_warnings(), widened(surrogate, domain):
         warnings.simplefilter("ignore", UserWarning)  # a validation has said it, in its findings

@@ -189,7 +189,7 @@ def of_data(
         log.warning("%s", doubt)
     for number in {s.key[0] for s in samples}:
         surrogate.normalizer.close(number)
-    held_out = _measured(held_out, surrogate.normalizer)
+    held_out = _measured(held_out, surrogate)
     at_once = values_of(surrogate, prod(training[0][0].domain.point_shape), batch_size)
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
@@ -309,9 +309,9 @@ def _shared_out(
     return training, held_out, why
 
 
-def _measured(held_out: list[Trajectory], normalizer: Normalizer) -> list[Trajectory]:
+def _measured(held_out: list[Trajectory], surrogate: Surrogate) -> list[Trajectory]:
     """Those of which a surrogate can say something: their species were trained on."""
-    strange = {one.id: normalizer.strange(one.domain) for one, _ in held_out}
+    strange = {one.id: surrogate.unknown(one.domain) for one, _ in held_out}
     if new := sorted({kind for kinds in strange.values() for kind in kinds}):
         log.warning(
             "%d of %d simulations that are held out have species that are not trained on, %s, and are "

@@ -140,10 +140,9 @@ class Validation:
 
     def _judged(self, surrogate: nn.Module) -> tuple[Sequence[Trajectory], list[str]]:
         """Simulations of which the surrogate can say something, and words on the others."""
-        normalizer = getattr(surrogate, "normalizer", None)
-        if normalizer is None or normalizer.references is None:
+        if not hasattr(surrogate, "unknown"):
             return self.trajectories, []
-        strange = {one.id: normalizer.strange(one.domain) for one, _ in self.trajectories}
+        strange = {one.id: surrogate.unknown(one.domain) for one, _ in self.trajectories}
         judged = [t for t in self.trajectories if not strange[t[0].id]]
         new = sorted({kind for kinds in strange.values() for kind in kinds})
         if not new:

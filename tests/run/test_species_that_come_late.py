@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from sciml.run.held_out import HeldOut
 from sciml.run.online.intake import Intake
 from sciml.run.simulations import check_program
 from sciml.samples import Frame, Simulation, Task, Windower
+from sciml.samples.windower import windows_of
 from sciml.stream.events import Arrived, Opened
 from sciml.study import load_study
 from sciml.surrogates import Statistics, Surrogate
@@ -160,3 +162,42 @@ def test_one_that_the_model_was_not_built_for_is_left_out_and_named(tmp_path, ea
     assert any("simulation 1 is left out" in line for line in said)
     assert isinstance(intake.scope, Scope) and intake.scope.species == (1, 6)
     assert made.domain.species == (1, 6) and made.normalizer.references._read().keys() == {0, 2}
+
+
+def test_held_out_ones_of_which_nothing_is_known_yet_do_not_end_a_run(tmp_path):
+    """The stream may bring their species later; at its end they are named, and nothing is lost."""
+    from types import SimpleNamespace
+
+    from sciml.run.directory import RunDirectory
+    from sciml.run.outcome import Outcome
+    from sciml.training.history import History
+
+    task = Task(("positions",), ("energy",), lead=0)
+    fields = (Field("positions", "Å", components=3), Field("energy", "eV", on="global"))
+
+    def one(number, species):
+        frames = [
+            Frame(
+                number,
+                k,
+                float(k),
+                {"positions": torch.randn(2, 3).numpy(), "energy": np.array(1.0 * k)},
+            )
+            for k in range(2)
+        ]
+        return Simulation(number, Particles(species, units="Å"), fields), frames
+
+    simulation, frames = one(0, [1, 6])
+    config = {"name": "egnn", "hidden": 4, "layers": 1, "cutoff": 3.0, "species": [1, 6, 8]}
+    made = Surrogate.build(config, task, simulation.domain, fields=fields)
+    statistics = Statistics(made)
+    statistics.update(windows_of(simulation, frames, task))
+    statistics.fix()
+    heldout = SimpleNamespace(trajectories=lambda: [one(1, [1, 8])], units={})
+    run = RunDirectory.create(tmp_path / "run")
+    outcome = Outcome(load_study(study(tmp_path)), run, heldout, {"step": 3})
+    assert outcome.validate(made) == {}
+    outcome.write(made, History())
+    summary = json.loads(run.summary.read_text())
+    assert "simulation 1: dataset has species 8" in summary["findings"][0]
+    assert Surrogate.load(run.surrogate).domain.species == (1, 6)
