@@ -5,32 +5,38 @@ import numpy as np
 from sciml.domain import Field
 from sciml.errors import DivergedError
 from sciml.parallel import Rows
-from sciml.parallel.channel_mesh import FlowChannel, domain_of, triangulated
+from sciml.parallel.channel_mesh import FlowChannel, corners_of, triangulated
+from sciml.parallel.side_middles import SideMiddles
 from sciml.parallel.taylor_hood import TaylorHood
 from sciml.solver import Option, Parameter, Program, main
 
-#: Of the steps that are stable, h / (k² |u|), what steps may take: half of what blew up in trials.
-COURANT = 0.6
+#: dt of a step is at most this times h / (k speed), h the shortest side: 0.38 to 0.5 blew up in trials.
+COURANT = 0.27
+#: Groups of nodes, by what counts where two of them meet.
+SIDES = ("outflow", "inflow", "wall", "cylinder")
 
 
 class Cylinder(Program):
     """Incompressible flow past a cylinder in a channel, Taylor–Hood elements, second order in time.
 
     ∂u/∂t + (u·∇)u = ν ∇²u − ∇p, ∇·u = 0. Parabolic inflow, 4 speed y (H − y) / H², no slip on walls and
-    cylinder, do-nothing outflow. Fields at the corners of the triangles: velocity, pressure (by
-    density); of the whole: drag 2 F_x / (ū² d) and lift 2 F_y / (ū² d) of the cylinder, d its diameter,
-    ū = 2/3 speed, and Δp from its front to its back. Re = ū d / ν. Groups of nodes: inflow, outflow,
-    wall, cylinder.
+    cylinder, do-nothing outflow. Fields at the nodes: velocity, pressure (by density); of the
+    whole: drag 2 F_x / (ū² d) and lift 2 F_y / (ū² d) of the cylinder, d its diameter, ū = 2/3 speed,
+    and Δp from its front to its back. Re = ū d / ν. Groups of nodes: inflow, outflow, wall, cylinder;
+    static: node_type (node), the group as a kind.
 
     Netgen makes the mesh, of triangles of ``spacing``, and a ``refinement``-th of that at the cylinder,
     which elements follow by curves of their order; each seed has a mesh of its own. Velocity is of
-    order k, pressure of k − 1. State n is at n dt, computed in ``substeps`` of SBDF2, whose matrix is
-    factorized once; it starts from creeping flow, ``spinup`` before state 0. **Every rank solves all of
-    it** and holds a run of the nodes: ranks save no time; run more simulations at once instead.
+    order k, pressure of k − 1; nodes are corners and middles of sides, so that an element is sent as
+    four triangles (``--nodes corners``: as one). State n is at n dt, computed in ``substeps`` of SBDF2,
+    whose matrix is factorized once; it starts from creeping flow, ``spinup`` before state 0. **Every
+    rank solves all of it** and holds a run of the nodes: ranks save no time; run more simulations at
+    once instead.
 
     Defaults are 2D-2 of Schäfer and Turek (Re 100, doi:10.1007/978-3-322-89849-4_39), speed 0.3 is 2D-1
-    (Re 20). Vortices take 3 to 4 s to come, at Re 60 and more; good values: refinement 4, and triangles
-    at the cylinder of d / √Re at most. Forces are residuals, see ``TaylorHood``.
+    (Re 20). Vortices take 3 to 4 s to come, at Re 60 and more; good values: order 3,
+    refinement 4, triangles at the cylinder of 1.5 d / √Re at most. Forces are residuals, see
+    ``TaylorHood``.
     """
 
     name = "cylinder"
@@ -43,24 +49,28 @@ class Cylinder(Program):
         Field("lift", "1", "lift coefficient", on="global"),
         Field("pressure_drop", "m2 s-2", "Δp from front to back", on="global"),
     )
+    static = (Field("node_type", categories=("interior", *SIDES)),)
     parameters = (
         Parameter("speed", 1.5, 1e-4, 100.0, "m s-1", "of the inflow at its middle"),
         Parameter("nu", 1e-3, 1e-6, 10.0, "m2 s-1", "kinematic viscosity"),
         Parameter("cylinder_x", 0.2, 0.0, 1e3, "m", "center of the cylinder along x"),
         Parameter("cylinder_y", 0.2, 0.0, 1e3, "m", "center of the cylinder along y"),
         Parameter("radius", 0.05, 1e-4, 1e3, "m", "radius of the cylinder"),
-        Parameter("spacing", 0.03, 1e-4, 1e3, "m", "longest side of a triangle"),
+        Parameter("spacing", 0.05, 1e-4, 1e3, "m", "longest side of a triangle"),
         Parameter("refinement", 4.0, 1.0, 100.0, "1", "spacing by that at the cylinder"),
     )
     options = (
         Option("length", 2.2, low=1e-3, help="length of the channel in m"),
         Option("height", 0.41, low=1e-3, help="height of the channel in m"),
-        Option("order", 2, (2, 3), help="k"),
+        Option("order", 3, (2, 3), help="k"),
+        Option(
+            "nodes", "middles", ("corners", "middles"), help="of triangles, or of their sides too"
+        ),
         Option("dt", 0.01, low=1e-12, help="time between states in s"),
         Option("substeps", 0, low=0, help="time steps from state to state; 0: what is stable"),
         Option("spinup", 0.0, low=0.0, help="time before state 0 in s"),
     )
-    order_space = 3
+    order_space = 4
     order_time = {"sbdf2": 2}
 
     def __init__(self, given):
@@ -72,9 +82,16 @@ class Cylinder(Program):
         )
         draws = np.random.default_rng(given.seed)
         self.triangles = triangulated(self.channel, draws, given.order)
-        self.mesh = domain_of(self.triangles)
-        (ax, ay), (bx, by) = self.mesh.points[self.mesh.sides].transpose(1, 2, 0)
-        limit = COURANT * np.hypot(bx - ax, by - ay).min() / (given.order**2 * given.speed)
+        corners = corners_of(self.triangles)
+        shortest = np.linalg.norm(np.diff(corners.points[corners.sides], axis=1), axis=2).min()
+        limit = COURANT * shortest / (given.order * given.speed)
+        self.mesh, self.middles = corners, None
+        if given.nodes == "middles":
+            self.middles = SideMiddles(self.triangles, corners, given.order)
+            self.mesh = self.middles.mesh
+        self.node_type = np.zeros(self.mesh.size)
+        for kind, side in enumerate(SIDES, 1):
+            self.node_type[self.mesh.groups[side]] = kind
         self.substeps = given.substeps or int(np.ceil(given.dt / limit))
         x = self.mesh.points[self.mesh.groups["cylinder"]] @ [1.0, 0.0]
         self.front, self.back = self.mesh.groups["cylinder"][[x.argmin(), x.argmax()]]
@@ -97,7 +114,13 @@ class Cylinder(Program):
         given = self.given
         self.rows = Rows(comm, self.mesh)
         self.flow = TaylorHood(
-            self.triangles, given.nu, given.order, self.held(), "cylinder", self.initial()
+            self.triangles,
+            given.nu,
+            given.order,
+            self.held(),
+            "cylinder",
+            self.middles,
+            self.initial(),
         )
         if comm.rank == 0:
             self.check_resolved()
@@ -107,14 +130,15 @@ class Cylinder(Program):
 
     def check_resolved(self):
         given = self.given
+        apart = self.channel.spacing_cylinder * 2.0 / given.order
         layer = 2.0 * given.radius / np.sqrt(max(self.reynolds, 1.0))
-        if self.channel.spacing_cylinder > layer:
+        if apart > layer:
             line = (
                 f"triangles of {self.channel.spacing_cylinder:.2g} m at the cylinder, whose boundary "
                 f"layer is some {layer:.2g} m thick at Re {self.reynolds:.3g}; expected smaller ones: "
-                "raise --refinement, or lower --spacing"
+                "raise --refinement or --order, or lower --spacing"
             )
-            self.warn("coarse", line, self.channel.spacing_cylinder / layer)
+            self.warn("coarse", line, apart / layer)
 
     @property
     def reynolds(self):
@@ -139,6 +163,7 @@ class Cylinder(Program):
         return {
             "velocity": self.flow.velocity()[own],
             "pressure": pressure[own],
+            "node_type": self.node_type[own],
             "drag": drag,
             "lift": lift,
             "pressure_drop": pressure[self.front] - pressure[self.back],

@@ -111,7 +111,7 @@ def triangulated(channel: FlowChannel, draws: np.random.Generator, order: int) -
     return mesh
 
 
-def domain_of(mesh: Any) -> Mesh:
+def corners_of(mesh: Any) -> Mesh:
     """Corners of the triangles, without what bends between them; groups of nodes by their sides."""
     made = mesh.ngmesh
     segments, names = made.Elements1D().NumPy(), mesh.GetBoundaries()

@@ -7,6 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
+from sciml.parallel.side_middles import SideMiddles
+
 
 @final
 class TaylorHood:
@@ -26,10 +28,9 @@ class TaylorHood:
         order: k, 2 or more.
         held: the velocity, a pair of numbers or functions of ngsolve, by name of a side.
         body: the side whose forces are wanted.
+        middles: of the sides of the triangles, which are nodes as well; ``None``: they are not.
         start: the velocity at the start; ``None``: creeping flow, which has no inertia.
 
-    Attributes:
-        nodes: how many corners the mesh has; values there come first.
 
     When it fails: the nonlinear term is explicit; steps longer than about h / (k² |u|) blow up.
     """
@@ -41,11 +42,13 @@ class TaylorHood:
         order: int,
         held: Mapping[str, tuple[Any, Any]],
         body: str,
+        middles: SideMiddles | None = None,
         start: tuple[Any, Any] | None = None,
     ) -> None:
         import ngsolve as ng
 
-        self.nodes, self.mesh = mesh.nv, mesh
+        self.mesh = mesh
+        ng.SetNumThreads(1)  # several would add up in any order, and no run would be like another
         velocity = ng.VectorH1(mesh, order=order, dirichlet="|".join(held))
         self.space = velocity * ng.H1(mesh, order=order - 1)
         (u, p), (v, q) = self.space.TnT()
@@ -70,6 +73,9 @@ class TaylorHood:
             free = np.array(self.space.FreeDofs())
             now.FV().NumPy()[free] = given.vec.FV().NumPy()[free]
         self._matrix = self._solve = None
+        self._middles = middles
+        spaces = velocity.components[0], self.space.components[1]
+        self._bends = [None if middles is None else middles.bends(space) for space in spaces]
         self._pulls = []
         for pull in ((1, 0), (0, 1)):
             given.components[0].Set(ng.CF(pull), definedon=mesh.Boundaries(body))
@@ -111,13 +117,18 @@ class TaylorHood:
         return self._flow.components[0]
 
     def velocity(self) -> np.ndarray:
-        """At the corners; ``(nodes, 2)``."""
-        values = self.moved.vec.FV().NumPy().reshape(2, -1)
-        return values[:, : self.nodes].T.copy()
+        """At the nodes; ``(nodes, 2)``."""
+        return self._at_nodes(self.moved.vec.FV().NumPy().reshape(2, -1), self._bends[0]).T
 
     def pressure(self) -> np.ndarray:
-        """At the corners; ``(nodes,)``."""
-        return self._flow.components[1].vec.FV().NumPy()[: self.nodes].copy()
+        """At the nodes; ``(nodes,)``."""
+        return self._at_nodes(self._flow.components[1].vec.FV().NumPy(), self._bends[1])
+
+    def _at_nodes(self, values: np.ndarray, bends: np.ndarray | None) -> np.ndarray:
+        """From the coefficients of hierarchical bases, those of corners first."""
+        if self._middles is None:
+            return values[..., : self.mesh.nv].copy()
+        return self._middles.values(values, bends, self.mesh.nv)
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """(u_x, u_y, p) anywhere inside; ``(n, 3)``."""

@@ -149,7 +149,7 @@ CASES |= {
     "vector-heat": ("vector_heat", "--nodes 61 --steps 8 --every 4 --seed 2"),
     "cylinder": (
         "cylinder",
-        "--spacing 0.12 --refinement 3 --steps 8 --every 4 --cylinder_y 0.18 --spinup 0.02 --seed 2",
+        "--spacing 0.2 --refinement 3 --steps 8 --every 4 --cylinder_y 0.18 --spinup 0.02 --seed 2",
     ),
     "transport-mesh": ("transport_mesh", "--spacing 0.09 --steps 8 --every 4 --seed 2"),
     "network-diffusion": (

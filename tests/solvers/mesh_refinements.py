@@ -114,8 +114,8 @@ REFINEMENTS = (
     ),
     Refinement(
         "cylinder/spacing", "cylinder",
-        {"nu": 0.05, "speed": 1.0, "refinement": 1.0, "radius": 0.08, "dt": 0.05, "steps": 4},
-        tuple({"spacing": h} for h in (0.1, 0.05, 0.025)),
+        {"nu": 0.05, "speed": 1.0, "refinement": 2.0, "radius": 0.08, "dt": 0.05, "steps": 4},
+        tuple({"spacing": h} for h in (0.2, 0.1, 0.05)),
         behind_a_lattice, replaced=KOVASZNAY, below=0.3, above=0.5,
     ),
     Refinement(

@@ -25,7 +25,7 @@ RANGES = {
 }  # fmt: skip
 #: Inflow [m/s]; seconds until the flow is what it will be, on the first mesh and on those behind it.
 SPEED = {"2D-1": 0.3, "2D-2": 1.5}
-SETTLED = {"2D-1": (6.0, 2.5), "2D-2": (5.0, 1.5)}
+SETTLED = {"2D-1": (6.0, 2.5), "2D-2": (6.0, 2.0)}
 #: Seconds that are measured of 2D-2, three periods.
 MEASURED = 1.0
 #: Diameter and mean speed of 2D-2 by which the frequency is made a Strouhal number.
@@ -35,9 +35,9 @@ DIAMETER = 0.1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", default=["2D-1", "2D-2"], choices=[*RANGES])
-    parser.add_argument("--spacings", nargs="+", type=float, default=[0.05, 0.035, 0.025])
+    parser.add_argument("--spacings", nargs="+", type=float, default=[0.07, 0.05, 0.035])
     parser.add_argument("--refinement", type=float, default=4.0)
-    parser.add_argument("--order", type=int, default=2)
+    parser.add_argument("--order", type=int, default=3)
     given = parser.parse_args()
     for case in given.cases:
         print(
@@ -57,6 +57,8 @@ def row(case: str, found: dict[str, float]) -> str:
     ]
     for name, (low, high) in RANGES[case].items():
         cells.append(f"{name} {found[name]:.4f}{'*' if low <= found[name] <= high else ' '}")
+    if "c_L min" in found:
+        cells.append(f"c_L min {found['c_L min']:.4f}")
     return "   ".join(cells)
 
 
@@ -120,6 +122,7 @@ def shedding(program) -> dict[str, float]:
     return {
         "c_D": max(peak(drag[k - 1 : k + 2])[1] for k in above),
         "c_L": max(peak(lift[k - 1 : k + 2])[1] for k in tops),
+        "c_L min": lift.min(),
         "St": DIAMETER / (period * dt * mean),
         "Δp": float(half.mean()),
     }
