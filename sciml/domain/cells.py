@@ -78,10 +78,7 @@ def cell_type_of(cells: np.ndarray, dimension: int) -> str:
 def sides_of(name: str, cells: np.ndarray) -> np.ndarray:
     """Sides of all cells, each once, lower node first, sorted; int64 ``(E, 2)``."""
     if name == POLYGON:
-        following = np.roll(cells, -1, axis=1)
-        # The last corner of a padded cell joins back to the first one.
-        following = np.where(following < 0, cells[:, :1], following)
-        pairs = np.stack([cells, following], axis=-1).reshape(-1, 2)
+        pairs = np.stack([cells, _ends(cells)], axis=-1).reshape(-1, 2)
         pairs = pairs[pairs[:, 0] >= 0]
     else:
         pairs = cells[:, CELLS[name].sides].reshape(-1, 2)
@@ -104,7 +101,7 @@ def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
             "hexahedra hold any geometry"
         )
     if name == POLYGON:
-        _check_polygons(cells)
+        _check_polygons(points, cells)
         return
     kind = CELLS[name]
     if cells.shape[1] != kind.corners or (cells < 0).any():
@@ -135,9 +132,11 @@ def check_cells(name: str, points: np.ndarray, cells: np.ndarray) -> None:
             f"mesh: {name} {turned[0]} ({cells[turned[0]].tolist()}) is turned inside out; expected its "
             "corners in VTK's order, around a face"
         )
+    if kind.dimension == points.shape[1] == 2:
+        _check_overlaps(points, cells)
 
 
-def _check_polygons(cells: np.ndarray) -> None:
+def _check_polygons(points: np.ndarray, cells: np.ndarray) -> None:
     there = cells >= 0
     # Corners first, then padding.
     bad = np.flatnonzero((there.sum(axis=1) < 3) | (there[:, 1:] & ~there[:, :-1]).any(axis=1))
@@ -147,6 +146,53 @@ def _check_polygons(cells: np.ndarray) -> None:
             "−1 as often as it takes"
         )
     _check_repeats(np.where(there, cells, -1 - np.arange(cells.shape[1])))
+    area, around = _areas(points, cells)
+    flat = np.flatnonzero(np.linalg.norm(area, axis=1) <= FLAT * around**2)
+    if len(flat):
+        raise DomainError(
+            f"mesh: polygon {flat[0]} ({cells[flat[0]].tolist()}) has no extent: its corners lie on one "
+            "line, or its sides cross; leave it out, or give its corners in order"
+        )
+    if points.shape[1] == 2:
+        _check_overlaps(points, cells)
+
+
+def _ends(cells: np.ndarray) -> np.ndarray:
+    """Nodes at the end of each side of faces, the first one behind the last; −1 where there is none."""
+    following = np.roll(cells, -1, axis=1)
+    return np.where(cells < 0, -1, np.where(following < 0, cells[:, :1], following))
+
+
+def _areas(points: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of faces: area vectors ``(m, 1 or 3)``, and lengths of all sides together."""
+    ends, first = _ends(cells), points[cells[:, :1]]
+    there = (cells >= 0)[..., None]
+    a, b = (np.where(there, points[nodes] - first, 0.0) for nodes in (cells, ends))
+    around = np.linalg.norm(b - a, axis=2).sum(axis=1)
+    if points.shape[1] == 2:
+        return 0.5 * (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(axis=1)[:, None], around
+    return 0.5 * np.cross(a, b).sum(axis=1), around
+
+
+def _check_overlaps(points: np.ndarray, cells: np.ndarray) -> None:
+    """Refuse faces of a plane that lie on one side of a side that they share."""
+    area, _ = _areas(points, cells)
+    start, end, nodes = cells, _ends(cells), len(points)
+    clockwise = area < 0
+    start, end = np.where(clockwise, end, start), np.where(clockwise, start, end)
+    there = np.flatnonzero(cells >= 0)
+    keys = (start * nodes + end).ravel()[there]
+    order = np.argsort(keys, kind="stable")
+    again = np.flatnonzero(np.diff(keys[order]) == 0)
+    if len(again):
+        place = there[order[again[0] : again[0] + 2]]
+        one, other = sorted((place // cells.shape[1]).tolist())
+        shared = [int(start.ravel()[place[0]]), int(end.ravel()[place[0]])]
+        raise DomainError(
+            f"mesh: cells {one} and {other} ({cells[one].tolist()}, {cells[other].tolist()}) lie on top "
+            f"of each other, both left or both right of their edge {shared}; expected each place in one "
+            "cell: one of them is inverted, or there twice"
+        )
 
 
 def _check_repeats(cells: np.ndarray) -> None:

@@ -31,8 +31,9 @@ class Mesh:
             be in several.
 
     Raises:
-        DomainError: a wrong rank, a node that does not exist, a type that the corners do not fit, cells
-            without extent or turned inside out, a group's name that is no word.
+        DomainError: a wrong rank, positions that are not finite, a node that does not exist, a type that
+            the corners do not fit, cells without extent, turned inside out or on top of each other, a
+            group's name that is no word.
     """
 
     kind: ClassVar[str] = "mesh"
@@ -45,15 +46,25 @@ class Mesh:
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, dtype=np.float64)
-        cells = np.asarray(self.cells, dtype=np.int64)
+        cells = _whole(np.asarray(self.cells))
         if points.ndim != 2 or cells.ndim != 2 or not 1 <= points.shape[1] <= 3:
             raise DomainError(
                 f"mesh: points {points.shape}, cells {cells.shape}; expected (n, 1 to 3) and (m, k)"
             )
         if cells.size and (cells.max() >= len(points) or cells.min() < -1):
+            hint = ""
+            if cells.min() == 1 and cells.max() == len(points):
+                hint = "; subtract 1, or in a file say start_index = 1"
             raise DomainError(
-                f"mesh: cells name nodes {cells.min()} to {cells.max()}; "
-                f"there are {len(points)} nodes (−1 pads)"
+                f"mesh: cells name nodes {cells.min()} to {cells.max()}; there are {len(points)} nodes, "
+                f"counted from 0 (−1 pads){hint}"
+            )
+        strange = np.flatnonzero(~np.isfinite(points).all(axis=1))
+        if len(strange):
+            others = f" and {len(strange) - 1} others" * (len(strange) > 1)
+            raise DomainError(
+                f"mesh: node {strange[0]}{others} at {points[strange[0]].tolist()}; expected finite "
+                "positions"
             )
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "cells", cells)
@@ -115,6 +126,19 @@ class Mesh:
         )
 
     __hash__ = None
+
+
+def _whole(cells: np.ndarray) -> np.ndarray:
+    """Indices as int64; as numbers with a fraction they are refused."""
+    if cells.size and cells.dtype.kind not in "iuf":
+        raise DomainError(
+            f"mesh: cells of type {cells.dtype}; expected whole numbers, nodes from 0"
+        )
+    if cells.dtype.kind == "f":
+        broken = cells[~(np.rint(cells) == cells)]
+        if broken.size:
+            raise DomainError(f"mesh: cells name node {broken[0]:g}; expected whole numbers from 0")
+    return cells.astype(np.int64)
 
 
 def _members(name: str, nodes: object, count: int) -> np.ndarray:

@@ -75,7 +75,12 @@ def test_equality_compares_contents():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mesh(SQUARE, [[0, 1, 4]]), "there are 4 nodes"),
+        (lambda: Mesh(SQUARE, [[0, 1, 5]]), r"there are 4 nodes, counted from 0 \(−1 pads\)$"),
+        (lambda: Mesh(SQUARE, [[1, 2, 4]]), "say start_index = 1"),
+        (lambda: Mesh(SQUARE, [[0, 1, 1.5]]), "cells name node 1.5; expected whole numbers"),
+        (lambda: Mesh(SQUARE, [[0, 1, np.nan]]), "cells name node nan"),
+        (lambda: Mesh(SQUARE, [["a", "b", "c"]]), "cells of type <U1; expected whole numbers"),
+        (lambda: Mesh(SQUARE * [1, np.inf], [[0, 1, 2]]), r"node 0 and 3 others at \[.*, nan\]"),
         (lambda: Mesh(SQUARE, [[0, 1, -2]]), "−1 pads"),
         (lambda: Mesh(SQUARE[:, 0], [[0, 1]]), r"expected \(n, 1 to 3\)"),
         (lambda: Particles([[1]]), r"expected \(n,\)"),
@@ -147,6 +152,31 @@ def test_corners_that_bend_in_are_cells_and_crossed_ones_are_not():
     assert Mesh(dart, [[0, 1, 2, 3]]).cell_type == "quadrilateral"
     with pytest.raises(DomainError, match="inside out"):
         Mesh(SQUARE, [[0, 1, 3, 2]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "pair"),
+    [
+        ([[0, 1, 2], [0, 1, 3]], r"cells 0 and 1 .* their edge \[0, 1\]"),  # a node moved across
+        ([[0, 1, 2], [0, 2, 3], [2, 1, 0]], "cells 0 and 2 .*, or there twice"),
+        ([[0, 1, 2, 3], [0, 1, 4, -1]], "cells 0 and 1"),
+    ],
+)
+def test_cells_of_a_plane_do_not_lie_on_each_other(cells, pair):
+    points = np.concatenate([SQUARE, [[0.5, 0.3]]])
+    with pytest.raises(DomainError, match=pair) as caught:
+        Mesh(points, cells)
+    assert "\n" not in str(caught.value)
+    # Which way around corners go is of no account, nor how many cells are at an edge in space.
+    assert len(Mesh(SQUARE, [[0, 1, 2], [0, 3, 2]]).cells) == 2
+    assert len(Mesh(np.pad(points, ((0, 0), (0, 1))), cells, cell_type="polygon").cells) == len(
+        cells
+    )
+
+
+def test_polygons_without_extent_are_refused():
+    with pytest.raises(DomainError, match=r"polygon 1 .* no extent: .*, or its sides cross"):
+        Mesh(SQUARE, [[0, 1, 2, -1, -1], [0, 2, 1, 3, -1]])
 
 
 @pytest.mark.parametrize("categories", [("a",), ("a", "a"), ("a b", "c")])

@@ -40,7 +40,7 @@ def true_messages(slots):
     """One of each kind, as a list of maps and bytes, and those that must come before it."""
     here = {"v": m.VERSION, "epoch": 1, "hello": 1}
     said_hello = [HELLO]
-    mesh = hello_of(Mesh(np.random.rand(5, 2), np.array([[0, 1, 2], [1, 2, 3]])))
+    mesh = hello_of(Mesh([[0.0, 0], [1, 0], [0, 1], [1, 1], [2, 0]], [[0, 1, 2], [1, 2, 3]]))
     atoms = hello_of(Particles(np.array([1, 8, 1]), np.eye(3), (True, True, False)))
     reference = slots.fill([np.ones((4, 3), np.float32)]).references[0].encode() if slots else b""
     offer = here | {"kind": "offer", **(slots.offer() if slots else {})}
