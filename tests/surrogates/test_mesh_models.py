@@ -357,6 +357,17 @@ def test_pieces_and_nodes_alone(name):
     assert slope[:-1].any() == (name in SEE_ALL)
 
 
+@pytest.mark.parametrize("name", ["mesh_transformer", "meshgraphnet", "transolver"])
+def test_nodes_see_in_which_groups_they_are(name):
+    mesh = plate(5, 6)
+    bare, other = (sample(replace(mesh, groups=groups)) for groups in ({"wall": []}, {"hole": [0]}))
+    seeing, blind = (built(name, [sample(mesh)], groups=groups) for groups in (True, False))
+    for one in (bare, other):  # a group that was not there is not seen
+        change = (output(seeing, [one]) - output(seeing, [sample(mesh)])).abs()[:, 0]
+        assert (change[mesh.groups["wall"]] > 1e-5).all()
+        torch.testing.assert_close(output(blind, [one]), output(blind, [sample(mesh)]))
+
+
 # MeshTransformer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -81,6 +82,7 @@ class GraphChannels:
         triangles: whether it is of triangles alone.
         nodes: how many all have; 0: they differ.
         frames: the static field of the nodes' axes, and where its channels begin.
+        groups: of nodes, that are among their channels.
     """
 
     channels: int
@@ -91,14 +93,35 @@ class GraphChannels:
     triangles: bool
     nodes: int
     frames: tuple[str, int] | None = None
+    groups: tuple[str, ...] = ()
 
 
-def graph_channels(model: str, setting: Setting, frames: str = "") -> GraphChannels:
+@dataclass(frozen=True, slots=True)
+class NodeGroups(DomainStructure):
+    """Which nodes are in groups of a mesh, ``node_groups (N, groups)``: 1, or 0.
+
+    Args:
+        names: of groups; one that a mesh does not have has no nodes there.
+    """
+
+    names: tuple[str, ...]
+
+    def parts(self, domain: Domain) -> dict[str, Part]:
+        inside = np.zeros((domain.size, len(self.names)), np.float32)
+        for column, name in enumerate(self.names):
+            inside[domain.groups.get(name, []), column] = 1.0
+        return {"node_groups": Part(inside)}
+
+
+def graph_channels(
+    model: str, setting: Setting, frames: str = "", groups: bool = False
+) -> GraphChannels:
     """What a model of this family sees.
 
     Args:
         frames: a static field of two tangent axes of each node of a surface, one after the other: edges
             are then seen in them, and it is no channel of nodes.
+        groups: whether groups of a mesh are channels of nodes.
 
     Raises:
         InputError: no mesh or graph; frames that are none.
@@ -128,8 +151,10 @@ def graph_channels(model: str, setting: Setting, frames: str = "") -> GraphChann
         nodes -= 2 * ndim
     if ndim:
         along += (4 if frames else ndim) + 1 + triangles
+    names = scope.groups if groups and ndim else ()
+    nodes += len(names)
     same = scope.most if scope.least == scope.most else 0
-    return GraphChannels(nodes, along, cells, edges, ndim, triangles, same, axes)
+    return GraphChannels(nodes, along, cells, edges, ndim, triangles, same, axes, names)
 
 
 class OnDomain(nn.Module):
@@ -182,9 +207,10 @@ class OnDomain(nn.Module):
         self.in_units = isinstance(net, FieldFlow)
         self.by_graph = getattr(net, "by_graph", False)
         self.coarsening = getattr(net, "coarsening", None)
-        coarser = () if self.coarsening is None else (self.coarsening,)
+        more = () if self.coarsening is None else (self.coarsening,)
+        more += (NodeGroups(seen.groups),) if seen.groups else ()
         self.traits = Traits(
-            structures=(edges, *coarser),
+            structures=(edges, *more),
             conserves=fluxes,
             takes_scales=self.in_units or seen.frames is not None,
             reach=getattr(net, "reach", None),
@@ -225,6 +251,8 @@ class OnDomain(nn.Module):
             if "sides" in static:
                 values = values[_side_of_edge(where[1], static["sides"], len(x))]
             along.append(values)
+        if self.seen.groups:
+            x = torch.cat([x, static["node_groups"].to(x.dtype)], dim=1)
         if self.seen.ndim:
             along.append(ways(where[0], links, axes)[unsorted])
         if cotangent is not None:

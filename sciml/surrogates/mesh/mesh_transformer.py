@@ -240,6 +240,7 @@ def build(
     global_groups: Sequence[str] = (),
     virtual_node: bool = False,
     levels: int = 0,
+    groups: bool = True,
     encoding: str = "",
     encoding_size: int = 8,
     rope: bool = False,
@@ -260,6 +261,7 @@ def build(
         global_groups: groups of nodes of the mesh, likewise.
         virtual_node: one more node, updated after each block.
         levels: coarser meshes, each some half of the one before, to which layers go down, and up again.
+        groups: whether nodes see in which groups of the mesh they are.
         encoding: ``laplacian`` or ``random_walk`` among the channels of a node.
         encoding_size: numbers of it.
         rope: turn queries and keys by coordinates.
@@ -270,7 +272,7 @@ def build(
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("mesh_transformer", setting)
+    seen = graph_channels("mesh_transformer", setting, groups=groups)
     require_known("mesh_transformer: unknown size", size, SIZES)
     require_known("mesh_transformer: unknown encoding", encoding, ENCODINGS)
     if rope and not seen.ndim:

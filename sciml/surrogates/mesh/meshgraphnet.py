@@ -145,6 +145,7 @@ def build(
     layers: int = 15,
     undirected: bool = False,
     frames: str = "",
+    groups: bool = True,
     virtual_node: bool = False,
     levels: int = 0,
 ) -> nn.Module:
@@ -153,13 +154,14 @@ def build(
     Args:
         undirected: whether edges are taken both ways.
         frames: static field of two tangent axes of each node of a surface, in which edges are seen.
+        groups: whether nodes see in which groups of the mesh they are.
         virtual_node: one more node, updated after each message.
         levels: coarser meshes, each some half of the one before, to which layers go down, and up again.
 
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("meshgraphnet", setting, frames)
+    seen = graph_channels("meshgraphnet", setting, frames, groups=groups)
     net = MeshGraphNet(
         seen.channels,
         setting.channels[1],

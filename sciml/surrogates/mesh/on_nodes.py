@@ -12,7 +12,7 @@ from torch import Tensor
 from sciml.domain import Domain, Mesh
 from sciml.domain.pieces import Piece
 from sciml.errors import DomainError
-from sciml.surrogates.graph.on_domain import GraphChannels, at_corners
+from sciml.surrogates.graph.on_domain import GraphChannels, NodeGroups, at_corners
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import DomainStructure, Part
 
@@ -41,9 +41,9 @@ class NodeChannels:
 
     Args:
         seen: fields, and where they lie.
-        channels: of a node: its own, means of the cells and of the edges that it is on, ``place`` of a
-            mesh, ``encoding``.
-        structures: that give the last two.
+        channels: of a node: its own, means of the cells and of the edges that it is on; ``place`` and
+            groups of a mesh, ``encoding``.
+        structures: that give the last ones.
     """
 
     seen: GraphChannels
@@ -61,11 +61,12 @@ class NodeChannels:
             size: numbers a node of ``encoding``, if that is among them.
         """
         places = (NodePlaces(),) if seen.ndim else ()
+        places += (NodeGroups(seen.groups),) if seen.groups else ()
         channels = seen.channels + sum(map(setting.width, seen.edges)) + seen.ndim + size
         return cls(seen, channels, (*places, *others))
 
     def features(self, x: Tensor, where: Sequence[Tensor], given: dict[str, Tensor]) -> Tensor:
-        """Channels of nodes; what becomes one leaves ``given``, but for ``place``."""
+        """Channels of nodes; static fields that become one leave ``given``."""
         parts = [x]
         tables = {n: given.pop(n) for n in ("cells", "sides") if n in given}
         for name in self.seen.cells:
@@ -74,6 +75,6 @@ class NodeChannels:
             # Of a graph the edges themselves are given, and a value belongs to the receiver.
             ends = tables["sides"] if "sides" in tables else where[0][1][:, None]
             parts.append(at_corners(given.pop(name), ends, len(x)))
-        parts += [given[n].to(x.dtype) for n in ("place", "encoding") if n in given]
-        given.pop("encoding", None)
+        names = ("place", "node_groups", "encoding")
+        parts += [given[n].to(x.dtype) for n in names if n in given]
         return torch.cat(parts, dim=1) if len(parts) > 1 else x

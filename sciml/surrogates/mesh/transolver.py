@@ -172,6 +172,7 @@ def build(
     heads: int = 8,
     slices: int = 32,
     expansion: int = 1,
+    groups: bool = True,
     encoding: str = "",
     encoding_size: int = 8,
     checkpointed: bool = False,
@@ -179,6 +180,7 @@ def build(
     """A Transolver, for meshes and graphs.
 
     Args:
+        groups: whether nodes see in which groups of the mesh they are.
         encoding: ``laplacian`` or ``random_walk`` among the channels of a node, by which alone it
             knows of edges.
         encoding_size: numbers of it.
@@ -187,7 +189,7 @@ def build(
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("transolver", setting)
+    seen = graph_channels("transolver", setting, groups=groups)
     require_known("transolver: unknown encoding", encoding, ENCODINGS)
     more = (NodeEncoding(encoding, encoding_size),) if encoding else ()
     sees = NodeChannels.of(setting, seen, more, encoding_size if encoding else 0)
