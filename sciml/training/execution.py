@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sciml.errors import InputError
 from sciml.training.compilation import compiled
 from sciml.training.precision import lowered
 
@@ -25,6 +26,9 @@ class Execution:
         device: where it is.
         autocast: see :func:`sciml.training.precision.lowered`.
         compile: see :func:`sciml.training.compilation.compiled`; ``True``, or a backend.
+
+    Raises:
+        InputError: a compiled energy whose forces are trained on.
     """
 
     def __init__(
@@ -40,6 +44,13 @@ class Execution:
         self._instead: list[tuple[nn.Module, str, Callable[..., Any]]] = []
         if compile:
             backend = "inductor" if compile is True else compile
+            derived = getattr(getattr(model, "potential", None), "derived", ())
+            if derived and backend != "eager":
+                raise InputError(
+                    f"compile: {' and '.join(derived)}, a gradient of the energy, would be differentiated "
+                    "again, which torch.compile cannot; set compile to false: what is trained is compiled "
+                    "by surrogate.export(path, compiled=True)"
+                )
             forward = compiled(forward, backend)
             # Derivatives in Taylor mode do not go through forward.
             for module in network.modules():

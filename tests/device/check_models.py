@@ -2,10 +2,12 @@
 
     python tests/device/check_models.py [--device cuda] [--points 64] [--json device.json]
 
-For every model of fields on grids: outputs and gradients on the device against those on the CPU, saved
-there and loaded here, bfloat16 (autocast) and ``torch.compile`` against neither; seconds a step, of FNO
-beside neuraloperator's, alternating; at last a training of an FNO at full size through ``sciml.fit``.
-Exit code 1 if anything differs by more than it may. With ``--device cpu --points 16`` it checks itself.
+For every model: outputs and gradients on the device against those on the CPU, saved there and loaded
+here, bfloat16 (autocast) and ``torch.compile`` against neither; seconds a step. On grids of
+``--points``² points; on meshes, graphs and particles as many samples of ``tests/zoo.py``; and models of
+energies, with the forces that are derived of them. Steps of FNO beside neuraloperator's, alternating; at
+last a training of an FNO at full size through ``sciml.fit``. Exit code 1 if anything differs by more
+than it may. With ``--device cpu --points 16 --training-points 0 --no-compile`` it checks itself.
 """
 
 from __future__ import annotations
@@ -24,12 +26,16 @@ import numpy as np
 import torch
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import bench_programs
 from training_step import BATCH, fields
+from zoo import ZOO, samples
 
 import sciml
 from sciml.samples import Task
-from sciml.surrogates import Surrogate, collate
+from sciml.surrogates import Statistics, Surrogate, collate
+from sciml.surrogates.batch import suited
 from sciml.surrogates.registry import MODELS
 from sciml.training.objective import Supervised, weighted
 
@@ -40,10 +46,35 @@ OPTIONS = {"pod_deeponet": {"basis": 4}}
 TASKS = dict.fromkeys(
     ("mlp", "pinn", "lpinn"), Task((), ("u",), history=0, parameters=("a",), time=True)
 )
+#: Models of energies, by what is printed of them.
+POTENTIALS = {f"{name}, E": name for name in ("egnn", "mace", "mpnn", "ponita")}
+
+
+def built(name: str, points: int) -> tuple[Surrogate, object]:
+    """A surrogate that has seen a batch, and that batch."""
+    torch.manual_seed(0)
+    known, toy = (), ZOO.get(name)
+    config = {"name": name, **OPTIONS.get(name, {})}
+    if name in POTENTIALS:
+        config = {"name": POTENTIALS[name], "cutoff": 5.0}
+        task, known = bench_programs.TASK, bench_programs.FIELDS
+        there = [bench_programs.sample("ethanol")] * points
+    elif toy is not None and toy.domain != "grid":
+        config |= toy.options
+        task, there = toy.task, samples(toy) * max(1, points // 3)
+        known = there[0].simulation.fields
+    else:
+        task, there, _ = batch_of(name, points)
+    domain = there[0].simulation.domain
+    surrogate = Surrogate.build(config, task, domain, fields=known)
+    measured = Statistics(surrogate)
+    measured.update(there)
+    measured.fix()
+    return surrogate, collate(there, task, surrogate.structures)
 
 
 def batch_of(name: str, points: int):
-    """A batch of a task that the model called ``name`` takes, and the domain."""
+    """A batch of a task that the model of grids called ``name`` takes, and the domain."""
     task = TASKS.get(name, Task(("u",), ("u",)))
     samples = fields(points)
     for i, sample in enumerate(samples):
@@ -57,6 +88,12 @@ def loss_of(surrogate: Surrogate, batch, autocast: bool = False) -> torch.Tensor
         return weighted(Supervised("relative_l2")(surrogate, batch), {})
 
 
+def flat(fields: dict[str, torch.Tensor]) -> torch.Tensor:
+    """All outputs, each by its own size: energies are large."""
+    each = [t.detach().double().cpu().flatten() for t in fields.values()]
+    return torch.cat([t / t.norm().clamp(min=1e-30) if len(each) > 1 else t for t in each])
+
+
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
     one, other = one.detach().double().cpu(), other.detach().double().cpu()
     return float((one - other).norm() / other.norm().clamp(min=1e-30))
@@ -64,45 +101,32 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def check(name: str, points: int, device: torch.device, compiled: bool) -> dict[str, float]:
     """Differences by kind, and seconds a training step on the device."""
-    torch.manual_seed(0)
-    task, samples, domain = batch_of(name, points)
-    here = Surrogate.build({"name": name, **OPTIONS.get(name, {})}, task, domain)
-    here.normalizer.update(samples)
-    here.normalizer.fix()
-    if hasattr(here.model, "fit_basis"):
-        from sciml.surrogates import Statistics
-
-        statistics_ = Statistics(here)
-        statistics_.update(samples)
-        statistics_.fix()
+    here, batch = built(name, points)
+    batch = suited(batch, here, "cpu")
+    loss_of(here, batch)  # some measure the first batch that they are trained on
     there = copy.deepcopy(here).to(device)
-    batch = collate(samples, task)
-    far = batch.to(device, torch.float32)
+    far = suited(batch, there, device)
     found = {}
     for surrogate, b in ((here, batch), (there, far)):
-        surrogate.train()
+        surrogate.eval()  # what is drawn at random in training differs
         loss_of(surrogate, b).backward()
-    found["output"] = difference(there(far)["u"], here(batch)["u"])
-    flat = [
+    found["output"] = difference(flat(there(far)), flat(here(batch)))
+    slopes = [
         torch.cat([p.grad.flatten().abs().cpu() for p in s.parameters() if p.grad is not None])
         for s in (there, here)
     ]
-    found["gradient"] = difference(*flat)
+    found["gradient"] = difference(*slopes)
     with tempfile.TemporaryDirectory() as folder:
         there.save(folder)
         loaded = Surrogate.load(folder)
-    there.eval()
     with torch.no_grad():
-        found["loaded"] = difference(
-            loaded.to(device)(far)["u"],
-            there(far)["u"],
-        )
+        found["loaded"] = difference(flat(loaded.to(device)(far)), flat(there(far)))
         exact = loss_of(there, far)
         found["bfloat16"] = difference(loss_of(there, far, autocast=True), exact)
         if compiled:
             quick = copy.deepcopy(there)
             quick.model.compile()
-            found["compiled"] = difference(quick(far)["u"], there(far)["u"])
+            found["compiled"] = difference(flat(quick(far)), flat(there(far)))
     there.train()
     optimizer = torch.optim.AdamW(there.parameters(), lr=1e-3)
 
@@ -224,7 +248,7 @@ def main() -> int:
     print(f"{card}, torch {torch.__version__}, batches of {BATCH}, {given.points}² points")
     print(f"{'model':>14}" + "".join(f"{kind:>12}" for kind in (*MAY, "ms a step")))
     table, wrong = {}, []
-    for name in (n for n, module in MODELS.items() if ".graph." not in module):
+    for name in (*MODELS, *POTENTIALS):
         try:
             found = check(name, given.points, device, not given.no_compile)
         except Exception as error:  # the others are of interest all the same

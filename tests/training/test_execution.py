@@ -1,3 +1,4 @@
+import pair_energies
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -109,3 +110,8 @@ def test_taylor_mode_is_compiled_as_well():
     assert backend.runs == 1 and "carry" not in vars(network)
     for word, values in plain.items():
         torch.testing.assert_close(fast[word], values)
+
+
+def test_a_gradient_that_is_trained_on_is_not_compiled():
+    with pytest.raises(InputError, match=r"compile: forces, a gradient .* surrogate.export"):
+        Execution(pair_energies.surrogate(), torch.device("cpu"), compile=True)
