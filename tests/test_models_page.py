@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/models.md").read_text()
@@ -70,3 +71,12 @@ def test_a_stream_into_deepxde(tmp_path, monkeypatch):
     assert names["data"].ended and abs(names["state"].step - (3 * 91 - 16) / 16) <= 1
     losses = [loss for [loss] in names["history"].loss_test]
     assert losses[-1] < losses[0]
+
+
+def test_a_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run("As a program")
+    times = xr.Dataset(coords={"time": names["time"][:, 0].numpy()})
+    known = names["surrogate"].predict(times, at={"x": names["places"][:, 0].numpy()})
+    np.testing.assert_allclose(names["u"][:, 0].detach(), known.u, atol=1e-6)
+    assert float(known.u.std()) > 0.1
