@@ -47,9 +47,9 @@ class Execution:
             derived = getattr(getattr(model, "potential", None), "derived", ())
             if derived and backend != "eager":
                 raise InputError(
-                    f"compile: {' and '.join(derived)}, a gradient of the energy, would be differentiated "
-                    "again, which torch.compile cannot; set compile to false: what is trained is compiled "
-                    "by surrogate.export(path, compiled=True)"
+                    f"compile: {' and '.join(derived)}, slopes of the energy, would be differentiated "
+                    "again, which torch.compile cannot; set compile to false: what is trained is "
+                    "compiled by surrogate.export(path, compiled=True)"
                 )
             forward = compiled(forward, backend)
             # Derivatives in Taylor mode do not go through forward.

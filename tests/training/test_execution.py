@@ -112,6 +112,6 @@ def test_taylor_mode_is_compiled_as_well():
         torch.testing.assert_close(fast[word], values)
 
 
-def test_a_gradient_that_is_trained_on_is_not_compiled():
-    with pytest.raises(InputError, match=r"compile: forces, a gradient .* surrogate.export"):
+def test_forces_that_are_trained_on_are_not_compiled():
+    with pytest.raises(InputError, match=r"compile: forces, slopes .* surrogate.export"):
         Execution(pair_energies.surrogate(), torch.device("cpu"), compile=True)
