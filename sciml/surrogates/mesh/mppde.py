@@ -14,6 +14,7 @@ from sciml.errors import InputError
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels
 from sciml.surrogates.mesh.on_grid import OnGrid, has_positions
+from sciml.surrogates.mesh.virtual_node import means
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import chose
 
@@ -158,10 +159,9 @@ def _normalized(h: Tensor, owner: Tensor | None, graphs: int) -> Tensor:
         split = h.unflatten(0, (graphs, -1))
         variance, mean = torch.var_mean(split, dim=1, correction=0, keepdim=True)
         return ((split - mean) * torch.rsqrt(variance + 1e-5)).flatten(0, 1)
-    count = torch.bincount(owner).clamp(min=1)[:, None].to(h.dtype)
-    zeros = h.new_zeros(len(count), h.shape[1])
-    h = h - (zeros.index_add(0, owner, h) / count).index_select(0, owner)
-    variance = zeros.index_add(0, owner, h * h) / count
+    graphs = int(owner.max()) + 1
+    h = h - means(h, graphs, owner).index_select(0, owner)
+    variance = means(h * h, graphs, owner)
     return h * torch.rsqrt(variance + 1e-5).index_select(0, owner)
 
 
