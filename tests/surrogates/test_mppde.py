@@ -141,6 +141,13 @@ def test_a_wave_is_learned_and_rolled_out(tmp_path):
     assert error < 0.5, error  # a wave that stays as it is: 1.4
 
 
+def test_a_program_of_it_takes_any_number_of_samples():
+    x = torch.randn(3, 4, 12, dtype=torch.float64)
+    model, any_number = on_line(), {0: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(model, (x[:2],), dynamic_shapes=(any_number,)).module()
+    torch.testing.assert_close(program(x), model(x))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

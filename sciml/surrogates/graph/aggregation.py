@@ -34,7 +34,7 @@ class EdgeRows(NamedTuple):
 def sum_at(values: Tensor, rows: EdgeRows) -> Tensor:
     """Σ of values ``(E, …)`` at each node, ``(N, …)``."""
     if plain(values):
-        nodes = len(rows.starts) - 1
+        nodes = rows.starts.shape[0] - 1
         return values.new_zeros(nodes, *values.shape[1:]).index_add(0, rows.own, values)
     return _Sum.apply(values, rows)
 

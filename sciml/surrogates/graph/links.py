@@ -103,7 +103,7 @@ class Links:
         Raises:
             InputError: of another shape, or not finite.
         """
-        edges = len(self.order)
+        edges = self.order.shape[0]
         if values is None and not channels:
             return None
         shape = None if values is None else tuple(values.shape)

@@ -105,7 +105,7 @@ class MPPDE(nn.Module):
             owner = getattr(x, "batch", None)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("MPPDE", x, self.in_channels)
-        links = links_of(edge_index, len(x))
+        links = links_of(edge_index, x.shape[0])
         along = links.sorted(edge_attr, self.edge_channels)
         u, numbers = x[:, : self.state], x[:, self.scalars]
         share = 1.0 / (links.starts[1:] - links.starts[:-1]).clamp(min=1)[:, None].to(x.dtype)
