@@ -70,15 +70,27 @@ def _sum(file: Path) -> Any:
 
 
 def parts_of(data: Any, group: str | None = None) -> list[DataPart]:
-    """The files and datasets that are given: one of them, or a list."""
+    """The files and datasets that are given: one of them, or a list.
+
+    Raises:
+        InputError: something else; a group of what has none.
+    """
+    found = _parts(data, group)
+    if group is not None and (whole := [part for part in found if part.data is not None]):
+        raise InputError(
+            f"group='{group}' of {whole[0].name or 'a dataset that is open'}, which has none; expected "
+            "the path of netCDF-4, HDF5 or zarr"
+        )
+    return found
+
+
+def _parts(data: Any, group: str | None) -> list[DataPart]:
     if hasattr(data, "data_vars") and hasattr(data, "children"):  # a tree of groups
         raise InputError(
             f"data of type {type(data).__name__}, a tree of groups; expected one of them: "
             "tree['group'].to_dataset(), or a path with group="
         )
     if hasattr(data, "data_vars"):
-        if group is not None:
-            raise InputError(f"group='{group}' of a dataset that is open; expected a path")
         return [DataPart("", data=data)]
     if hasattr(data, "to_dataset"):
         return [DataPart("", data=data.to_dataset(name=data.name or "u"))]

@@ -58,11 +58,10 @@ def place(domain: Any) -> str:
     if domain is None:
         return ""
     if not isinstance(domain, Grid):
-        many = {"mesh": "meshes", "graph": "graphs"}.get(domain.kind, domain.kind)
         least, most = getattr(domain, "least", 0), getattr(domain, "most", 0)
-        if most and least != most:
-            return f"{many} of {least} to {most} points"
-        return f"{many} of {most or domain.size} points"
+        count = f"{least} to {most}" if most and least != most else f"{most or domain.size}"
+        many = {"mesh": "meshes of {} points", "graph": "graphs of {} nodes"}
+        return many.get(domain.kind, f"{{}} {domain.kind}").format(count)
     axes = []
     for axis, (dim, size) in enumerate(zip(domain.dims, domain.shape, strict=True)):
         meaning = domain.meanings[axis] if domain.meanings else ""

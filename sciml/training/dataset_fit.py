@@ -125,7 +125,8 @@ def fit(
         levels: what a vertical axis of the variables is: ``"channels"``, a field for each level, named
             ``t_850``, where ``t`` names all of them; ``"axis"``, an axis in space. A number is
             the option ``levels`` of a model.
-        group: of netCDF-4, HDF5 or zarr, in which the variables are.
+        group: of netCDF-4, HDF5 or zarr, in which the variables are; of models with an option of that
+            name, the option.
         batch_size: samples a step.
         pieces: in which each mesh is cut, where memory does not hold it whole: each with what the model
             sees around it, and a sample of its own. Needs pymetis, of the extra ``mesh``.
@@ -226,6 +227,8 @@ def fit(
         )
     if isinstance(levels, int):  # no axis of the data, but an option of several models
         model_options["levels"], levels = levels, None
+    if group is not None and _takes(model, "group"):  # of rotations, where models know such
+        model_options["group"], group = group, None
     model = _with_options(model, model_options)
     device = device_of(device, "fit: device")
     said = {"loss": loss, "points": points, "weighting": weighting, "field_weights": field_weights}
@@ -307,6 +310,11 @@ def fit(
     for line in (*without_norm(objective), *remarks(checks[-1] if checks else {}, checks), *meet):
         log.warning("%s", line)
     return surrogate.eval()
+
+
+def _takes(model: Any, option: str) -> bool:
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return isinstance(name, str) and option in registry.options(name)
 
 
 def _with_options(model: Any, given: Mapping[str, Any]) -> Any:

@@ -57,7 +57,7 @@ def surrogate_of(config, samples, task, seed=0):
     """In float64, its outputs unscaled; the batch of the samples."""
     torch.manual_seed(seed)
     domains = [s.simulation.domain for s in samples]
-    first = max(domains, key=lambda domain: len({*domain.species}))
+    first = max(domains, key=lambda domain: len({*getattr(domain, "species", ())}))
     made = Surrogate.build(
         config, task, first, fields=samples[0].simulation.fields, normalizer=None
     )

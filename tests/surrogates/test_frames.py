@@ -144,6 +144,30 @@ def test_what_each_group_keeps_and_the_lines_that_say_so():
     assert equivariance_lines({"rotation": 0.0123}) == ["rotation     relative error 1.2e-02"]
 
 
+def test_a_group_in_fit_is_that_of_a_model_which_knows_groups(tmp_path):
+    """Of others, of a file; and one that a file does not have is not passed over."""
+    import sciml
+
+    x = np.random.default_rng(0).normal(size=(3, 4, 3))
+    rows = "".join(
+        "4\nProperties=species:S:1:pos:R:3:forces:R:3 energy=0.0\n"
+        + "".join(f"H {a} {b} {c} 0.0 0.0 0.0\n" for a, b, c in frame)
+        for frame in x
+    )
+    (tmp_path / "four.xyz").write_text(rows)
+    task = {"inputs": ["positions"], "targets": ["energy", "forces"], "lead": 0}
+    how = {"epochs": 1, "batch_size": 3, "validation": 0.0, "progress": False}
+    fit = sciml.fit(
+        "frame_averaging", tmp_path / "four.xyz", task, group="SE(n)", options={"hidden": 4}, **how
+    )
+    assert fit.model.group == fit.config["group"] == "SE(n)"
+    assert "4 particles" in str(fit)
+    with pytest.raises(
+        InputError, match=r"group='a' of four\.xyz.*, which has none; expected the path"
+    ):
+        sciml.fit("egnn", tmp_path / "four.xyz", task, group="a", **how)
+
+
 def test_what_cannot_be_framed_is_one_line():
     crystal = molecules(1, periodic=True)
     with pytest.raises(InputError, match="in a periodic cell; expected open space"):
@@ -210,6 +234,35 @@ def test_a_network_on_meshes_is_averaged_too(tmp_path, monkeypatch):
         registry.build("frame_averaging", six)
     usual = registry.build("frame_averaging", setting)
     assert registry.resolved("frame_averaging", {}, usual)["backbone"] == "gcn"
+
+
+@pytest.mark.parametrize("backbone", ["meshgraphnet", "gcn"])
+def test_networks_of_ours_on_meshes_turn_with_them(backbone):
+    """With all that a surrogate derives of a mesh for them."""
+    task, q = Task(("u", "flow"), ("flow", "u")), turned(2, seed=4, reflects=True).numpy()
+    fields = (Field("u"), Field("flow", components=2))
+    draws = np.random.default_rng(0)
+    points, values = draws.normal(size=(6, 2)), (draws.normal(size=6), draws.normal(size=(6, 2)))
+
+    def on(points, u, flow):
+        mesh = Mesh(points, [[0, 1, 2], [2, 3, 4], [3, 4, 5]])
+        frame = Frame(0, 0, 0.0, {"u": u, "flow": flow})
+        return Sample(Simulation(0, mesh, fields), 0, (frame,), (frame,))
+
+    config = {"name": "frame_averaging", "backbone": backbone}
+    config["options"] = {"hidden": 8, "layers": 2}
+    one = on(points, *values)
+    surrogate, batch = surrogate_of(config, [one], task)
+    turned_batch = batch_of(surrogate, [on(points @ q.T + 1.0, values[0], values[1] @ q.T)])
+    plain, found = surrogate(batch), surrogate(turned_batch)
+    wanted = plain["flow"] @ torch.from_numpy(q).mT
+    # Places are rounded to float32 in a batch.
+    torch.testing.assert_close(found["flow"], wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found["u"], plain["u"], rtol=1e-5, atol=1e-5)
+    assert plain["flow"].abs().max() > 0.01
+    bodies_of = Setting(MOVES, Particles(np.zeros(3, int)), bodies()[0].simulation.fields)
+    with pytest.raises(InputError, match=f"model '{backbone}': got .*particles; expected a mesh"):
+        registry.build("frame_averaging", bodies_of, backbone=backbone)
 
 
 def test_what_a_backbone_says_of_itself_is_said_of_its_average():

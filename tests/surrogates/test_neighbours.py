@@ -196,3 +196,16 @@ def test_edges_are_differentiable_and_fade():
 
 def test_what_is_kept_of_frames_has_a_limit():
     assert structure.KEPT_OF_FRAMES < structure.KEPT
+
+
+def test_a_cutoff_far_beyond_all_particles_costs_nothing_and_finds_the_same():
+    x, cell = np.random.default_rng(0).normal(size=(6, 3)), 4.0 * np.eye(3)
+    every = Neighbours(1e5).parts(x, None, (False,) * 3)["neighbours"].values
+    assert every.shape == (2, 30) and len({*map(tuple, every.T)}) == 30
+    along = (True, False, False)
+    near, far = (Neighbours(c).parts(x, cell, along) for c in (8.0, 80.0))
+    gaps = [x[s] - x[r] + part["shift"].values for part in (near, far)
+            for s, r in [part["neighbours"].values]]  # fmt: skip
+    within = np.linalg.norm(gaps[1], axis=1) < 8.0
+    np.testing.assert_allclose(gaps[1][within], gaps[0], atol=1e-12)
+    assert np.linalg.norm(gaps[1], axis=1).max() < 80.1 and len(gaps[1]) > 5 * len(gaps[0])

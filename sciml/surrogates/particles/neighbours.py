@@ -23,6 +23,9 @@ from sciml.surrogates.structure import POINT, DomainStructure, FrameStructure, P
 #: Part of the median distance of neighbours within which two atoms are taken to be at one place.
 TOO_NEAR = 1e-3
 
+#: Cutoffs that are so many times as long as the particles lie apart are searched by a tree.
+WIDE = 3.0
+
 #: Cutoffs from the middle of all beyond which a particle is nowhere: searches count in whole numbers.
 FAR = 1e6
 
@@ -173,7 +176,12 @@ def _within(positions: np.ndarray, cell: Cell, periodic: Sequence[bool], cutoff:
         x = x - np.sort(finite, axis=0)[(len(finite) - 1) // 2]
     there = (np.abs(x) < FAR * cutoff).all(axis=1)
     lattice = _completed(np.asarray(cell, np.float64), periodic) if any(periodic) else np.eye(d)
-    find = _by_tree if d > 3 else _by_vesin
+    # Vesin walks through as many empty boxes as fit in a cutoff, also where nothing repeats.
+    span = np.ptp(x[there], axis=0) if there.any() else np.zeros(d)
+    if not any(periodic) and span.any():
+        cutoff = min(cutoff, 1.01 * float(np.linalg.norm(span)))
+    wide = any(periodic) and not all(periodic) and cutoff > WIDE * span.max()
+    find = _by_tree if d > 3 or wide else _by_vesin
     receiver, source, image = find(x[there], lattice, tuple(periodic), cutoff)
     if not there.all():
         own = np.flatnonzero(there)

@@ -15,8 +15,8 @@ from sciml.surrogates.particles.orientations import rotation, spread
 from sciml.surrogates.particles.particle_model import ParticleModel, ParticlePairs
 from sciml.surrogates.setting import Setting
 
-#: Units of length in a cutoff: bonds are then about 1 long, where powers of lengths tell them apart.
-UNITS = 4
+#: Units of length in a cutoff, as Å in 5 Å: bonds are then about 1 long, where powers tell them apart.
+UNITS = 5
 
 
 class Polynomials(nn.Module):
@@ -125,7 +125,7 @@ class PONITA(ParticleModel):
         basis: of the kernels; half of it are channels in between.
         layer_scale: γ at first, as 1e-6 for very long trainings; ``None``: none.
         cutoff, nearest: whom a particle sees; neither: all, with lengths in units of 1. At the cutoff,
-            which is four units, kernels fade.
+            which is five units, kernels fade.
         rotate: directions at random in training.
         species: those that may come; ``None``: those of the data; of a stream those of the first
             simulation, and that its program expects.
