@@ -242,10 +242,12 @@ def test_networks_of_ours_on_meshes_turn_with_them(backbone):
     task, q = Task(("u", "flow"), ("flow", "u")), turned(2, seed=4, reflects=True).numpy()
     fields = (Field("u"), Field("flow", components=2))
     draws = np.random.default_rng(0)
-    points, values = draws.normal(size=(6, 2)), (draws.normal(size=6), draws.normal(size=(6, 2)))
+    points = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]])
+    points = points + 0.2 * draws.uniform(-1, 1, points.shape)
+    values = draws.normal(size=6), draws.normal(size=(6, 2))
 
     def on(points, u, flow):
-        mesh = Mesh(points, [[0, 1, 2], [2, 3, 4], [3, 4, 5]])
+        mesh = Mesh(points, [[0, 1, 2], [1, 3, 2], [2, 3, 4], [3, 5, 4]])
         frame = Frame(0, 0, 0.0, {"u": u, "flow": flow})
         return Sample(Simulation(0, mesh, fields), 0, (frame,), (frame,))
 
