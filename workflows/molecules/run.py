@@ -27,13 +27,9 @@ MODELS = {
     "mace-l": ({"name": "mace", "size": "L"}, 0.01),
     "mace-s": ({"name": "mace", "size": "S"}, 0.01),
     "mace-xs": ({"name": "mace", "hidden": "16x0e + 16x1o", "degree": 2}, 0.01),
-    "ponita": ({"name": "ponita", "orientations": 16, "cutoff": 5.0}, 5e-4),
+    "ponita": ({"name": "ponita", "orientations": 20}, 5e-4),
     "ponita-s": (
-        {
-            "name": "ponita", "hidden": 48, "layers": 3, "orientations": 12, "basis": 48,
-            "layer_scale": 0.1, "cutoff": 5.0,
-        },
-        2e-3,
+        {"name": "ponita", "hidden": 48, "layers": 3, "orientations": 12, "basis": 48}, 5e-3,
     ),
 }  # fmt: skip
 #: Errors of energy (meV) and of a component of the forces (meV/Å), 1000 configurations, full length.
