@@ -20,13 +20,15 @@ from sciml.surrogates import program_file
 from sciml.surrogates.batch import Batch, weights_dtype
 from sciml.surrogates.example import batch_of
 from sciml.surrogates.export_particles import first_line, of_particles
-from sciml.surrogates.potential_program import celled, described
+from sciml.surrogates.potential_program import celled, described, dtypes_of
 from sciml.surrogates.scope import scope_to_wire
 from sciml.surrogates.traits import traits_of
 
 if TYPE_CHECKING:
     from sciml.surrogates.physical_model import PhysicalModel
 
+#: Entries of a batch that a program on a grid is given, in this order; forcing where there is some.
+NAMES = ("inputs", "parameters", "time", "static", "forcing")
 #: Points of an example at which a model is asked.
 POINTS = 5
 
@@ -41,11 +43,11 @@ def export(
         if surrogate.potential is not None:
             batch = celled(batch, surrogate.task)
             surrogate = surrogate.deriving(stress=batch.geometry["cell"].shape[-1] == 3)
-        program = of_particles(surrogate, batch)
-        said = {} if surrogate.potential is None else described(surrogate, batch)
+        program, said = of_particles(surrogate, batch), described(surrogate, batch)
     elif batch.kind == "grid":
         program = _of_grid(surrogate, batch, asked=asked)
         said = {"task": asdict(surrogate.task), "fields": fields_to_wire(surrogate.fields)}
+        said["dtypes"] = {name: dtypes_of(getattr(batch, name)) for name in NAMES}
         if isinstance(surrogate.domain, Grid):
             said["domain"] = scope_to_wire(surrogate.domain)
     else:
@@ -66,9 +68,8 @@ def _of_grid(surrogate: PhysicalModel, batch: Batch, *, asked: bool) -> Exported
     samples = Dim("samples", min=1)
     args: tuple[Any, ...] = (example.inputs, example.parameters, example.time, example.static)
     args += (example.forcing,) if example.forcing else ()
-    names = ("inputs", "parameters", "time", "static", "forcing")
     whole = torch.utils._pytree.tree_map(lambda t: {0: samples}, args)
-    shapes, points = dict(zip(names, whole, strict=False)), {}
+    shapes, points = dict(zip(NAMES, whole, strict=False)), {}
     if asked:
         low, high = torch.tensor(surrogate.setting.scope.extent, dtype=torch.float64).T
         part = torch.linspace(0.1, 0.9, POINTS, dtype=torch.float64)[:, None]

@@ -49,7 +49,7 @@ class PotentialProgram:
     """
 
     def __init__(self, run: Callable[..., Any], said: Mapping[str, Any], name: str) -> None:
-        if "structures" not in said:
+        if not said.get("potential"):
             raise InputError(f"{name}: a program of no potential; expected energies of positions")
         self._run, self._dtypes, self._name = run, said["dtypes"], name
         #: What it takes is made of weights on this device.
@@ -95,7 +95,7 @@ class PotentialProgram:
 
 
 def described(surrogate: PhysicalModel, batch: Batch) -> dict[str, Any]:
-    """What a file says of the program of a potential, for :class:`PotentialProgram`."""
+    """What a file says of a program on particles: of a potential, for :class:`PotentialProgram`."""
     scope = surrogate.domain if isinstance(surrogate.domain, Scope) else None
     found = {}
     for structure in surrogate.structures:
@@ -106,9 +106,9 @@ def described(surrogate: PhysicalModel, batch: Batch) -> dict[str, Any]:
         "task": asdict(surrogate.task),
         "fields": fields_to_wire(surrogate.fields),
         "domain": None if scope is None else scope_to_wire(scope),
-        "potential": asdict(surrogate.potential),
+        "potential": None if surrogate.potential is None else asdict(surrogate.potential),
         "structures": [[name, options] for name, options in found.items()],
-        "dtypes": {name: _dtypes(getattr(batch, name)) for name in GIVEN},
+        "dtypes": {name: dtypes_of(getattr(batch, name)) for name in GIVEN},
         "device": str(batch.time.device),
     }
 
@@ -123,10 +123,11 @@ def celled(batch: Batch, task: Task) -> Batch:
     return replace(batch, geometry={**geometry, "cell": cell})
 
 
-def _dtypes(values: Values) -> Any:
+def dtypes_of(values: Values) -> Any:
+    """Names of dtypes, by the names of tensors."""
     if isinstance(values, Tensor):
         return str(values.dtype).removeprefix("torch.")
-    return {name: _dtypes(t) for name, t in values.items()}
+    return {name: dtypes_of(t) for name, t in values.items()}
 
 
 def _structure(said: list[Any], name: str) -> Structure:

@@ -249,6 +249,21 @@ def test_arrays_that_change_are_seen():
     assert atoms.get_potential_energy() == pytest.approx(2 * before) and before > 0.1
 
 
+def test_another_calculator_adds_what_data_lack():
+    """Such as dispersion."""
+    from ase.calculators.lj import LennardJones
+    from ase.calculators.mixing import SumCalculator
+
+    atoms, found = crystal(), []
+    pair = LennardJones(sigma=1.5, epsilon=0.01, rc=4.0)
+    for calculator in (atoms.calc, pair, SumCalculator([atoms.calc, pair])):
+        atoms.calc = calculator
+        found.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()))
+    for one, other, both in zip(*found, strict=True):
+        np.testing.assert_allclose(one + other, both, atol=1e-12)
+        assert np.abs(other).max() > 1e-4
+
+
 def test_elements_that_were_not_there_are_named():
     atoms = molecule("CH3Cl")
     atoms.calc = sciml.calculator(surrogate())

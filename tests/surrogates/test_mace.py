@@ -123,6 +123,20 @@ def test_nuclei_repel():
     assert near["forces"][1, 0, 0] > 1000 and nearer["forces"][1, 0, 0] > near["forces"][1, 0, 0]
 
 
+def test_nuclei_repel_alike_in_a_cell_and_in_any_order_of_targets():
+    other = Task(("positions",), ("forces", "energy"), lead=0)
+    found = []
+    for task in (ENERGY, other):
+        surrogate, batch = surrogate_of(
+            {**SMALL, "repulsion": True, "cutoff": 2.5}, molecules(2, periodic=True), task
+        )
+        found.append(surrogate.deriving(stress=True)(batch))
+        assert surrogate.model.place == task.targets.index("energy")
+    for name in ("energy", "forces", "stress"):
+        torch.testing.assert_close(found[0][name], found[1][name])
+    assert found[0]["stress"].isfinite().all()
+
+
 def test_the_mean_number_of_neighbours_is_that_of_the_first_batch():
     surrogate, batch = surrogate_of(SMALL, molecules(2), ENERGY)
     assert surrogate.model.crowd == 0
