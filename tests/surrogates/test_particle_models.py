@@ -29,7 +29,7 @@ ENERGIES = {
     "ponita": ({**PONITA, **LOCAL}, ()),
 }
 #: Largest error of motions that are kept, where it is no rounding: of few directions.
-TOLERANCE = {"ponita": {"rotation": 0.15, "reflection": 0.15}}
+TOLERANCE = {"ponita": {"rotation": 0.2, "reflection": 0.2}}
 ROUNDING = 1e-10
 
 

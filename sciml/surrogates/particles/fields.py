@@ -70,7 +70,7 @@ class ParticleFields:
     parameters: int
     wanted: Mapping[str, str]
     counts: tuple[int, int]
-    atoms: bool
+    atoms: bool = False
 
     @classmethod
     def of(
