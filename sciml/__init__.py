@@ -13,6 +13,7 @@ _PUBLIC = {
     "run": "sciml.api",
     "train": "sciml.api",
     "write_extxyz": "sciml.domain.extxyz",
+    "write_vtk": "sciml.domain.vtk",
     "load": "sciml.run.results",
     "open_dataset": "sciml.domain.files",
     "open_recording": "sciml.record",
@@ -34,6 +35,7 @@ __all__ = [
     "simulate",
     "train",
     "write_extxyz",
+    "write_vtk",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Meshes in VTU and XDMF files, read by meshio."""
+"""Meshes in VTU and XDMF files, read and written by meshio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from sciml.domain.cells import CELLS, POLYGON
 from sciml.domain.field import Field
 from sciml.domain.mesh import Mesh
-from sciml.errors import DomainError
+from sciml.errors import DomainError, InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +25,9 @@ TYPES = {
     "tetra": "tetrahedron",
     "hexahedron": "hexahedron",
 }
+
+#: Before the name of a group, whose nodes have 1 in a field of such a name.
+GROUP = "group "
 
 State = tuple[float | None, Mapping[str, np.ndarray], Mapping[str, Sequence[np.ndarray]]]
 
@@ -66,7 +69,12 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
         ]
     )
     flat = points.shape[1] == 3 and widest < 5 and kind != "tetrahedron" and not points[:, 2].any()
-    mesh = Mesh(points[:, :2] if flat else points, cells, cell_type=kind)
+    groups = {
+        name.removeprefix(GROUP): np.asarray(array).ravel() != 0
+        for name, array in states[0][1].items()
+        if name.startswith(GROUP) and np.shape(array) in ((len(points),), (len(points), 1))
+    }
+    mesh = Mesh(points[:, :2] if flat else points, cells, cell_type=kind, groups=groups)
     fields: dict[str, Field] = {}
     values: dict[str, list[np.ndarray]] = {}
     for _, on_points, in_cells in states:
@@ -77,6 +85,8 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
         ]
         for name, on, array in found:
             array = array[:, 0] if array.shape[1:] == (1,) else array
+            if name.startswith(GROUP) and name.removeprefix(GROUP) in groups:
+                continue
             if array.ndim > 2 or array.dtype.kind not in "fiu":
                 continue
             fields[name] = Field(name, on=on, components=sum(array.shape[1:]))
@@ -114,3 +124,108 @@ def _kept(blocks: Sequence[Any]) -> tuple[list[int], str]:
             "into tetrahedra"
         )
     return kept, kinds[0] if len(kinds) == 1 else POLYGON
+
+
+def write_vtk(path: str | Path, data: xr.Dataset) -> None:
+    """Write fields on a mesh for ParaView: one state as VTU, a series of states as XDMF.
+
+    >>> sciml.write_vtk("flow.xdmf", surrogate.rollout(first, steps=100))     # doctest: +SKIP
+
+    Fields on nodes and in cells are there by their names, vectors of a plane with a third component 0,
+    and groups of nodes as ``group wall``, 1 at its nodes; what is on edges or one number a frame is left
+    out. Values of XDMF are in a file of HDF5 beside it, of the same name. :func:`sciml.open_dataset`
+    reads either; VTU says no time, and neither says units.
+
+    Args:
+        path: ends in ``.vtu`` or ``.xdmf``; must not exist.
+        data: one simulation on a mesh, such as a file of a solver, a prediction or a rollout.
+
+    Raises:
+        InputError: meshio is not there, the file is; no mesh, several simulations, several times in VTU,
+            polygons of more than four corners.
+    """
+    path = Path(path)
+    series = path.suffix.lower() == ".xdmf"
+    if path.suffix.lower() not in (".vtu", ".xdmf"):
+        raise InputError(f"{path}: expected a name that ends in .vtu or .xdmf")
+    beside = path.with_suffix(".h5")
+    for file in (path, beside) if series else (path,):
+        if file.exists():
+            raise InputError(f"{file} is there; expected the name of a new file")
+    try:
+        import meshio
+    except ImportError as error:
+        raise InputError(
+            "meshio is not there; install it with pip install 'sciml-surrogates[mesh]'"
+        ) from error
+    from sciml.domain.inference import domain_of, fields_of
+    from sciml.domain.layout import layout_of
+
+    domain = domain_of(data)
+    if not isinstance(domain, Mesh):
+        raise InputError(f"write_vtk: a dataset on a {domain.kind}; expected one on a mesh")
+    fields = [field for field in fields_of(data) if field.on in ("point", "cell")]
+    layout = layout_of(data, [field.name for field in fields])
+    if layout.sample is not None:
+        count = data.sizes[layout.sample]
+        if count > 1:
+            raise InputError(
+                f"write_vtk: {count} simulations; expected one: ds.isel({layout.sample}=0)"
+            )
+        data = data.isel({layout.sample: 0})
+    times = [None] if layout.time is None else data[layout.time].values.tolist()
+    if len(times) > 1 and not series:
+        raise InputError(
+            f"write_vtk: {len(times)} times in {path.name}; expected a name that ends in .xdmf, or one "
+            f"time: ds.isel({layout.time}=-1)"
+        )
+    points = np.pad(domain.points, ((0, 0), (0, 3 - domain.points.shape[1])))
+    parts = _blocks(domain)
+    cells = [(kind, domain.cells[rows][:, : CELLS[TYPES[kind]].corners]) for kind, rows in parts]
+    marks = {}
+    for name, nodes in domain.groups.items():
+        marks[GROUP + name] = np.isin(np.arange(domain.size), nodes).astype(np.int32)
+
+    def state(place: int) -> dict[str, Any]:
+        on_points, in_cells = dict(marks), {}
+        for field in fields:
+            array = data[field.name]
+            if layout.time in array.dims:
+                array = array.isel({layout.time: place})
+            values = array.transpose(*layout.order(array.dims)).values
+            if field.components == 2:
+                values = np.pad(values, ((0, 0), (0, 1)))
+            if field.on == "point":
+                on_points[field.name] = values
+            else:
+                in_cells[field.name] = [values[rows] for _, rows in parts]
+        return {"point_data": on_points, "cell_data": in_cells}
+
+    if not series:
+        meshio.Mesh(points, cells, **state(0)).write(path)
+        return
+    import h5py
+
+    writer = meshio.xdmf.TimeSeriesWriter(path)
+    # Its own __enter__ puts this file into the current folder.
+    writer.h5_filename, writer.h5_file = str(beside), h5py.File(beside, "w")
+    try:
+        writer.write_points_cells(points, cells)
+        for place, time in enumerate(times):
+            writer.write_data(0.0 if time is None else float(time), **state(place))
+    finally:
+        writer.__exit__()
+
+
+def _blocks(mesh: Mesh) -> list[tuple[str, np.ndarray]]:
+    """Cells by meshio's name of their type: their numbers."""
+    names = {ours: theirs for theirs, ours in TYPES.items()}
+    if mesh.cell_type != POLYGON:
+        return [(names[mesh.cell_type], np.arange(len(mesh.cells)))]
+    corners = (mesh.cells >= 0).sum(axis=1)
+    if corners.max() > 4:
+        raise InputError(
+            f"write_vtk: polygons of {corners.max()} corners; expected 3 or 4: cut them into triangles"
+        )
+    by = {"triangle": np.flatnonzero(corners == 3), "quad": np.flatnonzero(corners == 4)}
+    return [(name, rows) for name, rows in by.items() if len(rows)]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sciml.domain import Mesh, Particles
-from sciml.domain.dataset import domain_of, fields_of
+from sciml.domain import Field, Mesh, Particles
+from sciml.domain.dataset import domain_of, fields_of, to_dataset
 from sciml.domain.files import open_dataset
+from sciml.domain.vtk import write_vtk
 from sciml.errors import DomainError, InputError
 from sciml.record import open_trajectories
 from sciml.samples import Task
@@ -196,3 +197,97 @@ def test_edges_of_a_graph_are_counted_from_where_they_say():
         domain_of(ds)
     ds.edges.attrs["start_index"] = 1
     assert np.array_equal(domain_of(ds).edges, edges - 1)
+
+
+#: A mesh of each type of cells, and of triangles beside a quadrilateral.
+CUBE = np.array([(x, y, z) for z in (0, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))], float)
+MESHES = {
+    "triangle": Mesh(POINTS[:, :2], [[0, 1, 2], [0, 2, 3], [1, 4, 2]], groups={"wall": [0, 3]}),
+    "quadrilateral": Mesh(POINTS[:4, :2], QUADS, groups={"wall": [0, 3], "in": [1]}),
+    "polygon": Mesh(POINTS[:, :2], [[1, 4, 2, -1], [0, 1, 2, 3]], cell_type="polygon"),
+    "tetrahedron": Mesh(CUBE, [[0, 1, 2, 5], [0, 2, 3, 7]], cell_type="tetrahedron"),
+    "hexahedron": Mesh(CUBE, [range(8)], cell_type="hexahedron", groups={"wall": [0, 3]}),
+}
+
+
+def on_mesh(mesh, times=None):
+    fields = [
+        Field("u"),
+        Field("wind", components=2),
+        Field("k", on="cell"),
+        Field("e", on="global"),
+    ]
+    rng, lead = np.random.default_rng(0), () if times is None else (len(times),)
+    shapes = {f.name: (*lead, *f.shape(mesh)) for f in fields}
+    return to_dataset(mesh, fields, {n: rng.normal(size=s) for n, s in shapes.items()}, times)
+
+
+@pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.parametrize("ending", [".vtu", ".xdmf"])
+def test_what_is_written_for_paraview_comes_back(tmp_path, kind, ending):
+    pytest.importorskip("meshio")
+    times = [0.5] if ending == ".vtu" else [0.5, 1.0, 2.0]
+    ds, path = on_mesh(MESHES[kind], times), tmp_path / f"flow{ending}"
+    write_vtk(path, ds)
+    back = open_dataset(path)
+    assert domain_of(back) == MESHES[kind]
+    if ending == ".xdmf":
+        assert back.time.values.tolist() == times and (tmp_path / "flow.h5").exists()
+    else:
+        ds = ds.isel(time=0)
+    wind = (
+        ds.wind
+        if MESHES[kind].points.shape[1] == 2
+        else np.pad(ds.wind, (*((0, 0),) * (ds.wind.ndim - 1), (0, 1)))
+    )
+    for name, values in (("u", ds.u), ("wind", wind), ("k", ds.k)):
+        np.testing.assert_array_equal(back[name], values)
+    assert set(back.data_vars) & {"e", "group wall"} == set()
+    with pytest.raises(InputError, match="is there; expected the name of a new file"):
+        write_vtk(path, ds)
+
+
+def test_what_cannot_be_written_for_paraview_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("meshio")
+    ds = on_mesh(MESHES["triangle"], [0.0, 1.0])
+    both = ds.assign({name: ds[name].expand_dims(sample=2) for name in ("u", "wind", "k", "e")})
+    cases = [
+        ("a.vtk", ds, "ends in .vtu or .xdmf"),
+        ("a.vtu", ds, r"2 times in a.vtu; .*ds.isel\(time=-1\)"),
+        (
+            "a.xdmf",
+            both,
+            r"2 simulations; expected one: ds.isel\(sample=0\)",
+        ),
+        ("a.xdmf", xr.Dataset({"u": ("x", np.zeros(3))}, {"x": [0.0, 1, 2]}), "on a grid"),
+    ]
+    for name, data, line in cases:
+        with pytest.raises(InputError, match=line):
+            write_vtk(tmp_path / name, data)
+    monkeypatch.setitem(sys.modules, "meshio", None)
+    with pytest.raises(InputError, match=r"meshio is not there; .*\[mesh\]"):
+        write_vtk(tmp_path / "a.xdmf", ds)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_model_learns_from_files_of_meshes(tmp_path):
+    """VTU, XDMF and UGRID of a solver, and of cells of several types, by one call."""
+    pytest.importorskip("meshio")
+    import sciml
+
+    task = {"inputs": ["u"], "targets": ["u"]}
+    options = {"hidden": 4, "layers": 1, "epochs": 1, "validation": 0}
+    flow = sciml.simulate("solvers/heat_mesh.py", spacing=0.2, steps=4, radius=0.1)
+    flow.to_netcdf(tmp_path / "ugrid.nc", engine="h5netcdf")
+    write_vtk(tmp_path / "triangles.xdmf", flow)
+    write_vtk(tmp_path / "polygons.xdmf", on_mesh(MESHES["polygon"], [0.0, 1.0, 2.0]))
+    for name in ("ugrid.nc", "triangles.xdmf", "polygons.xdmf"):
+        surrogate = sciml.fit("meshgraphnet", tmp_path / name, task=task, **options)
+        rolled = surrogate.rollout(open_dataset(tmp_path / name).isel(time=[0]), steps=2)
+        assert np.isfinite(rolled.u).all() and rolled.sizes["time"] == 2
+        write_vtk(tmp_path / f"rolled-{name}.xdmf", rolled)
+    state = on_mesh(MESHES["triangle"])
+    write_vtk(tmp_path / "state.vtu", state)
+    still = {"inputs": ["u"], "targets": ["wind"], "lead": 0}
+    surrogate = sciml.fit("meshgraphnet", tmp_path / "state.vtu", task=still, **options)
+    assert surrogate.predict(tmp_path / "state.vtu").wind.dims == ("node", "space")
