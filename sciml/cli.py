@@ -263,7 +263,9 @@ def evaluate(
 def predict(
     run_dir: Annotated[Path, typer.Argument(help="run directory, or a saved surrogate")],
     data: Annotated[list[Path], typer.Option(help="what to predict from; may be given again")],
-    out: Annotated[Path, typer.Option(help="file to write: .nc; of particles .xyz or .extxyz too")],
+    out: Annotated[
+        Path, typer.Option(help="file to write: .nc; .xyz of particles, .vtu and .xdmf of meshes")
+    ],
     group: Group = None,
     rollout: Annotated[
         int | None, typer.Option(min=1, help="so many steps onward from the last times")
@@ -288,7 +290,9 @@ def plot(
     figure: Annotated[
         str | None, typer.Option(help="one alone: learning, errors, median or worst")
     ] = None,
-    ending: Annotated[str, typer.Option("--format", help="png, pdf or svg")] = "png",
+    ending: Annotated[
+        str, typer.Option("--format", help="png, pdf, svg; gif: the rollout as an animation")
+    ] = "png",
 ) -> None:
     """Draw how a run learned, how far off its surrogate is, and where (extra `plot`)."""
     from sciml.report.figures import write

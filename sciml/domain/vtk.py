@@ -26,6 +26,8 @@ TYPES = {
     "hexahedron": "hexahedron",
 }
 
+#: How names of files that are written end: one state, a series.
+FORMATS = (".vtu", ".xdmf")
 #: Before the name of a group, whose nodes have 1 in a field of such a name.
 GROUP = "group "
 
@@ -146,8 +148,8 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
     """
     path = Path(path)
     series = path.suffix.lower() == ".xdmf"
-    if path.suffix.lower() not in (".vtu", ".xdmf"):
-        raise InputError(f"{path}: expected a name that ends in .vtu or .xdmf")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
     beside = path.with_suffix(".h5")
     for file in (path, beside) if series else (path,):
         if file.exists():

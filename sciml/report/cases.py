@@ -101,17 +101,22 @@ class Case:
 
 def draw_case(case: Case, title: str) -> Sheet:
     """Truth, prediction and difference of each field."""
-    dims = len(case.layout.space)
-    points = dims == 1 and _places(case) is not None
-    if points:
-        return _maps(case, title, partial(_nodes, triangles=_triangles(case)))
+    dims, drawn = len(case.layout.space), map_of(case)
+    if drawn is not None:
+        return _maps(case, title, drawn)
     if dims == 0:
         return _series(case, title)
-    if dims == 1:
-        times = case.ds.sizes.get(case.layout.time, 1) if case.layout.time else 1
-        film = case.errors.frame is None and times >= FILM
-        return _films(case, title) if film else _lines(case, title)
-    return _maps(case, title, _map)
+    times = case.ds.sizes.get(case.layout.time, 1) if case.layout.time else 1
+    film = case.errors.frame is None and times >= FILM
+    return _films(case, title) if film else _lines(case, title)
+
+
+def map_of(case: Case) -> Callable[..., Any] | None:
+    """What draws maps, of two dimensions and more and of meshes; ``None``: there are none."""
+    dims = len(case.layout.space)
+    if dims == 1 and _places(case) is not None:
+        return partial(_nodes, triangles=_triangles(case))
+    return _map if dims > 1 else None
 
 
 def _maps(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
@@ -131,12 +136,12 @@ def _maps(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
         pair = (*case.pair(name), case.difference(name))
         truth, guess, off = (array.isel({time: place}) for array in pair)
         # Of each time its own: what has decayed would not be seen in the colours of the start.
-        scale = _scale(truth)
+        scale = scale_of(truth)
         draw(column[0], truth, scale, case)
         mark = draw(column[1], guess, scale, case)
         label = with_units(case.symbol(name), units_of(pair[0]))
         _bar(sheet, mark, column[1], label, _beyond(guess, scale))
-        mark = draw(column[2], off, _offset(off, case.is_vector(name)), case)
+        mark = draw(column[2], off, offset_of(off, case.is_vector(name)), case)
         _bar(sheet, mark, column[2], "difference")
         when = time_words(case.ds[time], place) if time in case.ds.coords else f"frame {place}"
         column[0].set_title(when, fontsize="small")
@@ -164,7 +169,7 @@ def _row_a_field(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
     for row, name in zip(panels, names, strict=True):
         for axes, given in zip(row, inputs, strict=False):
             array = _only(case.scalar(given))
-            mark = draw(axes, array, _scale(array), case)
+            mark = draw(axes, array, scale_of(array), case)
             axes.set_title(
                 f"given: {with_units(given.removesuffix(TRUTH), units_of(array))}", fontsize="small"
             )
@@ -172,7 +177,7 @@ def _row_a_field(case: Case, title: str, draw: Callable[..., Any]) -> Sheet:
         truth, guess = map(_only, case.pair(name))
         apart = _only(case.difference(name))
         label = with_units(case.symbol(name), units_of(truth))
-        scale, off = _scale(truth), _offset(apart, case.is_vector(name))
+        scale, off = scale_of(truth), offset_of(apart, case.is_vector(name))
         drawn = zip(row[len(inputs) :], (truth, guess, apart), (scale, scale, off), strict=True)
         marks = [draw(axes, array, kind, case) for axes, array, kind in drawn]
         for axes, what in zip(
@@ -194,7 +199,7 @@ def _films(case: Case, title: str) -> Sheet:
     for row, name in zip(panels, names, strict=True):
         truth, guess = case.pair(name)
         apart, label = case.difference(name), with_units(case.symbol(name), units_of(truth))
-        scale, off = _scale(truth), _offset(apart, case.is_vector(name))
+        scale, off = scale_of(truth), offset_of(apart, case.is_vector(name))
         for axes, array, kind in zip(row, (truth, guess, apart), (scale, scale, off), strict=True):
             mark = _image(
                 axes, array, kind, _axis(case.ds, dim), _axis(case.ds, time), square=False
@@ -405,7 +410,7 @@ def _axis(ds: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:
     return np.arange(ds.sizes[dim], dtype=float), f"{plain(dim)}, frames from {first}"
 
 
-def _scale(truth: xr.DataArray) -> tuple[float, float, str]:
+def scale_of(truth: xr.DataArray) -> tuple[float, float, str]:
     """Least and largest of the truth, which the prediction shares; of both signs about 0."""
     values = np.asarray(truth)
     values = values[np.isfinite(values)]
@@ -419,7 +424,7 @@ def _scale(truth: xr.DataArray) -> tuple[float, float, str]:
     return low, high, ONE_SIGN
 
 
-def _offset(apart: xr.DataArray, length: bool) -> tuple[float, float, str]:
+def offset_of(apart: xr.DataArray, length: bool) -> tuple[float, float, str]:
     """Of a difference: about 0, and of a length from 0 on."""
     values = np.abs(np.asarray(apart))
     values = values[np.isfinite(values)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from sciml.report.predictions import Errors, Predictions
 if TYPE_CHECKING:
     import xarray as xr
 
+    from sciml.report.cases import Case
     from sciml.report.sheet import Sheet
 
 #: Each figure by its name, and what it shows.
@@ -31,10 +33,12 @@ KINDS = {
     "median": "truth, prediction and difference of the held-out simulation in the middle",
     "worst": "the same of the one with the largest error",
 }
+#: Those of one simulation.
+CASES = ("median", "worst")
 #: ``0`` in the environment: none are drawn at the end of a run.
 SWITCH = "SCIML_FIGURES"
-#: Endings that files may have.
-FORMATS = ("png", "pdf", "svg")
+#: Endings that files may have, and that of animations.
+FORMATS, FILM = ("png", "pdf", "svg"), "gif"
 
 
 class Figures(Mapping[str, "Sheet"]):
@@ -97,14 +101,17 @@ def write(
     Args:
         folder, name: as in :func:`figures`.
         out: folder for the files; by default ``figures/`` in it.
-        ending: ``png``, ``pdf`` or ``svg``.
+        ending: ``png``, ``pdf`` or ``svg``; or ``gif``, an animation of the rollout of ``median`` or
+            ``worst``.
 
     Raises:
-        InputError: as :func:`figures`; a folder that cannot be written.
+        InputError: as :func:`figures`; a folder that cannot be written; an animation of something else.
     """
-    if ending not in FORMATS:
-        raise InputError(f"figures as '{ending}'; expected one of {', '.join(FORMATS)}")
-    sheets = figures(folder, name)
+    if ending not in (*FORMATS, FILM):
+        raise InputError(f"figures as '{ending}'; expected one of {', '.join((*FORMATS, FILM))}")
+    if ending == FILM and name not in (None, *CASES):
+        raise InputError(f"an animation of '{name}'; expected {' or '.join(CASES)}")
+    sheets = _animated(folder, name or CASES[0]) if ending == FILM else figures(folder, name)
     from sciml.report.sheet import drawing
 
     out = folder / "figures" if out is None else Path(out)
@@ -115,7 +122,7 @@ def write(
             path = out / f"{one}.{ending}"
             aside = out / f".{one}.part"
             with drawing():
-                sheet.savefig(aside, format=ending)
+                sheet(aside) if ending == FILM else sheet.savefig(aside, format=ending)
             os.replace(aside, path)
             paths.append(path)
     except OSError as error:
@@ -138,6 +145,7 @@ def leave(folder: Path, log: logging.Logger) -> list[Path]:
 
 
 def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
+    from sciml.report.cases import draw_case
     from sciml.report.curves import learning
     from sciml.report.error_curves import errors_along, errors_of_frames
 
@@ -147,7 +155,7 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
         sheet = learning(history(lines_of(folder / "metrics.jsonl")), map_=is_map)
         if sheet is not None:
             yield "learning", sheet
-    if predictions is None or not {"errors", "median", "worst"} & {*names}:
+    if predictions is None or not {"errors", *CASES} & {*names}:
         return
     errors = predictions.errors()
     if "errors" in names:
@@ -155,22 +163,39 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
             yield "errors", errors_of_frames(errors)
         else:
             yield "errors", errors_along(errors, step=_step(predictions))
-    ranked = sorted(errors, key=lambda one: one.score)
-    chosen = {"median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
+    chosen = _chosen(errors)
     for kind, one in chosen.items():
         again = kind == "worst" and one is chosen["median"] and len(names) > 1  # a single one
         if kind in names and not again:
-            yield kind, _case(predictions, one, kind, len(errors))
+            yield kind, draw_case(*_case(predictions, one, kind, len(errors)))
 
 
-def _case(predictions: Predictions, one: Errors, kind: str, count: int) -> Sheet:
-    from sciml.report.cases import Case, draw_case
+def _animated(folder: Path, kind: str) -> dict[str, Callable[[Path], None]]:
+    """By its name, what writes an animation to a path."""
+    if find_spec("matplotlib") is None:
+        raise InputError("figures need matplotlib: pip install 'sciml-surrogates[plot]'")
+    from sciml.report.film import write_film
+
+    predictions = Predictions(folder)
+    errors = predictions.errors()
+    case, title = _case(predictions, _chosen(errors)[kind], kind, len(errors))
+    return {kind: partial(write_film, case, title)}
+
+
+def _chosen(errors: Sequence[Errors]) -> dict[str, Errors]:
+    ranked = sorted(errors, key=lambda one: one.score)
+    return {"median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
+
+
+def _case(predictions: Predictions, one: Errors, kind: str, count: int) -> tuple[Case, str]:
+    """What is drawn, and its title."""
+    from sciml.report.cases import Case
 
     ds = predictions.simulation(one.number)
     layout = predictions.layout(ds)
     given = [name for name in predictions.varying if ds.coords[name].ndim == 0]
     title = _title(ds, layout, one, kind, count, sorted(given))
-    return draw_case(Case(ds, layout, predictions.about, one), title)
+    return Case(ds, layout, predictions.about, one), title
 
 
 def _title(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sciml.domain.extxyz import ENDINGS, write_extxyz
+from sciml.domain.vtk import FORMATS, write_vtk
 from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.run.results import load, open_run
@@ -25,7 +26,7 @@ def predict(
     Args:
         surrogate: a run, or a folder that one was saved to.
         data: files, as :meth:`~sciml.surrogates.surrogate.Surrogate.predict` takes them.
-        out: netCDF, or extended XYZ by its ending; must not exist.
+        out: netCDF; by its ending extended XYZ, or VTU and XDMF; must not exist.
         rollout: steps onward from the last times; ``None``: one prediction from each time.
         model: file that builds it, where that is not known.
         group: of the files.
@@ -51,5 +52,7 @@ def predict(
             f"{out}: predictions of {len(predicted)} molecules, which make no single dataset; expected "
             f"a file that ends in {' or '.join(ENDINGS)}"
         )
+    elif out.suffix.lower() in FORMATS:
+        write_vtk(out, predicted)
     else:
         predicted.to_netcdf(out, engine="h5netcdf")

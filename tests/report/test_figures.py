@@ -1,6 +1,7 @@
 """Figures of a run's folder: of any dimension, any names, and never a reason to fail."""
 
 import builtins
+import itertools
 import logging
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.collections import TriMesh
+from PIL import Image, ImageSequence
 from pretended import NAMES, curve, predictions
 
 from sciml.domain import Field, Mesh
@@ -37,6 +39,28 @@ def test_every_kind_of_field(case, tmp_path):
     assert f"Simulation {ds.sample.values[-1]}" in found._suptitle.get_text()
     assert "kappa = 0.2 m2 s-1" in found._suptitle.get_text()
     assert found._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("case", ["maps", "slices", "dates"])
+def test_a_rollout_is_an_animation(case, tmp_path):
+    ds = predictions(tmp_path, **CASES[case])
+    [path] = write(tmp_path, name="worst", ending="gif")
+    assert path.name == "worst.gif"
+    with Image.open(path) as film:
+        assert film.n_frames == ds.sizes["time"] and film.info["loop"] == 0
+        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+    assert all(np.abs(a.astype(int) - b).max() > 100 for a, b in itertools.pairwise(frames))
+
+
+def test_what_is_no_march_in_two_dimensions_is_no_animation(tmp_path):
+    predictions(tmp_path, **CASES["lines"])
+    with pytest.raises(InputError, match="no rollout in two dimensions"):
+        write(tmp_path, ending="gif")
+    with pytest.raises(InputError, match="animation of 'errors'; expected median or worst"):
+        write(tmp_path, name="errors", ending="gif")
+    with pytest.raises(InputError, match="expected one of png, pdf, svg, gif"):
+        write(tmp_path, ending="mp4")
+    assert not [*(tmp_path / "figures").glob("*")]
 
 
 def test_files_of_a_run_that_learned_fields_of_any_names(tmp_path):

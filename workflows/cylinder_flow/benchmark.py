@@ -57,8 +57,12 @@ def row(case: str, found: dict[str, float]) -> str:
     ]
     for name, (low, high) in RANGES[case].items():
         cells.append(f"{name} {found[name]:.4f}{'*' if low <= found[name] <= high else ' '}")
-    if "c_L min" in found:
-        cells.append(f"c_L min {found['c_L min']:.4f}")
+    if (
+        "c_L min" in found
+    ):  # the lift swings about less than 0: half of its range stands beside both
+        half, (low, high) = 0.5 * (found["c_L"] - found["c_L min"]), RANGES[case]["c_L"]
+        cells.append(f"c_L min {found['c_L min']:.4f}, half the range {half:.4f}")
+        cells[-1] += "*" * (low <= half <= high)
     return "   ".join(cells)
 
 
@@ -114,6 +118,9 @@ def shedding(program) -> dict[str, float]:
     tops = (
         np.flatnonzero((lift[1:-1] > lift[:-2]) & (lift[1:-1] >= lift[2:]) & (lift[1:-1] > 0)) + 1
     )
+    lows = (
+        np.flatnonzero((lift[1:-1] < lift[:-2]) & (lift[1:-1] <= lift[2:]) & (lift[1:-1] < 0)) + 1
+    )
     times = np.array([top + peak(lift[top - 1 : top + 2])[0] for top in tops])
     period = float(np.diff(times).mean())
     half = np.interp(times[:-1] + 0.5 * period, np.arange(len(drop)), drop)
@@ -122,7 +129,7 @@ def shedding(program) -> dict[str, float]:
     return {
         "c_D": max(peak(drag[k - 1 : k + 2])[1] for k in above),
         "c_L": max(peak(lift[k - 1 : k + 2])[1] for k in tops),
-        "c_L min": lift.min(),
+        "c_L min": -max(peak(-lift[k - 1 : k + 2])[1] for k in lows),
         "St": DIAMETER / (period * dt * mean),
         "Δp": float(half.mean()),
     }
