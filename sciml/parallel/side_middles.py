@@ -35,6 +35,10 @@ class SideMiddles:
 
     def _divided(self, corners: Mesh, points: np.ndarray) -> Mesh:
         n, sides = corners.size, self._sides
+        # Of straight sides without the rounding of a projection: walls are where they are.
+        straight = np.concatenate([corners.points, corners.points[sides].mean(axis=1)])
+        bent = np.abs(points - straight).max(axis=1) > 1e-9 * np.ptp(corners.points)
+        points = np.where(bent[:, None], points, straight)
         low, high = np.sort(corners.cells[:, [[0, 1], [1, 2], [2, 0]]], axis=2).transpose(2, 0, 1)
         between = np.searchsorted(sides @ [n, 1], low * n + high)
         outer = np.bincount(between.ravel(), minlength=len(sides)) == 1
