@@ -2,11 +2,13 @@
 
 ``python workflows/molecules_online/dynamics.py --members DIR/5-0 DIR/5-1 --picoseconds 20 --out DIR/md``
 
-Both begin at rest with the same random numbers, warm up by Langevin dynamics, and go on without
-friction, from the same energy above rest, (3n − 3) kT of n atoms, as of springs. It stays but for errors
-of the time step, and of forces that are no gradient. Pieces of a picosecond are kept; a run that was
-ended goes on behind the last one, and one in which a bond has left half to one and a half of its length
-ends there. Figure and numbers are made of whatever is there.
+Both begin at rest with the same random numbers, and are warmed up. Pieces of two picoseconds follow,
+in turn with friction (Langevin dynamics) and without. Those with friction sample the temperature: bond
+lengths are of these, since without it bonds keep for long what energy they have. Those without begin
+with the energy (3n − 3) kT above rest, as of n atoms on springs, which stays but for errors of the
+time step, and of forces that are no gradient: its drift is of these. Pieces are kept, and figure and
+numbers made after each two; a run that was ended goes on behind the last one, and one in which a bond
+has left half to one and a half of its length ends there.
 """
 
 import argparse
@@ -22,10 +24,10 @@ from sciml.equations.canonical import Langevin, at_rest
 from sciml.equations.tight_binding import GFN2
 from sciml.surrogates import Surrogate
 
-#: Time step [fs], steps between two that are kept, steps of warming up, and friction [1/fs] therein.
-DT, KEPT, WARM, FRICTION = 0.5, 10, 2000, 0.05
+#: Time step [fs], steps between two that are kept, steps of warming up, and friction [1/fs].
+DT, KEPT, WARM, FRICTION = 0.5, 10, 1000, 0.02
 #: Steps of a piece.
-PIECE = 2000
+PIECE = 4000
 #: Lengths of a bond, in those at rest, beyond which the molecule has broken.
 BROKEN = (0.5, 1.5)
 #: Bins of the histograms of bond lengths.
@@ -69,48 +71,54 @@ def march(acting, atoms, start, folder, pieces, temperature):
     rest = lengths_of(start, pairs)
     folder.mkdir(parents=True, exist_ok=True)
     thermal, masses = units.kB * temperature, atoms.get_masses()
-    draws = np.random.default_rng(0)
     there = sorted(folder.glob("*.npz"))
-    if there:
-        last = np.load(there[-1])
-        if last["broken"]:
-            return
-        bath = Langevin(acting, last["x"][-1], masses, thermal, 0.0, DT * units.fs, draws)
-        bath.v = last["v"]
-    else:
-        warm = Langevin(acting, start, masses, thermal, FRICTION / units.fs, DT * units.fs, draws)
-        warm.advance(WARM)
-        bath = Langevin(acting, warm.x, masses, thermal, 0.0, DT * units.fs, draws)
-        bath.v = warm.v
-        wanted = 3 * (len(start) - 1) * thermal - (bath.energy - acting(start)[0])
-        bath.v *= np.sqrt(wanted / kinetic_of(bath, masses))
-        bath.energy, bath.forces = acting(bath.x)
+    last = np.load(there[-1]) if there else None
     for piece in range(len(there), pieces):
-        x, energy, kinetic, broken = [], [], [], False
-        for _ in range(PIECE // KEPT):
+        if last is not None and last["broken"]:
+            return
+        free = piece % 2 == 1
+        bath = Langevin(
+            acting, start if last is None else last["x"][-1], masses, thermal,
+            0.0 if free else FRICTION / units.fs, DT * units.fs, np.random.default_rng([0, piece]),
+        )  # fmt: skip
+        if last is None:
+            bath.advance(WARM)
+        else:
+            bath.v = last["v"]
+        if free:
+            wanted = 3 * (len(start) - 1) * thermal - (bath.energy - acting(start)[0])
+            bath.v *= np.sqrt(max(wanted, 0.0) / kinetic_of(bath, masses))
+            bath.energy, bath.forces = acting(bath.x)
+        kept = {"x": [], "energy": [], "kinetic": []}
+        broken = False
+        while len(kept["x"]) < PIECE // KEPT and not broken:
             bath.advance(KEPT)
-            x.append(bath.x.copy())
-            energy.append(bath.energy)
-            kinetic.append(kinetic_of(bath, masses))
+            now = {"x": bath.x.copy(), "energy": bath.energy, "kinetic": kinetic_of(bath, masses)}
+            for name, value in now.items():
+                kept[name].append(value)
             stretched = lengths_of(bath.x, pairs) / rest
             broken = not ((BROKEN[0] < stretched) & (stretched < BROKEN[1])).all()
-            if broken:
-                break
+        last = {name: np.array(values) for name, values in kept.items()}
+        last |= {"v": bath.v, "broken": broken, "free": free}
         aside = folder / "part"
         with aside.open("wb") as file:
-            np.savez(file, x=x, energy=energy, kinetic=kinetic, v=bath.v, broken=broken)
+            np.savez(file, **last)
         aside.rename(folder / f"{piece:04d}.npz")
-        steps = piece * PIECE + len(x) * KEPT
+        steps = piece * PIECE + len(last["x"]) * KEPT
         print(f"{folder.name}: {steps * DT / 1000:g} ps{', broken' if broken else ''}", flush=True)
-        if broken:
-            return
 
 
 def gathered(folder):
-    there = [np.load(path) for path in sorted(folder.glob("*.npz"))]
-    names = ("x", "energy", "kinetic")
-    found = {name: np.concatenate([one[name] for one in there]) for name in names}
-    return found | {"broken": [bool(one["broken"]) for one in there]}
+    """All pieces: positions with friction, energies without, a row a piece, and whether it broke."""
+    there = [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
+    free = [one for one in there if one["free"]]
+    return {
+        "x": np.concatenate([one["x"] for one in there if not one["free"]]),
+        "kinetic": np.concatenate([one["kinetic"] for one in there if not one["free"]]),
+        "total": [one["energy"] + one["kinetic"] for one in free],
+        "broken": bool(there[-1]["broken"]),
+        "picoseconds": sum(len(one["x"]) for one in there) * KEPT * DT / 1000,
+    }
 
 
 def kinds_of(atoms, pairs):
@@ -137,20 +145,23 @@ def compared(atoms, one, other):
     return found
 
 
+def times_of(total):
+    return np.arange(len(total)) * KEPT * DT / 1000
+
+
 def told(atoms, runs):
     """Numbers of each run, by name."""
-    pairs, found = bonds(atoms), {}
+    pairs, found, n = bonds(atoms), {}, len(atoms)
     for name, run in runs.items():
-        total = run["energy"] + run["kinetic"]
-        time = np.arange(len(total)) * KEPT * DT / 1000
-        slope = np.polyfit(time, total, 1)[0] if len(time) > 1 else 0.0
+        slopes = [np.polyfit(times_of(t), t, 1)[0] for t in run["total"] if len(t) > 1]
         lengths = lengths_of(run["x"], pairs)
         found[name] = {
-            "broken": bool(run["broken"][-1]),
-            "picoseconds": float(len(total) * KEPT * DT / 1000),
-            "drift, meV/ps/atom": float(1e3 * slope / len(atoms)),
-            "swing, meV": float(1e3 * total.std()),
-            "temperature, K": float(2 * run["kinetic"].mean() / (3 * len(atoms)) / units.kB),
+            "broken": run["broken"],
+            "picoseconds": run["picoseconds"],
+            "drift, meV/ps/atom": [round(float(1e3 * slope / n), 4) for slope in slopes],
+            "mean of its size": float(1e3 * np.abs(slopes).mean() / n) if slopes else None,
+            "swing, meV/atom": [round(float(1e3 * t.std() / n), 4) for t in run["total"]],
+            "temperature, K": float(2 * run["kinetic"].mean() / (3 * n) / units.kB),
             "bonds, Å": {
                 f"{atoms.symbols[i]}{i}-{atoms.symbols[j]}{j}":
                     [round(float(d.mean()), 4), round(float(d.std()), 4)]
@@ -173,16 +184,19 @@ def draw(atoms, runs, path):
     kinds = kinds_of(atoms, pairs)
     names = sorted({*kinds})
     figure, axes = plt.subplots(1, 1 + len(names), figsize=(3.2 * (1 + len(names)), 2.8))
-    for name, run in runs.items():
-        total = run["energy"] + run["kinetic"]
-        time = np.arange(len(total)) * KEPT * DT / 1000
-        axes[0].plot(time, 1e3 * (total - total[0]) / len(atoms), label=name, lw=0.8)
-        for axis, kind in zip(axes[1:], names, strict=True):
-            chosen = pairs[[k == kind for k in kinds]]
-            d = lengths_of(run["x"], chosen).ravel()
-            axis.hist(d, bins=BINS, density=True, histtype="step", label=name)
+    for k, (name, run) in enumerate(runs.items()):
+        for number, total in enumerate(run["total"]):
+            away = 1e3 * (total - total[0]) / len(atoms)
+            label = name if number == 0 else None
+            axes[0].plot(times_of(total), away, f"C{k}", label=label, lw=0.6)
+    for axis, kind in zip(axes[1:], names, strict=True):
+        chosen = pairs[[k == kind for k in kinds]]
+        lengths = {name: lengths_of(run["x"], chosen).ravel() for name, run in runs.items()}
+        edges = np.histogram_bin_edges(np.concatenate([*lengths.values()]), BINS)
+        for name, d in lengths.items():
+            axis.hist(d, edges, density=True, histtype="step", label=name)
     axes[0].set(xlabel="time, ps", ylabel="total energy, meV an atom")
-    axes[0].legend(frameon=False)
+    axes[-1].legend(frameon=False)
     for axis, kind in zip(axes[1:], names, strict=True):
         axis.set(xlabel=f"{kind}, Å", yticks=[])
     figure.tight_layout()
@@ -203,15 +217,16 @@ def main():
     start = at_rest(by_xtb, atoms.positions, 1e-3)
     atoms.positions[:] = start
     by_members = Trained(atoms, [Surrogate.load(one, given.model) for one in given.members])
-    pieces = round(1000 * given.picoseconds / DT / PIECE)
-    runs = {}
-    for name, acting in (("GFN2-xTB", by_xtb), ("committee", by_members)):
-        march(acting, atoms, start, given.out / name, pieces, given.temperature)
-        runs[name] = gathered(given.out / name)
-    found = told(atoms, runs)
-    print(json.dumps(found, indent=1, ensure_ascii=False))
-    (given.out / "numbers.json").write_text(json.dumps(found, indent=1, ensure_ascii=False))
-    draw(atoms, runs, given.out / "figure.png")
+    pieces = max(2, 2 * round(500 * given.picoseconds / DT / PIECE))
+    ways = {"GFN2-xTB": by_xtb, "committee" if len(given.members) > 1 else "surrogate": by_members}
+    for upto in range(2, pieces + 1, 2):
+        for name, acting in ways.items():
+            march(acting, atoms, start, given.out / name, upto, given.temperature)
+        runs = {name: gathered(given.out / name) for name in ways}
+        found = json.dumps(told(atoms, runs), indent=1, ensure_ascii=False)
+        (given.out / "numbers.json").write_text(found)
+        draw(atoms, runs, given.out / "figure.png")
+    print(found)
 
 
 if __name__ == "__main__":
