@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache, singledispatch
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from sciml.domain.pieces import Piece
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
 from sciml.samples.groups import members
+from sciml.samples.lattice_images import repeated_positions, shifts_on
 from sciml.surrogates.batch import Batch, lattice_of
 from sciml.surrogates.structure import Structure, structures_of
 
@@ -202,7 +204,22 @@ def _particles(domain: Particles, samples: Sequence[Sample], task: Task) -> Batc
         geometry["cell"] = lattice_of(_values(cells)[:, None])
     elif domain.cell is not None:
         geometry["cell"] = _values(np.stack([d.cell for d in domains]))
-    return _points(samples, task, _ptr(domains), geometry)
+    return _carried_on(_points(samples, task, _ptr(domains), geometry), samples, task)
+
+
+def _carried_on(batch: Batch, samples: Sequence[Sample], task: Task) -> Batch:
+    """The batch with positions that go on through the walls of a periodic cell."""
+    name = repeated_positions(samples[0].simulation, task.inputs)
+    held = [values[name] for values in (batch.inputs, batch.targets) if name in values]
+    if sum(values.shape[1] for values in held) < 2:
+        return batch
+    for sample, (begin, end) in zip(samples, pairwise(batch.geometry["ptr"].tolist()), strict=True):
+        windows = torch.cat([values[begin:end] for values in held], dim=1).numpy()
+        shifts, first = torch.from_numpy(shifts_on(sample, windows)), 0
+        for values in held:
+            values[begin:end] += shifts[:, first : first + values.shape[1]]
+            first += values.shape[1]
+    return batch
 
 
 def _points(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sciml.domain import Domain
 from sciml.errors import InputError, nearest
 from sciml.samples import Sample, Task
+from sciml.samples.lattice_images import repeated_positions, shifts_on
 from sciml.surrogates.batch import Batch
 from sciml.surrogates.potential import Potential
 from sciml.surrogates.references import References
@@ -319,7 +320,7 @@ class Normalizer(nn.Module):
         task, simulation = self.task, sample.simulation
         fields = (*simulation.fields, *simulation.static_fields)
         vectors = {f.name for f in fields if f.components}
-        target = sample.targets[0]
+        target, positions = sample.targets[0], repeated_positions(simulation, task.inputs)
         found = [
             *((("field", n), sample.inputs[-1].fields[n], n not in vectors) for n in task.inputs),
             *(
@@ -341,9 +342,18 @@ class Normalizer(nn.Module):
                 change = np.subtract(
                     target.fields[n], sample.inputs[-1].fields[n], dtype=np.float64
                 )
+                if n == positions:
+                    change = change + _through_walls(sample, n)
                 shift = self.shifts_increments and n not in vectors
                 found.append((("increment", n), change, shift))
         return found
+
+
+def _through_walls(sample: Sample, name: str) -> np.ndarray:
+    """What is added to a change of positions in a periodic cell."""
+    inputs, targets = sample.inputs[-1:], sample.targets[:1]
+    windows = np.stack([f.fields[name] for f in (*inputs, *targets)], axis=1)
+    return shifts_on(replace(sample, inputs=inputs, targets=targets), windows)[:, 1]
 
 
 def _dtype_of(sample: Sample, key: tuple[str, str], values: np.ndarray) -> np.dtype:

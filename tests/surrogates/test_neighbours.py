@@ -12,6 +12,7 @@ from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import collate, structure
 from sciml.surrogates.particles import edges, neighbours
+from sciml.surrogates.particles.mace.edges import PairedNeighbours
 from sciml.surrogates.particles.neighbours import Complete, Nearest, Neighbours, neighbourhood
 from sciml.training import Noise, Pushforward
 
@@ -48,6 +49,23 @@ def test_neighbours_are_those_that_ase_finds(way, periodic, cutoff):
     assert np.allclose(mine, pairs(i, j, gap), atol=1e-8) and len(mine) == len(i) > 0
     assert (np.diff(receiver) >= 0).all()
     np.testing.assert_allclose(shift, np.round(shift @ np.linalg.inv(SKEWED)) @ SKEWED, atol=1e-9)
+
+
+def test_pairs_at_the_cutoff_go_both_ways(way):
+    """In a crystal rounding says which are within: of both ways alike, or ``reverse`` is of others."""
+    draws = np.random.default_rng(3)
+    for length in draws.uniform(2.5, 3.5, 20):
+        turn = np.linalg.qr(draws.normal(size=(3, 3)))[0]
+        cell = length * turn
+        x = (
+            np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]) @ cell
+            + draws.integers(-3, 4, (2, 3)) @ cell
+        )
+        found = PairedNeighbours(length).parts(x, cell, (True,) * 3)
+        pairs, shift = parts_of(found)
+        reverse = found["reverse"].values
+        np.testing.assert_array_equal(pairs[:, reverse], pairs[::-1])
+        np.testing.assert_allclose(shift[reverse], -shift, atol=1e-12)
 
 
 def test_a_slab_needs_no_vector_along_which_it_does_not_repeat(way):

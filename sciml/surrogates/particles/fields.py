@@ -160,7 +160,7 @@ class ParticleFields:
         n = x.shape[0]  # len() would fix it in a program that is exported
         named |= {name: others[name].to(x.dtype) for name, _ in self.static}
         is_vector = dict((*self.inputs, *self.static))
-        numbers, vectors = [self._kinds(species).to(x.dtype)], []
+        numbers, vectors = [self._kinds(species, x.dtype)], []
         for name, values in named.items():
             rows = values if values.shape[0] == n else values[owner]
             (vectors if is_vector[name] else numbers).append(rows.reshape(n, -1))
@@ -193,10 +193,12 @@ class ParticleFields:
             found[name] = values
         return found
 
-    def _kinds(self, species: Tensor) -> Tensor:
+    def _kinds(self, species: Tensor, dtype: torch.dtype) -> Tensor:
         known = torch.tensor(self.species, device=species.device, dtype=species.dtype)
         hot = species[:, None] == known
-        if self.species and not torch.compiler.is_compiling() and not species.is_meta:
+        if torch.compiler.is_compiling():  # a program cannot refuse them
+            return torch.where(hot.any(dim=1, keepdim=True), hot.to(dtype), torch.nan)
+        if self.species and not species.is_meta:
             strange = species[~hot.any(dim=1)]
             if len(strange):
                 new = ", ".join(map(str, strange.unique().tolist()))
@@ -204,7 +206,7 @@ class ParticleFields:
                     f"species {new} of particles; the model was built for "
                     f"{', '.join(map(str, self.species))}: name all in its option species"
                 )
-        return hot
+        return hot.to(dtype)
 
 
 def _vector(setting: Setting, name: str, d: int) -> bool:

@@ -237,9 +237,15 @@ def _by_tree(x: np.ndarray, cell: np.ndarray, periodic: Sequence[bool], cutoff: 
         cKDTree(np.concatenate(near)), cutoff, output_type="coo_matrix"
     )
     receiver, source, image = found.row.astype(np.int64), source[found.col], image[found.col]
-    other = (receiver != source) | image.any(axis=1)
-    receiver, source, image = receiver[other], source[other], image[other]
-    return receiver, source, image + home[source] - home[receiver]
+    # One way of each pair, and then both: of those at the cutoff rounding may have found one alone.
+    order = np.sign(source - receiver)
+    for along in image.T:
+        order = np.where(order == 0, np.sign(along), order)
+    once = order > 0
+    receiver, source, image = receiver[once], source[once], image[once]
+    image = image + home[source] - home[receiver]
+    there, back = (receiver, source, image), (source, receiver, -image)
+    return tuple(map(np.concatenate, zip(there, back, strict=True)))
 
 
 def _completed(cell: np.ndarray, periodic: Sequence[bool]) -> np.ndarray:
