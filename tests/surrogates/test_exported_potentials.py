@@ -158,7 +158,12 @@ def test_models_by_name(tmp_path, model):
     name, _, single = model.partition(" in ")
     surrogate = built(name, torch.float32 if single else torch.float64)
     surrogate.export(tmp_path / "model.pt2")
-    same(PotentialProgram.load(tmp_path / "model.pt2"), surrogate)
+    program = PotentialProgram.load(tmp_path / "model.pt2")
+    same(program, surrogate)
+    batch = collate(molecules((4, 5)), surrogate.task, surrogate.structures)
+    batch.geometry["species"][:4] = 17
+    known = [False] * 4 + [True] * 5
+    assert program(batch)["forces"].isfinite().all(dim=(1, 2)).tolist() == known
 
 
 @pytest.mark.slow
