@@ -14,7 +14,7 @@ from sciml.errors import DomainError, InputError
 
 @final
 @dataclass(frozen=True, eq=False)
-class Piece(Mesh):
+class MeshPiece(Mesh):
     """Nodes of a mesh that are its own, and those around them, whose values are seen.
 
     Args:
@@ -36,7 +36,7 @@ class Piece(Mesh):
         return values[kept[on]] if on in kept else values
 
 
-def cut(mesh: Mesh, count: int, halo: int) -> list[Piece]:
+def cut(mesh: Mesh, count: int, halo: int) -> list[MeshPiece]:
     """A mesh in pieces of about as many nodes, with few edges between them.
 
     Args:
@@ -67,7 +67,9 @@ def cut(mesh: Mesh, count: int, halo: int) -> list[Piece]:
     return pieces
 
 
-def _piece(mesh: Mesh, near: Bool[np.ndarray, " node"], own: Bool[np.ndarray, " node"]) -> Piece:
+def _piece(
+    mesh: Mesh, near: Bool[np.ndarray, " node"], own: Bool[np.ndarray, " node"]
+) -> MeshPiece:
     nodes = np.flatnonzero(near)
     place = np.full(mesh.size + 1, -1)  # its last entry is that of −1, which pads
     place[nodes] = np.arange(len(nodes))
@@ -75,7 +77,7 @@ def _piece(mesh: Mesh, near: Bool[np.ndarray, " node"], own: Bool[np.ndarray, " 
     kept = np.flatnonzero(there[mesh.cells].all(axis=1))
     sides = mesh.sides
     cells = place[mesh.cells[kept]]
-    piece = Piece(
+    piece = MeshPiece(
         mesh.points[nodes],
         cells,
         mesh.units,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sciml.domain import Mesh
-from sciml.domain.pieces import Piece, cut
+from sciml.domain.pieces import MeshPiece, cut
 from sciml.errors import InputError
 from sciml.samples.frame import Frame, Simulation
 from sciml.samples.sample import Sample
@@ -29,7 +29,7 @@ class Pieces(Sequence[Sample]):
 
     def __init__(self, samples: Sequence[Sample], count: int, halo: int) -> None:
         self._samples, self._count, self._halo = samples, count, halo
-        self._cut: dict[int, tuple[Mesh, list[Piece]]] = {}
+        self._cut: dict[int, tuple[Mesh, list[MeshPiece]]] = {}
         self._made: dict[tuple[int, int], tuple[Simulation, Simulation]] = {}
         for sample in samples:
             domain = sample.simulation.domain
@@ -53,13 +53,13 @@ class Pieces(Sequence[Sample]):
             tuple(_frame(f, simulation, piece) for f in sample.targets),
         )
 
-    def _pieces(self, mesh: Mesh) -> list[Piece]:
+    def _pieces(self, mesh: Mesh) -> list[MeshPiece]:
         # By identity, as structures are kept: all frames of a simulation share the one object.
         if id(mesh) not in self._cut:
             self._cut[id(mesh)] = mesh, cut(mesh, self._count, self._halo)
         return self._cut[id(mesh)][1]
 
-    def _simulation(self, whole: Simulation, piece: Piece) -> Simulation:
+    def _simulation(self, whole: Simulation, piece: MeshPiece) -> Simulation:
         key = id(whole), id(piece)
         if key not in self._made:
             on = {f.name: f.on for f in whole.static_fields}
@@ -73,7 +73,7 @@ class Pieces(Sequence[Sample]):
         return self._made[key][1]
 
 
-def _frame(frame: Frame, simulation: Simulation, piece: Piece) -> Frame:
+def _frame(frame: Frame, simulation: Simulation, piece: MeshPiece) -> Frame:
     on = {f.name: f.on for f in simulation.fields}
     held = {n: piece.part_of(v, on.get(n, "point")) for n, v in frame.fields.items()}
     return replace(frame, fields=held)

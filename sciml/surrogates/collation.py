@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.domain import Domain, Field, Graph, Grid, Mesh, Particles
 from sciml.domain.grid import area_of
 from sciml.domain.names import LATTICE
-from sciml.domain.pieces import Piece
+from sciml.domain.pieces import MeshPiece
 from sciml.errors import DomainError
 from sciml.samples import Frame, Sample, Task
 from sciml.samples.groups import members
@@ -109,9 +109,9 @@ def _prescribed(batch: Batch, samples: Sequence[Sample], task: Task) -> Batch:
 def _owned(batch: Batch, samples: Sequence[Sample]) -> Batch:
     """The batch with no weight of what lies around pieces of a mesh."""
     domains = [s.simulation.domain for s in samples]
-    if not any(isinstance(d, Piece) for d in domains):
+    if not any(isinstance(d, MeshPiece) for d in domains):
         return batch
-    each = [d.owned if isinstance(d, Piece) else np.ones(d.size, bool) for d in domains]
+    each = [d.owned if isinstance(d, MeshPiece) else np.ones(d.size, bool) for d in domains]
     own = torch.from_numpy(np.concatenate(each)).to(torch.get_default_dtype())[:, None]
     weights = dict(batch.weights)
     for name, target in batch.targets.items():

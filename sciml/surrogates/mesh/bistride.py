@@ -17,7 +17,7 @@ from sciml.surrogates.structure import POINT, DomainStructure, Part
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Level:
+class CoarserMesh:
     """A coarser mesh, and how it hangs together with the finer one.
 
     Args:
@@ -109,7 +109,9 @@ class BiStride(DomainStructure):
             above, points = name, None if points is None else points[kept]
         return found
 
-    def taken(self, structures: dict[str, Tensor], nodes: int, symmetric: bool) -> list[Level]:
+    def taken(
+        self, structures: dict[str, Tensor], nodes: int, symmetric: bool
+    ) -> list[CoarserMesh]:
         """The levels again, of what :meth:`parts` gave; their entries are removed."""
         found = []
         for level in range(self.levels):
@@ -123,7 +125,7 @@ class BiStride(DomainStructure):
                 1.0 / torch.bincount(ends, minlength=count).clamp(min=1).index_select(0, ends)
                 for ends, count in ((coarse, len(kept)), (fine, nodes))
             )
-            found.append(Level(kept, fine, coarse, links, shares))
+            found.append(CoarserMesh(kept, fine, coarse, links, shares))
             nodes = len(kept)
         return found
 
@@ -149,7 +151,7 @@ def levels_of_layers(layers: int, levels: int) -> list[int]:
 def walked(
     h: Tensor,
     layers: Sequence[int],
-    levels: Sequence[Level],
+    levels: Sequence[CoarserMesh],
     apply: Callable[[int, int, Tensor], Tensor],
 ) -> Tensor:
     """Layers one after the other, each on its level; what comes up is added to what went down there.
@@ -171,7 +173,7 @@ def walked(
     return h
 
 
-def on_levels(values: Tensor | None, levels: Sequence[Level]) -> list[Tensor | None]:
+def on_levels(values: Tensor | None, levels: Sequence[CoarserMesh]) -> list[Tensor | None]:
     """Values of nodes, and those of the nodes that are kept, on each level."""
     found = [values]
     for level in levels:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.domain import Domain, Graph, Mesh
-from sciml.domain.pieces import Piece
+from sciml.domain.pieces import MeshPiece
 from sciml.errors import DomainError, InputError, require_known
 from sciml.surrogates.structure import DomainStructure, Part
 
@@ -46,7 +46,7 @@ class NodeEncoding(DomainStructure):
     def parts(self, domain: Domain) -> dict[str, Part]:
         if not isinstance(domain, Mesh | Graph):
             raise DomainError(f"edges of a {domain.kind}; expected a mesh or a graph")
-        if isinstance(domain, Piece):  # where nodes are in the whole
+        if isinstance(domain, MeshPiece):  # where nodes are in the whole
             [part] = self.parts(domain.whole).values()
             return {"encoding": Part(part.values[domain.nodes])}
         points = domain.points if isinstance(domain, Mesh) else None

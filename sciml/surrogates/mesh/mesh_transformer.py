@@ -14,7 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import graph_channels
-from sciml.surrogates.mesh.bistride import BiStride, Level, levels_of_layers, on_levels, walked
+from sciml.surrogates.mesh.bistride import (
+    BiStride,
+    CoarserMesh,
+    levels_of_layers,
+    on_levels,
+    walked,
+)
 from sciml.surrogates.mesh.edge_attention import EdgeAttention
 from sciml.surrogates.mesh.encodings import ENCODINGS, NodeEncoding, rotated, rotations
 from sciml.surrogates.mesh.neighbourhoods import Neighbourhoods, with_loops
@@ -157,7 +163,7 @@ class MeshTransformer(nn.Module):
         edge_index: Tensor | Links | Sequence[Links] | None = None,
         points: Float[Tensor, "node d"] | None = None,
         owner: Tensor | None = None,
-        levels: Sequence[Level] = (),
+        levels: Sequence[CoarserMesh] = (),
     ) -> Float[Tensor, "node wanted"]:
         x, edges, _ = unpacked(x, edge_index, None)
         x = checked("MeshTransformer", x, self.in_channels)

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels, ways
-from sciml.surrogates.mesh.bistride import BiStride, Level, levels_of_layers, on_levels, walked
+from sciml.surrogates.mesh.bistride import (
+    BiStride,
+    CoarserMesh,
+    levels_of_layers,
+    on_levels,
+    walked,
+)
 from sciml.surrogates.mesh.virtual_node import VirtualNode
 from sciml.surrogates.setting import Setting
 
@@ -97,7 +103,7 @@ class MeshGraphNet(nn.Module):
         edge_index: Tensor | Links | None = None,
         edge_attr: Float[Tensor, "edge value"] | None = None,
         owner: Int[Tensor, " node"] | None = None,
-        levels: Sequence[Level] = (),
+        levels: Sequence[CoarserMesh] = (),
         points: Float[Tensor, "node d"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
         if owner is None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sciml.domain import Domain, Mesh
-from sciml.domain.pieces import Piece
+from sciml.domain.pieces import MeshPiece
 from sciml.errors import DomainError
 from sciml.surrogates.graph.on_domain import GraphChannels, NodeGroups, at_corners
 from sciml.surrogates.setting import Setting
@@ -25,7 +25,7 @@ class NodePlaces(DomainStructure):
     """
 
     def parts(self, domain: Domain) -> dict[str, Part]:
-        if isinstance(domain, Piece):  # places are those of the whole
+        if isinstance(domain, MeshPiece):  # places are those of the whole
             [part] = self.parts(domain.whole).values()
             return {"place": Part(part.values[domain.nodes])}
         if not isinstance(domain, Mesh):
