@@ -13,7 +13,7 @@ from sciml.domain import Grid
 from sciml.errors import InputError
 from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels
-from sciml.surrogates.mesh.on_grid import OnGrid, has_positions
+from sciml.surrogates.mesh.on_grid import MessagesOnGrid, has_positions
 from sciml.surrogates.mesh.virtual_node import means
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import chose
@@ -217,7 +217,7 @@ def build(
         positions = has_positions(grid, positions)
         given += positions * grid.ndim
         net = MPPDE(given, wanted, state, scalars, grid.ndim, **sizes)
-        return chose(OnGrid(net, grid, reach, positions), positions=positions)
+        return chose(MessagesOnGrid(net, grid, reach, positions), positions=positions)
     seen = graph_channels("mppde", setting)
     if positions:
         raise InputError(

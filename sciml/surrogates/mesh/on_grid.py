@@ -16,7 +16,7 @@ from sciml.surrogates.grid.geometry import with_coordinates
 from sciml.surrogates.traits import Traits
 
 
-class OnGrid(nn.Module):
+class MessagesOnGrid(nn.Module):
     """A network of nodes and edges, ``net(x, links, away, graphs=)``, on the points of a grid.
 
     Neighbours are points at most ``reach`` spacings away, across periodic boundaries too; an edge has
@@ -92,7 +92,7 @@ def neighbours(grid: Grid, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     (x_receiver − x_source) / reach, in spacings, ``(E, d)``.
 
     Raises:
-        InputError: as :class:`OnGrid`.
+        InputError: as :class:`MessagesOnGrid`.
     """
     periodic = [b == "periodic" for b in grid.boundary]
     room = min((n for n, p in zip(grid.shape, periodic, strict=True) if p), default=2 * reach + 1)
