@@ -116,7 +116,9 @@ def test_results_are_lines_that_are_not_computed_again(runner, tmp_path, monkeyp
     monkeypatch.setattr(runner, "measure", None)
     runner.main()
     assert out.read_text().count("\n") == len(lines)
-    assert "weno5" in capsys.readouterr().out.splitlines()[-1]
+    cells = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert cells[:2] == ["| E2", "40"] and cells[-3:] == ["1.45", "2.38", "8.05 |"]
+    assert cells[2] == f"{by['mppde', 'fixed']['test']:.2f} (1)"
 
 
 def test_the_study_online_has_the_same_task(runner):

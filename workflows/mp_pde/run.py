@@ -236,25 +236,28 @@ def measure(folder, experiment, model, points, feed, seed, length, device):
 
 
 def table(lines):
-    """Mean and deviation over seeds, both feeds side by side."""
-    rows = {}
-    for line in lines:
-        place = tuple(line[key] for key in ("length", "experiment", "points", "model"))
-        rows.setdefault(place, {"line": line}).setdefault(line["feed"], []).append(line["test"])
-    print(f"{'':23} {'fixed':>22} {'stream':>22} {'unchanged':>10} {'published':>10}")
-    for (length, experiment, points, model), row in sorted(
-        rows.items(), key=lambda r: (r[0][0], r[0][1], -r[0][2], r[0][3])
-    ):
-        cells = []
-        for feed in ("fixed", "stream"):
-            values = row.get(feed, [])
-            spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.2f}{spread} ({len(values)})" if values else "")
-        published = PUBLISHED[model][experiment][POINTS.index(points)]
-        print(
-            f"{length:5} {experiment} {points:4} {model:>8} {cells[0]:>22} {cells[1]:>22} "
-            f"{row['line']['unchanged']:10.1f} {published:10}"
-        )
+    """Markdown of each length: mean ± deviation (seeds), and what is published."""
+    columns = [(m, f) for m in ("mppde", "fno") for f in ("fixed", "stream")] + [("weno5", "fixed")]
+    names = [m if m == "weno5" else f"{m} {f}" for m, f in columns]
+    for length in sorted({line["length"] for line in lines}):
+        print(f"\n| {length} | points | {' | '.join(names)} | unchanged |", end="")
+        print(" published: mppde | fno | weno5 |\n" + "|---" * (len(names) + 6) + "|")
+        for experiment in EXPERIMENTS:
+            for points in POINTS:
+                place = (length, experiment, points)
+                there = [r for r in lines if (r["length"], r["experiment"], r["points"]) == place]
+                if not there:
+                    continue
+                cells = []
+                for column in columns:
+                    found = [r["test"] for r in there if (r["model"], r["feed"]) == column]
+                    spread = f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else ""
+                    seeds = f" ({len(found)})" if column[0] != "weno5" else ""
+                    cells.append(f"{np.mean(found):.2f}{spread}{seeds}" if found else "")
+                cells.append(f"{there[0]['unchanged']:.1f}")
+                at = POINTS.index(points)
+                cells += [f"{PUBLISHED[m][experiment][at]}" for m in ("mppde", "fno", "weno5")]
+                print(f"| {experiment} | {points} | {' | '.join(cells)} |")
 
 
 def main():
