@@ -52,8 +52,9 @@ PUBLISHED = {
 #: Training, validation and test trajectories; batch; steps; how often validation is looked at.
 LENGTHS = {
     "full": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 300_000, "every": 300},
-    "short": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 1000, "every": 100},
+    "long": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 10_000, "every": 200},
     "medium": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 3000, "every": 100},
+    "short": {"sizes": (3000, 2000, 2000), "batch": 100, "steps": 1000, "every": 100},
     "tiny": {"sizes": (20, 10, 10), "batch": 10, "steps": 4, "every": 2},
 }
 #: Gravity is dearer to compute and to learn.

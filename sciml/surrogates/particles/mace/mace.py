@@ -298,6 +298,7 @@ def build(
     Raises:
         InputError: no particles; options that cannot be.
     """
+    options = {key: v for key, v in locals().items() if key not in ("setting", "size", "species")}
     if find_spec("e3nn") is None or (repulsion and find_spec("ase") is None):
         raise InputError(
             "model 'mace' needs e3nn and ase: pip install 'sciml-surrogates[particles]'"
@@ -308,20 +309,7 @@ def build(
         raise InputError(f"model 'mace': got particles in {fields.ndim} dimensions; expected 3")
     potential = Potential.of(setting)
     energy = "" if potential is None else potential.energy
-    hidden = PRESETS[size] if hidden is None else hidden
-    model = MACE(
-        fields,
-        energy,
-        hidden,
-        layers,
-        correlation,
-        degree,
-        cutoff,
-        basis,
-        p,
-        neighbours,
-        repulsion,
-        radial,
-        setting.task.targets.index(energy) if energy else 0,
-    )
-    return chose(model, hidden=hidden)
+    options["hidden"] = PRESETS[size] if hidden is None else hidden
+    place = setting.task.targets.index(energy) if energy else 0
+    model = MACE(fields, energy, **options, place=place)
+    return chose(model, hidden=options["hidden"])
