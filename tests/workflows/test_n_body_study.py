@@ -66,7 +66,7 @@ def test_results_are_lines_that_are_not_computed_again(runner, tmp_path, monkeyp
     runner.main()
     assert out.read_text().count("\n") == len(lines) + 1
     head = " ".join(capsys.readouterr().out.splitlines()[-5].split())
-    assert head == "weights steps 10 fixed 20 fixed stream published rotation"
+    assert head == "rate weights steps 10 fixed 20 fixed stream published rotation"
 
 
 def test_the_study_of_solver_processes_has_the_same_task(runner):
