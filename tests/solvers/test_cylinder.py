@@ -130,7 +130,7 @@ def test_all_figures_are_the_published_ones(case):
         before, found = module.measured(case, before, spacing=spacing)
     for name, (low, high) in module.RANGES[case].items():
         if case == "2D-2" and name == "c_L":
-            # Its mean is below 0: the maximum converges to 0.986, and half the range to 1.004.
+            # Its mean is below 0: the maximum stays a hundredth below the range, half the span does not.
             assert low <= 0.5 * (found[name] - found["c_L min"]) <= high and found[name] > 0.98, (
                 found
             )
