@@ -214,7 +214,7 @@ def test_what_there_is_nothing_of_is_said(tmp_path):
     with pytest.raises(InputError, match="did you mean 'worst'"):
         figures(tmp_path, "wurst")
     with pytest.raises(InputError, match="expected one of png, pdf, svg"):
-        write(tmp_path, ending="gif")
+        write(tmp_path, ending="jpg")
     (tmp_path / "predictions.nc").write_bytes(b"none")
     with pytest.raises(InputError, match=r"predictions\.nc: "):
         figures(tmp_path)
