@@ -133,6 +133,8 @@ def _same_kind(trained: Grid | Scope | None, given: Domain, layout: Layout, ds: 
         raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
     if not isinstance(trained, Grid):
         trained.require(given)
+        if far := trained.far_in_size(given):
+            warnings.warn(far, stacklevel=7)
         return
     if trained.ndim != given.ndim:
         more = given.ndim > trained.ndim

@@ -11,6 +11,9 @@ from sciml.domain import Domain, Graph, Grid, Mesh, Particles
 from sciml.domain.wire import domain_from_wire, domain_to_wire
 from sciml.errors import DomainError, InputError
 
+#: A mesh with so many times more nodes, or fewer, than those of the training is warned of.
+FAR_IN_SIZE = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -108,6 +111,18 @@ class Scope:
                     f"{', '.join(map(str, known))}: train on them too, or set surrogate.domain = None "
                     "to go on regardless"
                 )
+
+    def far_in_size(self, domain: Domain) -> str:
+        """In words, that a mesh has many more or fewer nodes than those of the training had."""
+        if self.kind != "mesh" or not self.most:
+            return ""
+        if self.least <= FAR_IN_SIZE * domain.size and domain.size <= FAR_IN_SIZE * self.most:
+            return ""
+        return (
+            f"dataset has a mesh of {domain.size} nodes; the surrogate was trained on {self.least} to "
+            f"{self.most}: what it learned of neighbours belongs to their distances; train on such "
+            "meshes, too"
+        )
 
 
 def _both(one: tuple[Any, ...], two: tuple[Any, ...]) -> tuple[Any, ...]:

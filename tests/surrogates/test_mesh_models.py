@@ -1,5 +1,6 @@
 """Models of meshes: attention over edges, whom nodes attend to, and what no model may look at."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from zoo import ZOO
 
 from sciml.domain import Field, Grid, Mesh
+from sciml.domain.dataset import to_dataset
 from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import MeshTransformer, Statistics, Surrogate, collate, registry
@@ -366,6 +368,23 @@ def test_nodes_see_in_which_groups_they_are(name):
         change = (output(seeing, [one]) - output(seeing, [sample(mesh)])).abs()[:, 0]
         assert (change[mesh.groups["wall"]] > 1e-5).all()
         torch.testing.assert_close(output(blind, [one]), output(blind, [sample(mesh)]))
+
+
+def test_a_mesh_of_another_size_is_warned_of():
+    surrogate = built("meshgraphnet", [sample(plate(5, 6))])
+    surrogate.dt = 0.1
+
+    def asked(mesh):
+        u = np.ones((1, mesh.size))
+        ds = to_dataset(mesh, (Field("u", "K"),), {"u": u}, np.zeros(1), parameters={"a": 1.0})
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            surrogate.predict(ds)
+        return [str(w.message) for w in told if "nodes" in str(w.message)]
+
+    assert not asked(plate(6, 9))
+    assert "a mesh of 143 nodes; the surrogate was trained on 30 to 30" in asked(plate(11, 13))[0]
+    assert "a mesh of 4 nodes" in asked(plate(2, 2))[0]
 
 
 # MeshTransformer

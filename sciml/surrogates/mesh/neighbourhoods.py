@@ -149,8 +149,9 @@ def receptive_field(links: Sequence[Links], layers: int, node: int) -> Int[np.nd
 
 def with_loops(edges: Int[Tensor, "2 edge"], nodes: int) -> Int[Tensor, "2 more"]:
     """Edges, each once, and one from each node to itself."""
-    own = torch.arange(nodes, device=edges.device).expand(2, -1)
-    return torch.cat([edges, own], dim=1).unique(dim=1)
+    own = torch.arange(nodes, device=edges.device)
+    place = torch.cat([edges[1] * nodes + edges[0], own * (nodes + 1)]).unique()
+    return torch.stack([place % nodes, place // nodes])
 
 
 def _rings(edges: np.ndarray, nodes: int, most: int) -> list[np.ndarray]:
