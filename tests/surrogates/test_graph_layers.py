@@ -708,6 +708,20 @@ def test_layers_stand_in_networks_of_torch_geometric(layer, graph):
     torch.testing.assert_close(layer(one), layer(one.x, one.edge_index))
 
 
+def test_what_is_known_of_edges_is_not_passed_over(layer, graph):
+    """Weights by no layer, values by none that was not built to see them."""
+    x, weights = torch.randn(9, CHANNELS), torch.rand(graph.shape[1])
+    said = "built to see none; expected one with edge_channels|as weights are"
+    with pytest.raises(InputError, match=said):
+        layer(x, graph, weights)
+    if not isinstance(layer, GCN | SheafNN):
+        with pytest.raises(InputError, match="built to see none"):
+            layer(x, graph, weights[:, None])
+    data = pytest.importorskip("torch_geometric.data")
+    with pytest.raises(InputError, match="as weights are"):
+        layer(data.Data(x=x, edge_index=graph, edge_weight=weights))
+
+
 def test_data_without_edges_are_named():
     with pytest.raises(InputError, match=r"got Tensor alone; expected model\(x, edge_index\)"):
         GRAND(3)(torch.randn(4, 3))

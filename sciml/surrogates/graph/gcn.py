@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.errors import InputError, require_known
-from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, require_no_weights, unpacked
 from sciml.surrogates.graph.network import ACTIVATIONS
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.setting import Setting
@@ -61,7 +61,8 @@ class GCN(nn.Module):
         edge_index: Tensor | Links | None = None,
         edge_attr: Tensor | None = None,
     ) -> Float[Tensor, "node wanted"]:
-        x, edge_index, _ = unpacked(x, edge_index, edge_attr)
+        x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
+        require_no_weights(edge_attr)
         x = checked("GCN", x, self.channels[0])
         links = links_of(edge_index, len(x))
         over = (links.degree(x.dtype) + 1).rsqrt()

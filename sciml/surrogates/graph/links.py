@@ -94,18 +94,23 @@ class Links:
         """Edges that come in."""
         return self.sum(torch.ones_like(self.receiver, dtype=dtype))
 
-    def sorted(self, values: Tensor | None, channels: int = 0) -> Tensor | None:
+    def sorted(self, values: Tensor | None, channels: int | None = None) -> Tensor | None:
         """Values of edges, given in the order of the list that came, in that of the links.
 
         Args:
-            channels: numbers of an edge that are wanted; 0: any, or none.
+            channels: numbers of an edge that are wanted; ``None``: any.
 
         Raises:
-            InputError: of another shape, or not finite.
+            InputError: of another shape, not finite, or not wanted: they would be taken for seen.
         """
         edges = self.order.shape[0]
         if values is None and not channels:
             return None
+        if channels == 0:
+            raise InputError(
+                f"values of edges {tuple(values.shape)}, of a layer built to see none; expected "
+                "one with edge_channels, or no values: del data.edge_attr"
+            )
         shape = None if values is None else tuple(values.shape)
         if not shape or shape[0] != edges or (channels and shape != (edges, channels)):
             got = "none" if shape is None else shape
@@ -230,9 +235,11 @@ def unpacked(x: Any, edges: Any, attributes: Any) -> tuple[Tensor, Any, Tensor |
     """Features, edges and their values, out of a ``torch_geometric.data.Data`` where that came.
 
     Raises:
-        InputError: no edges.
+        InputError: no edges; weights of edges, which no layer here multiplies by.
     """
     if edges is None and hasattr(x, "edge_index"):
+        weights = getattr(x, "edge_weight", None)
+        require_no_weights(None if weights is None else weights.flatten())
         x, edges, attributes = x.x, x.edge_index, getattr(x, "edge_attr", None)
     if edges is None:
         raise InputError(
@@ -240,6 +247,15 @@ def unpacked(x: Any, edges: Any, attributes: Any) -> tuple[Tensor, Any, Tensor |
             "and data.edge_index"
         )
     return x, edges, attributes
+
+
+def require_no_weights(given: Tensor | None) -> None:
+    """Raises :class:`InputError` where there is a number of each edge."""
+    if given is not None and given.ndim == 1:
+        raise InputError(
+            f"a number of each edge, {tuple(given.shape)}, as weights are; expected values of edges "
+            "(edges, channels) of a layer with edge_channels, which learns what they say, or none"
+        )
 
 
 def checked(name: str, x: Tensor, channels: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, require_no_weights, unpacked
 from sciml.surrogates.graph.on_domain import graph_channels, on_domain
 from sciml.surrogates.graph.sheaf_laplacian import SheafLaplacian
 from sciml.surrogates.setting import Setting
@@ -60,7 +60,8 @@ class SheafNN(nn.Module):
         edge_attr: Tensor | None = None,
         maps: Float[Tensor, "edge d *d"] | None = None,
     ) -> Float[Tensor, "node channel"]:
-        x, edge_index, _ = unpacked(x, edge_index, edge_attr)
+        x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
+        require_no_weights(edge_attr)
         x = checked("SheafNN", x, self.channels)
         links = links_of(edge_index, len(x), self.both_ways, self.loops)
         edges, d = len(links.source), self.stalk
