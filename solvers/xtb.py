@@ -13,7 +13,7 @@ from sciml.solver import Option, Parameter, Program, main, sample_seed
 
 #: Å from an atom to the next one beyond which it has left.
 FAR = 3.0
-#: Å between molecules side by side: beyond any cutoff.
+#: Å between molecules side by side at the start: beyond any cutoff.
 APART = 30.0
 #: Largest component of a force of a molecule at rest [eV/Å].
 REST = 1e-3
@@ -35,8 +35,8 @@ class XTB(Program):
     ``--molecules`` names some of ASE's G2 set, or an extended XYZ file, each frame of which is a
     structure. ``--which n`` takes one of them, so that a design chooses a molecule, or where to
     start; a surrogate is then built for the elements of all, whichever comes first. By default all
-    are there at once, each in its own 30 Å, and the energy is their sum. Spins are those of the G2
-    set, charges those of the file.
+    are there at once, 30 Å between one and the next, and the energy is their sum. Charge and spin are
+    those of the G2 set, or of the file: of its atoms, or ``charge=1 multiplicity=2`` in comments.
 
     Good values: dt 0.5 fs with hydrogen; γ 0.01 to 0.1 per fs. Above some thousand K bonds break,
     which is warned of. Bannwarth, Ehlert, Grimme, doi:10.1021/acs.jctc.8b01176.
@@ -86,6 +86,13 @@ class XTB(Program):
             )
         cell = first.cell.complete().array if any(periodic) else None
         species = np.concatenate([atoms.numbers for atoms in self.structures])
+        # Where a file has them they may be anywhere, and on top of each other.
+        ends = [np.ptp(atoms.positions[:, 0]) for atoms in self.structures]
+        begins = np.concatenate([[0.0], np.cumsum([end + APART for end in ends[:-1]])])
+        self.aside = [
+            begin * np.eye(3)[0] - (atoms.positions.min(axis=0) if several else 0.0)
+            for begin, atoms in zip(begins, self.structures, strict=True)
+        ]
         expected = np.unique(np.concatenate([atoms.numbers for atoms in known]))
         self.particles = Particles(species, cell, periodic, "Å", expected)
 
@@ -137,18 +144,18 @@ class XTB(Program):
     def state(self):
         count, own = len(self.structures), self.rows.own
         sampled = [self.samples[self.turn * count + k] for k in range(count)]
-        aside = APART * np.eye(3)[0]
-        x = np.concatenate([x + k * aside for k, (x, _, _) in enumerate(sampled)])
+        x = np.concatenate([x + aside for (x, *_), aside in zip(sampled, self.aside, strict=True)])
         forces = np.concatenate([forces for _, forces, _ in sampled])
         if self.comm.rank == 0:
-            self.check_whole(x)
+            self.check_whole([x for x, *_ in sampled])
         energy = np.float64(sum(energy for *_, energy in sampled))
         return {"positions": x[own], "forces": forces[own], "energy": energy}
 
-    def check_whole(self, x):
+    def check_whole(self, molecules):
         away = 0.0
-        if len(x) > 1 and not any(self.particles.periodic):
-            away = cKDTree(x).query(x, k=2)[0][:, 1].max()
+        for x in molecules:
+            if len(x) > 1 and not any(self.particles.periodic):
+                away = max(away, cKDTree(x).query(x, k=2)[0][:, 1].max())
         if away > FAR:
             said = f"an atom is {away:.3g} Å from all others at {self.given.temperature:g} K"
             self.warn("came apart", f"{said}: lower --temperature, or leave it out", away)

@@ -11,6 +11,8 @@ from sciml.errors import InputError, nearest
 
 #: Å between two atoms below which lengths are not in Å, or the structure is none.
 NEAR = 0.3
+#: By how much charges of atoms may be off the one of the molecule.
+WHOLE = 0.01
 
 
 def structures(named: str) -> list[Any]:
@@ -19,8 +21,12 @@ def structures(named: str) -> list[Any]:
     >>> [atoms.get_chemical_formula() for atoms in structures("CH3CH2OH, H2O")]
     ['C2H6O', 'H2O']
 
+    ``charge`` and ``multiplicity`` of a comment line, 2 S + 1, become sums of ``initial_charges`` and of
+    magnetic moments.
+
     Raises:
-        InputError: ASE is not there; an unknown name, the file cannot be read, atoms in one place.
+        InputError: ASE is not there; an unknown name, the file cannot be read, atoms in one place,
+            charges that contradict each other.
     """
     try:
         from ase.build import molecule
@@ -48,8 +54,33 @@ def structures(named: str) -> list[Any]:
             )
         found = [molecule(name) for name in names]
     for number, atoms in enumerate(found):
-        _require_apart(atoms, f"structure {number} of {named}")
+        what = f"structure {number} of {named}"
+        _require_apart(atoms, what)
+        _charge(atoms, what)
     return found
+
+
+def _charge(atoms: Any, what: str) -> None:
+    """Charge and spin of the comment line become those of atoms, whose sums programs take."""
+    charges, spins = atoms.get_initial_charges(), atoms.get_initial_magnetic_moments()
+    for name, each, total in (
+        ("charge", charges, atoms.info.get("charge")),
+        ("multiplicity", spins, atoms.info.get("multiplicity")),
+    ):
+        if total is None:
+            continue
+        if not np.isscalar(total) or isinstance(total, str) or total != int(total):
+            raise InputError(f"molecules: {what}: {name}={total}; expected a whole number")
+        wanted = total - (name == "multiplicity")
+        if not each.any():
+            each[0] = wanted
+        elif abs(each.sum() - wanted) > WHOLE:
+            raise InputError(
+                f"molecules: {what}: {name}={total}, and its atoms add up to {each.sum():g}; expected "
+                f"{wanted:g}: drop one of them"
+            )
+    atoms.set_initial_charges(charges)
+    atoms.set_initial_magnetic_moments(spins)
 
 
 def _require_apart(atoms: Any, what: str) -> None:

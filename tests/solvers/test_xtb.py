@@ -66,6 +66,37 @@ def test_molecules_side_by_side_add_up():
     assert second.domain().species.tolist() == [7, 7]
 
 
+def test_molecules_of_a_file_do_not_lie_on_each_other(tmp_path):
+    """Wherever each has been, and however small it is."""
+    from ase.build import molecule
+    from ase.io import write
+
+    frames = [molecule(name) for name in ("H2O", "CH4", "H")]
+    frames[1].positions += [-30.0, 0.0, 0.0]
+    write(tmp_path / "far.xyz", frames, format="extxyz")
+    run = started("xtb", molecules=tmp_path / "far.xyz", members=1, warm_up=0)
+    x = run.state()["positions"]
+    apart = [np.linalg.norm(x[a, None] - x[b], axis=-1).min()
+             for a, b in ((slice(3), slice(3, 8)), (slice(3, 8), slice(8, 9)))]  # fmt: skip
+    assert min(apart) > 29 and not run.warnings.all()
+
+
+def test_charge_and_spin_are_those_of_the_comment_line(tmp_path):
+    head = "5\nProperties=species:S:1:pos:R:3{}"
+    path, said = tmp_path / "ion.xyz", " charge=1 multiplicity=1\n"
+    atoms = "N 0 0 0\nH .6 .6 .6\nH -.6 -.6 .6\nH -.6 .6 -.6\nH .6 -.6 -.6\n"
+    path.write_text(head.format(said) + atoms)
+    run = started("xtb", molecules=path, members=1, warm_up=0)
+    assert float(run.state()["energy"]) == pytest.approx(-122.3044, abs=1e-3)  # 4.6 eV above NH4
+    path.write_text(head.format(":initial_charges:R:1" + said) + atoms.replace("\n", " 0.1\n"))
+    with pytest.raises(InputError, match=r"charge=1, and its atoms add up to 0.5; expected 1"):
+        made("xtb", molecules=path)
+    path.write_text("1\nProperties=species:S:1:pos:R:3 multiplicity=3\nO 0 0 0\n")
+    triplet = started("xtb", molecules=path, members=1, warm_up=0).state()["energy"]
+    path.write_text("1\nProperties=species:S:1:pos:R:3:initial_magmoms:R:1\nO 0 0 0 2\n")
+    assert triplet == started("xtb", molecules=path, members=1, warm_up=0).state()["energy"]
+
+
 def test_a_file_says_where_to_start(tmp_path):
     from ase.build import molecule
     from ase.io import write

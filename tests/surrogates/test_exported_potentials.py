@@ -162,8 +162,8 @@ def test_models_by_name(tmp_path, model):
     same(program, surrogate)
     batch = collate(molecules((4, 5)), surrogate.task, surrogate.structures)
     batch.geometry["species"][:4] = 17
-    known = [False] * 4 + [True] * 5
-    assert program(batch)["forces"].isfinite().all(dim=(1, 2)).tolist() == known
+    forces = program(batch)["forces"]
+    assert not forces[:4].isfinite().all() and forces[4:].isfinite().all()
 
 
 @pytest.mark.slow
