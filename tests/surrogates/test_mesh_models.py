@@ -33,7 +33,7 @@ def plate(rows, columns, seed=0):
     """A plate of triangles with inner nodes shifted and numbers shuffled; its left side is a wall."""
     rng = np.random.default_rng(seed)
     y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    points = np.stack([x.ravel(), y.ravel()], axis=1) + 0.2 * rng.standard_normal((x.size, 2))
+    points = np.stack([x.ravel(), y.ravel()], axis=1) + rng.uniform(-0.2, 0.2, (x.size, 2))
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
     low = np.stack([corner, corner + 1, corner + columns], axis=1)
     high = np.stack([corner + 1, corner + columns + 1, corner + columns], axis=1)
