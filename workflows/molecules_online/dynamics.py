@@ -138,7 +138,7 @@ def compared(atoms, one, other):
         p, q = (np.histogram(d, edges)[0] / len(d) for d in (a, b))
         at = np.linspace(0, 1, 2001)[1:-1]
         moved = np.abs(np.quantile(a, at) - np.quantile(b, at)).mean()
-        found[kind] = {
+        found[str(kind)] = {
             "overlap": round(float(np.minimum(p, q).sum()), 3),
             "moved, Å": round(float(moved), 5),
         }
@@ -169,6 +169,9 @@ def told(atoms, runs):
             },
         }  # fmt: skip
     reference, *others = runs
+    half = len(runs[reference]["x"]) // 2
+    one, other = ({"x": part} for part in np.split(runs[reference]["x"][: 2 * half], 2))
+    found[reference]["halves beside each other"] = compared(atoms, one, other)
     for name in others:
         found[name][f"beside {reference}"] = compared(atoms, runs[reference], runs[name])
     return found
@@ -200,7 +203,7 @@ def draw(atoms, runs, path):
     for axis, kind in zip(axes[1:], names, strict=True):
         axis.set(xlabel=f"{kind}, Å", yticks=[])
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
 
 
 def main():
