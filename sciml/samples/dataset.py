@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sciml.domain import Particles
 from sciml.domain.inference import TURN, ascending, closes, domain_of, fields_of
 from sciml.domain.layout import layout_of, times_of, variable
 from sciml.domain.levels import apart
+from sciml.domain.names import LATTICE
 from sciml.errors import InputError
 from sciml.samples.arrays import OnDemand, OnGrid, array_of
 from sciml.samples.ends import Ends
@@ -138,6 +140,8 @@ def simulations_of(
         _require_real(ds[name])
     layout = layout_of(ds, fields)
     domain = domain_of(ds, names)
+    if isinstance(domain, Particles) and any(domain.periodic) and LATTICE not in names:
+        _require_one_cell(ds)
     ds, _ = ascending(in_order(ds, layout))
     for dim in layout.space:
         if domain.kind == "grid" and closes(ds, dim):
@@ -291,3 +295,15 @@ def _complete(simulation: Simulation) -> None:
 def _words(array: np.ndarray) -> str:
     infinite = int(np.isinf(array).sum())
     return f"{infinite} infinite values" if infinite else f"{int(np.isnan(array).sum())} NaN"
+
+
+def _require_one_cell(ds: xr.Dataset) -> None:
+    """Raises :class:`InputError` where cells of particles change and nobody looks."""
+    if LATTICE not in ds.data_vars:
+        return
+    cells = ds[LATTICE].values.reshape(-1, ds[LATTICE].shape[-1])
+    if (cells != cells[0]).any():
+        raise InputError(
+            f"the cell of the particles changes, and the task does not see '{LATTICE}'; expected it "
+            "among the inputs"
+        )

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from sciml.domain import Field, Particles
+from sciml.domain.dataset import to_dataset
+from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
+from sciml.samples.dataset import simulations_of
 from sciml.surrogates import Normalizer, collate
 
 CELL = np.array([[6.0, 0.0, 0.0], [-1.5, 5.0, 0.0], [0.3, 0.4, 7.0]])
@@ -71,3 +74,18 @@ def test_who_was_not_put_back_stays_where_it_is():
     batch = collate([sample], TASK)
     for k, frame in enumerate(sample.targets):
         np.testing.assert_array_equal(batch.targets["positions"][:, k], frame.fields["positions"])
+
+
+def test_cells_that_change_are_not_passed_over():
+    sample = steps((True,) * 3, True, False)
+    names = ("positions", "velocities", "lattice")
+    values = {n: np.stack([f.fields[n] for f in sample.frames]) for n in names}
+    ds = to_dataset(sample.simulation.domain, FIELDS, values, np.arange(5.0))
+    [(_, frames)] = simulations_of(ds, fields=names)
+    np.testing.assert_array_equal(frames[4].fields["lattice"], values["lattice"][4])
+    with pytest.raises(
+        InputError, match="cell of the particles changes, and the task does not see"
+    ):
+        simulations_of(ds, fields=names[:2])
+    constant = ds.assign(lattice=ds.lattice * 0 + ds.lattice[0])
+    assert len(simulations_of(constant, fields=names[:2])) == 1
