@@ -340,6 +340,11 @@ def describe(
     from sciml.share import find
     from sciml.solver.program_description import describe as ask
 
+    if what.endswith((".yaml", ".yml")):
+        raise InputError(
+            f"{what} is a study; expected a program, a model or an equation: of a study, "
+            f"sciml run {what} --dry-run says what it takes"
+        )
     if not what.endswith(".py"):  # models take torch, which takes seconds
         from sciml.surrogates.registry import names
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from sciml.domain.cells import CELLS, POLYGON
 from sciml.domain.field import Field
-from sciml.domain.graph import Graph
+from sciml.domain.graph import Graph, places
 from sciml.domain.grid import GLOBE, Grid
 from sciml.domain.mesh import Mesh
 from sciml.domain.names import NODE, PARTICLE, SPACE
@@ -324,4 +324,4 @@ def read_graph(nodes: int, edges: Readable | None) -> Graph:
             f"dimension '{NODE}' without a UGRID topology or a variable 'edges' of shape "
             "(2, edges); cannot tell how the nodes are joined"
         )
-    return Graph(nodes, np.asarray(edges.values) - int(edges.attrs.get("start_index", 0)))
+    return Graph(nodes, places(edges.values) - int(edges.attrs.get("start_index", 0)))

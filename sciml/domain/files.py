@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -107,7 +107,7 @@ def _unfolded(path: Path) -> list[Path]:
     if path.exists():
         return [path]
     if any(letter in str(path) for letter in "*?["):
-        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        found = _by_themselves(map(Path, glob.glob(str(path), recursive=True)))
         if not found:
             raise InputError(f"{path}: no file of that pattern; expected at least one")
         return [file for one in found for file in _unfolded(one)]
@@ -115,11 +115,18 @@ def _unfolded(path: Path) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    return sorted(
+    return _by_themselves(
         file
         for file in folder.iterdir()
         if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
     )
+
+
+def _by_themselves(files: Iterable[Path]) -> list[Path]:
+    """Without the HDF5 beside an XDMF file, which holds the numbers of that."""
+    found = sorted(files)
+    held = {file.with_suffix("") for file in found if file.suffix.lower() == ".xdmf"}
+    return [f for f in found if f.suffix.lower() != ".h5" or f.with_suffix("") not in held]
 
 
 def is_zarr(path: Path) -> bool:

@@ -6,9 +6,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sciml.domain.names import NODE
 from sciml.errors import DomainError
+
+
+def places(edges: ArrayLike) -> np.ndarray:
+    """``edges`` as int64: places of nodes.
+
+    Raises:
+        DomainError: names, or numbers that are not whole.
+    """
+    given = np.asarray(edges)
+    with np.errstate(invalid="ignore"):  # NaN has no whole number
+        numbers = given.dtype.kind in "iuf" or not given.size
+        whole = given.astype(np.int64) if numbers else np.zeros(given.shape, np.int64)
+    wrong = (given[given != whole] if numbers else given).ravel().tolist()
+    if wrong:
+        raise DomainError(
+            f"graph: edges hold {wrong[0]!r}; expected whole numbers, the places of sources and "
+            "receivers among the nodes, not their names"
+        )
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +46,7 @@ class Graph:
     edges: np.ndarray
 
     def __post_init__(self) -> None:
-        edges = np.asarray(self.edges, dtype=np.int64)
+        edges = places(self.edges)
         if edges.ndim != 2 or edges.shape[0] != 2:
             raise DomainError(f"graph: edges {edges.shape}; expected (2, E), sources and receivers")
         if edges.size and (edges.min() < 0 or edges.max() >= self.nodes):

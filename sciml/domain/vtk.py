@@ -52,6 +52,12 @@ def opened(path: Path) -> list[xr.Dataset]:
         with meshio.xdmf.TimeSeriesReader(path) as series:
             points, cells = series.read_points_cells()
             states = [series.read_data(step)[:3] for step in range(series.num_steps)]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: the HDF5 file that holds its numbers is not beside it; move it there (a "
+            "TimeSeriesWriter of meshio leaves it where it was run), as "
+            f"{path.with_suffix('.h5').name} unless the XDMF file calls it otherwise"
+        ) from error
     except meshio.ReadError:  # no time series
         mesh = meshio.xdmf.read(path)
         points, cells, states = mesh.points, mesh.cells, []

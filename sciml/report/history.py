@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: Entries of a validation that are no figures.
-_OTHER = ("step", "loss", "fields", "findings", "weighting", "rollout_steps")
+_OTHER = ("step", "loss", "fields", "findings", "weighting", "rollout_steps", "same_frame")
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

@@ -52,7 +52,8 @@ def figures(summary: dict[str, Any], metrics: Sequence[dict[str, Any]] = ()) -> 
     said = [f"trained {summary['steps']} steps"]
     if summary.get("loss") is not None:
         said[0] += f", last loss {summary['loss']:.2e}"
-    unseen = f"on {summary.get('validation_simulations')} unseen simulations"
+    count = summary.get("validation_simulations")
+    unseen = f"on {count} unseen simulation{'s' * (count != 1)}"
     said += lines(summary, unseen)
     first = summary.get("first_step") or {}
     if first:

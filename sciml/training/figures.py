@@ -8,7 +8,9 @@ from typing import Any
 #: Ending of the figures of a model that is not averaged over symmetries.
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
-LISTS = ("fields", "findings", "split", "units")
+LISTS = ("fields", "findings", "split", "units", "same_frame")
+#: When outputs of one call are, but for tasks whose lead is 0.
+AHEAD = "one step ahead"
 #: What each figure is, for whoever reads a table of them; :class:`~sciml.training.Validation` has the
 #: equations.
 MEANINGS = {
@@ -56,7 +58,7 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
     ]
     told = []
     if any(parts):
-        told.append(f"one step ahead: {_joined(parts)}{f' {where}' if where else ''}")
+        told.append(f"{_when(found)}: {_joined(parts)}{f' {where}' if where else ''}")
         if found.get("weighting"):
             told[-1] += f"; points weigh by {found['weighting']}"
     parts = [
@@ -77,7 +79,8 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
         told.append(f"  without averaging over symmetries: {short(plain)}")
     fields = found.get("fields") or {}
     if len(fields) > 1:
-        told += [f"  {name}: {short(of)}" for name, of in fields.items()]
+        units = {"units": found.get("units")}
+        told += [f"  {name}: {short({**of, **units})}" for name, of in fields.items()]
     for name, of in fields.items():
         for what in ("norm", "variance"):
             if count := of.get(f"without_{what}"):
@@ -153,9 +156,14 @@ def table(found: Mapping[str, Any]) -> list[str]:
     for key in keys:
         cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
         unit = (found.get("units") or {}).get(key, "1")
-        meaning = MEANINGS.get(key, "") + (f" [{unit}]" if unit != "1" else "")
+        meaning = MEANINGS.get(key, "").replace(AHEAD, _when(found))
+        meaning += f" [{unit}]" if unit != "1" else ""
         told.append(f"{key:>{width}}{cells}  {meaning}".rstrip())
     return told + [f"warning: {line}" for line in found.get("findings", ())]
+
+
+def _when(found: Mapping[str, Any]) -> str:
+    return "of the same frame" if found.get("same_frame") else AHEAD
 
 
 def _cell(value: Any) -> str:

@@ -71,6 +71,8 @@ class Validation:
     the model as it is, and ``findings`` say so where averaging makes it worse: the problem has not those
     symmetries, or a field follows another law.
 
+    Where lead is 0, ``same_frame`` is true: no figure is of a step ahead.
+
     Of a model of characteristics ``least_jacobian`` and, where it sees one, ``shock_time``:
     :class:`~sciml.surrogates.pinn.watch.Watch`.
 
@@ -136,6 +138,7 @@ class Validation:
         if (watch := watched(surrogate)) is not None:
             means, said = {**means, **watch.figures}, [*said, *watch.words]
         extra = {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
+        extra["same_frame"] = not surrogate.task.lead
         return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 
     def _judged(self, surrogate: nn.Module) -> tuple[Sequence[Trajectory], list[str]]:

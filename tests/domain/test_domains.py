@@ -69,7 +69,7 @@ def test_equality_compares_contents():
     cell = np.eye(3)
     assert Particles([1], cell, (True,) * 3) == Particles([1], cell.copy(), (True,) * 3)
     assert Particles([1], cell) != Particles([1])
-    assert Graph(3, [[0], [1]]) == Graph(3, [[0], [1]]) != Graph(4, [[0], [1]])
+    assert Graph(3, [[0], [1]]) == Graph(3, [[0.0], [1.0]]) != Graph(4, [[0], [1]])
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,10 @@ def test_equality_compares_contents():
         (lambda: Particles([1], np.eye(2)), r"expected \(3, 3\)"),
         (lambda: Graph(3, [[0, 3], [1, 1]]), "there are 3"),
         (lambda: Graph(3, [0, 1]), r"expected \(2, E\)"),
+        (lambda: Graph(3, [["a", "b"], ["b", "c"]]), "hold 'a'; expected whole numbers"),
+        (lambda: Graph(3, [[0, 1.5], [1, 2]]), "hold 1.5; expected whole numbers"),
+        (lambda: Graph(3, [[0, np.nan], [1, 2]]), "hold nan; expected whole numbers"),
+        (lambda: Graph(3, [[True, False], [False, True]]), "hold True; expected whole numbers"),
         (lambda: Field("u", on="face"), "expected one of point, cell, edge, global"),
     ],
 )

@@ -8,7 +8,7 @@ import xarray as xr
 
 from sciml.domain import Field, Mesh, Particles
 from sciml.domain.dataset import domain_of, fields_of, to_dataset
-from sciml.domain.files import open_dataset
+from sciml.domain.files import files_of, open_dataset
 from sciml.domain.vtk import write_vtk
 from sciml.errors import DomainError, InputError
 from sciml.record import open_trajectories
@@ -123,6 +123,13 @@ def test_a_series_of_states_on_a_mesh(tmp_path, monkeypatch):
     assert ds.time.values.tolist() == [0, 0.5, 1] and ds.u.dims == ("time", "node")
     np.testing.assert_array_equal(ds.u[2], POINTS[:4, 0] + 2)
     np.testing.assert_array_equal(ds.wind[2], np.outer(POINTS[:4, 0], [1, 0, 2]))
+    assert files_of(tmp_path) == files_of(str(tmp_path / "*")) == [path]  # without its HDF5
+    (tmp_path / "other.h5").touch()
+    assert [f.name for f in files_of(tmp_path)] == ["other.h5", "series.xdmf"]
+    (tmp_path / "series.h5").unlink()
+    with pytest.raises(InputError, match=r"series\.xdmf: the HDF5 file .* move it there") as caught:
+        open_dataset(path)
+    assert str(path.with_suffix(".h5").name) in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,8 @@ def test_list_and_describe(command):
     assert "ν ∂²u/∂x²" in equation and "parameters: nu" in equation and "amplitude=1.0" in equation
     known = json.loads(command("describe", "heat", "--json").stdout)
     assert known["constants"] == ["kappa"] and known["solutions"]["wave"]["periodic"]
+    study = command("describe", "workflows/quickstart/study.yaml")
+    assert study.returncode == 2 and "study.yaml --dry-run says" in " ".join(study.stderr.split())
 
 
 def test_a_step_too_short_to_measure_does_not_take_no_time():

@@ -14,7 +14,7 @@ from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, Traits,
 from sciml.surrogates.kits import kit_of
 from sciml.surrogates.potential import Potential
 from sciml.training import DatasetSource, EnergyForces, Phase, Supervised, Validation, train
-from sciml.training.figures import lines
+from sciml.training.figures import lines, table
 from sciml.training.objectives import objective_of
 
 TASK = Task(("x",), ("E", "F"), lead=0)
@@ -224,6 +224,11 @@ def test_learning_through_validation_and_prediction(tmp_path):
     assert found["mae_per_particle"] < before["mae_per_particle"]
     assert found["units"] == {"mae_per_particle": "eV", "mae": "eV/Å"}
     assert "MAE of energy" in lines(found)[0] and "eV a particle" in lines(found)[0]
+    assert lines(found)[0].startswith("of the same frame: VRMSE")  # lead 0: no step is ahead
+    assert "eV a particle" in lines(found)[1] and "eV/Å" in lines(found)[2]  # each by itself
+    told = "\n".join(table(found))
+    assert "relative L2 error of the same frame" in told and "ahead" not in told
+    assert "same_frame" not in told
     made.save(tmp_path / "saved")
     again = Surrogate.load(tmp_path / "saved", Pairs())
     assert again.normalizer.references.known.tolist() == made.normalizer.references.known.tolist()
