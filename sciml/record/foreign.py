@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from sciml.domain import Domain, Particles
 from sciml.domain.files import files_of
 from sciml.domain.layout import Layout, layout_of
 from sciml.errors import InputError
@@ -201,6 +202,7 @@ class Foreign(Trajectories):
             )
         self._held = dict(sorted(self._held.items()))
         self._doubts += atomic_units.doubts(self._held.values())
+        self._doubts += _of_later_frames(task, (s.domain for s, _ in self._held.values()))
         sizes = [len(frames) for _, frames in self._held.values()]
         self._starts = dict(zip(self._held, np.cumsum([0, *sizes]).tolist(), strict=False))
 
@@ -277,3 +279,15 @@ class Foreign(Trajectories):
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
+
+
+def _of_later_frames(task: Task, domains: Iterable[Domain]) -> list[str]:
+    """A line where energy and forces are to follow from the positions of frames before."""
+    ahead = sorted({"energy", "forces"} & set(task.targets) - set(task.inputs))
+    moving = set(task.targets) & set(task.inputs)
+    if not task.lead or not ahead or moving or not any(isinstance(d, Particles) for d in domains):
+        return []
+    return [
+        f"{' and '.join(ahead)} are those of a later frame than the positions (lead={task.lead}); "
+        "lead=0 in the task: of the same frame, as a potential has them"
+    ]

@@ -19,7 +19,7 @@ from ase.io import write  # noqa: E402
 TASK = Task(("positions",), ("energy", "forces"), lead=0)
 
 
-def said(tmp_path, length=1.0, energy=1.0, force=1.0, name="CH3CH2OH", far=0.02):
+def said(tmp_path, length=1.0, energy=1.0, force=1.0, name="CH3CH2OH", far=0.02, task=TASK):
     """Doubts of a file of a molecule that jitters, in other units."""
     atoms, rng, frames = molecule(name), np.random.default_rng(0), []
     start = atoms.positions.copy()
@@ -35,7 +35,7 @@ def said(tmp_path, length=1.0, energy=1.0, force=1.0, name="CH3CH2OH", far=0.02)
         frames.append(one)
     path = tmp_path / "data.xyz"
     write(path, frames, format="extxyz")
-    return open_trajectories(path, TASK).doubts
+    return open_trajectories(path, task).doubts
 
 
 def test_angstroms_and_electronvolts_are_fine(tmp_path):
@@ -64,3 +64,11 @@ def test_doubts_are_told_in_a_training(tmp_path, caplog):
     said(tmp_path, length=1.8897)
     sciml.fit(PairEnergy(cutoff=6.0), tmp_path / "data.xyz", TASK, epochs=1, validation=0)
     assert any("as in Bohr" in line and "WARNING" in line for line in caplog.text.splitlines())
+
+
+def test_energies_of_later_frames_are_doubted(tmp_path):
+    [line] = said(tmp_path, task=Task(("positions",), ("energy", "forces")))
+    assert line.startswith(
+        "energy and forces are those of a later frame than the positions (lead=1)"
+    )
+    assert said(tmp_path, task=Task(("positions",), ("positions", "energy"))) == []
