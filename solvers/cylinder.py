@@ -20,10 +20,9 @@ class Cylinder(Program):
     """Incompressible flow past a cylinder in a channel, Taylor–Hood elements, second order in time.
 
     ∂u/∂t + (u·∇)u = ν ∇²u − ∇p, ∇·u = 0. Parabolic inflow, 4 speed y (H − y) / H², no slip on walls and
-    cylinder, do-nothing outflow. Fields at the nodes: velocity, pressure (by density); of the
-    whole: drag 2 F_x / (ū² d) and lift 2 F_y / (ū² d) of the cylinder, d its diameter, ū = 2/3 speed,
-    and Δp from its front to its back. Re = ū d / ν. Groups of nodes: inflow, outflow, wall, cylinder;
-    static: node_type (node), the group as a kind.
+    cylinder, do-nothing outflow. Fields at the nodes: velocity, pressure (by density); of the whole:
+    drag 2 F_x / (ū² d), lift 2 F_y / (ū² d), d the diameter, ū = 2/3 speed, and Δp from the front to the
+    back. Re = ū d / ν. Groups of nodes: inflow, outflow, wall, cylinder; node_type says them as kinds.
 
     Netgen makes the mesh, of triangles of ``spacing``, and a ``refinement``-th of that at the cylinder,
     which elements follow by curves of their order; each seed has a mesh of its own. Velocity is of
@@ -34,9 +33,8 @@ class Cylinder(Program):
     once instead.
 
     Defaults are 2D-2 of Schäfer and Turek (Re 100, doi:10.1007/978-3-322-89849-4_39), speed 0.3 is 2D-1
-    (Re 20). Vortices take 3 to 4 s to come, at Re 60 and more; good values: order 3,
-    refinement 4, triangles at the cylinder of 1.5 d / √Re at most. Forces are residuals, see
-    ``TaylorHood``.
+    (Re 20). Vortices take 3 to 4 s to come, at Re 60 and more; good values: order 3, refinement 4,
+    triangles at the cylinder of 1.5 d / √Re at most. Forces are residuals, see ``TaylorHood``.
     """
 
     name = "cylinder"
@@ -63,9 +61,7 @@ class Cylinder(Program):
         Option("length", 2.2, low=1e-3, help="length of the channel in m"),
         Option("height", 0.41, low=1e-3, help="height of the channel in m"),
         Option("order", 3, (2, 3), help="k"),
-        Option(
-            "nodes", "middles", ("corners", "middles"), help="of triangles, or of their sides too"
-        ),
+        Option("nodes", "middles", ("corners", "middles"), help="of triangles, or of sides too"),
         Option("dt", 0.01, low=1e-12, help="time between states in s"),
         Option("substeps", 0, low=0, help="time steps from state to state; 0: what is stable"),
         Option("spinup", 0.0, low=0.0, help="time before state 0 in s"),

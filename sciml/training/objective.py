@@ -20,7 +20,7 @@ from sciml.surrogates.setting import Setting
 from sciml.training import losses
 from sciml.training.area_weights import WEIGHTINGS, weighed
 from sciml.training.classification import cross_entropy, kinds_of
-from sciml.training.divergence import divergence_loss, require_velocity
+from sciml.surrogates.divergence import divergence_loss, require_velocity
 from sciml.training.points import at_random_points
 
 Losses = dict[str, Tensor]
@@ -48,7 +48,7 @@ class Supervised:
             Σ w·loss / Σ w.
         weighting: of points, ``"latitude"``; see :mod:`sciml.training.area_weights`.
         divergence: targets that are a velocity on a mesh, one of d components or d of numbers: a loss
-            ``divergence`` besides, see :mod:`sciml.training.divergence`.
+            ``divergence`` besides, see :mod:`sciml.surrogates.divergence`.
 
     Gives ``{name of the loss: value}``, and ``cross_entropy`` where there are kinds.
 

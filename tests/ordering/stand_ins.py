@@ -127,6 +127,11 @@ class Model(Nothing):
     def eval(self) -> Model:
         return self
 
+    structures = ()
+
+    def strange(self, domain: Any) -> str:
+        return ""
+
 
 class Shares(Nothing):
     """Statistics that have nothing against any sample."""

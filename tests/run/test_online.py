@@ -101,7 +101,7 @@ def test_the_options_of_a_study_are_those_of_the_loop(tmp_path, monkeypatch):
     stub = SimpleNamespace(
         life=life, study=study, task=study.task.build(), outcome=outcome.Outcome(study, run, None, {}),
         surrogate=SimpleNamespace(structures=None, setting=setting, domain=None),
-        run=run, _begin=None, _beside=None,
+        run=run, _begin=None, _beside=None, _refuse=None,
         _attach_statistics=None, _require_sound=lambda: None, _rescue=None, _on_step=None,
         _on_checkpoint=None, _on_checkpoint_failed=None,
     )  # fmt: skip

@@ -18,6 +18,9 @@ class _Persistence:
     def __init__(self, **task):
         self.task = Task(**task)
 
+    def unknown(self, domain):
+        return ""
+
     def rollout(self, ds, steps, forcing=None):
         step = float(ds.time[-1]) + 1.0
         last = ds[list(self.task.targets)].isel(time=[-1] * steps)
