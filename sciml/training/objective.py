@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, nearest, require_known
 from sciml.surrogates.batch import Batch, dtype_for
+from sciml.surrogates.divergence import divergence_loss, require_velocity
 from sciml.surrogates.setting import Setting
 from sciml.training import losses
 from sciml.training.area_weights import WEIGHTINGS, weighed
 from sciml.training.classification import cross_entropy, kinds_of
-from sciml.surrogates.divergence import divergence_loss, require_velocity
 from sciml.training.points import at_random_points
 
 Losses = dict[str, Tensor]

@@ -51,7 +51,7 @@ for word in sys.argv[1:]:
 BLOCKS = ("advection_diffusion", "darcy", "heat", "helmholtz", "shallow_water", "wave")
 IN_BLOCKS = [name for name, (program, _) in CASES.items() if program in BLOCKS]
 OTHERS = [name for name in CASES if name not in IN_BLOCKS]
-#: The first case of each program, in their order: behind ngsolve's libraries the last bits of xtb differ.
+#: The first case of each program, in their order: behind ngsolve the last bits of xtb differ.
 FIRST = list({program: name for name, (program, _) in reversed(CASES.items())}.values())[::-1]
 REST = [name for name in CASES if name not in FIRST]
 

@@ -11,9 +11,9 @@ from sciml.domain.dataset import to_dataset
 from sciml.errors import InputError
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import Statistics, Surrogate, collate
+from sciml.surrogates.divergence import divergence
 from sciml.surrogates.setting import Setting
 from sciml.training import Noise, Supervised
-from sciml.surrogates.divergence import divergence
 
 VELOCITY = Field("velocity", "m s-1", components=2)
 TASK = Task(("velocity",), ("velocity",), prescribed={"velocity": ["wall"]})
