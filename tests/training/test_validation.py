@@ -68,7 +68,7 @@ def test_fewer_windows_are_spread_over_the_simulation(trajectories, task):
 def test_what_a_task_does_not_have_is_left_out(trajectories):
     steady = Task(("u",), ("u",), lead=0)
     found = Validation(trajectories(2), rollout=3)(Surrogate(Keep(), steady))
-    assert set(found) == {"one_step", "vrmse", "fields"}
+    assert set(found) == {"one_step", "vrmse", "fields", "same_frame"}
     assert set(found["fields"]["u"]) == {"one_step", "vrmse"}
 
 
