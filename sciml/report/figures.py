@@ -17,8 +17,9 @@ import numpy as np
 
 from sciml.domain.names import SAMPLE
 from sciml.errors import InputError, require_known
-from sciml.report.history import history, lines_of
+from sciml.report.history import history
 from sciml.report.predictions import Errors, Predictions
+from sciml.report.rows import rows_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -152,7 +153,7 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
     predictions = Predictions(folder) if any(folder.glob("predictions*.nc")) else None
     is_map = predictions is not None and predictions.about.kind == "map"
     if "learning" in names:
-        sheet = learning(history(lines_of(folder / "metrics.jsonl")), map_=is_map)
+        sheet = learning(history(rows_of(folder / "metrics.jsonl")), map_=is_map)
         if sheet is not None:
             yield "learning", sheet
     if predictions is None or not {"errors", *CASES} & {*names}:

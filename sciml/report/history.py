@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +12,6 @@ if TYPE_CHECKING:
 
 #: Entries of a validation that are no figures.
 _OTHER = ("step", "loss", "fields", "findings", "weighting", "rollout_steps", "same_frame")
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    """Entries of ``metrics.jsonl``; ``[]`` where there is none. A last line that is not whole, of a
-    process that writes it or was killed, is left out."""
-    if not path.exists():
-        return []
-    entries = []
-    for line in path.read_text().splitlines():
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            break
-    return entries
 
 
 def validations(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

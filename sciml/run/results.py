@@ -10,7 +10,8 @@ from sciml.ensemble.folders import read_json
 from sciml.ensemble.leader import is_led
 from sciml.errors import InputError
 from sciml.report import card
-from sciml.report.history import history, lines_of, validations
+from sciml.report.history import history, validations
+from sciml.report.rows import rows_of
 from sciml.run.directory import RunDirectory
 from sciml.run.kept_files import model_file
 from sciml.run.lineage import current
@@ -71,7 +72,7 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """One entry a validation: step, loss, errors one step ahead and those of persistence, of all
         fields and in ``fields`` of each: see :class:`sciml.training.Validation`."""
-        return validations(lines_of(self.directory.metrics))
+        return validations(rows_of(self.directory.metrics))
 
     @property
     def history(self) -> xr.Dataset:
@@ -81,7 +82,7 @@ class Run:
         >>> run.history.loss.plot(yscale="log")                    # doctest: +SKIP
         >>> run.history.vrmse.sel(field="u").plot()                # doctest: +SKIP
         """
-        return history(lines_of(self.directory.metrics))
+        return history(rows_of(self.directory.metrics))
 
     @property
     def summary(self) -> dict[str, Any]:

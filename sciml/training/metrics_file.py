@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
 from sciml.errors import ScimlError, no_room
+from sciml.report.rows import append
 from sciml.training.history import StepRecord
 
 #: Steps that a line stands for. Fewer make a finer curve and a longer file: 80 bytes a line.
@@ -85,23 +84,11 @@ class MetricsFile:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         try:
-            append_line(self.path, json.dumps(entry))
+            append(self.path, entry)
         except (OSError, ScimlError) as error:
             if not no_room(error):
                 raise
             self._log.warning("not written: %s", error)
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line; where the disk is full, none of it stays."""
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            if file.write(line.encode() + b"\n") <= len(line.encode()):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        except OSError:
-            file.truncate(size)
-            raise
 
 
 def _step_of(line: str) -> float:

@@ -257,7 +257,8 @@ def test_a_file_that_builds_the_model_may_not_be_another(tmp_path, monkeypatch):
 
 def test_what_was_learned_lies_beside_the_checkpoints(tmp_path, monkeypatch):
     """Curves of one piece after a resumption, predictions of what was held out, figures."""
-    from sciml.report.history import history, lines_of
+    from sciml.report.history import history
+    from sciml.report.rows import rows_of
 
     monkeypatch.setenv("SCIML_FIGURES", "1")
     x = np.linspace(0.0, 1.0, 8)
@@ -268,7 +269,7 @@ def test_what_was_learned_lies_beside_the_checkpoints(tmp_path, monkeypatch):
     )
     given = {"epochs": 4, "batch_size": 4, "validate_every": 10, "hidden": [4], "validation": 0.4}
     sciml.fit("mlp", ds, directory=tmp_path / "waves", **given)
-    lines = lines_of(tmp_path / "waves/metrics.jsonl")
+    lines = rows_of(tmp_path / "waves/metrics.jsonl")
     assert [line["step"] for line in lines if "lr" in line] == [10, 16]
     assert history(lines).vrmse.sizes == {"validation": 2, "field": 1}
     with xr.open_dataset(tmp_path / "waves/predictions.nc") as found:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from sciml.report.history import history, lines_of, validations
+from sciml.report.history import history, validations
+from sciml.report.rows import append, rows_of
 from sciml.training.history import StepRecord
 from sciml.training.metrics_file import EVERY, MetricsFile
 
@@ -25,7 +26,7 @@ def test_a_line_stands_for_the_mean_of_its_steps(tmp_path):
     file.flush()
     file.flush()
     file.on_validation({"step": 23, "vrmse": 0.5, "fields": {"u": {"vrmse": 0.5}, "v": {}}})
-    lines = lines_of(file.path)
+    lines = rows_of(file.path)
     assert [line["step"] for line in lines] == [10, 20, 23, 23]
     assert [line["loss"] for line in lines] == [5.5, 15.5, 22.0, 23.0]
     assert validations(lines) == lines[-1:]
@@ -55,18 +56,21 @@ def test_a_resumed_training_leaves_the_file_of_one_piece(tmp_path, at):
 
 def test_a_line_that_is_torn_is_no_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    assert lines_of(path) == [] and history([]).sizes["step"] == 0
+    assert rows_of(path) == [] and history([]).sizes["step"] == 0
     path.write_text('{"step": 10, "loss": 1.0, "lr": 0.1}\n{"step": 20, "lo')
-    assert [line["step"] for line in lines_of(path)] == [10]
+    assert [line["step"] for line in rows_of(path)] == [10]
+    append(path, {"step": 30})
+    append(path, {"step": 40})
+    assert [line["step"] for line in rows_of(path)] == [10, 30, 40]
 
 
 def test_no_room_is_no_matter(tmp_path, caplog, monkeypatch):
     file = MetricsFile(tmp_path / "metrics.jsonl", log)
 
-    def full(path, line):
+    def full(path, row):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sciml.training.metrics_file.append_line", full)
+    monkeypatch.setattr("sciml.training.metrics_file.append", full)
     for n in range(1, EVERY + 1):
         file.on_step(step(n))
     assert "not written" in caplog.text

@@ -21,6 +21,7 @@ import torch
 import xarray as xr
 
 import sciml
+from sciml.report.rows import append, chosen, rows_of
 from sciml.surrogates import Surrogate
 from sciml.surrogates.grid.spectral import SpectralConv
 
@@ -178,7 +179,6 @@ def main() -> None:
     with xr.open_dataset(data) as ds:
         splits = {name: pairs(ds.isel(sample=ds["split"] == name)) for name in ("train", "test")}
     file = out / "results.jsonl"
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     for seed in range(given.seeds):
         for name in given.models:
             case = CASES[given.size][name]
@@ -190,12 +190,12 @@ def main() -> None:
                 "model": name, "seed": seed, "size": given.size,
                 "points": case.points, "epochs": case.epochs,
             }  # fmt: skip
-            if any(all(r[k] == v for k, v in key.items()) for r in done):
+            if chosen(rows_of(file), **key):
                 continue
-            done.append(key | measure(case, splits["train"], splits["test"], seed, given.device))
-            with file.open("a") as lines:
-                lines.write(json.dumps(done[-1]) + "\n")
-            print(json.dumps(done[-1]), flush=True)
+            found = key | measure(case, splits["train"], splits["test"], seed, given.device)
+            append(file, found)
+            print(json.dumps(found), flush=True)
+    done = rows_of(file)
     (out / "results.json").write_text(json.dumps(done, indent=1) + "\n")
     print(table(done))
 

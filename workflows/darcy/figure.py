@@ -6,17 +6,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from cases import MODELS, MODES, Case
-from run import results, split
-from table import NAMES, chosen, mean_and_std
+from run import RESULTS, split
+from table import NAMES, mean_and_std
 
 import sciml
+from sciml.report.rows import chosen, rows_of
 
 SHOWN = ("fno", "mgno")
 COLORS = {"offline": "0.6", "online": "C0"}
 
 
 def main(folder: str, out: str, data: str = "darcy_rough", seed: int = 0) -> None:
-    rows = results(Path(folder))
+    rows = rows_of(Path(folder) / RESULTS)
     figure = plt.figure(figsize=(12, 7.2), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[2.1, 1.3])
     sample(above, Path(folder), rows, data, seed)

@@ -9,7 +9,6 @@ made the dataset (online). What is in ``results.jsonl`` already is not computed 
 
 import argparse
 import contextlib
-import json
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,8 @@ from pathlib import Path
 
 from cases import DATASETS, GRIDS, MODELS, MODES, RECIPES, SIZES, SPLITS, Case
 from table import table
+
+from sciml.report.rows import append, rows_of
 
 RESULTS = "results.jsonl"
 
@@ -29,7 +30,7 @@ def main() -> None:
     began = time.perf_counter()
     for data in given.data:
         dataset(out, data, given.size, given.set)
-    there = {Case.of(row) for row in results(out)}
+    there = {Case.of(row) for row in rows_of(out / RESULTS)}
     cases = [
         Case(data, model, mode, seed, given.size, given.epochs)
         for data in given.data
@@ -51,13 +52,12 @@ def main() -> None:
         try:
             for job in as_completed(jobs):
                 row = job.result()
-                with (out / RESULTS).open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                append(out / RESULTS, row)
                 print(f"{time.perf_counter() - began:6.0f} s  {told(row)}", flush=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # else all the others would still run
             raise
-    text = table([row for row in results(out) if row["epochs"] == given.epochs])
+    text = table([row for row in rows_of(out / RESULTS) if row["epochs"] == given.epochs])
     (out / "table.md").write_text(text)
     print(text)
 
@@ -230,11 +230,6 @@ def errors(guess, truth) -> dict[str, float]:
         return float(np.mean(e / u))
 
     return {"l2": relative(e, u), "h1": relative(*(weight * np.fft.fft2(v) for v in (e, u)))}
-
-
-def results(out: Path) -> list[dict]:
-    file = out / RESULTS
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def told(row: dict) -> str:

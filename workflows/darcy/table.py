@@ -7,6 +7,8 @@ from typing import Any
 
 from cases import DATASETS, MODELS, MODES, PUBLISHED
 
+from sciml.report.rows import chosen
+
 NAMES = {"mgno": "MgNO", "fno": "FNO", "unet": "U-Net", "deeponet": "DeepONet"}
 
 
@@ -16,11 +18,6 @@ def mean_and_std(rows: list[dict[str, Any]], key: str) -> tuple[float, float]:
 
     values = [row[key] for row in rows]
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def chosen(rows: list[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
-    """Rows that have the wanted values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def groups(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:

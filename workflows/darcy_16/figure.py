@@ -1,12 +1,13 @@
 """Draws error against samples: python workflows/darcy_16/figure.py results.jsonl OUT.png"""
 
-import json
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from run import BEST, PARTS, TRAIN
+
+from sciml.report.rows import chosen, rows_of
 
 AIM = 0.08
 #: As floor.py prints them: what the best predictor of all errs by, and a solver with fitted contrast.
@@ -19,8 +20,7 @@ LINES = {
 
 
 def main(source: str, out: str) -> None:
-    rows = [json.loads(line) for line in Path(source).read_text().splitlines()]
-    rows = [row for row in rows if row["case"] == BEST]
+    rows = chosen(rows_of(Path(source)), case=BEST)
     counts = sorted({*PARTS, TRAIN} & {row["samples"] for row in rows})
     figure, axes = plt.subplots(figsize=(6, 4.4), layout="constrained")
     axes.axhspan(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import sciml
+from sciml.report.rows import append
 
 BATCH, TRAIN = 16, 1000
 FNO = {"name": "fno", "modes": 8, "hidden_channels": 32, "positions": True}
@@ -103,8 +104,7 @@ def main():
         for seed in given.seeds:
             row = measure(name, data.isel(sample=slice(0, count)), tests, seed, batch)
             print(json.dumps(row), flush=True)
-            with given.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            append(given.out, row)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Prints the fitted orders, too: least squares of log error against log functions,
 over those from 1000 functions on.
 """
 
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,9 +11,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from sciml.report.rows import rows_of
+
 
 def main(source: str, out: str) -> None:
-    errors = by_functions([json.loads(line) for line in Path(source).read_text().splitlines()])
+    errors = by_functions(rows_of(Path(source)))
     functions = np.array(sorted(errors["test_mse"]))
     figure, panel = plt.subplots(figsize=(6, 4.4), layout="constrained")
     for kind, color in (("test_mse", "C0"), ("train_mse", "0.6")):

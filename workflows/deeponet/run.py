@@ -12,7 +12,6 @@ result is appended to ``results.jsonl``; what is there is not computed again.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -22,6 +21,7 @@ from pathlib import Path
 import torch
 
 import sciml
+from sciml.report.rows import append, chosen, rows_of
 from sciml.samples import Sample, Task
 from sciml.samples.dataset import samples_of
 from sciml.surrogates import Surrogate, collate
@@ -209,9 +209,6 @@ def main() -> None:
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
     results = given.out / "results.jsonl"
-    done = (
-        [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    )
     runs = [
         run
         for run in SIZES[given.size]()
@@ -228,12 +225,11 @@ def main() -> None:
         for name in PROBLEMS
     }
     for run in runs:
-        if any(all(d[k] == v for k, v in vars(run).items()) for d in done):
+        if chosen(rows_of(results), **vars(run)):
             continue
         test = 2000 if run.problem != "diffusion_reaction" else 200
         found = vars(run) | learn(run, *solutions(run.problem, most[run.problem], test, given.out))
-        with results.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+        append(results, found)
         errors = ", ".join(f"{n} {v:.2e}" for n, v in found["test_mse"].items())
         print(
             f"{run.problem}, {run.functions} functions, {run.iterations} iterations, {run.points} "

@@ -11,7 +11,6 @@ chosen on validation nodes, times are given: nothing is chosen on test nodes.
 
 import argparse
 import copy
-import json
 import os
 import tempfile
 import time
@@ -24,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sciml.report.rows import append, chosen, rows_of
 from sciml.surrogates import GCN, GRAND, GREAD, GraphNetwork, SheafDiffusion, undirected
 from sciml.surrogates.graph.links import links_of
 
@@ -303,18 +303,12 @@ def main():
         parser.error("--data FOLDER, or SCIML_GRAPH_DATA: no such folder; see the text above")
     torch.sparse.check_sparse_tensor_invariants.disable()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    lines = (
-        [json.loads(s) for s in given.out.read_text().splitlines()] if given.out.exists() else []
-    )
-    done = {(line["dataset"], line["model"], line["seed"]) for line in lines}
     for dataset in given.dataset:
         for model in given.model:
             for seed in range(given.seeds):
-                if (dataset, model, seed) not in done:
-                    lines.append(measure(Path(given.data), dataset, model, seed))
-                    with given.out.open("a") as file:
-                        file.write(json.dumps(lines[-1]) + "\n")
-    table(lines)
+                if not chosen(rows_of(given.out), dataset=dataset, model=model, seed=seed):
+                    append(given.out, measure(Path(given.data), dataset, model, seed))
+    table(rows_of(given.out))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
 from cases import PHYSICS
 from measures import along_edges
 from run import Table
 from table import UNTRAINED
-from trainings import chosen, rows_of
 
 import sciml
 from sciml.domain.dataset import domain_of
+from sciml.report.rows import chosen, rows_of
 
 HERE = Path(__file__).parent
 TITLES = {

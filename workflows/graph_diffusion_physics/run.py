@@ -23,13 +23,12 @@ import yaml
 
 import sciml
 from sciml.errors import ScimlError
+from sciml.report.rows import append, chosen, rows_of
 
 sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
 from cases import BATCH, PHYSICS, Model
 from measures import errors, still
 from simulation import simulated
-from trainings import append, chosen, rows_of
 
 HERE = Path(__file__).parent
 #: Baselines that are not trained.

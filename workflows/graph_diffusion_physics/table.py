@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
 from cases import PHYSICS
-from trainings import chosen, mean_and_std, rows_of
+
+from sciml.report.rows import chosen, mean_and_std, rows_of
 
 #: Columns by the key of a line; those that no line of a table has are left out.
 COLUMNS = {

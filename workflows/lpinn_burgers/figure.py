@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from cases import METHODS, VISCOSITIES, floor
-from trainings import chosen, rows_of
+
+from sciml.report.rows import chosen, rows_of
 
 COLORS = dict(zip(METHODS, ("C2", "C0", "C1", "C3"), strict=True))
 

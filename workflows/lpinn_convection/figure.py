@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from cases import METHODS, OPTIMIZERS
-from trainings import chosen, rows_of
+
+from sciml.report.rows import chosen, rows_of
 
 #: What is exact, as nothing is that moves, is drawn here.
 LEAST = 1e-7

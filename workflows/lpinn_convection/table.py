@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from cases import DIFFUSED, DIFFUSION, METHODS, MORE, OPTIMIZERS, PUBLISHED, SPEEDS
-from trainings import chosen, mean_and_std, rows_of
+
+from sciml.report.rows import chosen, mean_and_std, rows_of
 
 
 def table(rows: list[dict]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import xarray as xr
 
 import sciml
 from sciml.equations.named import equation as named
+from sciml.report.rows import append, chosen, rows_of
 from sciml.surrogates import Surrogate
 from sciml.surrogates.pinn.watch import watched
 
@@ -140,33 +140,6 @@ def relative(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """All results that there are."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def append(path: Path, row: Mapping[str, Any]) -> None:
-    """A line more."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def chosen(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
-    """Rows that have the wanted values."""
-    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
-
-
-def mean_and_std(rows: Sequence[Mapping[str, Any]], key: str = "error", form: str = ".1e") -> str:
-    """Over seeds, with their number where it is not three."""
-    values = np.array([row[key] for row in rows if key in row])
-    if not len(values):
-        return "–"
-    spread = f" ± {values.std(ddof=1):{form}}" if len(values) > 1 else ""
-    few = "" if len(values) == 3 else f" (seeds: {len(values)})"
-    return f"{values.mean():{form}}{spread}{few}"
-
-
 def parser_of(words: str, out: Path) -> argparse.ArgumentParser:
     """Of the command of a study, whose results are in ``out``."""
     parser = argparse.ArgumentParser(
@@ -181,6 +154,7 @@ def parser_of(words: str, out: Path) -> argparse.ArgumentParser:
 def run(cases: Iterable[Case], given: argparse.Namespace, table: Table) -> None:
     """Train what is not in the results yet, seed by seed, and print their table, in Markdown."""
     torch.set_num_threads(1)
+    given.out.mkdir(parents=True, exist_ok=True)
     results = given.out / RESULTS
     wanted = [case for case in cases if all(word in case.name for word in given.only)]
     for seed in given.seeds:

@@ -25,16 +25,10 @@ import yaml
 
 import sciml
 from sciml.equations.named import equation
+from sciml.report.rows import chosen, mean_and_std
 
 sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
-from trainings import (
-    PLACES,
-    chosen,
-    mean_and_std,
-    parser_of,
-    relative,
-    run,
-)
+from trainings import PLACES, parser_of, relative, run
 
 STUDY = Path(__file__).parents[1] / "lpinn_convection" / "study.yaml"
 MODES = ("physics", "data", "hybrid")

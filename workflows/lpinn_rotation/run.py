@@ -17,19 +17,10 @@ from typing import Any
 import xarray as xr
 
 import sciml
+from sciml.report.rows import append, chosen, mean_and_std, rows_of
 
 sys.path.append(str(Path(__file__).parents[1] / "lpinn_convection"))
-from trainings import (
-    RESULTS,
-    Case,
-    append,
-    chosen,
-    mean_and_std,
-    parser_of,
-    relative,
-    rows_of,
-    run,
-)
+from trainings import RESULTS, Case, parser_of, relative, run
 
 EQUATION, TURN = "solid-body-rotation", {"rotation": 2 * pi, "center_x": 0.5, "center_y": 0.5}
 CONE = {"name": "cone", "at_x": 0.75, "at_y": 0.5, "radius": 0.15}
@@ -97,6 +88,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     given = parser_of(__doc__, Path("runs/lpinn_rotation")).parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     results = given.out / RESULTS
     for points in GRIDS:
         if not chosen(rows_of(results), what="solver", points=points):

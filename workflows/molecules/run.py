@@ -9,7 +9,6 @@ steps of the papers, ``short`` fits a processor. Nothing is chosen on the test c
 """
 
 import argparse
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 import sciml
+from sciml.report.rows import append, chosen, rows_of
 
 HERE = Path(__file__).parent
 TRAIN, TEST = "ethanol_train.xyz", "ethanol_test_MD.xyz"
@@ -120,28 +120,22 @@ def main():
     if given.data is None or not (Path(given.data) / TRAIN).exists():
         parser.error(f"--data {given.data}: expected the folder of {TRAIN}, or SCIML_MOLECULES")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    lines = (
-        [json.loads(s) for s in given.out.read_text().splitlines()] if given.out.exists() else []
-    )
-    keys = ("model", "samples", "seed", "length")
-    done = {tuple(line[key] for key in keys) for line in lines}
     for seed in range(given.seeds):
         for model in given.model:
             for count in given.samples:
-                if (model, count, seed, given.length) in done:
+                wanted = {"model": model, "samples": count, "seed": seed, "length": given.length}
+                if chosen(rows_of(given.out), **wanted):
                     continue
                 found = measure(
                     Path(given.data), model, count, seed, given.length, given.device, given.runs
                 )
-                lines.append(found)
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
+                append(given.out, found)
                 print(
                     f"{model} {count} seed {seed}: {found['energy']:.1f} meV, {found['forces']:.1f} "
                     f"meV/Å in {found['seconds']:.0f} s",
                     flush=True,
                 )
-    table(lines)
+    table(rows_of(given.out))
 
 
 if __name__ == "__main__":

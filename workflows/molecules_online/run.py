@@ -23,6 +23,7 @@ from ase.build import molecule
 from sampling import Sampler
 
 from sciml.equations.tight_binding import GFN2
+from sciml.report.rows import append, rows_of
 from sciml.samples import Task
 from sciml.samples.dataset import samples_of
 from sciml.surrogates import Statistics, Surrogate
@@ -101,14 +102,6 @@ class Study:
 
     # -- what lies in the folder ------------------------------------------------------------------
 
-    def lines(self, name):
-        path = self.folder / name
-        return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
-
-    def add(self, name, line):
-        with (self.folder / name).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
     def kept(self, number):
         return self.folder / "simulations" / f"{number:05d}.nc"
 
@@ -116,7 +109,7 @@ class Study:
 
     def decide(self, turn):
         """Arms of the simulations of a round, by the doubt in each; decided once."""
-        for line in self.lines("decisions.jsonl"):
+        for line in rows_of(self.folder / "decisions.jsonl"):
             if line["round"] == turn:
                 return line["arms"]
         draws = np.random.default_rng([self.seed, turn])
@@ -128,7 +121,7 @@ class Study:
         else:
             doubts = {arm: doubt(self.members, x) for arm, x in self.geometries.items()}
             arms = chosen(doubts, EACH)
-        self.add("decisions.jsonl", {"round": turn, "arms": arms, "doubts": doubts})
+        append(self.folder / "decisions.jsonl", {"round": turn, "arms": arms, "doubts": doubts})
         return arms
 
     def sample(self, sampler, turn):
@@ -195,13 +188,14 @@ class Study:
     def go(self, sampler, rounds, test, looked_at):
         """All rounds; those that are there already are not computed again."""
         self.geometries = {a: ds.drop_vars(["forces", "energy"]) for a, ds in looked_at.items()}
-        done = {line["round"] for line in self.lines("results.jsonl")}
+        results = self.folder / "results.jsonl"
         for turn in range(rounds):
             self.sample(sampler, turn)
             self.learn(turn)
-            if turn not in done:
-                self.add("results.jsonl", {"round": turn, **self.about, **self.errors(test)})
-                print(json.dumps(self.lines("results.jsonl")[-1]), flush=True)
+            if not any(line["round"] == turn for line in rows_of(results)):
+                found = {"round": turn, **self.about, **self.errors(test)}
+                append(results, found)
+                print(json.dumps(found), flush=True)
 
     def errors(self, test):
         """Of the mean of the members, on all arms: forces in meV/Å, energies in meV an atom."""

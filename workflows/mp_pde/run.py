@@ -8,7 +8,6 @@ tested are those with the least accumulated error on validation trajectories.
 """
 
 import argparse
-import json
 import os
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ import torch
 from trajectories import EXPERIMENTS, FIRST, ranges, simulate, step, take
 
 from sciml.domain import Field, Grid
+from sciml.report.rows import append, chosen, rows_of
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, collate
 from sciml.surrogates.batch import suited
@@ -277,11 +277,7 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    lines = (
-        [json.loads(s) for s in given.out.read_text().splitlines()] if given.out.exists() else []
-    )
     keys = ("experiment", "model", "points", "feed", "length", "seed")
-    done = {tuple(line[key] for key in keys) for line in lines}
     wanted = [
         (experiment, model, points, feed, given.length, seed)
         for seed in range(given.seeds)
@@ -293,18 +289,18 @@ def main():
     for case in wanted:
         experiment, model, points, feed, length, seed = case
         once = model == "weno5"  # there is nothing to draw, and no equation of E3 in it
-        if case in done or (once and (seed or feed == "stream" or experiment == "E3")):
+        if chosen(rows_of(given.out), **dict(zip(keys, case, strict=True))) or (
+            once and (seed or feed == "stream" or experiment == "E3")
+        ):
             continue
         found = measure(given.data, experiment, model, points, feed, seed, length, given.device)
-        lines.append(found)
-        with given.out.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+        append(given.out, found)
         print(
             f"{experiment} {points} {model} {feed} {seed}: {found['test']:.2f} "
             f"in {found['seconds']:.0f} s",
             flush=True,
         )
-    table(lines)
+    table(rows_of(given.out))
 
 
 if __name__ == "__main__":

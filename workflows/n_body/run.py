@@ -8,7 +8,6 @@ tested are those with the least error on validation trajectories.
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from trajectories import SYSTEMS, block
 
 from sciml.domain import Field, Particles
+from sciml.report.rows import append, rows_of
 from sciml.samples import Frame, Sample, Simulation, Task
 from sciml.surrogates import Normalizer, Setting, Statistics, Surrogate, collate
 from sciml.surrogates.batch import suited
@@ -260,10 +260,7 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    lines = (
-        [json.loads(s) for s in given.out.read_text().splitlines()] if given.out.exists() else []
-    )
-    done = {key_of(line) for line in lines}
+    done = {key_of(line) for line in rows_of(given.out)}
     sizes = protocol(given.system, given.length, given.trajectories)["sizes"]
     for seed in range(given.seeds):
         for model in given.model:
@@ -276,14 +273,12 @@ def main():
                     given.data, given.system, model, feed, seed, given.length, given.device,
                     given.trajectories,
                 )  # fmt: skip
-                lines.append(found)
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
+                append(given.out, found)
                 print(
                     f"{model} {column(found)} {seed}: {found['test']:.4f} in {found['seconds']:.0f} s",
                     flush=True,
                 )
-    table(lines)
+    table(rows_of(given.out))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 
 import sciml
+from sciml.report.rows import append, chosen, rows_of
 from sciml.samples import Task
 from sciml.surrogates import Surrogate
 from sciml.surrogates.grid.spectral import SpectralConv
@@ -198,12 +199,11 @@ def main() -> None:
     with xr.open_dataset(data) as ds:
         train, test = states(ds, "train"), states(ds, "test")
     file = out / "results.jsonl"
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     names = [*given.models, "fno, online"] if given.online else given.models
     for seed in range(given.seeds):
         for name in names:
             key = {"model": name, "seed": seed, "size": given.size}
-            if any(all(r[k] == v for k, v in key.items()) for r in done):
+            if chosen(rows_of(file), **key):
                 continue
             case = CASES[given.size][name.removesuffix(", online")]
             began, spent = time.perf_counter(), time.process_time()
@@ -221,10 +221,9 @@ def main() -> None:
                 "processor_seconds": round(spent, 1),
                 **errors(found.values, truth_of(test)), "persistence": persistence(test),
             }  # fmt: skip
-            done.append(result)
-            with file.open("a") as lines:
-                lines.write(json.dumps(result) + "\n")
+            append(file, result)
             print(f"{name} seed {seed}: {result['rollout']:.4f} in {seconds:.0f} s", flush=True)
+    done = rows_of(file)
     (out / "results.json").write_text(json.dumps(done, indent=1) + "\n")
     print(table(done))
 
