@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ def write_extxyz(path: str | Path, data: xr.Dataset | Sequence[xr.Dataset]) -> N
 
     Raises:
         InputError: ASE is not there, the file is; no particles, no positions, other units than
-            ASE's.
+            ASE's; what is no dataset.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
@@ -141,7 +141,7 @@ def write_extxyz(path: str | Path, data: xr.Dataset | Sequence[xr.Dataset]) -> N
         raise InputError(
             "ase is not there; install it with pip install 'sciml-surrogates[particles]'"
         ) from error
-    several = [data] if hasattr(data, "data_vars") else list(data)
+    several = list(data) if isinstance(data, Iterable) and not hasattr(data, "dims") else [data]
     frames = [atoms for ds in several for atoms in _configurations(ds)]
     if not frames:
         raise InputError("write_extxyz: no configurations; expected one at least")
@@ -153,17 +153,18 @@ def _configurations(ds: xr.Dataset) -> Iterator[Any]:
     from ase.calculators.calculator import all_properties
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    from sciml.domain.inference import domain_of, fields_of
+    from sciml.domain.inference import domain_of, fields_of, require_dataset
     from sciml.domain.layout import layout_of
 
+    require_dataset(ds)
+    if "positions" not in ds.variables:
+        raise InputError(
+            f"write_extxyz: no 'positions' among {', '.join(map(str, ds.data_vars))}; expected "
+            "particles: add those that the others belong to, ds.assign(positions=...)"
+        )
     domain = domain_of(ds)
     if not isinstance(domain, Particles):
         raise InputError(f"write_extxyz: a dataset on a {domain.kind}; expected particles")
-    if "positions" not in ds.variables:
-        raise InputError(
-            f"write_extxyz: no 'positions' among {', '.join(map(str, ds.data_vars))}; add those that "
-            "the others belong to, ds.assign(positions=...)"
-        )
     names = [field.name for field in fields_of(ds)]
     for name in UNITS.keys() & {"positions", *names}:
         units = ds[name].attrs.get("units", "1")

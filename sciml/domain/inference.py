@@ -6,7 +6,7 @@ Works on xarray objects through their methods alone; importing it does not impor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from sciml.domain.layout import (
 )
 from sciml.domain.parity import parity_of
 from sciml.domain.wire import Domain
-from sciml.errors import DomainError
+from sciml.errors import DomainError, InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,9 +50,11 @@ def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
     are periodic, whatever their first one is, where they do not say otherwise.
 
     Raises:
+        InputError: no dataset.
         DomainError: axes that are not uniform, or hold a single point; longitudes that hold a place
             twice; no axis in space.
     """
+    require_dataset(ds)
     point = point_dim(ds)
     topology = mesh_topology(ds)
     if topology is not None:
@@ -62,6 +64,15 @@ def domain_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> Domain:
     if point is not None:
         return cf.read_graph(ds.sizes[point], ds.variables.get("edges"))
     return _grid(ds, layout_of(ds, names))
+
+
+def require_dataset(ds: Any) -> None:
+    """Refuse what is none of xarray."""
+    if not hasattr(ds, "data_vars"):
+        remedy = "such as a file that is open, or what a surrogate predicts"
+        if hasattr(ds, "to_dataset"):
+            remedy = "an array becomes one by array.to_dataset(name='u')"
+        raise InputError(f"got a {type(ds).__name__}; expected a dataset of xarray: {remedy}")
 
 
 def fields_of(ds: xr.Dataset, names: Sequence[str] | None = None) -> tuple[Field, ...]:

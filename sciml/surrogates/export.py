@@ -37,6 +37,7 @@ def export(
     surrogate: PhysicalModel, path: str | Path, batch: Batch | None, *, compiled: bool
 ) -> None:
     """See :meth:`~sciml.surrogates.surrogate.Surrogate.export`."""
+    program_file.require_name(path)
     asked = batch is None and _can_be_asked(surrogate)
     batch = batch_of(surrogate) if batch is None else batch
     if batch.kind == "particles":

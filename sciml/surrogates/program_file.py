@@ -21,6 +21,14 @@ SAID = "sciml.json"
 FORMAT = 1
 
 
+def require_name(path: str | Path) -> None:
+    """Refuse names by which files of other formats go."""
+    if Path(path).suffix != ".pt2":
+        raise InputError(
+            f"export: {path}; expected a name that ends in .pt2: what is written is a program of torch"
+        )
+
+
 def write(program: ExportedProgram, path: str | Path, said: Mapping[str, Any]) -> None:
     """For ``torch.export.load``."""
     path = Path(path)
@@ -36,11 +44,9 @@ def write_compiled(program: ExportedProgram, path: str | Path, said: Mapping[str
     """For ``torch._inductor.aoti_load_package``, in Python and in C++.
 
     Raises:
-        InputError: another ending than ``.pt2``; no compiler.
+        InputError: no compiler.
     """
     path = Path(path)
-    if path.suffix != ".pt2":
-        raise InputError(f"export: {path}; expected a name that ends in .pt2")
     aside = _aside(path)
     configs = {"aot_inductor.metadata": {SAID: _text(said)}}
     try:

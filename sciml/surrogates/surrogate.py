@@ -283,7 +283,7 @@ class Surrogate(PhysicalModel):
         :func:`sciml.calculator` takes is such a file.
 
         Args:
-            path: file, by custom ``.pt2``.
+            path: file whose name ends in ``.pt2``.
             batch: an example that fixes every shape but the number of samples, of points, and of
                 particles and their pairs; ``None``: one is made of where the surrogate was trained.
             compiled: by AOTInductor, for this kind of machine, for ``torch._inductor.aoti_load_package``
@@ -293,7 +293,7 @@ class Surrogate(PhysicalModel):
         Raises:
             DomainError: a mesh or a graph; a model of particles whose sizes are fixed; a program that
                 gives something else than the surrogate.
-            InputError: no domain and no batch; no compiler.
+            InputError: another ending; no domain and no batch; no compiler.
         """
         export.export(self, path, batch, compiled=compiled)
 

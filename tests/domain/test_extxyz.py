@@ -84,7 +84,9 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
     water = Particles([1, 8], units="Å")
     energy = [Field("energy", "eV", on="global")]
     bare = to_dataset(water, energy, {"energy": np.zeros(1)}, [0.0])
-    with pytest.raises(InputError, match="no 'positions' among energy; add those"):
+    with pytest.raises(
+        InputError, match="no 'positions' among energy; expected particles: add those"
+    ):
         sciml.write_extxyz(path, bare)
     far = to_dataset(
         water, [Field("positions", "bohr", components=3)], {"positions": np.zeros((1, 2, 3))}, [0.0]
@@ -98,10 +100,18 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(InputError, match="energy in kcal/mol; expected eV: convert"):
         sciml.write_extxyz(path, other)
     line = to_dataset(
-        Grid((4,), ((0.0, 1.0),), ("open",)), [Field("u")], {"u": np.zeros((1, 4))}, [0.0]
+        Grid((4,), ((0.0, 1.0),), ("open",)),
+        [Field("positions")],
+        {"positions": np.zeros((1, 4))},
+        [0.0],
     )
     with pytest.raises(InputError, match="on a grid; expected particles"):
         sciml.write_extxyz(path, line)
+    for thing in (None, "water.xyz", np.zeros(3), {"a": bare}, [object()]):
+        with pytest.raises(InputError, match=r"got a \w+; expected a dataset of xarray: such as"):
+            sciml.write_extxyz(path, thing)
+    with pytest.raises(InputError, match=r"got a DataArray; .* becomes one by array.to_dataset"):
+        sciml.write_extxyz(path, bare["energy"])
     with pytest.raises(InputError, match=r"ends in \.xyz or \.extxyz"):
         sciml.write_extxyz(tmp_path / "new.nc", bare)
     with pytest.raises(InputError, match="no configurations"):

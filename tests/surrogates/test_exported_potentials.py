@@ -152,6 +152,14 @@ def test_a_model_whose_sizes_are_fixed_is_refused(tmp_path):
     assert "\n" not in str(caught.value) and not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["model.onnx", "model.bin", "model"])
+def test_names_of_other_formats_are_refused(tmp_path, name, compiled):
+    with pytest.raises(InputError, match=rf"{name}; expected a name that ends in \.pt2: what is"):
+        built(PairEnergy()).export(tmp_path / name, compiled=compiled)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [*MODELS, "mace in float32"])
 def test_models_by_name(tmp_path, model):
@@ -171,8 +179,6 @@ def test_models_by_name(tmp_path, model):
 @pytest.mark.parametrize("model", ["pairs", "mace"])
 def test_compiled_it_gives_the_same(tmp_path, model):
     surrogate = built(PairEnergy() if model == "pairs" else model)
-    with pytest.raises(InputError, match=r"expected a name that ends in \.pt2"):
-        surrogate.export(tmp_path / "model.bin", compiled=True)
     surrogate.export(tmp_path / "model.pt2", compiled=True)
     same(PotentialProgram.load(tmp_path / "model.pt2"), surrogate)
     atoms = ase.Atoms("CHO", [[0, 0, 0], [1.1, 0, 0], [0, 1.2, 0.3]])
