@@ -31,8 +31,8 @@ def ran(tmp_path_factory):
 def test_the_page_runs(ran):
     folder, names, said = ran
     assert len(BLOCKS) == 6
-    assert re.search(r"mae_per_particle .* over the number of particles \[eV\]", said)
-    assert re.search(r" mae .* component of the forces \[eV/Å\]", said)
+    assert re.search(r"mae_per_particle .* over the number of particles \[meV\]", said)
+    assert re.search(r" mae .* component of the forces \[meV/Å\]", said)
     assert names["predicted"].sizes["time"] == 50
     assert (folder / "predicted.xyz").read_text().count("energy=") == 50
     assert np.isfinite(names["forces"]).all() and names["doubt"].max() > 0

@@ -126,18 +126,19 @@ def ranges(parameters: Mapping[str, tuple[float, float] | None], units: Mapping[
 
 
 def errors(figures: Mapping[str, Any]) -> str:
-    """Of a validation: VRMSE one step ahead and along the rollout, relative L2 where there is none."""
+    """Of a validation: VRMSE of one call and along the rollout, relative L2 where there is none."""
     words = []
     for pairs, where in (
-        ((("vrmse", "vrmse_persistence"), ("one_step", "persistence")), "one step"),
+        ((("vrmse", "vrmse_persistence"), ("one_step", "persistence")),
+         "" if figures.get("same_frame") else " after one step"),
         ((("vrmse_rollout_last", "vrmse_persistence_last"), ("rollout_last", "persistence_last")),
-         f"{figures.get('rollout_steps', '')} steps"),
+         f" after {figures.get('rollout_steps', '')} steps"),
     ):  # fmt: skip
         for key, beside in pairs:
             if figures.get(key) is not None:
                 measure = "VRMSE" if key.startswith("vrmse") else "relative L2"
                 still = f" (persistence {figures[beside]:.2e})" if figures.get(beside) else ""
-                words.append(f"{measure} {figures[key]:.2e}{still} after {where}")
+                words.append(f"{measure} {figures[key]:.2e}{still}{where}")
                 break
     return "; ".join(words)
 

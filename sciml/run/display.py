@@ -59,7 +59,7 @@ def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:
 
 
 def validation(trainer: Mapping[str, Any]) -> str:
-    """The error one step ahead: VRMSE, of which no offset of a field makes something small; with
+    """The error of one call: VRMSE, of which no offset of a field makes something small; with
     several fields the worst besides. Relative L2 where snapshots have no variance."""
     keys = ("vrmse", "vrmse_persistence")
     if trainer.get("vrmse") is None:
@@ -119,5 +119,6 @@ def told(state: Mapping[str, Any]) -> str:
     if state.get("reason"):
         said.append(("reason", state["reason"]))
     if checked := validation(training):
-        said.append(("validation", f"one step ahead {checked}"))
+        when = "of the same frame" if training.get("same_frame") else "one step ahead"
+        said.append(("validation", f"{when} {checked}"))
     return "\n".join(f"{name:>12}  {text}" for name, text in said)

@@ -37,8 +37,8 @@ log = logging.getLogger("sciml.run")
 class Evaluation(dict[str, Any]):
     """Errors by name, as :class:`sciml.training.Validation` gives them; printed, a table of them.
 
-    ``split`` says in words what they were measured on, ``simulations`` how many; ``fields`` holds the
-    errors of each field.
+    ``split`` says in words what they were measured on, ``simulations`` how many, of how many
+    ``frames``; ``fields`` holds the errors of each field.
     """
 
     def __str__(self) -> str:
@@ -91,7 +91,8 @@ def evaluate(
     points = prod(trajectories[0][0].domain.point_shape)
     with threads_for(values_of(surrogate, points, validation.batch_size)):
         figures = validation(surrogate)
-    return Evaluation(simulations=len(trajectories), split=said, **figures)
+    frames = sum(len(frames) for _, frames in trajectories)
+    return Evaluation(simulations=len(trajectories), frames=frames, split=said, **figures)
 
 
 def _loaded(

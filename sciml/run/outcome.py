@@ -32,7 +32,10 @@ from sciml.training.validation import Validation
 log = logging.getLogger("sciml.run")
 
 #: Figures that whoever goes on from a checkpoint shows until there are others.
-KEPT = ("step", "loss", "error", "persistence", "vrmse", "vrmse_persistence", "vrmse_fields")
+KEPT = (
+    *("step", "loss", "error", "persistence", "vrmse", "vrmse_persistence", "vrmse_fields"),
+    "same_frame",
+)
 
 #: Windows in a validation on the way, all held-out simulations together; the last one takes all
 #: there are.
@@ -160,6 +163,7 @@ class Outcome:
             "persistence": figures.get("persistence"),
             "vrmse": figures.get("vrmse"),
             "vrmse_persistence": figures.get("vrmse_persistence"),
+            "same_frame": figures.get("same_frame", False),
             "vrmse_fields": {n: of.get("vrmse") for n, of in figures["fields"].items()},
         }
         self.metrics.on_validation(figures)

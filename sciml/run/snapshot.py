@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sciml.ensemble.folders import read_json, write_json
+from sciml.ensemble.leader import read_lease
+from sciml.errors import InputError
 from sciml.run.directory import RunDirectory
 from sciml.stream.ledger import SAMPLES
 
@@ -27,8 +29,8 @@ class Snapshot:
             skipped`` (not needed any more when training was over).
         trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
             failure, ``step, steps, loss``, of the last validation ``error, persistence`` (relative L2),
-            ``vrmse, vrmse_persistence, vrmse_fields``, and ``waiting, frames, samples, buffer, stream,
-            warned, warnings, quarantined, memory``; empty until it answers.
+            ``vrmse, vrmse_persistence, vrmse_fields, same_frame``, and ``waiting, frames, samples,
+            buffer, stream, warned, warnings, quarantined, memory``; empty until it answers.
         queue: of worker jobs of Slurm's: ``wanted, running, pending`` (why); empty elsewhere.
     """
 
@@ -60,6 +62,7 @@ class Snapshot:
                     "vrmse",
                     "vrmse_persistence",
                     "vrmse_fields",
+                    "same_frame",
                     "waiting",
                 )
             },
@@ -71,19 +74,38 @@ class Snapshot:
         }
 
 
-def complete(run: RunDirectory) -> bool:
-    """Say of a run that has its summary that it has finished; False if it says so.
+def refuse_finished(run: RunDirectory) -> None:
+    """Refuse to go on with a run that has its summary, and says that it has finished."""
+    if read_status(run).get("state") == "finished":
+        raise InputError(
+            f"{run.path} has finished; nothing to resume (see sciml evaluate {run.path})"
+        )
+
+
+def is_left(run: RunDirectory) -> bool:
+    """Whether who led a run has left it in order, so that none of its processes are there."""
+    return bool(read_lease(run).get("released"))
+
+
+def complete(run: RunDirectory) -> None:
+    """Say of a run that has its summary that it has finished.
 
     The summary is what the trainer writes last; a supervisor may be killed before it has said it.
+
+    Raises:
+        InputError: it says so.
     """
-    state = read_json(run.status) if run.status.exists() else {}
-    if state.get("state") == "finished":
-        return False
+    refuse_finished(run)
+    state = read_status(run)
     last = read_json(run.last_words) if run.last_words.exists() else {}
     counts = {**(state.get("simulations") or {}), **outcomes(run)}
     snapshot = Snapshot(counts, {**last, "state": "finished"})
     write_json(run.status, {**state, **snapshot.to_json()})
-    return True
+
+
+def read_status(run: RunDirectory) -> dict[str, Any]:
+    """The last status of a run; empty before there is one."""
+    return read_json(run.status) if run.status.exists() else {}
 
 
 def outcomes(run: RunDirectory) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""What a validation found, in lines for people: VRMSE first, which no offset of a field makes small."""
+"""What a validation found, in lines for people: errors of energies and forces in their units, then
+VRMSE, which no offset of a field makes small."""
 
 from __future__ import annotations
 
@@ -9,11 +10,13 @@ from typing import Any
 PLAIN = "_unsymmetrized"
 #: Entries that are no figures.
 LISTS = ("fields", "findings", "split", "units", "same_frame")
-#: When outputs of one call are, but for tasks whose lead is 0.
+#: When outputs of one call are, but for tasks whose lead or history is 0.
 AHEAD = "one step ahead"
 #: What each figure is, for whoever reads a table of them; :class:`~sciml.training.Validation` has the
 #: equations.
 MEANINGS = {
+    "simulations": "that were measured on",
+    "frames": "of these, all together",
     "one_step": "relative L2 error one step ahead",
     "persistence": "the same for leaving the fields as they are",
     "vrmse": "error over the deviation of each snapshot one step ahead; 1: its mean",
@@ -42,6 +45,8 @@ MEANINGS = {
 #: How many times the least error the last one is where a training has lost what it had learned: errors
 #: of validations in a row differ by less.
 LOST = 3.0
+#: Units that are shown in thousandths.
+MILLI = ("eV", "eV/Å")
 
 
 def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
@@ -52,13 +57,13 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
         where: words behind the first line, such as ``on 10 unseen simulations``.
     """
     parts = [
+        *_others(found),
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
-        *_others(found),
     ]
     told = []
     if any(parts):
-        told.append(f"{_when(found)}: {_joined(parts)}{f' {where}' if where else ''}")
+        told.append(f"{when(found)}: {_joined(parts)}{f' {where}' if where else ''}")
         if found.get("weighting"):
             told[-1] += f"; points weigh by {found['weighting']}"
     parts = [
@@ -94,8 +99,8 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
         if found.get("shock_time") is not None:
             # With diffusion J falls ever more slowly: what is ahead is no more than a straight line.
             lost = any("characteristics meet" in line for line in found.get("findings", ()))
-            when = "they meet at" if lost else "if it went on falling they would meet at"
-            told[-1] += f"; {when} t={found['shock_time']:.3g}"
+            meet = "they meet at" if lost else "if it went on falling they would meet at"
+            told[-1] += f"; {meet} t={found['shock_time']:.3g}"
     told += [f"warning: {line}" for line in found.get("findings", ())]
     return told
 
@@ -132,9 +137,9 @@ def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) 
 def short(found: Mapping[str, Any]) -> str:
     """The same in part of a line, for a field, or for a log."""
     parts = [
+        *_others(found),
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
-        *_others(found),
         _pair("rollout VRMSE", found.get("vrmse_rollout")),
         _pair("relative L2", found.get("rollout")),
     ]
@@ -154,22 +159,28 @@ def table(found: Mapping[str, Any]) -> list[str]:
     if len(columns) > 1:
         told.append(f"{'':>{width}}" + "".join(f"  {name:>12}" for name in ("mean", *fields)))
     for key in keys:
-        cells = "".join(f"  {_cell(of.get(key)):>12}" for of in columns)
-        unit = (found.get("units") or {}).get(key, "1")
-        meaning = MEANINGS.get(key, "").replace(AHEAD, _when(found))
+        factor, unit = _shown((found.get("units") or {}).get(key, "1"))
+        cells = "".join(f"  {_cell(of.get(key), factor):>12}" for of in columns)
+        meaning = MEANINGS.get(key, "").replace(AHEAD, when(found))
         meaning += f" [{unit}]" if unit != "1" else ""
         told.append(f"{key:>{width}}{cells}  {meaning}".rstrip())
     return told + [f"warning: {line}" for line in found.get("findings", ())]
 
 
-def _when(found: Mapping[str, Any]) -> str:
+def when(found: Mapping[str, Any]) -> str:
+    """Of which time the outputs of one call are."""
     return "of the same frame" if found.get("same_frame") else AHEAD
 
 
-def _cell(value: Any) -> str:
+def _shown(unit: str) -> tuple[float, str]:
+    """By what numbers in a unit are multiplied where people read them, and the unit that they have."""
+    return (1e3, f"m{unit}") if unit in MILLI else (1.0, unit)
+
+
+def _cell(value: Any, factor: float = 1.0) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{factor * value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _pair(name: str, value: float | None, persistence: float | None = None) -> str:
@@ -185,9 +196,9 @@ def _others(found: Mapping[str, Any]) -> list[str]:
     told = [] if met is None else [f"accuracy {met:.1%}"]
     for key, what in (("mae_per_particle", "energy"), ("mae", "forces")):
         if found.get(key) is not None:
-            unit = units.get(key, "1")
+            factor, unit = _shown(units.get(key, "1"))
             behind = ("" if unit == "1" else f" {unit}") + " a particle" * (what == "energy")
-            told.append(f"MAE of {what} {found[key]:.2e}{behind}")
+            told.append(f"MAE of {what} {factor * found[key]:.3g}{behind}")
     return told
 
 

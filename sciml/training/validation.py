@@ -20,18 +20,19 @@ from sciml.surrogates.kits import kit_of
 from sciml.surrogates.pinn.watch import watched
 from sciml.surrogates.setting import Setting
 from sciml.training.area_weights import weighed
-from sciml.training.figures import PLAIN
+from sciml.training.figures import PLAIN, when
 from sciml.training.metrics import METRICS, Metric, Tally, mean_of
 
 Trajectory = tuple[Simulation, Sequence[Frame]]
 
-#: Of which there are means over fields.
+#: Of which there are means over fields. Those in units come first: where a kit measures them, they are
+#: what is asked for.
 FIGURES = (
+    "mae_per_particle", "rmse_per_particle", "mae", "rmse",
     "one_step", "persistence", "vrmse", "vrmse_persistence",
     "rollout", "rollout_last", "persistence_last",
     "vrmse_rollout", "vrmse_rollout_last", "vrmse_persistence_last", "norm_left",
     "accuracy", "cross_entropy", "accuracy_rollout",
-    "mae_per_particle", "rmse_per_particle", "mae", "rmse",
 )  # fmt: skip
 #: Of which there is a second one, of the model as it is, where a surrogate is averaged over symmetries.
 AVERAGED = (
@@ -71,7 +72,7 @@ class Validation:
     the model as it is, and ``findings`` say so where averaging makes it worse: the problem has not those
     symmetries, or a field follows another law.
 
-    Where lead is 0, ``same_frame`` is true: no figure is of a step ahead.
+    Where lead or history is 0, ``same_frame`` is true: no figure is of a step ahead.
 
     Of a model of characteristics ``least_jacobian`` and, where it sees one, ``shock_time``:
     :class:`~sciml.surrogates.pinn.watch.Watch`.
@@ -133,12 +134,12 @@ class Validation:
         if steps:
             means["rollout_steps"] = steps
         said = [*left_out, *findings.words()]
+        extra = {"same_frame": not (surrogate.task.lead and surrogate.task.history)}
         if averaged is not None:
-            said = [*said, *_worse(means, averaged.symmetries.symmetries)]
+            said = [*said, *_worse(means, averaged.symmetries.symmetries, when(extra))]
         if (watch := watched(surrogate)) is not None:
             means, said = {**means, **watch.figures}, [*said, *watch.words]
-        extra = {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
-        extra["same_frame"] = not surrogate.task.lead
+        extra |= {"weighting": self.weighting, "findings": said, "units": _units(surrogate, fields)}
         return {**means, **{k: v for k, v in extra.items() if v}, "fields": fields}
 
     def _judged(self, surrogate: nn.Module) -> tuple[Sequence[Trajectory], list[str]]:
@@ -269,11 +270,11 @@ class Validation:
         return [windows[i] for i in chosen]
 
 
-def _worse(means: Mapping[str, Any], symmetries: Sequence[str]) -> list[str]:
+def _worse(means: Mapping[str, Any], symmetries: Sequence[str], when: str) -> list[str]:
     """A line where averaging over symmetries makes errors larger."""
     for key, what in (
-        ("vrmse", "VRMSE one step ahead"),
-        ("one_step", "relative L2 one step ahead"),
+        ("vrmse", f"VRMSE {when}"),
+        ("one_step", f"relative L2 {when}"),
         ("vrmse_rollout", "VRMSE of the rollout"),
         ("rollout", "relative L2 of the rollout"),
     ):
@@ -294,7 +295,7 @@ def _units(surrogate: nn.Module, fields: Mapping[str, Mapping[str, Any]]) -> dic
     return {
         key: known[name]
         for name, found in fields.items()
-        for key in ("mae_per_particle", "mae")
+        for key in FIGURES[:4]
         if key in found and name in known
     }
 

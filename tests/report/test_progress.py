@@ -11,7 +11,7 @@ import xarray as xr
 
 import sciml
 from sciml.report.progress import Progress, ProgressRow, left, line_of
-from sciml.run.display import WATERMARK, limit, rows, simulations
+from sciml.run.display import WATERMARK, limit, rows, simulations, told
 from sciml.run.snapshot import Snapshot
 
 ROWS = [ProgressRow("step", "3/10, <b> [red]", 3, 10), ProgressRow("validation", "")]
@@ -167,3 +167,9 @@ def test_fit_shows_how_far_it_is_where_somebody_looks(waves, monkeypatch, caplog
     with caplog.at_level(logging.INFO, "sciml.fit"):  # whoever reads the log has lines
         sciml.fit(model, waves, epochs=2)
     assert sys.stderr.getvalue() == "" and "validation: " in caplog.text
+
+
+@pytest.mark.parametrize(("same", "when"), [(True, "of the same frame"), (False, "one step ahead")])
+def test_a_status_says_of_which_time_errors_are(same, when):
+    snapshot = Snapshot(trainer={"state": "training", "vrmse": 0.25, "same_frame": same})
+    assert f"validation  {when} VRMSE 2.500e-01" in told(snapshot.to_json())

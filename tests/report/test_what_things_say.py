@@ -110,6 +110,8 @@ def test_a_run_says_where_it_stands(run, surrogate):
     said = repr(Run(run))
     assert "x 8 (0 … 2 m, periodic)" in said and "kappa 0 … 0.2" in said
     assert "VRMSE 2.50e-01 (persistence 1.50e+00) after one step" in said
+    write_json(run.summary, {"vrmse": 0.25, "same_frame": True, "fields": {"v": {}}})
+    assert "VRMSE 2.50e-01" in repr(Run(run)) and "one step" not in repr(Run(run))
     assert "a &lt;run&gt;" in Run(run)._repr_html_()
 
 

@@ -82,6 +82,7 @@ def test_a_layout_goes_all_the_way_through(tmp_path, write, name, task):
         np.testing.assert_allclose(back.time, ds.time[3:5])
     found = sciml.evaluate(surrogate, path)
     assert found["simulations"] == ds.sizes["sample"] and found["vrmse"] > 0
+    assert found["frames"] == ds.sizes["sample"] * ds.sizes["time"]
     assert found["split"].startswith("all of it")
 
 

@@ -366,6 +366,7 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
     steps = ("--set", "training.phases=[{steps: 5}]", "--plain")
     done = train(study, "--from", recorded, "--stream", "--out", out, *steps)
     assert done.exit_code == 0 and (tmp_path / "run" / "predictions.nc").is_file()
+    lease = (tmp_path / "run/pids/supervisor.json").read_bytes()
     for arguments, said in (
         ((study,), "expected a study and --from DATA, or --resume RUN"),
         ((study, "--from", tmp_path / "none"), "nothing there"),
@@ -381,6 +382,7 @@ def test_the_command_line_of_train(recorded, write_study, tmp_path):
         failed = train(*arguments)
         assert isinstance(failed.exception, InputError) and said in str(failed.exception)
     assert not (tmp_path / "no").exists()
+    assert (tmp_path / "run/pids/supervisor.json").read_bytes() == lease
 
 
 @pytest.mark.parametrize(("factor", "words"), [(1e30, "left out"), (1e6, "scaled by the others")])

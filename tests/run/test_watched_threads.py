@@ -201,5 +201,13 @@ def test_a_run_whose_supervisor_was_killed_before_it_said_that_it_had_finished(t
     state = read_json(directory.status)
     assert state["state"] == "finished" and state["simulations"].items() >= counts.items()
     assert state["training"]["step"] == 7 and state["frames"]["produced"] == 5
+    before = contents(run.path)
     with pytest.raises(InputError, match="has finished; nothing to resume"):
         resume(run.path)
+    assert contents(run.path) == before
+
+
+def contents(folder):
+    """Each file with its bytes and when it was written."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in files]

@@ -222,10 +222,18 @@ def test_learning_through_validation_and_prediction(tmp_path):
     found = check(made)
     assert found["fields"]["F"]["mae"] < 0.5 * before["fields"]["F"]["mae"]
     assert found["mae_per_particle"] < before["mae_per_particle"]
-    assert found["units"] == {"mae_per_particle": "eV", "mae": "eV/Å"}
-    assert "MAE of energy" in lines(found)[0] and "eV a particle" in lines(found)[0]
-    assert lines(found)[0].startswith("of the same frame: VRMSE")  # lead 0: no step is ahead
-    assert "eV a particle" in lines(found)[1] and "eV/Å" in lines(found)[2]  # each by itself
+    energy, force = ("mae_per_particle", "rmse_per_particle"), ("mae", "rmse")
+    assert found["units"] == dict.fromkeys(energy, "eV") | dict.fromkeys(force, "eV/Å")
+    # Lead 0: no step is ahead. What is in units comes first, in thousandths.
+    first = f"of the same frame: MAE of energy {1e3 * found['mae_per_particle']:.3g} meV a particle"
+    assert lines(found)[0].startswith(
+        f"{first}, MAE of forces {1e3 * found['mae']:.3g} meV/Å, VRMSE"
+    )
+    assert "meV a particle" in lines(found)[1] and "meV/Å" in lines(found)[2]  # each by itself
+    rows = [line.split() for line in table(found)]
+    assert [row[0] for row in rows[1:5]] == [*energy, *force]
+    assert float(rows[3][1]) == pytest.approx(1e3 * found["mae"], rel=1e-3)
+    assert [row[-1] for row in rows[1:5]] == ["[meV]"] * 2 + ["[meV/Å]"] * 2
     told = "\n".join(table(found))
     assert "relative L2 error of the same frame" in told and "ahead" not in told
     assert "same_frame" not in told

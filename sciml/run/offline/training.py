@@ -31,7 +31,7 @@ from sciml.run.offline.solutions import against, held_against, undetermined
 from sciml.run.offline.status import Teller
 from sciml.run.one_domain import joined_with
 from sciml.run.results import Run
-from sciml.run.snapshot import complete
+from sciml.run.snapshot import complete, is_left, refuse_finished
 from sciml.samples.reach import Far, those_far
 from sciml.samples.seams import FRAMES, SIMULATIONS, seams, spread
 from sciml.samples.splits import (
@@ -226,9 +226,10 @@ def resume_offline(
     if not is_offline(run):
         raise InputError(f"{run.path} holds no {run.replay.name}; expected a run of `sciml train`")
     if run.summary.exists():
+        if is_left(run):
+            refuse_finished(run)
         with Leader(run):
-            if not complete(run):
-                raise InputError(f"{run.path} has finished; nothing is left to resume")
+            complete(run)
         return run, FINISHED
     model_file(run)  # is looked at before anything is read or written
     loaded, changed = propose(run, study, overrides, force=force)

@@ -15,7 +15,6 @@ from sciml.ensemble.folders import read_json, write_json
 from sciml.ensemble.identity import identify
 from sciml.ensemble.leader import Leader
 from sciml.ensemble.stop import StopRequest
-from sciml.errors import InputError
 from sciml.lazy import load_ahead
 from sciml.report.card import shown
 from sciml.run.conclusion import figures, left_behind, shortcomings
@@ -23,7 +22,7 @@ from sciml.run.directory import RunDirectory, free_name, require_free
 from sciml.run.kept_files import keep, require_program, with_copy
 from sciml.run.lineage import adopt, begin, current, print_changes, propose, require_own
 from sciml.run.results import Run
-from sciml.run.snapshot import Snapshot, complete
+from sciml.run.snapshot import Snapshot, complete, is_left, refuse_finished
 from sciml.run.trainer_process import EarlyTrainer
 from sciml.share import find
 from sciml.solver.mpirun import SEGMENT, SHARED, has_shared_memory, refuse_ranks
@@ -115,15 +114,14 @@ def resume(
     directory = RunDirectory.open(path)
     if not trust:
         require_own(directory)
+    if _is_whole(directory) and is_left(directory):
+        refuse_finished(directory)
     with Leader(directory, lambda line: print(line, file=sys.stderr)) as leader:
         identify(directory)
         cancel_left(current(directory), directory)
         if _is_whole(directory):
             reap(directory)
-            if not complete(directory):
-                raise InputError(
-                    f"{path} has finished; nothing to resume (see sciml evaluate {path})"
-                )
+            complete(directory)
             print(figures(read_json(directory.summary), Run(directory).metrics))
             return directory, 0
         loaded, changed = propose(directory, study, overrides, force=force)
