@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 #: Endings of what is looked for in folders; a file that is named may have any.
 ENDINGS = (
     *(".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr"),
-    *(".extxyz", ".xyz", ".vtu", ".xdmf"),
+    *(".extxyz", ".xyz", ".vtu", ".vtk", ".xdmf"),
 )
 #: Files that other packages read, by their endings: the package, its extra, and the module of ours.
 READERS = {
     **dict.fromkeys((".extxyz", ".xyz"), ("ase", "particles", "sciml.domain.extxyz")),
-    **dict.fromkeys((".vtu", ".xdmf"), ("meshio", "mesh", "sciml.domain.vtk")),
+    **dict.fromkeys((".vtu", ".vtk", ".xdmf", ".msh"), ("meshio", "mesh", "sciml.domain.vtk")),
 }
 #: Folders of these names hold the parts of a split, as those of The Well do.
 PARTS = ("train", "training", "valid", "validation", "val", "test", "testing")

@@ -1,4 +1,4 @@
-"""Meshes in VTU and XDMF files, read and written by meshio."""
+"""Meshes in VTU, XDMF, VTK and gmsh files, read by meshio; VTU and XDMF, written by it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ FORMATS = (".vtu", ".xdmf")
 #: Before the name of a group, whose nodes have 1 in a field of such a name.
 GROUP = "group "
 
+#: Before what gmsh says of its own, which is no field.
+GMSH = "gmsh:"
+PHYSICAL = "gmsh:physical"
+#: Before the tag of a group without a name, by the dimension of its cells.
+UNNAMED = ("vertex", "line", "face", "volume")
+#: Modules of meshio that read a file of one state.
+ONE_STATE = {".vtu": "vtu", ".vtk": "vtk", ".msh": "gmsh"}
+
 State = tuple[float | None, Mapping[str, np.ndarray], Mapping[str, Sequence[np.ndarray]]]
 
 
@@ -38,16 +46,20 @@ def opened(path: Path) -> list[xr.Dataset]:
     """The mesh of a file and its fields, on nodes and in cells; of an XDMF time series over ``time``.
 
     Cells of the highest dimension count; triangles and quadrilaterals together are polygons. Points in
-    a plane z = 0 have two coordinates, and vectors there two components.
+    a plane z = 0 have two coordinates, and vectors there two components. Groups of nodes are those that
+    :func:`write_vtk` wrote, and the physical groups of gmsh, by their names (``line_3``, say, where the
+    file has only the tag); one that has all nodes says nothing. Points of gmsh that no cell has, such as
+    centers of circles, are left out.
 
     Raises:
         DomainError: cells of a type that is not supported, or of several volumes.
     """
     import meshio
 
-    if path.suffix.lower() == ".vtu":
-        mesh = meshio.vtu.read(path)
-        return [_dataset(mesh.points, mesh.cells, [(None, mesh.point_data, mesh.cell_data)])]
+    if (suffix := path.suffix.lower()) in ONE_STATE:
+        mesh = getattr(meshio, ONE_STATE[suffix]).read(path)
+        states = [(None, mesh.point_data, mesh.cell_data)]
+        return [_dataset(mesh.points, mesh.cells, states, mesh.field_data, mesh.cell_sets)]
     try:
         with meshio.xdmf.TimeSeriesReader(path) as series:
             points, cells = series.read_points_cells()
@@ -65,7 +77,13 @@ def opened(path: Path) -> list[xr.Dataset]:
     return [_dataset(points, cells, states)]
 
 
-def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State]) -> xr.Dataset:
+def _dataset(
+    points: np.ndarray,
+    blocks: Sequence[Any],
+    states: Sequence[State],
+    names: Mapping[str, np.ndarray] | None = None,
+    sets: Mapping[str, Sequence[np.ndarray]] | None = None,
+) -> xr.Dataset:
     from sciml.domain.dataset import to_dataset
 
     kept, kind = _kept(blocks)
@@ -76,23 +94,35 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
             for b in (blocks[k] for k in kept)
         ]
     )
-    flat = points.shape[1] == 3 and widest < 5 and kind != "tetrahedron" and not points[:, 2].any()
-    groups = {
+    tags = states[0][2].get(PHYSICAL, ())
+    groups = _physical_groups(len(points), blocks, tags, names or {}, sets or {})
+    groups |= {
         name.removeprefix(GROUP): np.asarray(array).ravel() != 0
         for name, array in states[0][1].items()
         if name.startswith(GROUP) and np.shape(array) in ((len(points),), (len(points), 1))
     }
+    used = np.arange(len(points))
+    of_gmsh = any(name.startswith(GMSH) for name in (*states[0][1], *states[0][2]))
+    if of_gmsh and cells.max() < len(points):
+        used = np.unique(cells[cells >= 0])
+        cells = np.where(cells < 0, -1, np.searchsorted(used, cells))
+        points = points[used]
+    groups = {name: nodes[used] for name, nodes in groups.items()}
+    groups = {name: nodes for name, nodes in groups.items() if not of_gmsh or not nodes.all()}
+    flat = points.shape[1] == 3 and widest < 5 and kind != "tetrahedron" and not points[:, 2].any()
     mesh = Mesh(points[:, :2] if flat else points, cells, cell_type=kind, groups=groups)
     fields: dict[str, Field] = {}
     values: dict[str, list[np.ndarray]] = {}
     for _, on_points, in_cells in states:
-        found = [(name, "point", np.asarray(array)) for name, array in on_points.items()]
+        found = [(name, "point", np.asarray(array)[used]) for name, array in on_points.items()]
         found += [
             (name, "cell", np.concatenate([several[k] for k in kept]))
             for name, several in in_cells.items()
         ]
         for name, on, array in found:
             array = array[:, 0] if array.shape[1:] == (1,) else array
+            if name.startswith(GMSH):
+                continue
             if name.startswith(GROUP) and name.removeprefix(GROUP) in groups:
                 continue
             if array.ndim > 2 or array.dtype.kind not in "fiu":
@@ -108,6 +138,43 @@ def _dataset(points: np.ndarray, blocks: Sequence[Any], states: Sequence[State])
     if states[0][0] is None:
         return to_dataset(mesh, list(fields.values()), {n: v[0] for n, v in whole.items()}, None)
     return to_dataset(mesh, list(fields.values()), whole, [time for time, *_ in states])
+
+
+def _physical_groups(
+    count: int,
+    blocks: Sequence[Any],
+    tags: Sequence[np.ndarray],
+    names: Mapping[str, np.ndarray],
+    sets: Mapping[str, Sequence[np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Masks of the nodes of gmsh's physical groups.
+
+    Args:
+        count: of the nodes.
+        blocks: cells of one type each.
+        tags: of the cells of each block, 0 where they are in no group.
+        names: tag and dimension of each group.
+        sets: places of cells in each block, by names of groups.
+    """
+    known = {tuple(np.ravel(value)): name for name, value in names.items()}
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, cells: np.ndarray) -> None:
+        nodes = found.setdefault("_".join(name.split()), np.zeros(count, bool))
+        nodes[cells[cells < count]] = True
+
+    for block, several in zip(blocks, tags, strict=False):
+        dimension = 0 if block.type == "vertex" else CELLS[TYPES[block.type]].dimension
+        for tag in np.unique(several):
+            if tag:
+                name = known.get((tag, dimension), f"{UNNAMED[dimension]}_{tag}")
+                add(name, block.data[several == tag])
+    for name, places in sets.items():
+        if not name.startswith(GMSH):
+            for block, rows in zip(blocks, places, strict=True):
+                if rows is not None:
+                    add(name, block.data[np.asarray(rows, dtype=int)])
+    return {name: nodes for name, nodes in found.items() if nodes.any()}
 
 
 def _kept(blocks: Sequence[Any]) -> tuple[list[int], str]:
