@@ -81,8 +81,8 @@ class Parameters(Section):
 
 class TaskSection(keys_of(Task, prescribed=(dict[str, list[str]], {}))):
     """See :class:`sciml.samples.Task`; ``targets`` default to ``inputs``. With ``increment`` the
-    model gives the change from the last input: by default where every target is an input, but for
-    ``training.points``, since changes are added to whole fields."""
+    model gives the change from the last input, of targets that are inputs: by default where all are, but
+    for ``training.points``, since changes are added to whole fields."""
 
     increment: bool | None = None
 
@@ -96,9 +96,9 @@ class TaskSection(keys_of(Task, prescribed=(dict[str, list[str]], {}))):
     @model_validator(mode="after")
     def _possible(self) -> TaskSection:
         task = self.build()
-        if self.increment and not task.continues:
+        if self.increment and not (task.marches and set(task.targets) & set(task.inputs)):
             raise ValueError(
-                "increment: true needs lead ≥ 1, history ≥ 1 and every target among the inputs; "
+                "increment: true needs lead ≥ 1, history ≥ 1 and a target among the inputs; "
                 "set increment: false, or leave it away"
             )
         return self
