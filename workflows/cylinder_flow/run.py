@@ -25,6 +25,7 @@ import sciml
 from sciml.datasets.generation import generate
 from sciml.datasets.recipe import load_recipe
 from sciml.record import Windows, open_recording
+from sciml.report.rows import append, chosen, mean_and_std, rows_of
 from sciml.study import load_study
 from sciml.surrogates import Surrogate, collate
 from sciml.surrogates.batch import suited
@@ -79,8 +80,6 @@ LENGTHS = {
         "splits": {"train": 2, "validation": 1, "test": 1}, "stream": 2, "steps": 4,
     },
 }  # fmt: skip
-#: RMSE of velocities × 10³ by Pfaff et al., of their data: one step, and all of 600.
-PUBLISHED = {"meshgraphnet": (2.34, 40.88)}
 
 
 def recipe(length):
@@ -176,10 +175,9 @@ def of_surrogate(surrogate, flows):
 
 
 def measure(folder, model, feed, length, seed, device):
-    key = {"model": model, "feed": feed, "length": length, "seed": seed}
     flows = test_flows(folder, length)
     if model == "solver":
-        return {**key, **of_the_solver(flows)}
+        return of_the_solver(flows)
     out = folder / "-".join((model.replace(" ", "_"), feed, length, str(seed)))
     shutil.rmtree(out, ignore_errors=True)  # of a training that was interrupted
     study = study_of(model, feed, length, seed, device)
@@ -192,7 +190,7 @@ def measure(folder, model, feed, length, seed, device):
     surrogate = run.surrogate()
     how = LENGTHS[length]
     return {
-        **key, **of_surrogate(surrogate, flows), "steps": how["steps"],
+        **of_surrogate(surrogate, flows), "steps": how["steps"],
         "flows": how["stream"] if feed == "online" else how["splits"].get("train"),
         "weights": sum(p.numel() for p in surrogate.parameters()),
         "seconds": round(seconds, 1), "device": device, "settings": dict(surrogate.options),
@@ -228,15 +226,16 @@ class Trial:
         self.surrogate(self.alone)
 
     def seconds(self, call):
-        self.synchronize()
+        """Of the device; of a processor its own, whoever else works on it."""
+        if self.device == "cpu":
+            began = time.process_time()
+            call()
+            return time.process_time() - began
+        torch.cuda.synchronize()
         began = time.perf_counter()
         call()
-        self.synchronize()
+        torch.cuda.synchronize()
         return time.perf_counter() - began
-
-    def synchronize(self):
-        if self.device == "cuda":
-            torch.cuda.synchronize()
 
 
 def peak(make):
@@ -264,10 +263,13 @@ def peak(make):
 def costs(folder, models, length, device, rounds):
     """Of each model: seconds of a step and of an answer, by those of the first; medians over rounds in
     which models take turns, and quartiles."""
-    recording = open_recording(recorded(folder, length))
-    study = study_of(models[0], "fixed", length, 0, device)
-    task = study.task.build()
-    windows = Windows(recording, recording.ids[:1], task)
+    folder = folder / f"flow-{length}"
+    if not folder.exists():
+        words = [*recipe(length)[1], "solver.options.steps=2", "solver.options.spinup=0"]
+        size = LENGTHS[length]["size"]
+        generate(RECIPE, folder, size=size, overrides=words, simulations=1, plain=True)
+    task = study_of(models[0], "fixed", length, 0, device).task.build()
+    windows = Windows(open_recording(folder), [0], task)
     if device == "cuda":
         torch.cuda.init()
     memory = {m: peak(lambda m=m: Trial(m, windows, task, device)) for m in models}
@@ -292,35 +294,25 @@ def costs(folder, models, length, device, rounds):
         print(f"| {model} | {' | '.join(cells)} | {memory[model] / 1e6:.0f} |")
 
 
-def table(lines):
+def table(rows):
     """Markdown of each length: RMSE × 10³ of each feed, and how far coefficients are off."""
-    for length in dict.fromkeys(line["length"] for line in lines):
-        there = [line for line in lines if line["length"] == length]
-        solver = next((line for line in there if line["model"] == "solver"), None)
+    for length in dict.fromkeys(row["length"] for row in rows):
+        there = [row for row in chosen(rows, length=length) if row["model"] != "solver"]
+        solver = chosen(rows, length=length, model="solver")[0]
         print(f"\n| {length} | parameters | feed | one step | all steps | drag | lift | St | shed |")
         print("|---" * 9 + "|")
-        if solver is not None:
-            cells = [f"{1e3 * solver[k]:.2f}" for k in ("one_step", "rollout")]
-            print(f"| unchanged | | | {' | '.join(cells)} | | | | |")
-            off = deviations(solver["coefficients"], solver["solver"])
-            print(f"| the solver's at the nodes | | | | | {off} |")
-        for model in dict.fromkeys(line["model"] for line in there if line["model"] != "solver"):
-            for feed in ("fixed", "online"):
-                own = [x for x in there if (x["model"], x["feed"]) == (model, feed)]
-                if not own:
-                    continue
-                cells = [spread([1e3 * line[k] for line in own]) for k in ("one_step", "rollout")]
-                if solver is not None:
-                    every = [c for line in own for c in line["coefficients"]]
-                    cells.append(deviations(every, solver["coefficients"] * len(own)))
-                weights = f"{own[0]['weights']:,}".replace(",", " ")
-                print(f"| {model} | {weights} | {feed} ({len(own)}) | {' | '.join(cells)} |")
-
-
-def spread(values):
-    """Mean, and deviation where there are several."""
-    more = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.2f}{more}"
+        cells = [f"{1e3 * solver[k]:.2f}" for k in ("one_step", "rollout")]
+        print(f"| unchanged | | | {' | '.join(cells)} | | | | |")
+        off = deviations(solver["coefficients"], solver["solver"])
+        print(f"| the solver's fields at the nodes | | | | | {off} |")
+        for model, feed in dict.fromkeys((row["model"], row["feed"]) for row in there):
+            own = chosen(there, model=model, feed=feed)
+            scaled = [{k: 1e3 * row[k] for k in ("one_step", "rollout")} for row in own]
+            cells = [mean_and_std(scaled, k, ".2f") for k in ("one_step", "rollout")]
+            every = [c for row in own for c in row["coefficients"]]
+            cells.append(deviations(every, solver["coefficients"] * len(own)))
+            weights = f"{own[0]['weights']:,}".replace(",", " ")
+            print(f"| {model} | {weights} | {feed} | {' | '.join(cells)} |")
 
 
 def deviations(found, true):
@@ -338,8 +330,8 @@ def deviations(found, true):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    usual = ["solver", "meshgraphnet", "s", "transolver", "bsms"]
-    parser.add_argument("--model", nargs="+", default=usual, choices=["solver", *MODELS])
+    usual = ["meshgraphnet", "s", "transolver", "bsms"]
+    parser.add_argument("--model", nargs="+", default=usual, choices=[*MODELS])
     parser.add_argument(
         "--feed", nargs="+", default=["fixed", "online"], choices=["fixed", "online"]
     )
@@ -352,30 +344,23 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     if given.costs:
-        models = [model for model in given.model if model != "solver"]
-        costs(given.data, models, given.length, given.device, given.costs)
+        costs(given.data, given.model, given.length, given.device, given.costs)
         return
-    keys = ("model", "feed", "length", "seed")
     for seed in given.seeds:
-        for model in given.model:
-            for feed in ["fixed", *given.feed][:1] if model == "solver" else given.feed:
-                case = (model, feed, given.length, seed if model != "solver" else 0)
-                if case in {tuple(line[k] for k in keys) for line in read(given.out)}:
+        for model in ["solver", *given.model]:
+            for feed in given.feed if model != "solver" else [""]:
+                case = {"model": model, "feed": feed, "length": given.length}
+                case["seed"] = seed if model != "solver" else 0
+                if chosen(rows_of(given.out), **case):
                     continue
-                found = measure(given.data, *case, given.device)
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
+                found = case | measure(given.data, **case, device=given.device)
+                append(given.out, found)
                 print(
                     f"{model} {feed} {seed}: one step {found['one_step']:.5f}, "
                     f"all steps {found['rollout']:.4f}",
                     flush=True,
                 )
-    table(read(given.out))
-
-
-def read(out):
-    """Results so far; others may add some at the same time."""
-    return [json.loads(s) for s in out.read_text().splitlines()] if out.exists() else []
+    table(rows_of(given.out))
 
 
 if __name__ == "__main__":
