@@ -40,7 +40,10 @@ def test_the_study_is_what_is_trained_online(runner):
 
 
 def test_figures_are_root_mean_squares_and_relative_distances(runner):
-    pairs = [(np.full((2, 3, 2), 2.0), np.zeros((2, 3, 2))), (np.zeros((4, 3, 2)), np.zeros((4, 3, 2)))]
+    pairs = [
+        (np.full((2, 3, 2), 2.0), np.zeros((2, 3, 2))),
+        (np.zeros((4, 3, 2)), np.zeros((4, 3, 2))),
+    ]
     assert runner.rmse(pairs) == pytest.approx(np.sqrt(4.0 * 12 / 36))
     found = [[3.0, 0.5, 0.3], [2.0, None, None], [4.0, 0.2, 0.2]]
     true = [[2.0, 0.4, 0.2], [2.0, 0.1, 0.2], [4.0, 0.1, None]]
@@ -53,7 +56,17 @@ def test_results_of_both_feeds_are_lines_that_are_kept(runner, tmp_path, monkeyp
     small = {"name": "mesh_transformer", "layers": 2, "width": 16}
     monkeypatch.setitem(runner.MODELS, "s", small)
     out = tmp_path / "results.jsonl"
-    words = ["run.py", "--length", "tiny", "--model", "s", "--data", tmp_path / "runs", "--out", out]
+    words = [
+        "run.py",
+        "--length",
+        "tiny",
+        "--model",
+        "s",
+        "--data",
+        tmp_path / "runs",
+        "--out",
+        out,
+    ]
     monkeypatch.setattr(sys, "argv", [*map(str, words)])
     runner.main()
     solver, *rows = [json.loads(line) for line in out.read_text().splitlines()]
