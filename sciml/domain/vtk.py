@@ -49,7 +49,7 @@ def opened(path: Path) -> list[xr.Dataset]:
     a plane z = 0 have two coordinates, and vectors there two components. Groups of nodes are those that
     :func:`write_vtk` wrote, and the physical groups of gmsh, by their names (``line_3``, say, where the
     file has only the tag); one that has all nodes says nothing. Points of gmsh that no cell has, such as
-    centers of circles, are left out.
+    centers of circles, are left out, and so are fields of MSH files.
 
     Raises:
         DomainError: cells of a type that is not supported, or of several volumes.
@@ -58,8 +58,10 @@ def opened(path: Path) -> list[xr.Dataset]:
 
     if (suffix := path.suffix.lower()) in ONE_STATE:
         mesh = getattr(meshio, ONE_STATE[suffix]).read(path)
-        states = [(None, mesh.point_data, mesh.cell_data)]
-        return [_dataset(mesh.points, mesh.cells, states, mesh.field_data, mesh.cell_sets)]
+        data = [mesh.point_data, mesh.cell_data]
+        if suffix == ".msh":  # read without the numbers of their nodes, which may come in any order
+            data = [{k: v for k, v in one.items() if k.startswith(GMSH)} for one in data]
+        return [_dataset(mesh.points, mesh.cells, [(None, *data)], mesh.field_data, mesh.cell_sets)]
     try:
         with meshio.xdmf.TimeSeriesReader(path) as series:
             points, cells = series.read_points_cells()
