@@ -1,5 +1,6 @@
 """Programs marched on one rank without MPI; how examples are drawn."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -24,6 +25,13 @@ sys.dont_write_bytecode = False
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("search"), derandomize=True)
 settings.load_profile("same")
+
+
+def pytest_collection_finish():
+    """What is there by now stays: looking through it for garbage took an eighth of the tests' time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +72,13 @@ def _asked_once():
 
 
 @pytest.fixture(autouse=True)
-def _same_draws():
-    """What a test draws from the generators of the process does not depend on the tests before it."""
+def _one_thread_and_same_draws():
+    """Sizes are too small for more threads; draws do not depend on the tests before."""
     np.random.seed(0)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+        # torch.manual_seed notes the stack three times, for devices that are used later: a millisecond.
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture

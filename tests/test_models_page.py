@@ -14,19 +14,11 @@ PAGE = (ROOT / "docs/models.md").read_text()
 
 def run(heading):
     """The block under a heading, as if typed."""
+    torch.manual_seed(0)
     names = {}
     [code] = re.findall(rf"^## {heading}\n.*?^```python\n(.*?)^```$", PAGE, re.M | re.S)
     exec(compile(code, "models.md", "exec"), names)
     return names
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_loop_of_your_own():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import typer
 import xarray as xr
 
@@ -76,10 +75,7 @@ def foreign_file(tmp_path, monkeypatch):
     )
     ds.to_netcdf(tmp_path / "my_simulations.nc", engine="h5netcdf")
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these sizes are too small for more
     yield ds
-    torch.set_num_threads(threads)
 
 
 def one_step_error(ds, ahead):

@@ -90,7 +90,7 @@ def samples(toy, count=3):
 def built(name, toy, seed=0):
     """The surrogate with what it takes from data before the first step, and a batch of those data."""
     there = samples(toy)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     first = there[0].simulation
     config = {"name": name, **toy.options}
     surrogate = Surrogate.build(config, toy.task, first.domain, fields=first.fields)

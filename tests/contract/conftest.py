@@ -1,11 +1,4 @@
 import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_seed():
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
 
 
 @pytest.fixture

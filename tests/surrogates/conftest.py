@@ -1,16 +1,9 @@
 import numpy as np
 import pytest
-import torch
 
 from sciml.domain import Field, Grid, Mesh, Particles
 from sciml.domain.dataset import to_dataset
 from sciml.samples import Frame, Sample, Simulation, Task
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_seed():
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
 
 
 @pytest.fixture

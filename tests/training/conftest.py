@@ -9,12 +9,6 @@ from sciml.surrogates import Normalizer, Surrogate
 from sciml.training import DatasetSource
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_and_seed():
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def task():
     return Task(("u",), ("u",), parameters=("kappa",))

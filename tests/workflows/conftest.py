@@ -3,14 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
