@@ -19,7 +19,7 @@ from sciml.surrogates.graph.links import links_of
 from sciml.surrogates.mesh.bistride import BiStride
 from sciml.surrogates.mesh.edge_attention import EdgeAttention, _gathered
 from sciml.surrogates.mesh.encodings import laplacian, random_walk, rotated, rotations
-from sciml.surrogates.mesh.mesh_transformer import SIZES
+from sciml.surrogates.mesh.mesh_transformer import SIZES, in_parts
 from sciml.surrogates.mesh.neighbourhoods import Neighbourhoods, receptive_field, with_loops
 
 NAMES = sorted(n for n in ZOO if ".mesh." in registry.MODELS[n])
@@ -131,6 +131,13 @@ def test_gathered_it_is_the_same():
     torch.testing.assert_close(_gathered(*flat, attend).view_as(v), attend(q, k, v))
     low = attend(*(t.bfloat16() for t in (q, k, v)))
     torch.testing.assert_close(low.float(), attend(q, k, v), atol=0.05, rtol=0.05)
+
+
+def test_parts_of_a_layer_are_those_of_its_output():
+    layer, x = torch.nn.Linear(4, 6), torch.randn(5, 4)
+    parts = in_parts(layer, x, 3)
+    torch.testing.assert_close(parts, list(layer(x).chunk(3, dim=1)))
+    assert all(part.is_contiguous() for part in parts)
 
 
 def test_a_node_alone_sees_itself():

@@ -61,7 +61,7 @@ class NeighbourAttention(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, attend: EdgeAttention, turns: Tensor | None = None) -> Tensor:
-        q, k, v = (t.unflatten(1, (self.heads, -1)) for t in self.qkv(x).chunk(3, dim=1))
+        q, k, v = (t.unflatten(1, (self.heads, -1)) for t in in_parts(self.qkv, x, 3))
         if turns is not None:
             q, k = rotated(q, turns), rotated(k, turns)
         return self.out(attend(q, k, v).flatten(1))
@@ -84,7 +84,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, attend: EdgeAttention, turns: Tensor | None = None) -> Tensor:
         x = x + self.attention(self.norms[0](x), attend, turns)
-        gate, value = self.gate(self.norms[1](x)).chunk(2, dim=1)
+        gate, value = in_parts(self.gate, self.norms[1](x), 2)
         return x + self.down(F.gelu(gate) * value)
 
 
@@ -202,6 +202,12 @@ def four_layers(given: int, hidden: int, wanted: int) -> nn.Sequential:
     widths = (given, hidden, hidden, hidden)
     layers = [part for w in widths[:-1] for part in (nn.Linear(w, hidden), nn.ReLU())]
     return nn.Sequential(*layers, nn.Linear(hidden, wanted))
+
+
+def in_parts(layer: nn.Linear, x: Tensor, count: int) -> list[Tensor]:
+    """``layer(x).chunk(count, dim=1)``, each contiguous: nothing is copied, on the way back neither."""
+    each = zip(layer.weight.chunk(count), layer.bias.chunk(count), strict=True)
+    return [F.linear(x, weight, bias) for weight, bias in each]
 
 
 class TransformerOnDomain(nn.Module):
