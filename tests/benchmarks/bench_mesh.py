@@ -8,10 +8,10 @@ Delaunay meshes of random points, three channels in and two out:
 - MeshTransformer S, M, L; MeshGraphNet as published (15 layers, 128 channels), with 3 coarser levels,
   and small; Transolver: at the sizes of ``--nodes``, while a step takes less than ``--seconds``;
 - MeshTransformer S with blocks computed again, two random edges a node, up to ``--most`` nodes with 11
-  edges each: seconds and memory an edge.
+  edges each, and the powers of the nodes by which seconds and memory grow.
 
 Each is a process of its own. Seconds are of the processor, MB what the process has at its peak beyond
-what it had when the mesh and the model were there.
+what it had when the mesh and the model were there, and in all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,17 +105,18 @@ def measured(nodes: int, make: Callable[[Mesh], Made], steps: int = 3) -> dict[s
             ask().square().mean().backward()
             optimizer.step()
             seconds.append(time.process_time() - began)
-        peak = _status("VmHWM") - before
+        peak = _status("VmHWM")
         with torch.no_grad():
             ask()
             began = time.process_time()
             ask()
             asked = time.process_time() - began
         count = sum(p.numel() for p in net.parameters())
-        found = {"step": min(seconds), "ask": asked, "MB": peak / 1e3, "parameters": count}
+        found = {"step": min(seconds), "ask": asked, "MB": (peak - before) / 1e3}
+        found |= {"MB in all": peak / 1e3, "parameters": count}
         print(
-            f"{found['step']:8.3f} s a step {asked:8.3f} s an answer {found['MB']:8.0f} MB "
-            f"{count / 1e6:6.2f}·10⁶ parameters",
+            f"{found['step']:8.3f} s a step {asked:8.3f} s an answer {found['MB']:7.0f} MB "
+            f"{peak / 1e3:7.0f} in all {count / 1e6:6.2f}·10⁶ parameters",
             flush=True,
         )
         os.write(write, json.dumps(found).encode())
@@ -127,9 +128,16 @@ def measured(nodes: int, make: Callable[[Mesh], Made], steps: int = 3) -> dict[s
     return json.loads(said) if said else {}
 
 
+def grown(found: Sequence[dict]) -> str:
+    """By which power of the nodes, fitted through all sizes."""
+    nodes = np.log([one["nodes"] for one in found])
+    powers = {k: np.polyfit(nodes, np.log([one[k] for one in found]), 1)[0] for k in ("step", "MB")}
+    return f"seconds as nodes^{powers['step']:.2f}, MB as nodes^{powers['MB']:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[2000, 10_000, 50_000])
+    parser.add_argument("--nodes", type=int, nargs="*", default=[2000, 10_000, 50_000])
     parser.add_argument("--most", type=int, default=300_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -143,11 +151,14 @@ def main() -> None:
             found.append({"model": name, "nodes": nodes, **one})
             if not one or one["step"] > given.seconds:
                 break
-    sizes = [n for n in (3000, 10_000, 30_000, 100_000, 300_000) if n <= given.most]
-    for nodes in sizes:
+    large = []
+    for nodes in [n for n in (10_000, 30_000, 100_000, 300_000) if n <= given.most]:
         print(f"{'S, computed again':>22} {nodes:>7} nodes", end=" ", flush=True)
         one = measured(nodes, lambda mesh: transformer(mesh, "S", True, 2), steps=2)
-        found.append({"model": "S, computed again", "nodes": nodes, **one})
+        large.append({"model": "S, computed again", "nodes": nodes, **one})
+    if len(large) > 1:
+        print(grown(large))
+    found += large
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
 
