@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sciml.errors import InputError
@@ -164,14 +164,25 @@ EVERY = Option("every", 1, low=1, help="steps from one state in the file to the 
 #: How long a run is; of our programs it may be no step at all.
 STEPS = Option("steps", 100, low=0, help="number of time steps")
 
+#: The same of programs whose steps are samples.
+SAMPLED = {
+    STEPS: replace(STEPS, help="samples after the first, a state each"),
+    EVERY: replace(EVERY, help="samples from one in the file to the next"),
+}
+
 #: Options of every program. ``out`` and ``describe`` are flags of the main, not of the physics.
 UNIVERSAL = (
-    Option("seed", 0, low=0, help="seed of random fields"),
+    Option("seed", 0, low=0, help="seed of all that is drawn"),
     STEPS,
     Option("out", "", help="netCDF file to write; must not exist"),
     EVERY,
     Option("log", "warning", ("error", "warning", "info", "debug"), help="what rank 0 reports"),
 )
+
+
+def has(options: Iterable[Option], wanted: Option) -> bool:
+    """Whether an option of every program is there, and not one of its own of that name."""
+    return any(option in (wanted, SAMPLED[wanted]) for option in options)
 
 
 def require_flags(flags: Iterable[Parameter | Option]) -> None:

@@ -19,7 +19,7 @@ from sciml.errors import InputError
 from sciml.installation import version
 from sciml.parallel import Gather
 from sciml.samples.program_warnings import ATTRIBUTE, Warned, to_attribute
-from sciml.solver.declaration import EVERY
+from sciml.solver.declaration import EVERY, has
 from sciml.solver.program import Program, options_of
 
 
@@ -53,7 +53,7 @@ class FileSink:
         comm: Any,
         state: Mapping[str, np.ndarray],
     ) -> None:
-        self.every = given.every if EVERY in options_of(program) else 1
+        self.every = given.every if has(options_of(program), EVERY) else 1
         self._fields = program.fields
         self._gather = Gather(comm, block, domain.point_shape)
         self._out = Path(given.out)

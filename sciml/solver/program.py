@@ -17,7 +17,7 @@ from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS, fields_to_wire
 from sciml.errors import InputError
 from sciml.samples.program_warnings import Warned, Warnings
-from sciml.solver.declaration import EVERY, UNIVERSAL, Option, Parameter, require_flags
+from sciml.solver.declaration import EVERY, SAMPLED, UNIVERSAL, Option, Parameter, require_flags
 
 
 class Program(ABC):
@@ -132,7 +132,8 @@ def options_of(program: type[Program]) -> tuple[Option, ...]:
     """Its options: its own, those of its family, and those of every program."""
     own = (*program.options, *program.common)
     taken = any(flag.name == EVERY.name for flag in (*own, *program.parameters))
-    return (*own, *(option for option in UNIVERSAL if not (option is EVERY and taken)))
+    universal = [option for option in UNIVERSAL if not (option is EVERY and taken)]
+    return (*own, *(SAMPLED.get(o, o) if program.steady else o for o in universal))
 
 
 def flags_of(program: type[Program]) -> tuple[Parameter | Option, ...]:

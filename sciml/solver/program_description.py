@@ -17,7 +17,7 @@ from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS
 from sciml.errors import InputError, ScimlError, nearest, require_known
 from sciml.share import find
-from sciml.solver.declaration import EVERY, STEPS, TYPES, Option, Parameter, require_flags
+from sciml.solver.declaration import EVERY, STEPS, TYPES, Option, Parameter, has, require_flags
 from sciml.solver.last_words import reason
 from sciml.solver.mpirun import environment, executable
 
@@ -87,12 +87,12 @@ class Description:
     @property
     def ours(self) -> bool:
         """Whether it is a :class:`~sciml.solver.Program`, which can be asked for no steps at all."""
-        return STEPS in self.options
+        return has(self.options, STEPS)
 
     @property
     def thins_files(self) -> bool:
         """Whether its option ``every`` is that of our programs, which thins out files alone."""
-        return EVERY in self.options
+        return has(self.options, EVERY)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name.

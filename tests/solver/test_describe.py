@@ -75,6 +75,14 @@ def test_a_foreign_program_may_have_upper_case_names_and_an_option_every(says):
     assert describe("solvers/heat.py").thins_files
 
 
+def test_steps_of_a_program_that_draws_samples_are_samples():
+    samples, march = describe("solvers/darcy.py"), describe("solvers/heat.py")
+    assert samples.ours and samples.thins_files and march.ours
+    assert samples.flags["steps"].help == "samples after the first, a state each"
+    assert samples.flags["every"].help == "samples from one in the file to the next"
+    assert march.flags["steps"].help == "number of time steps"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
