@@ -27,14 +27,19 @@ def test_doubt_decides_and_wears_off(study):
     assert study.chosen({0: 1.0, 1: 4.0, 2: 3.0}, 4) == [1, 2, 1, 2]
 
 
-def test_histograms_are_compared_by_kind_of_bond(study):
-    from ase.build import molecule
-
+@pytest.fixture
+def dynamics():
     spec = importlib.util.spec_from_file_location(
         "molecules_online_dynamics", find("workflows/molecules_online/dynamics.py")
     )
-    dynamics = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(dynamics)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_histograms_are_compared_by_kind_of_bond(dynamics):
+    from ase.build import molecule
+
     atoms, rng = molecule("CH3OH"), np.random.default_rng(0)
     x = atoms.positions + 0.02 * rng.standard_normal((500, 6, 3))
     long = x.copy()
@@ -49,6 +54,47 @@ def test_histograms_are_compared_by_kind_of_bond(study):
     )  # O-H: all are moved by as much
     kind = dynamics.kinds_of(atoms, dynamics.bonds(atoms))[-1]
     assert found[kind]["moved, Å"] == pytest.approx(abs(e - d), rel=0.3)
+
+
+class Springs:
+    """Forces of springs along bonds; after so many calls they are not finite."""
+
+    def __init__(self, pairs, rest, last):
+        self.pairs, self.rest, self.left = pairs, rest, last
+
+    def __call__(self, x):
+        self.left -= 1
+        if self.left < 0:
+            return np.nan, np.full_like(x, np.nan)
+        i, j = self.pairs.T
+        away = x[i] - x[j]
+        length = np.linalg.norm(away, axis=-1)
+        pull = (30.0 * (length - self.rest) / length)[:, None] * away
+        forces = np.zeros_like(x)
+        np.add.at(forces, i, -pull)
+        np.add.at(forces, j, pull)
+        return 15.0 * float(np.square(length - self.rest).sum()), forces
+
+
+# In warming up, with friction, without it, near the end.
+@pytest.mark.parametrize("last", [2, 20, 55, 75])
+def test_dynamics_whose_forces_end_being_finite_are_told_as_broken(dynamics, last, tmp_path):
+    from ase.build import molecule
+
+    dynamics.PIECE, dynamics.KEPT, dynamics.WARM = 40, 5, 10
+    atoms = molecule("H2O")
+    pairs = dynamics.bonds(atoms)
+    rest = dynamics.lengths_of(atoms.positions, pairs)
+    for name, calls in (("whole", 10**6), ("breaks", last)):
+        acting = Springs(pairs, rest, calls)
+        dynamics.march(acting, atoms, atoms.positions.copy(), tmp_path / name, 2, 300.0)
+    runs = {name: dynamics.gathered(tmp_path / name) for name in ("whole", "breaks")}
+    told = dynamics.told(atoms, runs)
+    dynamics.draw(atoms, runs, tmp_path / "figure.png")
+    assert not told["whole"]["broken"] and told["whole"]["picoseconds"] == 0.04
+    assert told["breaks"]["broken"] and told["breaks"]["picoseconds"] < 0.04
+    assert ("beside whole" in told["breaks"]) == (last > 15)
+    assert "NaN" not in json.dumps(told)
 
 
 @pytest.mark.slow

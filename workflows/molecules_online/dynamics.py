@@ -8,7 +8,7 @@ lengths are of these, since without it bonds keep for long what energy they have
 with the energy (3n − 3) kT above rest, as of n atoms on springs, which stays but for errors of the
 time step, and of forces that are no gradient: its drift is of these. Pieces are kept, and figure and
 numbers made after each two; a run that was ended goes on behind the last one, and one in which a bond
-has left half to one and a half of its length ends there.
+has left half to one and a half of its length, or a force is not finite, ends there.
 """
 
 import argparse
@@ -93,12 +93,16 @@ def march(acting, atoms, start, folder, pieces, temperature):
         broken = False
         while len(kept["x"]) < PIECE // KEPT and not broken:
             bath.advance(KEPT)
+            if not np.isfinite([*bath.x.flat, bath.energy]).all():
+                broken = True
+                break
             now = {"x": bath.x.copy(), "energy": bath.energy, "kinetic": kinetic_of(bath, masses)}
             for name, value in now.items():
                 kept[name].append(value)
             stretched = lengths_of(bath.x, pairs) / rest
             broken = not ((BROKEN[0] < stretched) & (stretched < BROKEN[1])).all()
         last = {name: np.array(values) for name, values in kept.items()}
+        last["x"] = last["x"].reshape(-1, *start.shape)
         last |= {"v": bath.v, "broken": broken, "free": free}
         aside = folder / "part"
         with aside.open("wb") as file:
@@ -111,7 +115,7 @@ def march(acting, atoms, start, folder, pieces, temperature):
 def gathered(folder):
     """All pieces: positions with friction, energies without, a row a piece, and whether it broke."""
     there = [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
-    free = [one for one in there if one["free"]]
+    free = [one for one in there if one["free"] and len(one["x"])]
     return {
         "x": np.concatenate([one["x"] for one in there if not one["free"]]),
         "kinetic": np.concatenate([one["kinetic"] for one in there if not one["free"]]),
@@ -153,11 +157,12 @@ def told(atoms, runs):
     """Numbers of each run, by name."""
     pairs, found, n = bonds(atoms), {}, len(atoms)
     for name, run in runs.items():
+        found[name] = {"broken": run["broken"], "picoseconds": run["picoseconds"]}
+        if not len(run["x"]):  # it broke at once
+            continue
         slopes = [np.polyfit(times_of(t), t, 1)[0] for t in run["total"] if len(t) > 1]
         lengths = lengths_of(run["x"], pairs)
-        found[name] = {
-            "broken": run["broken"],
-            "picoseconds": run["picoseconds"],
+        found[name] |= {
             "drift, meV/ps/atom": [round(float(1e3 * slope / n), 4) for slope in slopes],
             "mean of its size": float(1e3 * np.abs(slopes).mean() / n) if slopes else None,
             "swing, meV/atom": [round(float(1e3 * t.std() / n), 4) for t in run["total"]],
@@ -173,7 +178,8 @@ def told(atoms, runs):
     one, other = ({"x": part} for part in np.split(runs[reference]["x"][: 2 * half], 2))
     found[reference]["halves beside each other"] = compared(atoms, one, other)
     for name in others:
-        found[name][f"beside {reference}"] = compared(atoms, runs[reference], runs[name])
+        if len(runs[name]["x"]):
+            found[name][f"beside {reference}"] = compared(atoms, runs[reference], runs[name])
     return found
 
 
@@ -186,6 +192,7 @@ def draw(atoms, runs, path):
     pairs = bonds(atoms)
     kinds = kinds_of(atoms, pairs)
     names = sorted({*kinds})
+    runs = {name: run for name, run in runs.items() if len(run["x"])}
     figure, axes = plt.subplots(1, 1 + len(names), figsize=(3.2 * (1 + len(names)), 2.8))
     for k, (name, run) in enumerate(runs.items()):
         for number, total in enumerate(run["total"]):
