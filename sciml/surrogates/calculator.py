@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, final
@@ -24,6 +25,11 @@ from sciml.surrogates.surrogate import Surrogate
 
 Member = Surrogate | PotentialProgram
 
+#: By which names the charge of all atoms goes, or their spin; sums of less are rounded.
+CHARGE, SPIN, ROUNDED = "charge", "multiplicity", 0.01
+#: Names that say that a surrogate sees either.
+SEES = {CHARGE, SPIN, "spin", "charges", "initial_charges", "initial_magmoms"}
+
 
 @final
 class EnergyCalculator(Calculator):
@@ -39,13 +45,18 @@ class EnergyCalculator(Calculator):
     anew each time: 0.1 ms of ethanol, 2.5 ms of 64 waters within 6 Å, so that lists with a skin would
     save nothing. Of a model that derives its forces itself there is no stress but the one that it gives.
 
+    What members see besides positions and cell is taken from the atoms: of each atom from
+    ``atoms.arrays``, one number of all from ``atoms.info``; ``charge`` and ``multiplicity`` else from
+    the sums of initial charges and magnetic moments. Atoms with a charge or a spin that no member sees
+    are warned of.
+
     Args:
         members: surrogates of a task with positions in, and an energy out, or programs of such.
         kwargs: of ASE's ``Calculator``.
 
     Raises:
         InputError: a surrogate of another task or in other units; in use: elements that it was not
-            trained on; static fields that the atoms have no array of.
+            trained on; what it sees and the atoms do not have.
         DomainError: in use: atoms in one place.
     """
 
@@ -60,6 +71,7 @@ class EnergyCalculator(Calculator):
             raise InputError("calculator: no surrogates; expected one, or several as a committee")
         self.members = [_usable(member) for member in members]
         self._domain: Particles | None = None
+        self._warned = False
 
     def calculate(
         self,
@@ -73,7 +85,7 @@ class EnergyCalculator(Calculator):
         found = []
         for member in self.members:
             task, own = member.task, (type(member), dtype_for(member), _device(member))
-            key = member.structures, task.inputs, task.static, own
+            key = member.structures, task.inputs, task.static, task.parameters, own
             if key not in batches:
                 batches[key] = _suited(member, _batch(member, self.atoms, domain))
             found.append(_derived(member, batches[key], whole=self.atoms.cell.rank == 3))
@@ -91,14 +103,15 @@ class EnergyCalculator(Calculator):
             )
 
     def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
-        """What has changed, arrays of the atoms that members see among it."""
+        """What has changed, whatever else members see of the atoms among it."""
         changes = super().check_state(atoms, tol)
-        before = {} if self.atoms is None else self.atoms.arrays
-        seen = {name for member in self.members for name in member.task.static}
+        before = {} if self.atoms is None else {**self.atoms.info, **self.atoms.arrays}
+        now = {**atoms.info, **atoms.arrays}
+        seen = {name for member in self.members for name in _seen(member)}
         return changes + [
             name
             for name in sorted(seen - {*changes})
-            if not np.array_equal(before.get(name), atoms.arrays.get(name))
+            if not np.array_equal(before.get(name), now.get(name))
         ]
 
     def _domain_of(self, atoms: Any) -> Particles:
@@ -110,13 +123,16 @@ class EnergyCalculator(Calculator):
             for member in self.members:
                 _require_elements(member, domain)
             self._domain = domain
+        if not self._warned and (unseen := _unseen(atoms, self.members)):
+            self._warned = True
+            warnings.warn(f"calculator: {unseen}", stacklevel=2)
         return self._domain
 
 
 def _usable(surrogate: Member) -> Member:
     """The same weights, in use; what is derived of its energy is up to us."""
     potential, task = surrogate.potential, surrogate.task
-    if potential is None or {*task.inputs} - {LATTICE} != {potential.positions} or task.parameters:
+    if potential is None or task.time or task.forcing:
         given = ", ".join((*task.inputs, *task.parameters)) or "nothing"
         raise InputError(
             f"calculator: a surrogate that gives {', '.join(task.targets)} of {given}; expected the "
@@ -149,19 +165,61 @@ def _symbols(numbers: Sequence[int]) -> str:
     return ", ".join(chemical_symbols[n] if 0 < n < known else str(n) for n in numbers)
 
 
+def _seen(surrogate: Member) -> set[str]:
+    """Names of what a surrogate sees besides positions and cell."""
+    task = surrogate.task
+    seen = {*task.inputs, *task.static, *task.parameters}
+    return seen - {surrogate.potential.positions, LATTICE}
+
+
+def _unseen(atoms: Any, members: Sequence[Member]) -> str:
+    """Words on charge and spin of the atoms, where a member sees neither."""
+    charge, spin = _of_all(atoms, CHARGE), _of_all(atoms, SPIN)
+    found = [f"charge {charge:g}"] * (abs(charge) > ROUNDED)
+    found += [f"spin multiplicity {spin:g}"] * (abs(spin - 1) > ROUNDED)
+    if not found or all(SEES & _seen(member) for member in members):
+        return ""
+    return (
+        f"atoms of {' and '.join(found)}, of which the surrogate sees nothing: energies and forces are "
+        "those of atoms as it was trained on"
+    )
+
+
+def _of_all(atoms: Any, name: str) -> Any:
+    """What is one for all atoms."""
+    if name in atoms.info:
+        return atoms.info[name]
+    if name == CHARGE:
+        return float(atoms.get_initial_charges().sum())
+    if name == SPIN:
+        return 1.0 + abs(float(atoms.get_initial_magnetic_moments().sum()))
+    raise InputError(
+        f"calculator: the surrogate sees '{name}', one for all atoms; expected it in atoms.info, "
+        f"{', '.join(map(str, atoms.info)) or 'which is empty'}"
+    )
+
+
+def _of_each(atoms: Any, name: str) -> np.ndarray:
+    """What each atom has."""
+    if name not in atoms.arrays:
+        raise InputError(
+            f"calculator: the surrogate sees '{name}' of each atom; expected it among the arrays of "
+            f"the atoms, {', '.join(atoms.arrays)}"
+        )
+    return atoms.arrays[name]
+
+
 def _batch(surrogate: Member, atoms: Any, domain: Particles) -> Batch:
     task, fields = surrogate.task, {surrogate.potential.positions: atoms.positions}
     if LATTICE in task.inputs:
         fields[LATTICE] = atoms.cell.complete().array.ravel()
-    static = {}
-    for name in task.static:
-        if name not in atoms.arrays:
-            raise InputError(
-                f"calculator: the surrogate sees '{name}' of each atom; expected it among the arrays of "
-                f"the atoms, {', '.join(atoms.arrays)}"
-            )
-        static[name] = atoms.arrays[name]
-    simulation = Simulation(0, domain, surrogate.fields, static=static)
+    for name in {*task.inputs} - {*fields}:
+        whole = surrogate.setting.field(name).on == "global"
+        value = _of_all(atoms, name) if whole else _of_each(atoms, name)
+        fields[name] = np.asarray(value, float)
+    static = {name: _of_each(atoms, name) for name in task.static}
+    parameters = {name: float(_of_all(atoms, name)) for name in task.parameters}
+    simulation = Simulation(0, domain, surrogate.fields, parameters, static)
     frame = Frame(0, 0, 0.0, fields)
     sample = Sample(simulation, 0, (frame,), (Frame(0, 0, 0.0, {}),))
     try:

@@ -249,6 +249,66 @@ def test_arrays_that_change_are_seen():
     assert atoms.get_potential_energy() == pytest.approx(2 * before) and before > 0.1
 
 
+class Ion(nn.Module):
+    """E = q Σ x² + a, of a charge and a number of all atoms."""
+
+    def forward(self, positions, charge, *, parameters, ptr, owner, **_):
+        sums = positions.new_zeros(len(ptr) - 1).index_add(0, owner, positions.square().sum(dim=1))
+        return {"energy": charge.reshape(-1) * sums + parameters[:, 0]}
+
+
+def ion():
+    task = Task(("positions", "charge"), ("energy", "forces"), parameters=("multiplicity",), lead=0)
+    fields = (*FIELDS, Field("charge", "e", on="global"))
+    domain = Particles(np.array([1, 8]), units="Å")
+    return Surrogate(Ion(), task, None, domain, fields=fields).double()
+
+
+@pytest.mark.filterwarnings("error")
+def test_charge_and_spin_that_a_surrogate_sees_are_those_of_the_atoms():
+    atoms = molecule("H2O")
+    atoms.calc = sciml.calculator(ion())
+    each = np.square(atoms.positions).sum()
+    assert atoms.get_potential_energy() == pytest.approx(1.0)
+    atoms.set_initial_charges([1.0, 1.0, 0.0])
+    atoms.set_initial_magnetic_moments([0.0, 0.0, -1.0])
+    assert atoms.get_potential_energy() == pytest.approx(2 * each + 2.0, rel=1e-5)
+    atoms.info |= {"charge": -1, "multiplicity": 3}  # what is said of all goes before sums
+    assert atoms.get_potential_energy() == pytest.approx(3.0 - each, rel=1e-5)
+    np.testing.assert_allclose(atoms.get_forces(), 2 * atoms.positions, rtol=1e-5)
+    other = ion()
+    other.task = Task(("positions", "charge"), ("energy",), parameters=("field",), lead=0)
+    atoms.calc = sciml.calculator(other)
+    with pytest.raises(
+        InputError, match=r"sees 'field', one for all atoms; .*\.info, charge, multi"
+    ):
+        atoms.get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"charge": 1}, "atoms of charge 1, of which the surrogate sees nothing"),
+        ({"multiplicity": 2}, "atoms of spin multiplicity 2, of which"),
+        ({"charges": [0.6, 0.0, 0.4]}, "atoms of charge 1, of which"),
+        ({"magmoms": [0.0, 1.0, 1.0]}, "spin multiplicity 3"),
+        ({"charges": [-0.8, 0.4, 0.4]}, ""),
+    ],
+)
+def test_charge_and_spin_that_nobody_sees_are_warned_of_once(said, words, recwarn):
+    atoms = molecule("H2O")
+    arrays = {key: said.pop(key, np.zeros(3)) for key in ("charges", "magmoms")}
+    atoms.set_initial_charges(arrays["charges"])
+    atoms.set_initial_magnetic_moments(arrays["magmoms"])
+    atoms.info |= said
+    atoms.calc = sciml.calculator([surrogate(0), surrogate(1)])
+    for _ in range(2):
+        atoms.get_forces()
+        atoms.positions[0] += 0.01
+    found = [str(one.message) for one in recwarn]
+    assert len(found) == bool(words) and all(words in line for line in found)
+
+
 def test_another_calculator_adds_what_data_lack():
     """Such as dispersion."""
     from ase.calculators.lj import LennardJones
