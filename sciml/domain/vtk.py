@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import SubElement
 
 import numpy as np
 
@@ -49,7 +50,8 @@ def opened(path: Path) -> list[xr.Dataset]:
     a plane z = 0 have two coordinates, and vectors there two components. Groups of nodes are those that
     :func:`write_vtk` wrote, and the physical groups of gmsh, by their names (``line_3``, say, where the
     file has only the tag); one that has all nodes says nothing. Points of gmsh that no cell has, such as
-    centers of circles, are left out, and so are fields of MSH files.
+    centers of circles, are left out, and so are fields of MSH files. Of XDMF by DOLFINx, functions at
+    the same times are fields, and tags of facets are groups (``line_3``).
 
     Raises:
         DomainError: cells of a type that is not supported, or of several volumes.
@@ -61,11 +63,11 @@ def opened(path: Path) -> list[xr.Dataset]:
         data = [mesh.point_data, mesh.cell_data]
         if suffix == ".msh":  # read without the numbers of their nodes, which may come in any order
             data = [{k: v for k, v in one.items() if k.startswith(GMSH)} for one in data]
-        return [_dataset(mesh.points, mesh.cells, [(None, *data)], mesh.field_data, mesh.cell_sets)]
+        groups = _Groups(len(mesh.points), mesh.field_data)
+        groups.add_sets(mesh.cells, mesh.cell_sets)
+        return [_dataset(mesh.points, mesh.cells, [(None, *data)], groups)]
     try:
-        with meshio.xdmf.TimeSeriesReader(path) as series:
-            points, cells = series.read_points_cells()
-            states = [series.read_data(step)[:3] for step in range(series.num_steps)]
+        return [_series(path)]
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: the HDF5 file that holds its numbers is not beside it; move it there (a "
@@ -74,17 +76,54 @@ def opened(path: Path) -> list[xr.Dataset]:
         ) from error
     except meshio.ReadError:  # no time series
         mesh = meshio.xdmf.read(path)
-        points, cells, states = mesh.points, mesh.cells, []
         states = [(None, mesh.point_data, mesh.cell_data)]
-    return [_dataset(points, cells, states)]
+        return [_dataset(mesh.points, mesh.cells, states, _Groups(len(mesh.points)))]
+
+
+def _series(path: Path) -> xr.Dataset:
+    """Of an XDMF file with times. DOLFINx writes a grid for each function, and for each set of tags."""
+    import meshio
+
+    with meshio.xdmf.TimeSeriesReader(path) as series:
+        for topology in series.domain.iter("Topology"):
+            if topology.get("TopologyType") == "PolyLine":  # of two points; meshio knows the other
+                topology.set("TopologyType", "Polyline")
+        uniform = [grid for grid in series.domain if grid.get("GridType") == "Uniform"]
+        read = []
+        for grid in uniform or [series.mesh_grid]:
+            series.mesh_grid = grid
+            read.append((*series.read_points_cells(), grid))
+        main = max(read, key=lambda one: max((_dimension(b.type) for b in one[1]), default=0))
+        points = next(points for points, *_ in read if points is not None)
+        groups = _Groups(len(points))
+        for one in read:
+            if one is not main:
+                _, series.cells, grid = one
+                series.collection = [grid]
+                SubElement(grid, "Time", Value="0")  # meshio wants one
+                for tags in series.read_data(0)[2].values():
+                    groups.add_tags(series.cells, tags)
+        series.cells = main[1]
+        of_functions = []
+        for grid in series.domain:
+            if grid.get("GridType") == "Collection":
+                series.collection = list(grid)
+                of_functions.append([series.read_data(k) for k in range(len(series.collection))])
+    times = [[time for time, *_ in states] for states in of_functions]
+    if differing := [other for other in times if other != times[0]]:
+        raise DomainError(
+            f"a function at {len(times[0])} times and one at {len(differing[0])}, which differ; "
+            "expected all at the same ones: write them into files of their own"
+        )
+    joined = []
+    for several in zip(*of_functions, strict=True):
+        on_points, in_cells = ({k: v for one in several for k, v in one[n].items()} for n in (1, 2))
+        joined.append((several[0][0], on_points, in_cells))
+    return _dataset(points, main[1], joined, groups)
 
 
 def _dataset(
-    points: np.ndarray,
-    blocks: Sequence[Any],
-    states: Sequence[State],
-    names: Mapping[str, np.ndarray] | None = None,
-    sets: Mapping[str, Sequence[np.ndarray]] | None = None,
+    points: np.ndarray, blocks: Sequence[Any], states: Sequence[State], tagged: _Groups
 ) -> xr.Dataset:
     from sciml.domain.dataset import to_dataset
 
@@ -96,21 +135,20 @@ def _dataset(
             for b in (blocks[k] for k in kept)
         ]
     )
-    tags = states[0][2].get(PHYSICAL, ())
-    groups = _physical_groups(len(points), blocks, tags, names or {}, sets or {})
-    groups |= {
-        name.removeprefix(GROUP): np.asarray(array).ravel() != 0
-        for name, array in states[0][1].items()
-        if name.startswith(GROUP) and np.shape(array) in ((len(points),), (len(points), 1))
-    }
+    tagged.add_tags(blocks, states[0][2].get(PHYSICAL, ()))
     used = np.arange(len(points))
     of_gmsh = any(name.startswith(GMSH) for name in (*states[0][1], *states[0][2]))
     if of_gmsh and cells.max() < len(points):
         used = np.unique(cells[cells >= 0])
         cells = np.where(cells < 0, -1, np.searchsorted(used, cells))
         points = points[used]
-    groups = {name: nodes[used] for name, nodes in groups.items()}
-    groups = {name: nodes for name, nodes in groups.items() if not of_gmsh or not nodes.all()}
+    groups = {name: nodes[used] for name, nodes in tagged.masks.items()}
+    groups = {name: nodes for name, nodes in groups.items() if not nodes.all()}
+    groups |= {
+        name.removeprefix(GROUP): np.asarray(array).ravel()[used] != 0
+        for name, array in states[0][1].items()
+        if name.startswith(GROUP) and np.shape(array) in ((tagged.count,), (tagged.count, 1))
+    }
     flat = points.shape[1] == 3 and widest < 5 and kind != "tetrahedron" and not points[:, 2].any()
     mesh = Mesh(points[:, :2] if flat else points, cells, cell_type=kind, groups=groups)
     fields: dict[str, Field] = {}
@@ -142,41 +180,47 @@ def _dataset(
     return to_dataset(mesh, list(fields.values()), whole, [time for time, *_ in states])
 
 
-def _physical_groups(
-    count: int,
-    blocks: Sequence[Any],
-    tags: Sequence[np.ndarray],
-    names: Mapping[str, np.ndarray],
-    sets: Mapping[str, Sequence[np.ndarray]],
-) -> dict[str, np.ndarray]:
-    """Masks of the nodes of gmsh's physical groups.
+class _Groups:
+    """Masks of the nodes of groups that cells make.
 
     Args:
         count: of the nodes.
-        blocks: cells of one type each.
-        tags: of the cells of each block, 0 where they are in no group.
-        names: tag and dimension of each group.
-        sets: places of cells in each block, by names of groups.
+        names: tag and dimension of each physical group of gmsh.
     """
-    known = {tuple(np.ravel(value)): name for name, value in names.items()}
-    found: dict[str, np.ndarray] = {}
 
-    def add(name: str, cells: np.ndarray) -> None:
-        nodes = found.setdefault("_".join(name.split()), np.zeros(count, bool))
-        nodes[cells[cells < count]] = True
+    def __init__(self, count: int, names: Mapping[str, np.ndarray] | None = None) -> None:
+        self.count = count
+        self.masks: dict[str, np.ndarray] = {}
+        self._names = {tuple(np.ravel(value)): name for name, value in (names or {}).items()}
 
-    for block, several in zip(blocks, tags, strict=False):
-        dimension = 0 if block.type == "vertex" else CELLS[TYPES[block.type]].dimension
-        for tag in np.unique(several):
-            if tag:
-                name = known.get((tag, dimension), f"{UNNAMED[dimension]}_{tag}")
-                add(name, block.data[several == tag])
-    for name, places in sets.items():
-        if not name.startswith(GMSH):
-            for block, rows in zip(blocks, places, strict=True):
-                if rows is not None:
-                    add(name, block.data[np.asarray(rows, dtype=int)])
-    return {name: nodes for name, nodes in found.items() if nodes.any()}
+    def add_tags(self, blocks: Sequence[Any], tags: Sequence[np.ndarray]) -> None:
+        """Cells with a tag each, 0 where they are in no group, by blocks."""
+        for block, several in zip(blocks, tags, strict=False):
+            dimension, several = _dimension(block.type), np.ravel(several)
+            for tag in np.unique(several):
+                if tag:
+                    name = self._names.get((tag, dimension), f"{UNNAMED[dimension]}_{tag}")
+                    self._add(name, block.data[several == tag])
+
+    def add_sets(self, blocks: Sequence[Any], sets: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Places of cells in each block, by names."""
+        for name, places in sets.items():
+            if not name.startswith(GMSH):
+                for block, rows in zip(blocks, places, strict=True):
+                    if rows is not None:
+                        self._add(name, block.data[np.asarray(rows, dtype=int)])
+
+    def _add(self, name: str, cells: np.ndarray) -> None:
+        if cells.size:
+            name = "_".join(name.split())
+            self.masks.setdefault(name, np.zeros(self.count, bool))[cells[cells < self.count]] = (
+                True
+            )
+
+
+def _dimension(name: str) -> int:
+    """Of cells, by meshio's name of their type; 0 of vertices and of what is not supported."""
+    return CELLS[TYPES[name]].dimension if name in TYPES else 0
 
 
 def _kept(blocks: Sequence[Any]) -> tuple[list[int], str]:

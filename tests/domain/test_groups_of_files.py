@@ -1,4 +1,4 @@
-"""Meshes of gmsh: physical groups become groups of nodes, by whatever file they come."""
+"""Meshes of gmsh and DOLFINx: their groups and tags become groups of nodes, in any file."""
 
 import numpy as np
 import pytest
@@ -247,3 +247,78 @@ def test_a_mesh_without_nodes_for_its_cells_is_refused(tmp_path):
     mesh.write(tmp_path / "broken.vtu")
     with pytest.raises(InputError, match="cells name nodes 1 to 7; there are 5 nodes"):
         sciml.open_dataset(tmp_path / "broken.vtu")
+
+
+DOLFINX = """<?xml version="1.0"?>
+<Xdmf Version="3.0" xmlns:xi="https://www.w3.org/2001/XInclude">
+  <Domain>
+    <Grid Name="mesh" GridType="Uniform">
+      <Topology TopologyType="Triangle" NumberOfElements="2" NodesPerElement="3">
+        <DataItem Dimensions="2 3" NumberType="Int" Format="XML">0 1 2 0 2 3</DataItem>
+      </Topology>
+      <Geometry GeometryType="XY">
+        <DataItem Dimensions="4 2" Format="XML">0 0 1 0 1 1 0 1</DataItem>
+      </Geometry>
+    </Grid>
+    <Grid Name="facets" GridType="Uniform">
+      <xi:include xpointer="xpointer(/Xdmf/Domain/Grid[@Name='mesh']/Geometry)" />
+      <Topology TopologyType="PolyLine" NumberOfElements="2" NodesPerElement="2">
+        <DataItem Dimensions="2 2" NumberType="Int" Format="XML">0 3 1 2</DataItem>
+      </Topology>
+      <Attribute Name="facets" AttributeType="Scalar" Center="Cell">
+        <DataItem Dimensions="2 1" NumberType="Int" Format="XML">5 6</DataItem>
+      </Attribute>
+    </Grid>
+    <Grid Name="cells" GridType="Uniform">
+      <xi:include xpointer="xpointer(/Xdmf/Domain/Grid[@Name='mesh']/Geometry)" />
+      <Topology TopologyType="Triangle" NumberOfElements="2" NodesPerElement="3">
+        <DataItem Dimensions="2 3" NumberType="Int" Format="XML">0 1 2 0 2 3</DataItem>
+      </Topology>
+      <Attribute Name="cells" AttributeType="Scalar" Center="Cell">
+        <DataItem Dimensions="2 1" NumberType="Int" Format="XML">1 2</DataItem>
+      </Attribute>
+    </Grid>
+    FUNCTIONS
+  </Domain>
+</Xdmf>
+"""
+FUNCTION = """<Grid Name="NAME" GridType="Collection" CollectionType="Temporal">STEPS</Grid>"""
+STEP = """<Grid Name="NAME" GridType="Uniform">
+  <xi:include xpointer="xpointer(/Xdmf/Domain/Grid[@GridType='Uniform'][1]/*[self::Topology])" />
+  <Time Value="TIME" />
+  <Attribute Name="NAME" AttributeType="Scalar" Center="CENTER">
+    <DataItem Dimensions="ROWS 1" Format="XML">VALUES</DataItem>
+  </Attribute>
+</Grid>"""
+
+
+def function(name, center, values, times):
+    steps = ""
+    for time, row in zip(times, values, strict=True):
+        step = STEP.replace("NAME", name).replace("CENTER", center).replace("TIME", str(time))
+        step = step.replace("ROWS", str(len(row)))
+        steps += step.replace("VALUES", " ".join(map(str, row)))
+    return FUNCTION.replace("NAME", name).replace("STEPS", steps)
+
+
+def test_functions_and_tags_of_dolfinx_are_fields_and_groups(tmp_path):
+    path, times = tmp_path / "flow.xdmf", [0.5, 1.0, 1.5]
+    u, p, k = (np.random.default_rng(0).normal(size=(3, n)).round(3) for n in (4, 4, 2))
+    functions = function("u", "Node", u, times) + function("p", "Node", p, times)
+    functions += function("k", "Cell", k, times)
+    path.write_text(DOLFINX.replace("FUNCTIONS", functions))
+    ds = sciml.open_dataset(path)
+    assert domain_of(ds).cells.tolist() == [[0, 1, 2], [0, 2, 3]]
+    assert groups_of(ds) == {
+        "line_5": [0, 3],
+        "line_6": [1, 2],
+        "face_1": [0, 1, 2],
+        "face_2": [0, 2, 3],
+    }
+    assert ds.time.values.tolist() == times and {f.name for f in fields_of(ds)} == {"u", "p", "k"}
+    for name, values in (("u", u), ("p", p), ("k", k)):
+        np.testing.assert_allclose(ds[name], values, rtol=1e-6)
+    late = function("u", "Node", u, times) + function("p", "Node", p[:2], times[:2])
+    path.write_text(DOLFINX.replace("FUNCTIONS", late))
+    with pytest.raises(InputError, match="a function at 3 times and one at 2, which differ"):
+        sciml.open_dataset(path)
