@@ -22,6 +22,7 @@ from sciml.record.recording import open_recording
 from sciml.record.trajectories import Order, Trajectories
 from sciml.samples import Frame, Simulation, Task, atomic_units
 from sciml.samples.dataset import levels_apart, simulations_of
+from sciml.samples.lattice_images import require_lattice
 from sciml.samples.program_warnings import Finding, carried, gathered
 from sciml.samples.splits import TEST, TRAIN, VALIDATION, DatasetSplit, roles_by_name, splits_of
 from sciml.samples.step import Step
@@ -48,10 +49,15 @@ def open_trajectories(path: Any, task: Task, group: str | None = None) -> Trajec
 
     Raises:
         InputError: nothing of that kind there, a file that is missing, changed or unreadable,
-            names that the data do not have.
+            names that the data do not have, cells of particles that the task does not see.
     """
     found = recorded(path)
-    return Foreign(parts_of(path, group), task) if found is None else found
+    if found is None:
+        return Foreign(parts_of(path, group), task)
+    for simulation in map(found.simulation, found.ids[:1]):
+        if isinstance(simulation.domain, Particles):
+            require_lattice(task, [field.name for field in simulation.fields], str(path))
+    return found
 
 
 def recorded(path: Any) -> Trajectories | None:

@@ -20,6 +20,7 @@ from sciml.ensemble.slurm import check_slurm
 from sciml.errors import InputError, ScimlError
 from sciml.run.directory import RunDirectory
 from sciml.run.feasibility import check_device, check_model
+from sciml.samples.lattice_images import require_lattice
 from sciml.solver.mpirun import cores_here, executable
 from sciml.solver.program_description import Description, describe
 from sciml.stream import environment
@@ -92,6 +93,8 @@ def check_program(
             raise InputError(
                 f"task: '{name}' is not among solver.send.fields ({', '.join(sent)}); add it there"
             )
+    if description.domain in ("particles", ""):
+        require_lattice(task.build(), sent or [field.name for field in description.fields], "task")
     description.require_fields(task.static, "task.static", static=True)
     for name in task.parameters:
         description.parameter(name)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from sciml.domain import Particles
 from sciml.domain.names import LATTICE
+from sciml.errors import InputError
 from sciml.samples.frame import Simulation
 from sciml.samples.sample import Sample
+from sciml.samples.task import Task
 
 #: Part of a cell by which rounding may put a particle out of it.
 ROUNDING = 1e-6
+
+
+def require_lattice(task: Task, fields: Iterable[str], what: str) -> None:
+    """Refuse a task that does not see the cells that particles have in each frame.
+
+    Raises:
+        InputError: they are among the fields, and not among the inputs.
+    """
+    if LATTICE in fields and LATTICE not in task.inputs:
+        raise InputError(
+            f"{what}: frames have cells of their own, '{LATTICE}', which the task does not see; "
+            "expected it among the inputs"
+        )
 
 
 def repeated_positions(simulation: Simulation, names: Sequence[str]) -> str:

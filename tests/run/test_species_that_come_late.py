@@ -9,6 +9,8 @@ import yaml
 from small_study import called
 
 from sciml.domain import Field, Particles
+from sciml.errors import InputError
+from sciml.record import Recorder, open_trajectories
 from sciml.run.held_out import HeldOut
 from sciml.run.online.intake import Intake
 from sciml.run.simulations import check_program
@@ -110,6 +112,29 @@ def test_what_is_seen_at_the_ends_of_the_ranges_is_refused_at_the_start(tmp_path
         check_program(loaded)
     assert "\n" not in str(caught.value)
     check_program(load_study(study(tmp_path, species=[1, 6, 8, 9])))
+
+
+def test_cells_of_frames_that_the_task_does_not_see_are_refused(tmp_path):
+    """In the stream, and in what was recorded of it."""
+    path = study(tmp_path, expected=(1, 6, 8, 9))
+    text = (tmp_path / "springs.py").read_text()
+    cells = 'fields = (Field("lattice", "Å", on="global", components=9), '
+    (tmp_path / "springs.py").write_text(text.replace("fields = (", cells))
+    line = r"'lattice', which the task does not see; expected it among the inputs$"
+    with pytest.raises(InputError, match=f"^task: frames have cells of their own, {line}"):
+        check_program(load_study(path))
+    cube = Particles([1, 9], 4.0 * np.eye(3), (True,) * 3, "Å")
+    fields = (Field("positions", "Å", components=3), Field("lattice", on="global", components=9))
+    values = {"positions": np.zeros((2, 3)), "lattice": 5.0 * np.eye(3).ravel()}
+    recorder = Recorder(tmp_path / "recording")
+    recorder.open(Simulation(0, cube, fields))
+    recorder.push(Frame(0, 0, 0.0, values))
+    recorder.close(0)
+    recorder.finish()
+    seen = Task(("positions", "lattice"), ("positions",))
+    assert open_trajectories(tmp_path / "recording", seen).ids == (0,)
+    with pytest.raises(InputError, match=line):
+        open_trajectories(tmp_path / "recording", Task(("positions",), ("positions",)))
 
 
 class Server:
