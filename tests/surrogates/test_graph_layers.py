@@ -623,6 +623,31 @@ def test_features_that_cannot_be(layer, graph):
             layer(given, graph)
 
 
+def test_features_in_another_precision(layer, graph):
+    x = torch.randn(9, 6)
+    for given in (x.double(), x.bfloat16()):
+        words = (
+            rf"features are {given.dtype}, and weights torch.float32; .* layer.to\({given.dtype}\)"
+        )
+        with pytest.raises(InputError, match=words):
+            layer(given, graph)
+    again = layer.double()(x.double(), graph)
+    assert again.dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_values_of_edges_in_another_precision(graph, dtype):
+    values = torch.zeros(graph.shape[1], 2, dtype=dtype)
+    for layer in (
+        GRAND(6, 1.0, attention={"edge_channels": 2}),
+        SheafDiffusion(3, 2, 1, options={"edge_channels": 2}),
+    ):
+        with pytest.raises(
+            InputError, match=f"values of edges are {dtype}, and weights torch.float"
+        ):
+            layer(torch.randn(9, 6), graph, values)
+
+
 def test_layers_work_in_lower_precision(layer, graph):
     x = torch.randn(9, 6, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):

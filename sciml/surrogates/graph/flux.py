@@ -54,7 +54,7 @@ class FluxHead(nn.Module):
         at = self.from_source(h).index_select(0, links.source)
         at = at + self.from_receiver(h).index_select(0, links.receiver)
         if self.from_edge is not None:
-            at = at + self.from_edge(links.sorted(edge_attr, self.edge_channels))
+            at = at + self.from_edge(links.sorted(edge_attr, self.edge_channels, self))
         phi = self.last(nn.functional.silu(at))
         gained = links.sum(phi - phi.index_select(0, links.reverse))
         return gained if volume is None else gained / volume[:, None]

@@ -63,7 +63,7 @@ class GCN(nn.Module):
     ) -> Float[Tensor, "node wanted"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         require_no_weights(edge_attr)
-        x = checked("GCN", x, self.channels[0])
+        x = checked("GCN", x, self.channels[0], self)
         links = links_of(edge_index, len(x))
         over = (links.degree(x.dtype) + 1).rsqrt()
         weights = over.index_select(0, links.source) * over.index_select(0, links.receiver)

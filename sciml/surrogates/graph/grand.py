@@ -85,9 +85,9 @@ class GRAND(nn.Module):
         volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked("GRAND", x, self.channels)
+        x = checked("GRAND", x, self.channels, self)
         links = links_of(edge_index, len(x), self.both_ways)
-        edge_attr = links.sorted(edge_attr, self.field.attention.edge_channels)
+        edge_attr = links.sorted(edge_attr, self.field.attention.edge_channels, self)
         state = {"links": links, "source": x.detach() if self.detached else x}
         if self.nonlinear:
             state |= {"edge_attr": edge_attr, "volume": volume}

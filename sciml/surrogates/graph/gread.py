@@ -119,9 +119,9 @@ class GREAD(nn.Module):
         volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked("GREAD", x, self.channels)
+        x = checked("GREAD", x, self.channels, self)
         links = links_of(edge_index, len(x), self.both_ways)
-        edge_attr = links.sorted(edge_attr, self.attention.edge_channels)
+        edge_attr = links.sorted(edge_attr, self.attention.edge_channels, self)
         weights = self.attention(x, links, edge_attr, volume)
         state = {"links": links, "source": x, **weights._asdict()}
         return self.integration(self.field, x, state, "GREAD")

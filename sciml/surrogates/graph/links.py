@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from sciml.errors import InputError
+from sciml.surrogates.batch import weights_dtype
 from sciml.surrogates.graph.aggregation import EdgeRows, block_sum_at, dots_at, sum_at
 
 
@@ -94,14 +95,18 @@ class Links:
         """Edges that come in."""
         return self.sum(torch.ones_like(self.receiver, dtype=dtype))
 
-    def sorted(self, values: Tensor | None, channels: int | None = None) -> Tensor | None:
+    def sorted(
+        self, values: Tensor | None, channels: int | None = None, layer: nn.Module | None = None
+    ) -> Tensor | None:
         """Values of edges, given in the order of the list that came, in that of the links.
 
         Args:
             channels: numbers of an edge that are wanted; ``None``: any.
+            layer: whose weights multiply them.
 
         Raises:
-            InputError: of another shape, not finite, or not wanted: they would be taken for seen.
+            InputError: of another shape or precision, not finite, or not wanted: they would be taken for
+                seen.
         """
         edges = self.order.shape[0]
         if values is None and not channels:
@@ -118,6 +123,7 @@ class Links:
                 f"values of edges: {got}; expected ({edges}, {channels or '…'}), a row for each edge, "
                 "such as data.edge_attr"
             )
+        require_precision("values of edges", values, layer)
         if not torch.compiler.is_compiling() and not values.is_meta:
             wrong = ~values.isfinite()
             if bool(wrong.any()):
@@ -258,11 +264,28 @@ def require_no_weights(given: Tensor | None) -> None:
         )
 
 
-def checked(name: str, x: Tensor, channels: int) -> Tensor:
+def require_precision(what: str, x: Tensor, layer: nn.Module | None) -> None:
+    """Raises :class:`InputError` where numbers have another one than the weights, and nothing casts
+    them."""
+    if layer is None or torch.is_autocast_enabled(x.device.type):
+        return
+    own = weights_dtype(layer) or x.dtype
+    if x.dtype != own:
+        raise InputError(
+            f"{what} are {x.dtype}, and weights {own}; expected one of them: x.to({own}), or "
+            f"layer.to({x.dtype})"
+        )
+
+
+def checked(name: str, x: Tensor, channels: int, layer: nn.Module) -> Tensor:
     """Features that a layer can work on.
 
+    Args:
+        layer: whose weights multiply them.
+
     Raises:
-        InputError: another shape; values that are not finite.
+        InputError: another shape, or another precision than the weights have; values that are not
+            finite.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise InputError(
@@ -273,6 +296,7 @@ def checked(name: str, x: Tensor, channels: int) -> Tensor:
         raise InputError(
             f"{name}: features {tuple(x.shape)}; expected (nodes, {channels}), as it was built for"
         )
+    require_precision(f"{name}: features", x, layer)
     if not torch.compiler.is_compiling() and not x.is_meta:
         wrong = ~x.isfinite()
         if bool(wrong.any()):

@@ -84,7 +84,7 @@ class GraphNetwork(nn.Module):
         volume: Float[Tensor, " node"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked(type(self.process).__name__, x, self.in_channels)
+        x = checked(type(self.process).__name__, x, self.in_channels, self)
         links = links_of(edge_index, len(x), self.both_ways)
         h = self.first_dropout(self.input_activation(self.encode(self.input_dropout(x))))
         by_volume = getattr(self.process, "by_volume", False)

@@ -134,9 +134,9 @@ class SheafDiffusion(nn.Module):
         edge_attr: Float[Tensor, "edge value"] | None = None,
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked("sheaf diffusion", x, self.channels)
+        x = checked("sheaf diffusion", x, self.channels, self)
         links = links_of(edge_index, len(x), self.both_ways, self.loops)
-        edge_attr = links.sorted(edge_attr, self.layers[0].maps.edge_channels)
+        edge_attr = links.sorted(edge_attr, self.layers[0].maps.edge_channels, self)
         h = x.unflatten(1, (-1, self.features))
         if self.integration is None:
             for n, layer in enumerate(self.layers):

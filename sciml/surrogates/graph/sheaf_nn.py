@@ -62,7 +62,7 @@ class SheafNN(nn.Module):
     ) -> Float[Tensor, "node channel"]:
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         require_no_weights(edge_attr)
-        x = checked("SheafNN", x, self.channels)
+        x = checked("SheafNN", x, self.channels, self)
         links = links_of(edge_index, len(x), self.both_ways, self.loops)
         edges, d = len(links.source), self.stalk
         if maps is not None and tuple(maps.shape) not in ((edges, d), (edges, d, d)):

@@ -166,7 +166,7 @@ class MeshTransformer(nn.Module):
         levels: Sequence[CoarserMesh] = (),
     ) -> Float[Tensor, "node wanted"]:
         x, edges, _ = unpacked(x, edge_index, None)
-        x = checked("MeshTransformer", x, self.in_channels)
+        x = checked("MeshTransformer", x, self.in_channels, self)
         if isinstance(edges, Tensor):
             edges = links_of(with_loops(edges, len(x)), len(x))
         every = [edges] if isinstance(edges, Links) else edges

@@ -109,9 +109,9 @@ class MeshGraphNet(nn.Module):
         if owner is None:
             owner = getattr(x, "batch", None)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked("MeshGraphNet", x, self.in_channels)
+        x = checked("MeshGraphNet", x, self.in_channels, self)
         every = [links_of(edge_index, len(x)), *(level.links for level in levels)]
-        along = every[0].sorted(edge_attr, self.edge_channels)
+        along = every[0].sorted(edge_attr, self.edge_channels, self)
         # Of each level, as far as they have come.
         edges = [None if self.edges is None else self.edges(along)] + [None] * len(levels)
         for level, encode in enumerate(self.coarse_edges, start=1):

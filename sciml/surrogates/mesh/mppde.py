@@ -104,9 +104,9 @@ class MPPDE(nn.Module):
         if owner is None:
             owner = getattr(x, "batch", None)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
-        x = checked("MPPDE", x, self.in_channels)
+        x = checked("MPPDE", x, self.in_channels, self)
         links = links_of(edge_index, x.shape[0])
-        along = links.sorted(edge_attr, self.edge_channels)
+        along = links.sorted(edge_attr, self.edge_channels, self)
         u, numbers = x[:, : self.state], x[:, self.scalars]
         share = 1.0 / (links.starts[1:] - links.starts[:-1]).clamp(min=1)[:, None].to(x.dtype)
         h = self.embed(x)

@@ -136,7 +136,7 @@ class Transolver(nn.Module):
     def forward(
         self, x: Float[Tensor, "node given"], owner: Int[Tensor, " node"] | None = None
     ) -> Float[Tensor, "node wanted"]:
-        x = checked("Transolver", x, self.in_channels)
+        x = checked("Transolver", x, self.in_channels, self)
         sizes = [len(x)] if owner is None else torch.bincount(owner).tolist()
         h = self.encode(x)
         for block in self.blocks:
