@@ -14,7 +14,15 @@ from sciml.domain import Field, Grid, Mesh
 from sciml.domain.dataset import to_dataset
 from sciml.errors import DomainError, InputError
 from sciml.samples import Frame, Sample, Simulation, Task
-from sciml.surrogates import MeshTransformer, Statistics, Surrogate, collate, registry
+from sciml.surrogates import (
+    MeshGraphNet,
+    MeshTransformer,
+    Statistics,
+    Surrogate,
+    Transolver,
+    collate,
+    registry,
+)
 from sciml.surrogates.graph.links import links_of
 from sciml.surrogates.mesh.bistride import BiStride
 from sciml.surrogates.mesh.edge_attention import EdgeAttention, _gathered
@@ -427,6 +435,26 @@ def test_it_takes_edges_as_torch_geometric_has_them():
     [links] = Neighbourhoods().of(mesh)
     torch.testing.assert_close(net(x, edges), net(x, links))
     torch.testing.assert_close(net(x, with_loops(edges.flip(1), mesh.size)), net(x, links))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        MeshTransformer(2, 1, 2, 8, 2, virtual_node=True),
+        MeshGraphNet(2, 1, hidden=8, layers=2, virtual_node=True),
+        Transolver(2, 1, 2, 8, 2),
+    ],
+    ids=lambda net: type(net).__name__,
+)
+def test_a_batch_of_torch_geometric_is_its_graphs(net):
+    data = pytest.importorskip("torch_geometric.data", reason="needs the extra 'graph'")
+    meshes = [plate(4, 5, 1), plate(3, 4, 2)]
+    graphs = [
+        data.Data(x=torch.randn(mesh.size, 2), edge_index=torch.from_numpy(mesh.edges))
+        for mesh in meshes
+    ]
+    every = torch.cat([net(graph) for graph in graphs])
+    torch.testing.assert_close(net(data.Batch.from_data_list(graphs)), every)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,19 @@ from sciml.surrogates.graph.links import Links
 STOCHASTIC = ("row", "column", "symmetric", "degree")
 
 
+def channels_of_head(width: int, heads: int) -> int:
+    """Of ``width`` channels of all heads together.
+
+    Raises:
+        InputError: a width that is not divisible by the heads.
+    """
+    if heads < 1 or width < 1 or width % heads:
+        raise InputError(
+            f"attention: width={width} for heads={heads}; expected a multiple of the heads"
+        )
+    return width // heads
+
+
 class Weights(NamedTuple):
     """A of an operator A x − x, without what a node keeps, which cancels.
 
@@ -124,10 +137,7 @@ class Attention(nn.Module):
             require_known(f"attention: unknown {what}", given, known)
         if channels < 1:
             raise InputError(f"attention: channels={channels}; expected 1 or more")
-        if heads < 1 or width < 1 or width % heads:
-            raise InputError(
-                f"attention: width={width} for heads={heads}; expected a multiple of the heads"
-            )
+        channels_of_head(width, heads)
         self.heads, self.score, self.positive = heads, score, positive
         self.stochastic, self.itself, self.edge_channels = stochastic, itself, edge_channels
         if score == "pair":

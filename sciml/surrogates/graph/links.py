@@ -264,6 +264,11 @@ def require_no_weights(given: Tensor | None) -> None:
         )
 
 
+def owner_of(x: Any, owner: Tensor | None) -> Tensor | None:
+    """The graph of each node: as it is said, or as a ``Batch`` of torch_geometric has it."""
+    return getattr(x, "batch", None) if owner is None else owner
+
+
 def require_precision(what: str, x: Tensor, layer: nn.Module | None) -> None:
     """Raises :class:`InputError` where numbers have another one than the weights, and nothing casts
     them."""

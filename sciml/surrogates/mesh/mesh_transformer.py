@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sciml.errors import InputError, require_known
-from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
-from sciml.surrogates.graph.on_domain import graph_channels
+from sciml.surrogates.graph.attention import channels_of_head
+from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
 from sciml.surrogates.mesh.bistride import (
     BiStride,
     CoarserMesh,
@@ -22,7 +22,7 @@ from sciml.surrogates.mesh.bistride import (
     walked,
 )
 from sciml.surrogates.mesh.edge_attention import EdgeAttention
-from sciml.surrogates.mesh.encodings import ENCODINGS, NodeEncoding, rotated, rotations
+from sciml.surrogates.mesh.encodings import rotated, rotations
 from sciml.surrogates.mesh.neighbourhoods import Neighbourhoods, with_loops
 from sciml.surrogates.mesh.on_nodes import NodeChannels
 from sciml.surrogates.mesh.virtual_node import VirtualNode
@@ -53,10 +53,7 @@ class NeighbourAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if heads < 1 or width < 1 or width % heads:
-            raise InputError(
-                f"attention: width={width} for heads={heads}; expected a multiple of the heads"
-            )
+        channels_of_head(width, heads)
         self.heads = heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
@@ -98,7 +95,7 @@ class MeshTransformer(nn.Module):
 
     Shapes: x ``(N, in_channels)``, ``edge_index`` ``(2, E)`` or :class:`Links`, or a list of them, which
     layers take in turn; ``points`` ``(N, d)``, ``owner`` ``(N,)`` → ``(N, out_channels)``; or a ``Data``
-    of torch_geometric.
+    or ``Batch`` of torch_geometric.
 
     Args:
         in_channels, out_channels: of a node.
@@ -165,6 +162,7 @@ class MeshTransformer(nn.Module):
         owner: Tensor | None = None,
         levels: Sequence[CoarserMesh] = (),
     ) -> Float[Tensor, "node wanted"]:
+        owner = owner_of(x, owner)
         x, edges, _ = unpacked(x, edge_index, None)
         x = checked("MeshTransformer", x, self.in_channels, self)
         if isinstance(edges, Tensor):
@@ -284,25 +282,22 @@ def build(
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("mesh_transformer", setting, groups=groups)
+    sees = NodeChannels.of("mesh_transformer", setting, groups, encoding, encoding_size)
     require_known("mesh_transformer: unknown size", size, SIZES)
-    require_known("mesh_transformer: unknown encoding", encoding, ENCODINGS)
-    if rope and not seen.ndim:
+    if rope and not sees.seen.ndim:
         raise InputError("mesh_transformer: rope on a graph, whose nodes have no coordinates")
     sizes = zip((layers, width, heads), SIZES[size], strict=True)
     layers, width, heads = (usual if own is None else own for own, usual in sizes)
     near = Neighbourhoods(
         hops, tuple(dilations), random_edges, global_nodes, tuple(global_groups), undirected, seed
     )
-    more = (NodeEncoding(encoding, encoding_size),) if encoding else ()
-    sees = NodeChannels.of(setting, seen, more, encoding_size if encoding else 0)
     net = MeshTransformer(
         sees.channels,
         setting.channels[1],
         layers,
         width,
         heads,
-        rope=seen.ndim if rope else 0,
+        rope=sees.seen.ndim if rope else 0,
         virtual_node=virtual_node,
         coarsening=BiStride(levels, loops=True, undirected=undirected) if levels else None,
         checkpointed=checkpointed,

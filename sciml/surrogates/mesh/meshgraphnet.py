@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels, ways
 from sciml.surrogates.mesh.bistride import (
     BiStride,
@@ -32,7 +32,8 @@ class MeshGraphNet(nn.Module):
     With ``coarsening`` layers go down to coarser meshes and up again, each level with edges of its own.
 
     Shapes: x ``(N, in_channels)``, ``edge_index`` ``(2, E)``, ``edge_attr`` ``(E, edge_channels)``,
-    ``owner`` ``(N,)`` → ``(N, out_channels)``; or a ``Data`` of torch_geometric.
+    ``owner`` ``(N,)`` → ``(N, out_channels)``; or a ``Data`` or
+    ``Batch`` of torch_geometric.
 
     Args:
         in_channels, out_channels: of a node.
@@ -106,8 +107,7 @@ class MeshGraphNet(nn.Module):
         levels: Sequence[CoarserMesh] = (),
         points: Float[Tensor, "node d"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
-        if owner is None:
-            owner = getattr(x, "batch", None)
+        owner = owner_of(x, owner)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("MeshGraphNet", x, self.in_channels, self)
         every = [links_of(edge_index, len(x)), *(level.links for level in levels)]

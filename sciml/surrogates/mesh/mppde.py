@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sciml.domain import Grid
 from sciml.errors import InputError
-from sciml.surrogates.graph.links import Links, checked, links_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels
 from sciml.surrogates.mesh.on_grid import MessagesOnGrid, has_positions
 from sciml.surrogates.mesh.virtual_node import means
@@ -101,8 +101,7 @@ class MPPDE(nn.Module):
         graphs: int = 1,
     ) -> Float[Tensor, "node wanted"]:
         """``graphs``: where nobody owns nodes, how many graphs of one size there are."""
-        if owner is None:
-            owner = getattr(x, "batch", None)
+        owner = owner_of(x, owner)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("MPPDE", x, self.in_channels, self)
         links = links_of(edge_index, x.shape[0])

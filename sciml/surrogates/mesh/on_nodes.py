@@ -12,7 +12,8 @@ from torch import Tensor
 from sciml.domain import Domain, Mesh
 from sciml.domain.pieces import MeshPiece
 from sciml.errors import DomainError
-from sciml.surrogates.graph.on_domain import GraphChannels, NodeGroups, at_corners
+from sciml.surrogates.graph.on_domain import GraphChannels, NodeGroups, at_corners, graph_channels
+from sciml.surrogates.mesh.encodings import NodeEncoding
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.structure import DomainStructure, Part
 
@@ -52,18 +53,25 @@ class NodeChannels:
 
     @classmethod
     def of(
-        cls, setting: Setting, seen: GraphChannels, others: Sequence[DomainStructure], size: int = 0
+        cls, model: str, setting: Setting, groups: bool, encoding: str, encoding_size: int
     ) -> NodeChannels:
-        """Those of a setting.
+        """What a model sees of a setting.
 
         Args:
-            others: structures that a network wants besides.
-            size: numbers a node of ``encoding``, if that is among them.
+            groups: whether groups of the mesh are among the channels.
+            encoding, encoding_size: as in :class:`NodeEncoding`; empty: none.
+
+        Raises:
+            InputError: no mesh or graph; an encoding that cannot be.
         """
-        places = (NodePlaces(),) if seen.ndim else ()
-        places += (NodeGroups(seen.groups),) if seen.groups else ()
-        channels = seen.channels + sum(map(setting.width, seen.edges)) + seen.ndim + size
-        return cls(seen, channels, (*places, *others))
+        seen = graph_channels(model, setting, groups=groups)
+        structures = (NodePlaces(),) if seen.ndim else ()
+        structures += (NodeGroups(seen.groups),) if seen.groups else ()
+        channels = seen.channels + sum(map(setting.width, seen.edges)) + seen.ndim
+        if encoding:
+            structures += (NodeEncoding(encoding, encoding_size),)
+            channels += encoding_size
+        return cls(seen, channels, structures)
 
     def features(self, x: Tensor, where: Sequence[Tensor], given: dict[str, Tensor]) -> Tensor:
         """Channels of nodes; static fields that become one leave ``given``."""

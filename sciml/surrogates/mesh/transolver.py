@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from sciml.errors import InputError, require_known
-from sciml.surrogates.graph.links import checked
-from sciml.surrogates.graph.on_domain import graph_channels
-from sciml.surrogates.mesh.encodings import ENCODINGS, NodeEncoding
+from sciml.errors import InputError
+from sciml.surrogates.graph.attention import channels_of_head
+from sciml.surrogates.graph.links import checked, owner_of
 from sciml.surrogates.mesh.on_nodes import NodeChannels
 from sciml.surrogates.setting import Setting
 from sciml.surrogates.traits import Traits
@@ -38,11 +37,7 @@ class PhysicsAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, slices: int) -> None:
         super().__init__()
-        if heads < 1 or width < 1 or width % heads:
-            raise InputError(
-                f"attention: width={width} for heads={heads}; expected a multiple of the heads"
-            )
-        c = width // heads
+        c = channels_of_head(width, heads)
         self.heads = heads
         self.enter, self.out = nn.Linear(width, 2 * width), nn.Linear(width, width)
         self.slice = nn.Linear(c, slices)
@@ -87,7 +82,7 @@ class Transolver(nn.Module):
     graph see each other, at a cost of nodes times slices.
 
     Shapes: x ``(N, in_channels)``, ``owner`` ``(N,)``, ascending, or none for one graph →
-    ``(N, out_channels)``.
+    ``(N, out_channels)``; or a ``Data`` or ``Batch`` of torch_geometric.
 
     Args:
         in_channels, out_channels: of a node.
@@ -136,7 +131,8 @@ class Transolver(nn.Module):
     def forward(
         self, x: Float[Tensor, "node given"], owner: Int[Tensor, " node"] | None = None
     ) -> Float[Tensor, "node wanted"]:
-        x = checked("Transolver", x, self.in_channels, self)
+        owner = owner_of(x, owner)
+        x = checked("Transolver", getattr(x, "x", x), self.in_channels, self)
         sizes = [len(x)] if owner is None else torch.bincount(owner).tolist()
         h = self.encode(x)
         for block in self.blocks:
@@ -189,10 +185,7 @@ def build(
     Raises:
         InputError: no mesh or graph; options that cannot be.
     """
-    seen = graph_channels("transolver", setting, groups=groups)
-    require_known("transolver: unknown encoding", encoding, ENCODINGS)
-    more = (NodeEncoding(encoding, encoding_size),) if encoding else ()
-    sees = NodeChannels.of(setting, seen, more, encoding_size if encoding else 0)
+    sees = NodeChannels.of("transolver", setting, groups, encoding, encoding_size)
     sizes = (layers, width, heads, slices, expansion)
     net = Transolver(sees.channels, setting.channels[1], *sizes, checkpointed=checkpointed)
     return TransolverOnDomain(net, sees)
