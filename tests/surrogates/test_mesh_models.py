@@ -454,7 +454,12 @@ def test_a_batch_of_torch_geometric_is_its_graphs(net):
         for mesh in meshes
     ]
     every = torch.cat([net(graph) for graph in graphs])
-    torch.testing.assert_close(net(data.Batch.from_data_list(graphs)), every)
+    batch = data.Batch.from_data_list(graphs)
+    torch.testing.assert_close(net(batch), every)
+    for owner, said in ((batch.batch.flip(0), "falls somewhere"), (batch.batch[1:], r"is \(31,\)")):
+        batch.batch = owner
+        with pytest.raises(InputError, match=f"owner {said}; expected .32,."):
+            net(batch)
 
 
 @pytest.mark.parametrize(

@@ -265,8 +265,22 @@ def require_no_weights(given: Tensor | None) -> None:
 
 
 def owner_of(x: Any, owner: Tensor | None) -> Tensor | None:
-    """The graph of each node: as it is said, or as a ``Batch`` of torch_geometric has it."""
-    return getattr(x, "batch", None) if owner is None else owner
+    """The graph of each node: as it is said, or as a ``Batch`` of torch_geometric has it.
+
+    Raises:
+        InputError: not one for each node; not ascending: graphs would be taken for others.
+    """
+    owner = getattr(x, "batch", None) if owner is None else owner
+    if owner is None or torch.compiler.is_compiling() or owner.is_meta:
+        return owner
+    nodes = x.num_nodes if hasattr(x, "num_nodes") else len(x)
+    if owner.shape != (nodes,) or bool((owner.diff() < 0).any()):
+        got = "falls somewhere" if owner.shape == (nodes,) else f"is {tuple(owner.shape)}"
+        raise InputError(
+            f"owner {got}; expected ({nodes},), the graph of each node, ascending: put nodes of a graph "
+            "one after the other"
+        )
+    return owner
 
 
 def require_precision(what: str, x: Tensor, layer: nn.Module | None) -> None:
