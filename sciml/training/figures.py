@@ -4,6 +4,7 @@ VRMSE, which no offset of a field makes small."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 #: Ending of the figures of a model that is not averaged over symmetries.
@@ -108,7 +109,7 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
 def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """What is wrong with a training by its figures at the end, in lines.
 
-    * It is no better than leaving the fields as they are.
+    * It is no better than leaving those fields as they are that it continues.
     * It had learned more before: its error was :data:`LOST` times smaller at an earlier validation.
 
     Args:
@@ -116,12 +117,19 @@ def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) 
         before: of all of them, in order of steps.
     """
     told = []
-    error, still = found.get("vrmse"), found.get("vrmse_persistence")
-    if error is not None and still is not None and error >= still:
-        told.append(
-            f"one step ahead is no better than leaving the fields as they are (VRMSE {error:.2e}, "
-            f"{still:.2e}): train longer, with another learning rate or model"
+    fields = found.get("fields") or {"the fields": found}
+    kept = {name: of for name, of in fields.items() if of.get("vrmse_persistence") is not None}
+    if kept:
+        error, still = (
+            mean(of[key] for of in kept.values()) for key in ("vrmse", "vrmse_persistence")
         )
+        if error >= still:
+            what = "the fields" if len(kept) == len(fields) else ", ".join(kept)
+            told.append(
+                f"one step ahead is no better than leaving {what} as they are (VRMSE {error:.2e}, "
+                f"{still:.2e}): train longer, with another learning rate or model"
+            )
+    error = found.get("vrmse")
     known = [one for one in before if one.get("vrmse") is not None]
     if known and error is not None:
         best = min(known, key=lambda one: one["vrmse"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,11 @@ FIGURES = (
 AVERAGED = (
     "one_step", "vrmse", "rollout", "rollout_last", "vrmse_rollout", "vrmse_rollout_last"
 )  # fmt: skip
+#: Errors of leaving fields as they are, and what they stand beside.
+BESIDE = {
+    "persistence": "one_step", "vrmse_persistence": "vrmse",
+    "persistence_last": "rollout_last", "vrmse_persistence_last": "vrmse_rollout_last",
+}  # fmt: skip
 #: An average that is worse than the model itself by this part is told of; less is noise.
 WORSE = 0.01
 
@@ -66,7 +71,8 @@ class Validation:
     :class:`~sciml.training.metrics.Tally`. Of a field, ``without_norm`` (relative L2) and
     ``without_variance`` (VRMSE) say how many of the ``snapshots`` of one step that were, where there are
     any. Entries that a task does not have (no rollout without feeding back, no persistence without
-    inputs), or that no snapshot is left for, are left out.
+    inputs), or that no snapshot is left for, are left out; so is the mean of persistence over fields
+    where some of them are no inputs.
 
     Of a surrogate that is averaged over symmetries, ``one_step_unsymmetrized`` and so on are those of
     the model as it is, and ``findings`` say so where averaging makes it worse: the problem has not those
@@ -129,7 +135,7 @@ class Validation:
         means = {
             key: mean_of([found.get(key) for found in fields.values()])
             for key in (*FIGURES, *(f"{name}{PLAIN}" for name in AVERAGED))
-            if any(key in found for found in fields.values())
+            if _has_mean(key, fields.values())
         }
         if steps:
             means["rollout_steps"] = steps
@@ -268,6 +274,13 @@ class Validation:
             return windows
         chosen = np.linspace(0, len(windows) - 1, self.windows).round().astype(int)
         return [windows[i] for i in chosen]
+
+
+def _has_mean(key: str, fields: Collection[Mapping[str, Any]]) -> bool:
+    """Whether a figure has a mean over fields: one of it stands beside that of an error, and is of the
+    same fields."""
+    there = any(key in found for found in fields)
+    return there and all(key in found or BESIDE.get(key) not in found for found in fields)
 
 
 def _worse(means: Mapping[str, Any], symmetries: Sequence[str], when: str) -> list[str]:

@@ -21,6 +21,12 @@ GOOD = {"vrmse": 0.01, "vrmse_persistence": 0.3, "step": 100}
         ({**GOOD, "vrmse": 0.3}, [], ["no better than leaving the fields as they are"]),
         ({**GOOD, "vrmse": 0.05}, [{"step": 10}, GOOD], ["VRMSE 1.00e-02 at step 100, 5.00e-02"]),
         ({**GOOD, "vrmse": 0.025}, [GOOD], []),  # by so much validations differ
+        ({**GOOD, "fields": {"u": GOOD, "p": {"vrmse": 0.9}}}, [], []),
+        (
+            {"fields": {"u": {**GOOD, "vrmse": 0.4}, "p": {"vrmse": 0.1}}, "vrmse": 0.25},
+            [],
+            ["leaving u as they are (VRMSE 4.00e-01, 3.00e-01)"],
+        ),
         ({**GOOD, "vrmse": 1.0}, [GOOD], ["no better", "lost what it had learned"]),
     ],
 )

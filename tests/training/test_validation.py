@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sciml.domain import Field
 from sciml.errors import InputError
 from sciml.samples import Task
 from sciml.surrogates import Surrogate
@@ -70,6 +73,24 @@ def test_what_a_task_does_not_have_is_left_out(trajectories):
     found = Validation(trajectories(2), rollout=3)(Surrogate(Keep(), steady))
     assert set(found) == {"one_step", "vrmse", "fields", "same_frame"}
     assert set(found["fields"]["u"]) == {"one_step", "vrmse"}
+
+
+def test_leaving_fields_as_they_are_has_no_mean_where_some_are_no_inputs(trajectories):
+    class Both(nn.Module):
+        def forward(self, x):
+            return torch.cat([x[:, :1], x[:, :1]], 1)
+
+    held_out = [
+        (
+            replace(s, fields=(*s.fields, Field("v"))),
+            [replace(f, fields={**f.fields, "v": f.fields["u"]}) for f in frames],
+        )
+        for s, frames in trajectories(2)
+    ]
+    task = Task(("u",), ("u", "v"))
+    found = Validation(held_out)(Surrogate(Both(), task))
+    assert "persistence" in found["fields"]["u"] and "persistence" not in found["fields"]["v"]
+    assert "one_step" in found and not {"persistence", "vrmse_persistence"} & set(found)
 
 
 def test_gradients_are_not_kept(trajectories, task):
