@@ -30,10 +30,9 @@ def test_the_study_is_what_is_trained_online(runner):
     for part in ("task", "model", "buffer", "parameters"):
         assert getattr(asked, part) == getattr(study, part), part
     assert asked.training.phases == study.training.phases
-    # Each state is drawn once.
     [phase] = study.training.phases
     states = short["stream"] * recipe.solver.options["steps"]
-    assert phase.steps * study.training.batch_size == states
+    assert phase.steps * study.training.batch_size == short["draws"] * states
     fixed = runner.study_of("m", "fixed", "short", 2, "cpu")
     assert fixed.training.phases == asked.training.phases and fixed.seed == 3
     assert dict(fixed.model)["size"] == "M"

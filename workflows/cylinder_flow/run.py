@@ -4,9 +4,9 @@
 
 Each result is a line of results.jsonl; those that are there are not computed again. ``--length full``
 is the published protocol, for a GPU (``--device cuda``); ``short`` fits a processor. ``fixed`` trains on
-a recording, ``online`` on flows that nobody keeps, each state once, by ``study.yaml``; both take as many
-steps. Test flows have meshes, cylinders and speeds of their own. ``--costs`` measures a training step,
-an answer and memory instead, of all models in turn.
+a recording, ``online`` on flows that nobody keeps, by ``study.yaml``; both take as many steps. Flows of
+the test have meshes, cylinders and speeds of their own. ``--costs`` measures a training step, an answer
+and memory instead, of all models in turn.
 """
 
 import argparse
@@ -55,26 +55,32 @@ MODELS = {
     "l": {**S, "size": "L"},
 }
 #: Of the optimizer as published for the transformer; at full length MeshGraphNet has its own.
-PHASES = {
-    "full": {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-4, "warmup": 1000},
-    "short": {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-4, "warmup": 100},
-    "tiny": {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
-}
+PHASE = {"optimizer": "adamw", "weight_decay": 1e-4, "schedule": "cosine", "clip": 1.0}
 OWN_PHASE = {
     "optimizer": "adam", "lr": 1e-4, "schedule": "exponential", "final": 0.01, "clip": None
 }  # fmt: skip
-#: Size of the recipe and what differs from it; flows that a stream brings; steps.
+#: Size of the recipe and what differs from it; flows that a stream brings, and how often each of their
+#: states is drawn; steps, and the greatest rate.
 LENGTHS = {
-    "full": {"size": "full", "options": {}, "splits": {}, "stream": 2000, "steps": 600_000},
+    "full": {
+        "size": "full", "options": {}, "ranges": {}, "splits": {}, "stream": 1000, "draws": 2,
+        "steps": 600_000, "warmup": 1000, "lr": 1e-3,
+    },
     "short": {
         "size": "small",
-        "options": {"spacing": 0.06, "nodes": "corners", "spinup": 0.4, "steps": 100},
-        "splits": {"train": 6, "validation": 2, "test": 6}, "stream": 24, "steps": 1200,
+        "options": {"spacing": 0.06, "nodes": "corners", "spinup": 0.5, "steps": 100},
+        "ranges": {
+            "speed": [1.4, 1.9], "cylinder_x": [0.2, 0.3], "cylinder_y": [0.17, 0.24],
+            "radius": [0.045, 0.06],
+        },
+        "splits": {"train": 8, "validation": 2, "test": 6}, "stream": 20, "draws": 2,
+        "steps": 2000, "warmup": 100, "lr": 2e-3,
     },
     "tiny": {
         "size": "small",
         "options": {"spacing": 0.1, "nodes": "corners", "order": 2, "dt": 0.02, "steps": 4},
-        "splits": {"train": 1, "validation": 0, "test": 1}, "stream": 1, "steps": 2,
+        "ranges": {}, "splits": {"train": 1, "validation": 0, "test": 1}, "stream": 1, "draws": 1,
+        "steps": 2, "warmup": 0, "lr": 1e-3,
     },
 }  # fmt: skip
 
@@ -82,7 +88,8 @@ LENGTHS = {
 def recipe(length):
     """The recipe of the flows, and what overrides it."""
     how = LENGTHS[length]
-    changed = {"solver.options": how["options"], "splits": how["splits"]}
+    changed = {"solver.options": how["options"], "parameters.ranges": how["ranges"]}
+    changed["splits"] = how["splits"]
     words = [f"{at}.{k}={v}" for at, values in changed.items() for k, v in values.items()]
     return load_recipe(RECIPE, how["size"], words), words
 
@@ -98,18 +105,22 @@ def recorded(folder, length):
 
 def study_of(model, feed, length, seed, device):
     """``study.yaml`` with the flows of a length, a model and its optimizer."""
-    how, solver = LENGTHS[length], recipe(length)[0].solver
-    phase = {"schedule": "cosine", "clip": 1.0, "steps": how["steps"], **PHASES[length]}
+    how, flows = LENGTHS[length], recipe(length)[0]
+    phase = PHASE | {key: how[key] for key in ("steps", "warmup", "lr")}
     if length == "full" and MODELS[model]["name"] == "meshgraphnet":
         phase |= OWN_PHASE
-    count = how["stream"] * solver.options["steps"]
+    states = how["stream"] * flows.solver.options["steps"]
     changed = {
         # Other flows than the recipe's, whose seed is 0.
-        "seed": seed + 1, "model": MODELS[model], "solver.options": solver.options,
-        "parameters.simulations": how["stream"], "training.phases": [phase],
-        "training.device": device,
-        # Each state once, in an order drawn among those that wait.
-        "buffer": {"kind": "firo", "capacity": count // 3 + 1, "watermark": count // 6 + 1},
+        "seed": seed + 1, "model": MODELS[model], "solver.options": flows.solver.options,
+        "parameters.simulations": how["stream"],
+        "parameters.ranges": {k: list(v.bounds) for k, v in flows.parameters.ranges.items()},
+        "training.phases": [phase], "training.device": device,
+        # The training begins when two fifths are there, and the solver waits for it where it is slow.
+        "buffer": {
+            "kind": "reservoir", "capacity": max(2, states // 2), "watermark": max(2, 2 * states // 5),
+            "draws": how["draws"],
+        },
         # Of the recording, where it has some.
         "validation": {"simulations": 0, "every": how["steps"]},
     }  # fmt: skip
