@@ -3,8 +3,8 @@
 ``python workflows/mp_pde/run.py --model mppde fno weno5 --points 100 50 40 --seeds 3``
 
 Each result is a line of results.jsonl; those that are there are not computed again. ``--length full``
-is the published protocol, for a GPU (``--device cuda``); ``short`` fits a processor. Weights that are
-tested are those with the least accumulated error on validation trajectories.
+is the published protocol, for a GPU (``--device cuda``); ``short`` and ``medium`` fit a processor.
+Weights that are tested are those with the least accumulated error on validation trajectories.
 """
 
 import argparse
@@ -49,6 +49,9 @@ LENGTHS = {
     },
     "short": {
         "sizes": (64, 32, 64), "stream": 1024, "batch": 16, "steps": 500, "every": 125, "lr": 1e-3,
+    },
+    "medium": {
+        "sizes": (64, 32, 64), "stream": 4096, "batch": 16, "steps": 2500, "every": 500, "lr": 1e-3,
     },
     "tiny": {"sizes": (4, 2, 2), "stream": 8, "batch": 4, "steps": 4, "every": 2, "lr": 1e-3},
 }  # fmt: skip
