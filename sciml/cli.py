@@ -6,6 +6,7 @@ Long, since all commands are declared here, with what each of their options mean
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -340,11 +341,6 @@ def describe(
     from sciml.share import find
     from sciml.solver.program_description import describe as ask
 
-    if what.endswith((".yaml", ".yml")):
-        raise InputError(
-            f"{what} is a study; expected a program, a model or an equation: of a study, "
-            f"sciml run {what} --dry-run says what it takes"
-        )
     if not what.endswith(".py"):  # models take torch, which takes seconds
         from sciml.surrogates.registry import names
 
@@ -361,7 +357,7 @@ def describe(
     try:
         description = ask(what)
     except InputError as error:
-        if what.endswith(".py") or "did you mean" in str(error):
+        if what.endswith(".py") or re.search("did you mean|is no program", str(error)):
             raise
         known = [*names(), *EQUATIONS]
         raise InputError(
@@ -474,10 +470,11 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except (ScimlError, OSError) as error:
-        if not (isinstance(error, ScimlError) or no_room(error)):
+        known = (ScimlError, PermissionError, NotADirectoryError, FileExistsError)
+        if not (isinstance(error, known) or no_room(error)):
             raise
         line = f"error: {' '.join(str(error).split())}"
-        if isinstance(error, OSError):
+        if no_room(error) and isinstance(error, OSError):
             line += "; free some room, then try again"
         print(line, file=sys.stderr)
         sys.exit(AGAIN if no_room(error) else BAD_INPUT)

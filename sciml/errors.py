@@ -58,7 +58,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     lower = {known.lower(): known for known in reversed(names)}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean '{lower[close[0]]}'? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
+    return f"{hint}known: {', '.join(names) or 'none'}"
 
 
 def require_known(what: str, given: str | Iterable[str], known: Iterable[str]) -> None:

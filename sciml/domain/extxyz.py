@@ -145,6 +145,7 @@ def write_extxyz(path: str | Path, data: xr.Dataset | Sequence[xr.Dataset]) -> N
     frames = [atoms for ds in several for atoms in _configurations(ds)]
     if not frames:
         raise InputError("write_extxyz: no configurations; expected one at least")
+    path.parent.mkdir(parents=True, exist_ok=True)
     write(path, frames, format="extxyz")
 
 

@@ -367,16 +367,17 @@ def _places(case: Case) -> list[tuple[np.ndarray, str]] | None:
 
 
 def _triangles(case: Case) -> np.ndarray | None:
-    """Corners of the triangles of a flat mesh, or of the halves of its quadrilaterals."""
+    """Corners of the triangles of a flat mesh, or of those that its polygons are cut into."""
     try:
         domain = domain_of(case.ds)
     except DomainError:  # nodes without cells
         return None
     flat = isinstance(domain, Mesh) and domain.points.shape[1] == 2 and domain.size <= DOTS
-    if not flat or domain.cell_type not in ("triangle", "quadrilateral"):
+    if not flat or domain.cell_type == "edge":
         return None
     cells = domain.cells
-    return cells if cells.shape[1] == 3 else np.concatenate([cells[:, :3], cells[:, [0, 2, 3]]])
+    halves = np.concatenate([cells[:, [0, k, k + 1]] for k in range(1, cells.shape[1] - 1)])
+    return halves[(halves >= 0).all(axis=1)]  # polygons of fewer corners end in −1
 
 
 def _cell(case: Case) -> tuple[float, float]:

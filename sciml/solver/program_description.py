@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.domain import Field
+from sciml.domain.files import ENDINGS
 from sciml.domain.names import require_names
 from sciml.domain.wire import KINDS
 from sciml.errors import InputError, ScimlError, nearest, require_known
@@ -157,7 +158,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
     if program.is_dir() or not (program.suffix == ".py" or os.access(program, os.X_OK)):
         raise InputError(
             f"{program} is no program; expected a Python file (.py), or one that may be executed "
-            "(chmod +x)"
+            f"(chmod +x){_instead(program)}"
         )
     try:
         done = subprocess.run(
@@ -176,6 +177,18 @@ def describe(path: str | os.PathLike[str]) -> Description:
             f"{reason(done.stderr) or 'it said nothing'}"
         )
     return _read(program, done.stdout)
+
+
+def _instead(path: Path) -> str:
+    """What a study or data are asked by."""
+    if path.suffix in (".yaml", ".yml"):
+        return f": of a study, sciml run {path.name} --dry-run says what it takes"
+    if path.suffix.lower() in ENDINGS:
+        return (
+            f": of data, sciml.open_dataset('{path.name}') shows what they hold, and sciml train STUDY "
+            f"--from {path.name} trains on them"
+        )
+    return ""
 
 
 def _read(program: Path, text: str) -> Description:

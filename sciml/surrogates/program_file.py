@@ -22,11 +22,12 @@ FORMAT = 1
 
 
 def require_name(path: str | Path) -> None:
-    """Refuse names by which files of other formats go."""
+    """Refuse names by which files of other formats go; make the folder."""
     if Path(path).suffix != ".pt2":
         raise InputError(
             f"export: {path}; expected a name that ends in .pt2: what is written is a program of torch"
         )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(program: ExportedProgram, path: str | Path, said: Mapping[str, Any]) -> None:

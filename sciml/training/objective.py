@@ -166,7 +166,9 @@ def without_norm(objective: Objective) -> list[str]:
 def _left_out(objective: Supervised) -> list[str]:
     return [
         f"{objective.name}: {left} of the {count} targets of '{name}' that were asked for "
-        f"({left / count:.1%}) do not differ from its mean and were left out; 'mse' takes them in"
+        f"({left / count:.1%}) do not differ from its mean and were left out; "
+        + ("nothing of it was learned: drop it from the targets, or " if left == count else "")
+        + "'mse' takes them in"
         for name, (left, count) in objective.left_out().items()
     ]
 

@@ -176,12 +176,17 @@ def test_nodes_of_a_mesh(tmp_path, monkeypatch):
     assert dots.count(20) >= 12 and max(dots) == 20
 
 
-def test_cells_of_a_flat_mesh_are_filled(tmp_path):
-    """A quadrilateral is drawn as two triangles."""
-    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+@pytest.mark.parametrize(
+    ("cells", "count"), [([[0, 1, 2, 3]], 2), ([[0, 1, 2, 3], [1, 4, 2, -1]], 3)]
+)
+def test_cells_of_a_flat_mesh_are_filled(tmp_path, cells, count):
+    """A quadrilateral is drawn as two triangles, also beside triangles."""
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.5]])
+    points = points[: np.max(cells) + 1]
     true = np.outer(np.arange(1.0, 6.0), points.sum(1) + 1.0)
+    kind = "polygon" if count == 3 else ""
     ds = to_dataset(
-        Mesh(points, np.array([[0, 1, 2, 3]]), "m"),
+        Mesh(points, np.array(cells), "m", cell_type=kind),
         [Field("u")],
         {"u": 1.01 * true},
         np.arange(5.0),
@@ -190,7 +195,7 @@ def test_cells_of_a_flat_mesh_are_filled(tmp_path):
     ds.to_netcdf(tmp_path / "predictions.nc", engine="h5netcdf")
     sheet = figures(tmp_path, "median")["median"]
     meshes = [c for axes in sheet.axes for c in axes.collections if isinstance(c, TriMesh)]
-    assert len(meshes) >= 12 and all(len(m._triangulation.triangles) == 2 for m in meshes)
+    assert len(meshes) >= 12 and all(len(m._triangulation.triangles) == count for m in meshes)
     assert sheet._repr_png_().startswith(b"\x89PNG")
 
 

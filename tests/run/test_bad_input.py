@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_study import one_line, small_study
 
+from sciml import cli
 from sciml.domain import Field, Grid
 from sciml.ensemble.addresses import check_scheduler
 from sciml.errors import InputError
@@ -289,3 +290,15 @@ def test_a_device_that_is_not_there(refuse):
 )
 def test_a_dry_run_refuses_the_same(command, write_study, tried_here, override, said):
     assert said in one_line(command("run", write_study(), "--dry-run", "--set", override))
+
+
+@pytest.mark.parametrize("kind", [PermissionError, NotADirectoryError, FileExistsError])
+def test_places_that_cannot_be_written_are_one_line(kind, monkeypatch, capsys):
+    def refuse(**_):
+        raise kind(13, "Not there", "/proc/x.nc")
+
+    monkeypatch.setattr(cli, "app", refuse)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: [Errno 13] Not there: '/proc/x.nc'\n"

@@ -106,10 +106,12 @@ def test_the_command_writes_files(tmp_path):
     assert run("in.xyz", "out.xyz").exit_code == 0
     assert len(read(tmp_path / "out.xyz", ":")) == 4
     assert run("one.xyz", "out.nc").exit_code == 0
+    assert run("one.xyz", "a/new/folder/out.xyz").exit_code == 0
     with xr.open_dataset(tmp_path / "out.nc") as ds:
         assert ds.forces.shape == (1, 3, 3)
     for data, out, line in (
         ("in.xyz", "out.xyz", "is there; expected the name of a new file"),
+        ("in.xyz", "out.png", "expected a name that ends in .nc; of particles in .xyz"),
         ("in.xyz", "several.nc", "predictions of 4 molecules, which make no single dataset"),
     ):
         done = run(data, out)
