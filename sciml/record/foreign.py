@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: What makes a folder a run; people may keep a study.yaml beside their data.
 LINEAGE = "lineage.json"
+#: Endings of files that hold one state.
+OF_VTK = (".vtu", ".vtk")
 #: Bytes of fields above which they stay in their files, and frames are read when they are drawn.
 HELD = 2 * 2**30
 
@@ -198,14 +200,8 @@ class Foreign(Trajectories):
                     {f.step: replace(f, simulation=place, time=f.time * factor) for f in frames},
                 )
                 self._steps[place] = agreement.step(times)
-        #: What else may be the matter where simulations are too short, in words that go on.
-        self.hint = ""
-        if len(parts) > 1 and max((len(f) for _, f in self._held.values()), default=0) == 1:
-            along = layout.time or "time"
-            self.hint = (
-                "; files that are pieces of one simulation are joined by "
-                f"xr.open_mfdataset(paths, combine='nested', concat_dim='{along}')"
-            )
+        longest = max((len(f) for _, f in self._held.values()), default=0)
+        self._hint = _joined(parts, layout.time) if len(parts) > 1 and longest == 1 else ""
         self._held = dict(sorted(self._held.items()))
         self._doubts += atomic_units.doubts(self._held.values())
         self._doubts += _of_later_frames(task, (s.domain for s, _ in self._held.values()))
@@ -238,6 +234,10 @@ class Foreign(Trajectories):
     @property
     def channels(self) -> Mapping[str, tuple[str, ...]]:
         return self._channels
+
+    @property
+    def hint(self) -> str:
+        return self._hint
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -285,6 +285,15 @@ class Foreign(Trajectories):
 
     def frame(self, number: int, step: int) -> Frame:
         return self._held[number][1][step]
+
+
+def _joined(parts: Sequence[DataPart], time: str | None) -> str:
+    """How files of a frame each become one simulation."""
+    said = "; files that are pieces of one simulation "
+    if all(part.path is not None and part.path.suffix.lower() in OF_VTK for part in parts):
+        return f"{said}make one XDMF time series, by meshio.xdmf.TimeSeriesWriter"
+    along = f"combine='nested', concat_dim='{time or 'time'}'"
+    return f"{said}are joined by xr.open_mfdataset(paths, {along})"
 
 
 def _of_later_frames(task: Task, domains: Iterable[Domain]) -> list[str]:

@@ -62,6 +62,11 @@ class Trajectories(ABC):
         return {}
 
     @property
+    def hint(self) -> str:
+        """What else may be the matter where simulations are too short, in words that go on."""
+        return ""
+
+    @property
     def remarks(self) -> Sequence[str]:
         """What was taken for granted of the data, a line each."""
         return ()

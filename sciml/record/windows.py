@@ -41,7 +41,7 @@ class Windows(Sequence[Sample]):
             raise InputError(
                 f"no window of the task (lead={task.lead}, history={task.history}, "
                 f"unroll={task.unroll}) fits into {len(numbers)} simulations of at most {longest} "
-                "frames; shorten it or record longer ones"
+                f"frames; shorten it or record longer ones{_of_one(longest)}{trajectories.hint}"
             )
 
     def __len__(self) -> int:
@@ -58,6 +58,10 @@ class Windows(Sequence[Sample]):
             return [self[i] for i in range(*index.indices(len(self)))]
         number, origin = self.keys[index]
         return self.trajectories.sample(self.task, int(number), int(origin))
+
+
+def _of_one(longest: int) -> str:
+    return ", or say lead=0 in the task: targets in the frame of the inputs" if longest == 1 else ""
 
 
 def _origins(order: Order, task: Task) -> np.ndarray:

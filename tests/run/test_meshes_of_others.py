@@ -89,3 +89,16 @@ def test_what_cannot_be_is_one_line(words, line):
     assert isinstance(done.exception, InputError) and "\n" not in str(done.exception)
     with pytest.raises(InputError, match=line):
         raise done.exception
+
+
+def test_states_in_a_file_each_are_no_series_and_a_line_says_what_makes_one():
+    triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    for number in range(3):
+        data = {HEAT: number + triangle[:, 0]}
+        meshio.Mesh(triangle, [("triangle", [[0, 1, 2]])], data).write(f"state{number}.vtu")
+    words = ("--set", "task={inputs: ['Temperature (K)']}", "--out", "no")
+    done = called("train", "study.yaml", "--from", "state*.vtu", *words)
+    with pytest.raises(InputError, match=r"at most 1 frames; .* lead=0 .* make one XDMF time"):
+        raise done.exception
+    with pytest.raises(InputError, match=r"1 frames; .* make one XDMF time series, by meshio"):
+        sciml.fit("meshgraphnet", "state*.vtu", {"inputs": [HEAT]}, epochs=1)
