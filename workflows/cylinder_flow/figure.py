@@ -61,6 +61,7 @@ def speeds(figure, rolled, steps):
                 *mesh.points.T, mesh.cells, speed, shading="gouraud", vmin=0, vmax=high
             )
             panel.set(xticks=[], yticks=[], aspect="equal")
+            panel.autoscale(tight=True)
     for panel, step in zip(panels[0], steps, strict=True):
         panel.set_title(f"step {step}", fontsize=9)
     figure.colorbar(image, ax=panels, label="speed, m/s", shrink=0.8)

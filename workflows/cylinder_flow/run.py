@@ -98,7 +98,6 @@ def recorded(folder, length):
     """The recording of the flows, which is made once."""
     out = folder / f"flows-{length}"
     if not out.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         generate(RECIPE, out, size=LENGTHS[length]["size"], overrides=recipe(length)[1], plain=True)
     return out
 
@@ -277,11 +276,11 @@ def peak(make):
 def costs(folder, models, length, device, rounds):
     """Of each model: seconds of a step and of an answer, by those of the first; medians over rounds in
     which models take turns, and quartiles."""
-    folder = folder / f"flow-{length}"
+    folder = folder / f"two-{length}"
     if not folder.exists():
         words = [*recipe(length)[1], "solver.options.steps=2", "solver.options.spinup=0"]
         size = LENGTHS[length]["size"]
-        generate(RECIPE, folder, size=size, overrides=words, simulations=1, plain=True)
+        generate(RECIPE, folder, size=size, overrides=words, simulations=2, plain=True)
     task = study_of(models[0], "fixed", length, 0, device).task.build()
     windows = Windows(open_recording(folder), [0], task)
     if device == "cuda":
@@ -359,6 +358,7 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    given.data.mkdir(parents=True, exist_ok=True)
     if given.costs:
         costs(given.data, given.model, given.length, given.device, given.costs)
         return
