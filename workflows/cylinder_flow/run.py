@@ -4,9 +4,10 @@
 
 Each result is a line of results.jsonl; those that are there are not computed again. ``--length full``
 is the published protocol, for a GPU (``--device cuda``); ``short`` fits a processor. ``fixed`` trains on
-a recording, ``online`` on flows that nobody keeps, by ``study.yaml``; both take as many steps. Flows of
-the test have meshes, cylinders and speeds of their own. ``--costs`` measures a training step, an answer
-and memory instead, of all models in turn.
+a recording, ``online`` on a solver's stream, by ``study.yaml``; both take as many steps. The first model
+that is trained online runs the solver, and others of that seed replay its stream. Flows of the test have
+meshes, cylinders and speeds of their own. ``--costs`` measures a training step, an answer and memory
+instead, of all models in turn.
 """
 
 import argparse
@@ -114,7 +115,7 @@ def study_of(model, feed, length, seed, device):
         "seed": seed + 1, "model": MODELS[model], "solver.options": flows.solver.options,
         "parameters.simulations": how["stream"],
         "parameters.ranges": {k: list(v.bounds) for k, v in flows.parameters.ranges.items()},
-        "training.phases": [phase], "training.device": device,
+        "training.phases": [phase], "training.device": device, "record": feed == "online",
         # The training begins when two fifths are there, and the solver waits for it where it is slow.
         "buffer": {
             "kind": "reservoir", "capacity": max(2, states // 2), "watermark": max(2, 2 * states // 5),
@@ -194,11 +195,18 @@ def measure(folder, model, feed, length, seed, device):
     out = folder / "-".join((model.replace(" ", "_"), feed, length, str(seed)))
     shutil.rmtree(out, ignore_errors=True)  # of a training that was interrupted
     study = study_of(model, feed, length, seed, device)
+    streams = [
+        path / "recording"
+        for path in sorted(folder.glob(f"*-online-{length}-{seed}"))
+        if (path / "summary.json").exists() and (path / "recording").exists()
+    ]
     began = time.perf_counter()
-    if feed == "online":
-        run = sciml.run(study, out, plain=True)
-    else:
+    if feed == "fixed":
         run = sciml.train(study, recorded(folder, length), out, plain=True)
+    elif streams:  # the same flows, in the order in which they came, through the same buffer
+        run = sciml.train(study, streams[0], out, stream=True, plain=True)
+    else:
+        run = sciml.run(study, out, plain=True)
     seconds = time.perf_counter() - began
     surrogate = run.surrogate()
     how = LENGTHS[length]
@@ -206,7 +214,8 @@ def measure(folder, model, feed, length, seed, device):
         **of_surrogate(surrogate, flows), "steps": how["steps"],
         "flows": how["stream"] if feed == "online" else how["splits"].get("train"),
         "weights": sum(p.numel() for p in surrogate.parameters()),
-        "seconds": round(seconds, 1), "device": device, "settings": dict(surrogate.options),
+        "seconds": round(seconds, 1), "replayed": feed == "online" and bool(streams),
+        "device": device, "settings": dict(surrogate.options),
     }  # fmt: skip
 
 
