@@ -54,25 +54,23 @@ def test_results_of_both_feeds_are_lines_that_are_kept(runner, tmp_path, monkeyp
     pytest.importorskip("ngsolve")
     small = {"name": "mesh_transformer", "layers": 2, "width": 16}
     monkeypatch.setitem(runner.MODELS, "s", small)
+    monkeypatch.setitem(runner.MODELS, "xs", small)
     out = tmp_path / "results.jsonl"
-    words = [
-        "run.py",
-        "--length",
-        "tiny",
-        "--model",
-        "s",
-        "--data",
-        tmp_path / "runs",
-        "--out",
-        out,
-    ]
-    monkeypatch.setattr(sys, "argv", [*map(str, words)])
+    words = f"run.py --length tiny --model s xs --data {tmp_path / 'runs'} --out {out}".split()
+    monkeypatch.setattr(sys, "argv", words)
     runner.main()
     solver, *rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [(row["model"], row["feed"]) for row in rows] == [("s", "fixed"), ("s", "online")]
-    assert rows[0]["one_step"] != rows[1]["one_step"]
+    assert [(row["model"], row["feed"], row["replayed"]) for row in rows] == [
+        ("s", "fixed", False),
+        ("s", "online", False),
+        ("xs", "fixed", False),
+        ("xs", "online", True),
+    ]
+    # The same model, flows and seed: what is replayed is what came.
+    assert rows[0]["one_step"] == rows[2]["one_step"] != rows[1]["one_step"]
+    assert rows[3]["one_step"] == pytest.approx(rows[1]["one_step"], rel=1e-4)
     for row in rows:
-        # Four steps teach little, yet what is at rest stays so.
+        # Two steps teach little, yet what is at rest stays so.
         assert 0.3 < row["one_step"] / solver["one_step"] < 1.5
         assert np.isfinite(row["coefficients"][0][:2]).all()
     [[drag, lift, _]], [[true, swing, _]] = solver["coefficients"], solver["solver"]
@@ -80,6 +78,6 @@ def test_results_of_both_feeds_are_lines_that_are_kept(runner, tmp_path, monkeyp
     monkeypatch.setattr(runner, "measure", None)
     capsys.readouterr()
     runner.main()
-    assert out.read_text().count("\n") == 3
+    assert out.read_text().count("\n") == 5
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"| s | {rows[1]['weights']} | online | ") or "online" in last
+    assert last.startswith(f"| xs | {rows[3]['weights']:,} | online | ".replace(",", " "))
