@@ -249,7 +249,7 @@ def test_each_says_what_it_is_and_takes(name):
 
 def simulated(program, **options):
     """What a program computes, as a dataset."""
-    states, times, solver = run_program(program, steps=8, **options)
+    states, times, solver = run_program(program, **options)
     moving = {f.name: np.stack([s[f.name] for s in states]) for f in solver.fields}
     still = [f for f in solver.static if f.name in USED]
     return to_dataset(
@@ -264,20 +264,20 @@ def simulated(program, **options):
 
 
 #: Steps of Adam, of all windows at once.
-PHASES = {"lr": 1e-2, "steps": 60, "schedule": "cosine", "batch_size": 64}
+PHASES = {"lr": 2e-2, "steps": 40, "schedule": "cosine", "batch_size": 64}
 USED = ("conductance", "conductivity", "t_hole")
 
 
 @pytest.fixture(scope="module")
 def networks():
-    options = {"nodes": 30, "radius": 0.35, "dt": 2e-2}
+    options = {"nodes": 24, "radius": 0.35, "dt": 2e-2, "steps": 4}
     return [simulated("network_diffusion", seed=seed, **options) for seed in range(5)]
 
 
 @pytest.fixture(scope="module")
 def plates():
     shapes = [(0.08, 350.0), (0.10, 380.0), (0.12, 360.0), (0.14, 390.0), (0.11, 370.0)]
-    options = {"spacing": 0.16, "contrast": 0.5}
+    options = {"spacing": 0.2, "contrast": 0.5, "steps": 4}
     return [simulated("heat_mesh", radius=r, t_hole=t, **options) for r, t in shapes]
 
 
@@ -286,11 +286,13 @@ def test_fit_on_networks(name, networks, tmp_path):
     row-stochastic weights and of a GCN, do not see how many there are."""
     task = Task(("u",), ("u",), static=("conductance",))
     symmetric = {"stochastic": "symmetric"} if name in ("grand", "gread") else {}
+    phases = {**PHASES, "lr": 1e-2, "steps": 60} if name == "meshgraphnet" else PHASES
     made = sciml.fit(
         {"name": name, **SMALL[name], **symmetric}, networks, task,
-        phases=PHASES, validation=0.2, seed=0, rollout=3,
+        phases=phases, validation=0.2, seed=0, rollout=3,
     )  # fmt: skip
     found = made.history.validations[-1]
+    print(name, found["vrmse"] / found["vrmse_persistence"])
     means = dict.fromkeys(("gcn", "sheaf_nn", "mesh_transformer"), 0.95)
     bound = {**means, "transolver": 1.0}.get(name, 0.6)  # which sees no edges
     assert found["vrmse"] < bound * found["vrmse_persistence"], found
