@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +124,12 @@ def corners_of(mesh: Any) -> Mesh:
 
 
 def require_ngsolve() -> None:
-    """Raises :class:`InputError` where it is not there."""
+    """Raises :class:`InputError` where it is not there.
+
+    It offers its OpenBLAS to the whole process, whose batched products torch would take for those that
+    it brings along, and crash in them, were it imported later: it is kept to itself.
+    """
+    offered, ctypes.RTLD_GLOBAL = ctypes.RTLD_GLOBAL, ctypes.RTLD_LOCAL
     try:
         import netgen.geom2d  # noqa: F401
         import ngsolve  # noqa: F401
@@ -131,3 +137,5 @@ def require_ngsolve() -> None:
         raise InputError(
             "ngsolve is not there; install it with pip install 'sciml-surrogates[mesh]'"
         ) from error
+    finally:
+        ctypes.RTLD_GLOBAL = offered

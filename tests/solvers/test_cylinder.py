@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from sciml.share import find
 from sciml.solver.flags import parse
 from sciml.solver.mpirun import environment
 
-pytest.importorskip("ngsolve")
+if find_spec("ngsolve") is None:  # ours import it, and keep it to itself
+    pytest.skip("needs the extra 'mesh'", allow_module_level=True)
 
 COARSE = {"spacing": 0.16, "refinement": 3}
 
@@ -189,9 +191,11 @@ def test_a_rank_loads_no_torch():
         "from sciml.solver.flags import parse; from types import SimpleNamespace as N;"
         "run = cylinder.Cylinder(parse(cylinder.Cylinder, ['--spacing', '0.12']));"
         "run.start(N(rank=0, size=1)); run.step(0);"
-        "print({'torch', 'xarray', 'pydantic', 'pandas', 'matplotlib'} & set(sys.modules))"
+        "print({'torch', 'xarray', 'pydantic', 'pandas', 'matplotlib'} & set(sys.modules));"
+        "from ctypes import CDLL; print(hasattr(CDLL(None), 'cblas_sgemm_batch'))"
     )
     folder = str(find("solvers/cylinder.py").parent)
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True,
                           env=environment(), timeout=300, check=True)  # fmt: skip
-    assert done.stdout.strip() == "set()"
+    # Its OpenBLAS is not offered to others: torch would take products from it, and crash.
+    assert done.stdout.split() == ["set()", "False"]
