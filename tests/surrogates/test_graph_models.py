@@ -28,6 +28,9 @@ def name(request):
     return request.param
 
 
+HEADED = [name for name in sorted(SMALL) if "head" in registry.options(name)]
+
+
 @pytest.fixture(params=["mesh", "graph"])
 def kind(request):
     return request.param
@@ -85,10 +88,11 @@ def joined(surrogate, samples, task=TASK):
     return collate(samples, task, surrogate.structures)
 
 
-@pytest.mark.parametrize("options", [{}, {"head": "flux"}])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in sorted(SMALL)), *((name, {"head": "flux"}) for name in HEADED)],
+)
 def test_samples_of_a_batch_do_not_see_each_other(name, kind, options):
-    if not {*options} <= {*registry.options(name)}:
-        pytest.skip("has no heads")
     samples = [sample(kind, n, n) for n in (4, 7, 5)]
     surrogate = built(name, samples, **options)
     together, begin = surrogate(joined(surrogate, samples))["u"], 0
@@ -227,9 +231,8 @@ def test_options_are_refused_by_name(options, said):
         built("grand", [sample("mesh", 5)], **options)
 
 
+@pytest.mark.parametrize("name", sorted({*SMALL} - {"mppde"}))
 def test_grids_are_refused(name):
-    if name == "mppde":
-        pytest.skip("takes grids")
     setting = Setting(Task(("u",), ("u",)), Grid((8,), ((0.0, 1.0),), ("periodic",)))
     with pytest.raises(InputError, match=f"model '{name}': got a grid; expected a mesh or a graph"):
         registry.build(name, setting)
