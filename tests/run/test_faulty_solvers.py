@@ -87,7 +87,9 @@ def faulty_study(folder, faults, **changes):
         },
         task={"inputs": ["u"], "targets": ["u"], "parameters": ["a"]},
         validation={"simulations": 0, "every": 100},
-        # Until the stream ends: every simulation gets its turn.
+        # Until the stream ends: every simulation gets its turn. Each sample is drawn once, so that the
+        # trainer waits for simulations and does not learn the same meanwhile.
+        buffer={"kind": "fifo", "capacity": 64, "watermark": 8},
         training={"batch_size": 4, "phases": [{"optimizer": "adamw", "lr": 1.0e-3}]},
         **changes,
     )
