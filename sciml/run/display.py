@@ -8,6 +8,7 @@ from typing import Any
 from sciml.report.progress import ProgressRow
 from sciml.run.snapshot import Snapshot
 from sciml.samples.program_warnings import Finding
+from sciml.training.figures import in_units
 
 #: Counts of frames that are shown where there are some.
 TROUBLE = ("lost", "missing", "dropped", "doubled")
@@ -59,14 +60,16 @@ def simulations(counts: Mapping[str, int], warned: int | None = None) -> str:
 
 
 def validation(trainer: Mapping[str, Any]) -> str:
-    """The error of one call: VRMSE, of which no offset of a field makes something small; with
-    several fields the worst besides. Relative L2 where snapshots have no variance."""
+    """The errors of one call: of energies and forces in their units, the accuracy of kinds; VRMSE, of
+    which no offset of a field makes something small, with several fields the worst besides. Relative L2
+    where snapshots have no variance."""
+    told = in_units(trainer)
     keys = ("vrmse", "vrmse_persistence")
     if trainer.get("vrmse") is None:
         keys = ("error", "persistence")
     value, persistence = (trainer.get(key) for key in keys)
     if value is None:
-        return ""
+        return ", ".join(told)
     words = f"{'VRMSE' if keys[0] == 'vrmse' else 'relative L2'} {value:.3e}"
     if persistence:
         words += f" (persistence {persistence:.3e})"
@@ -74,7 +77,7 @@ def validation(trainer: Mapping[str, Any]) -> str:
     if len(fields) > 1:
         worst = max(fields, key=fields.__getitem__)
         words += f", worst {worst} {fields[worst]:.3e}"
-    return words
+    return ", ".join([*told, words])
 
 
 def limit(snapshot: Snapshot) -> str:

@@ -34,7 +34,7 @@ log = logging.getLogger("sciml.run")
 #: Figures that whoever goes on from a checkpoint shows until there are others.
 KEPT = (
     *("step", "loss", "error", "persistence", "vrmse", "vrmse_persistence", "vrmse_fields"),
-    "same_frame",
+    *("same_frame", "mae_per_particle", "mae", "accuracy", "units"),
 )
 
 #: Windows in a validation on the way, all held-out simulations together; the last one takes all
@@ -164,6 +164,9 @@ class Outcome:
             "vrmse": figures.get("vrmse"),
             "vrmse_persistence": figures.get("vrmse_persistence"),
             "same_frame": figures.get("same_frame", False),
+            **{
+                name: figures.get(name) for name in ("mae_per_particle", "mae", "accuracy", "units")
+            },
             "vrmse_fields": {n: of.get("vrmse") for n, of in figures["fields"].items()},
         }
         self.metrics.on_validation(figures)

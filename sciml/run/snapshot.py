@@ -29,8 +29,9 @@ class Snapshot:
             skipped`` (not needed any more when training was over).
         trainer: of the trainer: ``state``, one of :data:`ENDED` once the run has ended, ``reason`` of a
             failure, ``step, steps, loss``, of the last validation ``error, persistence`` (relative L2),
-            ``vrmse, vrmse_persistence, vrmse_fields, same_frame``, and ``waiting, frames, samples,
-            buffer, stream, warned, warnings, quarantined, memory``; empty until it answers.
+            ``vrmse, vrmse_persistence, vrmse_fields, same_frame, mae_per_particle, mae, accuracy,
+            units``, and ``waiting, frames, samples, buffer, stream, warned, warnings, quarantined,
+            memory``; empty until it answers.
         queue: of worker jobs of Slurm's: ``wanted, running, pending`` (why); empty elsewhere.
     """
 
@@ -63,6 +64,10 @@ class Snapshot:
                     "vrmse_persistence",
                     "vrmse_fields",
                     "same_frame",
+                    "mae_per_particle",
+                    "mae",
+                    "accuracy",
+                    "units",
                     "waiting",
                 )
             },

@@ -58,7 +58,7 @@ def lines(found: Mapping[str, Any], where: str = "") -> list[str]:
         where: words behind the first line, such as ``on 10 unseen simulations``.
     """
     parts = [
-        *_others(found),
+        *in_units(found),
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
     ]
@@ -145,7 +145,7 @@ def remarks(found: Mapping[str, Any], before: Sequence[Mapping[str, Any]] = ()) 
 def short(found: Mapping[str, Any]) -> str:
     """The same in part of a line, for a field, or for a log."""
     parts = [
-        *_others(found),
+        *in_units(found),
         _pair("VRMSE", found.get("vrmse"), found.get("vrmse_persistence")),
         _pair("relative L2", found.get("one_step"), found.get("persistence")),
         _pair("rollout VRMSE", found.get("vrmse_rollout")),
@@ -198,8 +198,8 @@ def _pair(name: str, value: float | None, persistence: float | None = None) -> s
     return f"{name} {value:.2e}{compared}"
 
 
-def _others(found: Mapping[str, Any]) -> list[str]:
-    """Of kinds, and of energies and forces in their units."""
+def in_units(found: Mapping[str, Any]) -> list[str]:
+    """What a validation found of kinds, and of energies and forces in their units."""
     met, units = found.get("accuracy"), found.get("units") or {}
     told = [] if met is None else [f"accuracy {met:.1%}"]
     for key, what in (("mae_per_particle", "energy"), ("mae", "forces")):

@@ -173,3 +173,14 @@ def test_fit_shows_how_far_it_is_where_somebody_looks(waves, monkeypatch, caplog
 def test_a_status_says_of_which_time_errors_are(same, when):
     snapshot = Snapshot(trainer={"state": "training", "vrmse": 0.25, "same_frame": same})
     assert f"validation  {when} VRMSE 2.500e-01" in told(snapshot.to_json())
+
+
+def test_errors_of_energies_and_forces_come_first():
+    found = {"vrmse": 0.25, "mae_per_particle": 0.0172, "mae": 0.3161, "same_frame": True}
+    units = {"mae_per_particle": "eV", "mae": "eV/Å"}
+    line = "MAE of energy 17.2 meV a particle, MAE of forces 316 meV/Å, VRMSE 2.500e-01"
+    state = Snapshot(trainer={"state": "training", **found, "units": units})
+    assert f"validation  of the same frame {line}" in told(state.to_json())
+    assert line in [row.text for row in rows(state)]
+    kinds = Snapshot(trainer={"state": "training", "accuracy": 0.875})
+    assert "accuracy 87.5%" in told(kinds.to_json())
