@@ -12,6 +12,9 @@ Delaunay meshes of random points, three channels in and two out:
 
 Each is a process of its own. Seconds are of the processor, MB what the process has at its peak beyond
 what it had when the mesh and the model were there, and in all.
+
+Large tensors are given back to the system and asked for again, page by page, unless glibc is told to
+keep them: ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184`` before the command.
 """
 
 from __future__ import annotations
