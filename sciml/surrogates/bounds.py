@@ -94,7 +94,7 @@ def values_of(keys: Iterable[tuple[str, str]], sample: Sample) -> list[np.ndarra
         if kind == PARAMETER:
             found.append(simulation.parameters[name])
         elif kind == TIME:
-            found.append(sample.targets[-1].time)
+            found.append(np.array([frame.time for frame in sample.targets]))
         elif kind == FORCING:
             mask = simulation.masks.get(name)
             arrays = [f.fields[name] for f in sample.targets]

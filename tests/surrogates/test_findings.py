@@ -64,6 +64,13 @@ def told(call):
     return [str(w.message) for w in caught if w.category is UserWarning]
 
 
+def test_times_of_all_targets_of_a_window_were_trained_on():
+    ds = data().assign_coords(time=("time", np.arange(4.0), {"units": "s"}))
+    made = sciml.fit("mlp", ds, Task(("u",), ("u",), time=True, unroll=3), epochs=1, validation=0)
+    assert made.bounds.of("time", "time") == (1.0, 3.0)
+    assert told(lambda: made.predict(ds.isel(time=slice(0, 3)))) == []
+
+
 def test_nothing_is_said_of_what_was_trained_on(surrogate):
     assert told(lambda: surrogate.predict(data())) == []
     # A tenth of the range is no matter, nor are values a little larger.
