@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sciml.domain.pvd import states_of
 from sciml.errors import InputError, ScimlError, nearest
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 #: Endings of what is looked for in folders; a file that is named may have any.
 ENDINGS = (
     *(".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".zarr"),
-    *(".extxyz", ".xyz", ".vtu", ".vtk", ".xdmf"),
+    *(".extxyz", ".xyz", ".vtu", ".vtk", ".pvd", ".xdmf"),
 )
 #: Files that other packages read, by their endings: the package, its extra, and the module of ours.
 READERS = {
     **dict.fromkeys((".extxyz", ".xyz"), ("ase", "particles", "sciml.domain.extxyz")),
-    **dict.fromkeys((".vtu", ".vtk", ".xdmf", ".msh"), ("meshio", "mesh", "sciml.domain.vtk")),
+    **dict.fromkeys(
+        (".vtu", ".vtk", ".pvd", ".xdmf", ".msh"), ("meshio", "mesh", "sciml.domain.vtk")
+    ),
 }
 #: Folders of these names hold the parts of a split, as those of The Well do.
 PARTS = ("train", "training", "valid", "validation", "val", "test", "testing")
@@ -123,10 +126,13 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _by_themselves(files: Iterable[Path]) -> list[Path]:
-    """Without the HDF5 beside an XDMF file, which holds the numbers of that."""
+    """Without the HDF5 beside an XDMF file, which holds its numbers, and the states of a collection."""
     found = sorted(files)
-    held = {file.with_suffix("") for file in found if file.suffix.lower() == ".xdmf"}
-    return [f for f in found if f.suffix.lower() != ".h5" or f.with_suffix("") not in held]
+    held = {f.with_suffix(".h5") for f in found if f.suffix.lower() == ".xdmf"}
+    for file in found:
+        if file.suffix.lower() == ".pvd":
+            held |= {state for _, state in states_of(file)}
+    return [file for file in found if file not in held]
 
 
 def is_zarr(path: Path) -> bool:

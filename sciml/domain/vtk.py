@@ -1,4 +1,4 @@
-"""Meshes in VTU, XDMF, VTK and gmsh files, read by meshio; VTU and XDMF, written by it."""
+"""Meshes in files of VTK, XDMF and gmsh, read by meshio; VTU and XDMF, written by it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from sciml.domain.cells import CELLS, POLYGON
 from sciml.domain.field import Field
 from sciml.domain.mesh import Mesh
+from sciml.domain.pvd import states_of
 from sciml.errors import DomainError, InputError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ State = tuple[float | None, Mapping[str, np.ndarray], Mapping[str, Sequence[np.n
 
 
 def opened(path: Path) -> list[xr.Dataset]:
-    """The mesh of a file and its fields, on nodes and in cells; of an XDMF time series over ``time``.
+    """The mesh of a file and its fields, on nodes and in cells; of XDMF and PVD over ``time``.
 
     Cells of the highest dimension count; triangles and quadrilaterals together are polygons. Points in
     a plane z = 0 have two coordinates, and vectors there two components. Groups of nodes are those that
@@ -66,6 +67,8 @@ def opened(path: Path) -> list[xr.Dataset]:
         groups = _Groups(len(mesh.points), mesh.field_data)
         groups.add_sets(mesh.cells, mesh.cell_sets)
         return [_dataset(mesh.points, mesh.cells, [(None, *data)], groups)]
+    if suffix == ".pvd":
+        return [_collection(path)]
     try:
         return [_series(path)]
     except FileNotFoundError as error:
@@ -78,6 +81,33 @@ def opened(path: Path) -> list[xr.Dataset]:
         mesh = meshio.xdmf.read(path)
         states = [(None, mesh.point_data, mesh.cell_data)]
         return [_dataset(mesh.points, mesh.cells, states, _Groups(len(mesh.points)))]
+
+
+def _collection(path: Path) -> xr.Dataset:
+    """Of VTU files that have one mesh."""
+    import meshio
+
+    states: list[State] = []
+    for time, file in states_of(path):
+        mesh = meshio.vtu.read(file)
+        if not states:
+            first, begun = mesh, file
+        if not _same(mesh, first):
+            raise DomainError(
+                f"{file.name} has another mesh than {begun.name}; expected one for all times of a "
+                "simulation"
+            )
+        states.append((time, mesh.point_data, mesh.cell_data))
+    return _dataset(first.points, first.cells, states, _Groups(len(first.points), first.field_data))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two meshes of meshio are one."""
+    return (
+        np.array_equal(one.points, other.points)
+        and [block.type for block in one.cells] == [block.type for block in other.cells]
+        and all(map(np.array_equal, *([b.data for b in m.cells] for m in (one, other))))
+    )
 
 
 def _series(path: Path) -> xr.Dataset:
@@ -322,6 +352,7 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
                 in_cells[field.name] = [values[rows] for _, rows in parts]
         return {"point_data": on_points, "cell_data": in_cells}
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not series:
         meshio.Mesh(points, cells, **state(0)).write(path)
         return
