@@ -170,12 +170,16 @@ def _search(
     drawn for a loss (random points, dropout) is the same each time."""
     first: list[tuple[float, dict[str, float]]] = []
     seed = int(torch.randint(1 << 62, ()))
-    devices = {p.device for p in problem.model.parameters() if p.device.type == "cuda"}
+    places = {p.device for p in problem.model.parameters()}
+    # torch.manual_seed notes the stack for each kind of device that is not there, which takes as long as
+    # a small model does.
+    alone = all(place.type == "cpu" for place in places)
+    start = torch.default_generator.manual_seed if alone else torch.manual_seed
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
+        with torch.random.fork_rng({place for place in places if place.type == "cuda"}):
+            start(seed)
             found = problem.gradient()
         reduce_gradients(problem.model)
         if not first:
