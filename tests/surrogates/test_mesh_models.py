@@ -160,6 +160,21 @@ def test_a_node_alone_sees_itself():
     torch.testing.assert_close(net(x, pair)[2:], net(x[2:], torch.empty(2, 0, dtype=torch.long)))
 
 
+@pytest.mark.parametrize(
+    "edges",
+    [
+        torch.tensor([[3], [1]]),
+        torch.tensor([[-1], [1]]),
+        torch.tensor([[0, 1], [1, 2], [2, 0]]),
+        torch.ones(2, 1, dtype=torch.bool),
+        [[0], [1]],
+    ],
+)
+def test_edges_that_cannot_be_are_refused(edges):
+    with pytest.raises(InputError, match="edges"):
+        MeshTransformer(2, 2, layers=1, width=8, heads=2)(torch.randn(3, 2), edges)
+
+
 # Whom nodes attend to
 
 
@@ -330,6 +345,32 @@ def test_the_order_of_nodes_does_not_matter(name, options):
         output(surrogate, [one])[torch.from_numpy(order)], output(surrogate, [other]),
         atol=1e-6, rtol=1e-6,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"global_nodes": 1},
+        {"global_nodes": 5},
+        {"encoding": "laplacian"},
+        {"levels": 1, "layers": 3},
+    ],
+)
+def test_nor_does_it_on_a_regular_mesh(options):
+    """Where nodes are as far away as others, and eigenvectors are odd or even."""
+    y, x = np.meshgrid(0.07 * np.arange(6), 0.1 * np.arange(10), indexing="ij")
+    corner = (10 * np.arange(5)[:, None] + np.arange(9)).ravel()
+    cells = np.stack([corner, corner + 1, corner + 11, corner + 10], axis=1)
+    mesh = Mesh(np.stack([x.ravel(), y.ravel()], axis=1), cells)
+    one = sample(mesh)
+    surrogate = built("mesh_transformer", [one], **options).double()
+    wanted = output(surrogate, [one])
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(mesh.size)
+        other = sample(renumbered(mesh, order), u=one.inputs[0].fields["u"][order])
+        torch.testing.assert_close(
+            wanted[torch.from_numpy(order)], output(surrogate, [other]), atol=1e-6, rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

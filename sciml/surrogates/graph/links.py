@@ -154,11 +154,7 @@ def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool
             _require_no_loops(edges.source, edges.receiver)
         _require(edges, both_ways)
         return edges
-    if not isinstance(edges, Tensor) or edges.ndim != 2 or edges.shape[0] != 2 or _is_real(edges):
-        raise InputError(
-            f"edges: got {_words(edges)}; expected whole numbers (2, E), sources and receivers, such as "
-            "data.edge_index"
-        )
+    _require_list(edges)
     if edges.is_inference():  # it does not count its changes
         return _made(edges, nodes, both_ways, loops)
     kept, key = _known.setdefault(edges, {}), (edges._version, nodes, loops)
@@ -170,6 +166,27 @@ def links_of(edges: Tensor | Links, nodes: int, both_ways: str = "", loops: bool
     links, _ = kept[key]
     _require(links, both_ways)
     return links
+
+
+def require_edges(edges: Tensor, nodes: int) -> None:
+    """That edges are a list ``(2, E)`` of nodes that there are.
+
+    Raises:
+        InputError: another list; nodes that are not there.
+    """
+    _require_list(edges)
+    if edges.numel():
+        least, most = int(edges.min()), int(edges.max())
+        if least < 0 or most >= nodes:
+            raise InputError(f"edges: nodes {least} to {most} are named; there are {nodes}")
+
+
+def _require_list(edges: object) -> None:
+    if not isinstance(edges, Tensor) or edges.ndim != 2 or edges.shape[0] != 2 or _is_real(edges):
+        raise InputError(
+            f"edges: got {_words(edges)}; expected whole numbers (2, E), sources and receivers, such as "
+            "data.edge_index"
+        )
 
 
 #: By the tensor that they were made of, as long as there is one.
@@ -200,11 +217,8 @@ def _require(links: Links, both_ways: str) -> None:
 
 def _made(edges: Tensor, nodes: int, both_ways: str, loops: bool) -> Links:
     edges = edges.detach().long()
+    require_edges(edges, nodes)
     source, receiver = edges[0], edges[1]
-    if edges.numel():
-        least, most = int(edges.min()), int(edges.max())
-        if least < 0 or most >= nodes:
-            raise InputError(f"edges: nodes {least} to {most} are named; there are {nodes}")
     if not loops:
         _require_no_loops(source, receiver)
     places, order = torch.sort(receiver * nodes + source, stable=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from sciml.domain import Domain, Graph, Mesh
 from sciml.errors import DomainError, InputError
 from sciml.surrogates.graph.links import Links, links_of, undirected
+from sciml.surrogates.mesh.ties import farthest
 from sciml.surrogates.structure import POINT, DomainStructure, Part
 
 
@@ -198,8 +199,8 @@ def _every_second(near, points: np.ndarray | None) -> np.ndarray:
         inside = first[bounds[piece] : bounds[piece + 1]]
         seed = inside[0]
         if points is not None:
-            away = points[inside] - points[inside].mean(axis=0)
-            seed = inside[np.argmin((away**2).sum(axis=1))]
+            away = np.linalg.norm(points[inside] - points[inside].mean(axis=0), axis=1)
+            seed = inside[farthest(-away, points[inside])]
         order, before = breadth_first_order(near, seed, directed=False)
         for node in order[1:]:
             depth[node] = depth[before[node]] + 1

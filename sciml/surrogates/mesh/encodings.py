@@ -13,14 +13,13 @@ from torch import Tensor
 from sciml.domain import Domain, Graph, Mesh
 from sciml.domain.pieces import MeshPiece
 from sciml.errors import DomainError, InputError, require_known
+from sciml.surrogates.mesh.ties import ALONG
 from sciml.surrogates.structure import DomainStructure, Part
 
 ENCODINGS = ("", "laplacian", "random_walk")
 
 #: Nodes of a component up to which all its eigenvectors are computed.
 _DENSE = 600
-#: A direction, in which eigenvectors grow.
-_ALONG = np.array([1.0, 0.61803, 0.41421])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,9 @@ def laplacian(
             vectors = vectors[:, np.argsort(values)][:, 1:]
         if points is None:
             sign = vectors.max(axis=0) + vectors.min(axis=0)
-        else:  # along no axis of symmetry
-            along = (points[inside] - points[inside].mean(axis=0)) @ _ALONG[: points.shape[1]]
-            sign = along @ vectors
+        else:  # neither odd nor even about any middle: an eigenvector of a regular mesh is one of them
+            along = (points[inside] - points[inside].mean(axis=0)) @ ALONG[: points.shape[1]]
+            sign = np.exp(along / np.abs(along).max()) @ vectors
         found[inside, : vectors.shape[1]] = vectors * np.where(sign < 0, -1, 1) * math.sqrt(n)
     return found
 

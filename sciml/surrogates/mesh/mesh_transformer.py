@@ -13,7 +13,14 @@ from torch.utils.checkpoint import checkpoint
 
 from sciml.errors import InputError, require_known
 from sciml.surrogates.graph.attention import channels_of_head
-from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
+from sciml.surrogates.graph.links import (
+    Links,
+    checked,
+    links_of,
+    owner_of,
+    require_edges,
+    unpacked,
+)
 from sciml.surrogates.mesh.bistride import (
     BiStride,
     CoarserMesh,
@@ -165,9 +172,10 @@ class MeshTransformer(nn.Module):
         owner = owner_of(x, owner)
         x, edges, _ = unpacked(x, edge_index, None)
         x = checked("MeshTransformer", x, self.in_channels, self)
-        if isinstance(edges, Tensor):
-            edges = links_of(with_loops(edges, len(x)), len(x))
         every = [edges] if isinstance(edges, Links) else edges
+        if not isinstance(every, Sequence) or not all(isinstance(one, Links) for one in every):
+            require_edges(edges, len(x))
+            every = [links_of(with_loops(edges, len(x)), len(x))]
         # Of the mesh itself, which layers take in turn, and of coarser ones.
         attends = [[EdgeAttention.of(links, self.heads) for links in every]]
         attends += [[EdgeAttention.of(level.links, self.heads)] for level in levels]

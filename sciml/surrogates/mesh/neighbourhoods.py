@@ -13,6 +13,7 @@ from torch import Tensor
 from sciml.domain import Domain, Graph, Mesh
 from sciml.errors import DomainError, InputError, require_known
 from sciml.surrogates.graph.links import Links, links_of, undirected
+from sciml.surrogates.mesh.ties import farthest
 from sciml.surrogates.structure import POINT, DomainStructure, Part
 
 
@@ -179,7 +180,7 @@ def _spread(domain: Mesh | Graph, count: int, seed: int) -> np.ndarray:
     far = np.linalg.norm(domain.points - domain.points.mean(axis=0), axis=1)
     chosen = []
     for _ in range(min(count, domain.size)):
-        chosen.append(int(np.argmax(far)))
+        chosen.append(farthest(far, domain.points))
         to_it = np.linalg.norm(domain.points - domain.points[chosen[-1]], axis=1)
         far = np.minimum(far, to_it) if len(chosen) > 1 else to_it
     return np.array(chosen)
