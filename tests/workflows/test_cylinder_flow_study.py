@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from sciml.study import load_study
 
@@ -50,6 +51,17 @@ def test_figures_are_root_mean_squares_and_relative_distances(runner):
     assert cells == ["16.7 %", "62.5 %", "50.0 %", "1 of 2"]
 
 
+def test_coefficients_are_those_of_a_lift_that_drifts(runner):
+    time = 0.02 * np.arange(100)
+    flow = xr.Dataset(coords={"time": time}, attrs={"radius": 0.05, "speed": 1.5})
+    lift = 0.7 * np.sin(2 * np.pi * 3.0 * time) + 2.0 * time - 1.0
+    drag, swing, number = runner.coefficients(flow, np.full(100, 3.2), lift)
+    assert drag == pytest.approx(3.2) and swing == pytest.approx(0.7, rel=0.05)
+    assert number == pytest.approx(3.0 * 0.1 / 1.0, rel=0.02)
+    assert runner.coefficients(flow, np.full(100, 3.2), 2.0 * time)[2] is None
+    assert runner.coefficients(flow, np.full(100, np.nan), lift + np.inf) == [None] * 3
+
+
 def test_results_of_both_feeds_are_lines_that_are_kept(runner, tmp_path, monkeypatch, capsys):
     pytest.importorskip("ngsolve")
     small = {"name": "mesh_transformer", "layers": 2, "width": 16}
@@ -73,11 +85,11 @@ def test_results_of_both_feeds_are_lines_that_are_kept(runner, tmp_path, monkeyp
         # Two steps teach little, yet what is at rest stays so.
         assert 0.3 < row["one_step"] / solver["one_step"] < 1.5
         assert np.isfinite(row["coefficients"][0][:2]).all()
-    [[drag, lift, _]], [[true, swing, _]] = solver["coefficients"], solver["solver"]
-    assert drag == pytest.approx(true, rel=0.2) and lift == pytest.approx(swing, rel=0.4)
+    [[drag, *_]], [[true, *_]] = solver["coefficients"], solver["solver"]
+    assert drag == pytest.approx(true, rel=0.2)
     monkeypatch.setattr(runner, "measure", None)
     capsys.readouterr()
     runner.main()
     assert out.read_text().count("\n") == 5
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"| xs | {rows[3]['weights']:,} | online | ".replace(",", " "))
+    assert last.startswith("| xs | 8 915 | online, 1 | ")
