@@ -32,6 +32,10 @@ TYPES = {
 FORMATS = (".vtu", ".xdmf")
 #: Before the name of a group, whose nodes have 1 in a field of such a name.
 GROUP = "group "
+#: Before the name of a field that does not change, in a series of states.
+STATIC = "static "
+#: Components of fields that XDMF holds, as meshio writes them.
+WIDTHS = (0, 1, 2, 3, 6, 9)
 
 #: Before what gmsh says of its own, which is no field.
 GMSH = "gmsh:"
@@ -207,7 +211,12 @@ def _dataset(
             fields[name] = replace(fields[name], components=2)
     if states[0][0] is None:
         return to_dataset(mesh, list(fields.values()), {n: v[0] for n, v in whole.items()}, None)
-    return to_dataset(mesh, list(fields.values()), whole, [time for time, *_ in states])
+    still = {n.removeprefix(STATIC): whole.pop(n)[0] for n in [*whole] if n.startswith(STATIC)}
+    of_still = [replace(fields[STATIC + name], name=name) for name in still]
+    times = [time for time, *_ in states]
+    return to_dataset(
+        mesh, list(fields.values()), whole, times, static=still, static_fields=of_still
+    )
 
 
 class _Groups:
@@ -283,9 +292,10 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
     >>> sciml.write_vtk("flow.xdmf", surrogate.rollout(first, steps=100))     # doctest: +SKIP
 
     Fields on nodes and in cells are there by their names, vectors of a plane with a third component 0,
-    and groups of nodes as ``group wall``, 1 at its nodes; what is on edges or one number a frame is left
-    out. Values of XDMF are in a file of HDF5 beside it, of the same name. :func:`sciml.open_dataset`
-    reads either; VTU says no time, and neither says units.
+    in a series those that do not change as ``static node_type``, and groups of nodes as ``group wall``,
+    1 at its nodes; what is on edges or one number a frame is left out. Times are numbers, of dates
+    seconds since the first one. Values of XDMF are in a file of HDF5 beside it, of the same name.
+    :func:`sciml.open_dataset` reads either; VTU says no time, and neither says units.
 
     Args:
         path: ends in ``.vtu`` or ``.xdmf``; must not exist.
@@ -293,7 +303,7 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
 
     Raises:
         InputError: meshio is not there, the file is; no mesh, several simulations, several times in VTU,
-            polygons of more than four corners.
+            polygons of more than four corners, 4, 5, 7, 8 or more than 9 components in XDMF.
     """
     path = Path(path)
     series = path.suffix.lower() == ".xdmf"
@@ -310,12 +320,20 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
             "meshio is not there; install it with pip install 'sciml-surrogates[mesh]'"
         ) from error
     from sciml.domain.inference import domain_of, fields_of
-    from sciml.domain.layout import layout_of
+    from sciml.domain.layout import layout_of, times_of
 
     domain = domain_of(data)
     if not isinstance(domain, Mesh):
         raise InputError(f"write_vtk: a dataset on a {domain.kind}; expected one on a mesh")
-    fields = [field for field in fields_of(data) if field.on in ("point", "cell")]
+    moving = fields_of(data)
+    time = layout_of(data, [field.name for field in moving]).time
+    every = moving if time is None else fields_of(data.isel({time: 0}, drop=True))
+    fields = [field for field in every if field.on in ("point", "cell")]
+    if wide := [field for field in fields if series and field.components not in WIDTHS]:
+        raise InputError(
+            f"write_vtk: '{wide[0].name}' has {wide[0].components} components; XDMF holds 1, 2, 3, 6 or "
+            f"9: leave it out, ds.drop_vars('{wide[0].name}'), or write states as VTU"
+        )
     layout = layout_of(data, [field.name for field in fields])
     if layout.sample is not None:
         count = data.sizes[layout.sample]
@@ -324,7 +342,7 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
                 f"write_vtk: {count} simulations; expected one: ds.isel({layout.sample}=0)"
             )
         data = data.isel({layout.sample: 0})
-    times = [None] if layout.time is None else data[layout.time].values.tolist()
+    times = times_of(data, layout)
     if len(times) > 1 and not series:
         raise InputError(
             f"write_vtk: {len(times)} times in {path.name}; expected a name that ends in .xdmf, or one "
@@ -341,15 +359,18 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
         on_points, in_cells = dict(marks), {}
         for field in fields:
             array = data[field.name]
+            name = field.name
             if layout.time in array.dims:
                 array = array.isel({layout.time: place})
+            elif layout.time is not None and series:
+                name = STATIC + name
             values = array.transpose(*layout.order(array.dims)).values
             if field.components == 2:
                 values = np.pad(values, ((0, 0), (0, 1)))
             if field.on == "point":
-                on_points[field.name] = values
+                on_points[name] = values
             else:
-                in_cells[field.name] = [values[rows] for _, rows in parts]
+                in_cells[name] = [values[rows] for _, rows in parts]
         return {"point_data": on_points, "cell_data": in_cells}
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -364,7 +385,7 @@ def write_vtk(path: str | Path, data: xr.Dataset) -> None:
     try:
         writer.write_points_cells(points, cells)
         for place, time in enumerate(times):
-            writer.write_data(0.0 if time is None else float(time), **state(place))
+            writer.write_data(float(time), **state(place))
     finally:
         writer.__exit__()
 

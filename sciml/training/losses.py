@@ -63,11 +63,12 @@ Norm = Callable[[Tensor, Comparison], Tensor]
 
 def mse(seen: Comparison) -> Value:
     """mean ((û − u) / σ)², over everything; σ the deviation of the field, or of its increment where the
-    surrogate learns increments."""
+    surrogate learns increments. 0 where no point has a weight."""
     error, count = seen.error, float(seen.error.numel())
     if seen.weights is not None:
         weights = seen.weights.expand_as(error)
         error, count = error * weights.sqrt(), weights.sum()
+        count = count.clamp(min=torch.finfo(count.dtype).tiny)
     return torch.linalg.vector_norm(error).square() / count, None  # a pass less than by squares
 
 

@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +20,8 @@ from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
 from sciml.record.foreign import Foreign
 from sciml.record.parts import parts_of
-from sciml.samples import Sample, Task
+from sciml.samples import Sample, Simulation, Task
+from sciml.samples.groups import members
 from sciml.samples.pieces import Pieces
 from sciml.samples.program_warnings import log_findings
 from sciml.samples.reach import those_far
@@ -48,7 +50,7 @@ from sciml.surrogates.traits import traits_of
 from sciml.training.area_weights import require_weighting
 from sciml.training.dataset_source import DatasetSource
 from sciml.training.mixture import Mixture, scale, task_without_data
-from sciml.training.objective import Objective, Supervised
+from sciml.training.objective import Objective, Supervised, losses_of
 from sciml.training.objectives import objective_of
 from sciml.training.source import Source
 from sciml.training.trial import try_out
@@ -194,6 +196,7 @@ def of_data(
     if isinstance(model, nn.Module) or surrogate.source is not None:
         with threads_for(at_once):
             try_out(surrogate, samples, device)
+    _require_free(task, [simulation for simulation, _ in training])
     drawn = samples if pieces == 1 else _in_pieces(samples, pieces, surrogate)
     source = DatasetSource(drawn, task, batch_size, seed=seed, structures=surrogate.structures)
     if mixture is None:
@@ -207,7 +210,22 @@ def of_data(
             seed=seed,
             usual=said,
         )
+    if pieces > 1 and any("divergence" in n for n in losses_of(objective, surrogate.setting)):
+        raise InputError(
+            f"fit: pieces={pieces} and a divergence, which would look across the rim of what a piece "
+            "sees; expected pieces=1, or no divergence"
+        )
     return Prepared(surrogate, source, objective, training, held_out, by, len(samples), at_once)
+
+
+def _require_free(task: Task, simulations: Sequence[Simulation]) -> None:
+    """That not all points of a target are prescribed in all simulations."""
+    for name, groups in task.prescribed:
+        if all(np.any([members(s, g) for g in groups], axis=0).all() for s in simulations):
+            raise InputError(
+                f"fit: '{name}' is prescribed at {', '.join(groups)}, which are all points, and nothing "
+                "is left to learn; expected fewer groups, or among forcing what is known ahead"
+            )
 
 
 def _in_pieces(samples: Sequence[Sample], pieces: int, surrogate: Surrogate) -> Pieces:

@@ -254,10 +254,28 @@ def test_what_is_written_for_paraview_comes_back(tmp_path, kind, ending):
         write_vtk(path, ds)
 
 
+def test_a_series_keeps_what_does_not_change_and_its_dates(tmp_path):
+    pytest.importorskip("meshio")
+    mesh, days = MESHES["triangle"], np.array(["2020-01-01", "2020-01-03"], "M8[ns]")
+    ds = on_mesh(mesh, [0.0, 1.0]).assign_coords(time=days)
+    kind = np.arange(mesh.size)
+    write_vtk(tmp_path / "a.xdmf", ds.assign(kind=("node", kind)))
+    back = open_dataset(tmp_path / "a.xdmf")
+    assert back.kind.dims == ("node",) and back.kind.values.tolist() == kind.tolist()
+    np.testing.assert_array_equal(back.u, ds.u)
+    assert back.time.values.tolist() == [0.0, 2 * 86400.0]
+
+
 def test_what_cannot_be_written_for_paraview_is_one_line(tmp_path, monkeypatch):
     pytest.importorskip("meshio")
     ds = on_mesh(MESHES["triangle"], [0.0, 1.0])
     both = ds.assign({name: ds[name].expand_dims(sample=2) for name in ("u", "wind", "k", "e")})
+    five = to_dataset(
+        MESHES["triangle"],
+        [Field("s", components=5)],
+        {"s": np.zeros((2, ds.sizes["node"], 5))},
+        [0.0, 1.0],
+    )
     cases = [
         ("a.vtk", ds, "ends in .vtu or .xdmf"),
         ("a.vtu", ds, r"2 times in a.vtu; .*ds.isel\(time=-1\)"),
@@ -267,6 +285,7 @@ def test_what_cannot_be_written_for_paraview_is_one_line(tmp_path, monkeypatch):
             r"2 simulations; expected one: ds.isel\(sample=0\)",
         ),
         ("a.xdmf", xr.Dataset({"u": ("x", np.zeros(3))}, {"x": [0.0, 1, 2]}), "on a grid"),
+        ("a.xdmf", five, "'s' has 5 components; XDMF holds 1, 2, 3, 6 or 9"),
     ]
     for name, data, line in cases:
         with pytest.raises(InputError, match=line):

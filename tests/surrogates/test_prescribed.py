@@ -131,3 +131,13 @@ def test_reflections_move_what_is_given():
         assert torch.equal(other.given["u"][mask], other.targets["u"][mask])
         turned.add(int(other.fixed["u"][0, 0, 0].all()))
     assert turned == {0, 1}
+
+
+def test_a_target_that_is_given_everywhere_is_no_target():
+    _, frames, field, _, _ = simulated("mesh")
+    mesh = Mesh(POINTS, CELLS, groups={"here": [0, 1, 2], "there": [3, 4, 5]})
+    values = {"u": np.stack([f.fields["u"] for f in frames])}
+    ds = to_dataset(mesh, (field,), values, np.arange(4.0))
+    task = Task(("u",), ("u",), prescribed={"u": ["here", "there"]})
+    with pytest.raises(InputError, match="'u' is prescribed at here, there, which are all points"):
+        sciml.fit("meshgraphnet", ds, task, epochs=1)

@@ -182,6 +182,14 @@ def test_mse():
     ).item() == pytest.approx(5.0)
 
 
+def test_mse_where_no_point_counts_is_nothing():
+    """Such as that of a piece of a mesh, or of a simulation, that is prescribed throughout."""
+    error = torch.ones(3, 1, requires_grad=True)
+    found, _ = loss("mse")(Comparison(error, None, None, weights=torch.zeros(3, 1)))
+    found.backward()
+    assert found == 0 and not error.grad.any()
+
+
 def test_unknown_losses_get_the_nearest():
     with pytest.raises(InputError, match="did you mean 'relative_l2'"):
         loss("relativ_l2")

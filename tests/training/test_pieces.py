@@ -154,3 +154,16 @@ def test_a_fit_takes_pieces():
 def test_what_cannot_be_is_refused(model, pieces, said):
     with pytest.raises(InputError, match=said):
         sciml.fit(model, datasets(), pieces=pieces, epochs=1)
+
+
+def test_a_divergence_is_not_of_pieces():
+    objective = {"kind": "supervised", "loss": "mse", "divergence": ["v"]}
+    flows = []
+    for one in datasets():
+        v = np.stack([one.u.values, one.u.values], axis=-1)
+        flows.append(one.drop_vars("u").assign(v=(("time", "node", "space"), v)))
+    with pytest.raises(InputError, match="pieces=2 and a divergence"):
+        sciml.fit(
+            {"name": "meshgraphnet", "layers": 1, "hidden": 8}, flows, pieces=2,
+            objectives={"flow": objective}, epochs=1,
+        )  # fmt: skip
