@@ -291,7 +291,7 @@ def _joined(parts: Sequence[DataPart], time: str | None) -> str:
     """How files of a frame each become one simulation."""
     said = "; files that are pieces of one simulation "
     if all(part.path is not None and part.path.suffix.lower() in OF_VTK for part in parts):
-        return f"{said}make one XDMF time series, by meshio.xdmf.TimeSeriesWriter"
+        return f"{said}are named, with their times, by a collection of ParaView (.pvd): give that"
     along = f"combine='nested', concat_dim='{time or 'time'}'"
     return f"{said}are joined by xr.open_mfdataset(paths, {along})"
 

@@ -98,7 +98,7 @@ def test_states_in_a_file_each_are_no_series_and_a_line_says_what_makes_one():
         meshio.Mesh(triangle, [("triangle", [[0, 1, 2]])], data).write(f"state{number}.vtu")
     words = ("--set", "task={inputs: ['Temperature (K)']}", "--out", "no")
     done = called("train", "study.yaml", "--from", "state*.vtu", *words)
-    with pytest.raises(InputError, match=r"at most 1 frames; .* lead=0 .* make one XDMF time"):
+    with pytest.raises(InputError, match=r"at most 1 frames; .* lead=0 .* \(.pvd\): give that$"):
         raise done.exception
-    with pytest.raises(InputError, match=r"1 frames; .* make one XDMF time series, by meshio"):
+    with pytest.raises(InputError, match=r"1 frames; .* by a collection of ParaView"):
         sciml.fit("meshgraphnet", "state*.vtu", {"inputs": [HEAT]}, epochs=1)
