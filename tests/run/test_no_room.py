@@ -14,12 +14,12 @@ from patience import PATIENCE
 from sciml.buffer import make
 from sciml.errors import InputError, no_room
 from sciml.record import RecordingError
+from sciml.report.rows import append, rows_of
 from sciml.run.offline.training import train_offline
 from sciml.run.room import RoomWatch
 from sciml.samples import Task, Windower
 from sciml.study import load_study
 from sciml.training.checkpoint import CheckpointError, Checkpoints
-from sciml.training.metrics_file import append_line
 
 
 @contextlib.contextmanager
@@ -135,11 +135,11 @@ def test_what_counts_as_no_room():
 
 def test_a_line_is_there_whole_or_not_at_all(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    append_line(path, "one")
-    with with_room(6), pytest.raises(OSError, match=r"space|large"):
-        append_line(path, "a line that is longer")
-    append_line(path, "two")
-    assert path.read_text() == "one\ntwo\n"
+    append(path, {"n": 1})
+    with with_room(10), pytest.raises(OSError, match=r"space|large"):
+        append(path, {"n": 2, "longer": "than there is room for"})
+    append(path, {"n": 3})
+    assert rows_of(path) == [{"n": 1}, {"n": 3}]
 
 
 def test_a_checkpoint_of_a_model_too_large_for_the_disk_is_an_error_of_ours(tmp_path):
