@@ -95,8 +95,8 @@ def train(
         list[Path] | None,
         typer.Option(
             "--from",
-            help="recording, run that recorded, file (netCDF, zarr, HDF5 of The Well or PDEBench), "
-            "folder, or pattern in quotes; may be given again for more",
+            help="recording, run that recorded, file (netCDF, zarr, HDF5 of The Well or PDEBench, "
+            "extended XYZ, XDMF, VTU, PVD), folder, or pattern in quotes; may be given again for more",
         ),
     ] = None,
     group: Group = None,
@@ -240,8 +240,8 @@ def evaluate(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="file (netCDF, zarr, HDF5 of The Well or PDEBench), folder of them, or pattern, to "
-            "evaluate on; may be given again for more; default: the run's held-out simulations"
+            help="file, as of train --from, folder of them, or pattern, to evaluate on; may be given "
+            "again for more; default: the run's held-out simulations"
         ),
     ] = None,
     group: Group = None,
