@@ -153,7 +153,8 @@ def _drawn(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Sheet]]:
     predictions = Predictions(folder) if any(folder.glob("predictions*.nc")) else None
     is_map = predictions is not None and predictions.about.kind == "map"
     if "learning" in names:
-        sheet = learning(history(rows_of(folder / "metrics.jsonl")), map_=is_map)
+        rows = rows_of(folder / "metrics.jsonl")
+        sheet = learning(history(rows), map_=any(row.get("same_frame") for row in rows))
         if sheet is not None:
             yield "learning", sheet
     if predictions is None or not {"errors", *CASES} & {*names}:

@@ -207,6 +207,17 @@ def test_text_is_text_whatever_the_user_has_set(tmp_path):
     assert "100 % é {0}" in (tmp_path / "elsewhere/median.svg").read_text()
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_a_curve_says_of_which_time_errors_are(tmp_path, same):
+    """Before there are predictions, too."""
+    curve(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    said = f'"same_frame": {str(same).lower()}, "fields"'
+    path.write_text(path.read_text().replace('"fields"', said))
+    [*_, errors] = figures(tmp_path, "learning")["learning"].axes
+    assert errors.get_ylabel() == ("VRMSE" if same else "VRMSE one step ahead")
+
+
 def test_what_there_is_nothing_of_is_said(tmp_path):
     with pytest.raises(
         InputError, match=r"nothing to draw: no metrics.jsonl and no predictions.nc"
