@@ -19,16 +19,13 @@ from sciml.samples import Simulation
 from sciml.samples.masks import difference
 from sciml.surrogates.clock import target_time, time_step
 from sciml.surrogates.registry import ANY_RESOLUTION
-from sciml.surrogates.scope import Scope
+from sciml.surrogates.scope import UNKNOWN
 from sciml.surrogates.traits import traits_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from sciml.surrogates.physical_model import PhysicalModel
-
-#: Units that say nothing.
-UNKNOWN = ("", "1")
 
 
 def require_match(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
@@ -76,7 +73,7 @@ def layout_for(surrogate: PhysicalModel, ds: xr.Dataset) -> Layout:
         # Static fields have no time; that of the targets is what the dataset spans.
         layout = replace(layout, time=target_time(ds))
     given = domain_of(ds, names)
-    _same_kind(surrogate.domain, given, layout, ds)
+    _same_kind(surrogate, given, layout, ds)
     _resolution(surrogate, given)
     return layout
 
@@ -126,15 +123,16 @@ def _compare_units(surrogate: PhysicalModel, ds: xr.Dataset) -> None:
             )
 
 
-def _same_kind(trained: Grid | Scope | None, given: Domain, layout: Layout, ds: xr.Dataset) -> None:
+def _same_kind(surrogate: PhysicalModel, given: Domain, layout: Layout, ds: xr.Dataset) -> None:
+    trained = surrogate.domain
     if trained is None:
         return
     if trained.kind != given.kind:
         raise InputError(f"dataset lives on a {given.kind}; the surrogate on a {trained.kind}")
     if not isinstance(trained, Grid):
         trained.require(given)
-        if far := trained.far_in_size(given):
-            warnings.warn(far, stacklevel=7)
+        for doubt in trained.doubts(given, traits_of(surrogate.model).groups):
+            warnings.warn(doubt, stacklevel=7)
         return
     if trained.ndim != given.ndim:
         more = given.ndim > trained.ndim

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from sciml.domain import Domain, Graph, Grid, Mesh, Particles
 from sciml.domain.wire import domain_from_wire, domain_to_wire
 from sciml.errors import DomainError, InputError
 
-#: A mesh with so many times more nodes, or fewer, than those of the training is warned of.
+#: A mesh with so many times more nodes, or fewer, than those of the training is warned of; so is one
+#: that is so many times longer, or shorter.
 FAR_IN_SIZE = 4
+#: Units that say nothing.
+UNKNOWN = ("", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +30,11 @@ class Scope:
         kind: ``"mesh"``, ``"graph"`` or ``"particles"``.
         ndim: coordinates of a point; 0 of a graph.
         cell_types: of meshes.
-        groups: names of groups of nodes that some had.
+        groups: names of groups of nodes that some had. common: that all had.
         species: kinds of particles, ascending.
         periodic: along which lattice vectors.
         least, most: points of the smallest and the largest.
+        shortest, longest: the longest side of meshes, in ``units``; 0: not known.
         units: of lengths.
     """
 
@@ -41,6 +47,9 @@ class Scope:
     least: int = 0
     most: int = 0
     units: str = "1"
+    common: tuple[str, ...] = ()
+    shortest: float = 0.0
+    longest: float = 0.0
 
     @classmethod
     def of(cls, domain: Domain) -> Grid | Scope:
@@ -51,7 +60,9 @@ class Scope:
                 return domain
             case Mesh():
                 ndim, groups = domain.points.shape[1], tuple(sorted(domain.groups))
-                return cls("mesh", ndim, (domain.cell_type,), groups, units=domain.units, **size)
+                long = float(np.ptp(domain.points, axis=0).max()) if domain.size else 0.0
+                size |= {"units": domain.units, "shortest": long, "longest": long}
+                return cls("mesh", ndim, (domain.cell_type,), groups, common=groups, **size)
             case Graph():
                 return cls("graph", **size)
             case Particles():
@@ -81,10 +92,13 @@ class Scope:
             self,
             cell_types=_both(self.cell_types, other.cell_types),
             groups=_both(self.groups, other.groups),
+            common=tuple(name for name in self.common if name in other.common),
             species=_both(self.species, other.species),
             periodic=tuple(a or b for a, b in zip(self.periodic, other.periodic, strict=True)),
             least=min(self.least, other.least),
             most=max(self.most, other.most),
+            shortest=min(self.shortest, other.shortest),
+            longest=max(self.longest, other.longest),
         )
 
     def require(self, domain: Domain) -> None:
@@ -112,17 +126,44 @@ class Scope:
                     "to go on regardless"
                 )
 
-    def far_in_size(self, domain: Domain) -> str:
-        """In words, that a mesh has many more or fewer nodes than those of the training had."""
+    def doubts(self, domain: Domain, seen: Collection[str] = ()) -> list[str]:
+        """In words, in what a mesh is unlike those of the training: nodes, lengths, groups.
+
+        Args:
+            seen: groups that a model sees.
+        """
         if self.kind != "mesh" or not self.most:
-            return ""
-        if self.least <= FAR_IN_SIZE * domain.size and domain.size <= FAR_IN_SIZE * self.most:
-            return ""
-        return (
-            f"dataset has a mesh of {domain.size} nodes; the surrogate was trained on {self.least} to "
-            f"{self.most}: what it learned of neighbours belongs to their distances; train on such "
-            "meshes, too"
-        )
+            return []
+        given, found = Scope.of(domain), []
+        if not _near(domain.size, self.least, self.most):
+            found.append(
+                f"dataset has a mesh of {domain.size} nodes; the surrogate was trained on {self.least} "
+                f"to {self.most}: what it learned of neighbours belongs to their distances; train on "
+                "such meshes, too"
+            )
+        if given.units != self.units and not {given.units, self.units} & {*UNKNOWN}:
+            found.append(
+                f"dataset has a mesh in {given.units}; the surrogate was trained on meshes in "
+                f"{self.units}: convert its coordinates"
+            )
+        elif self.longest and not _near(given.longest, self.shortest, self.longest):
+            found.append(
+                f"dataset has a mesh {given.longest:.3g} long; the surrogate was trained on "
+                f"{self.shortest:.3g} to {self.longest:.3g}: are its coordinates in another unit? "
+                "Convert them, or train on such meshes, too"
+            )
+        if lacking := [name for name in self.common if name in seen and name not in given.groups]:
+            new = [name for name in given.groups if name not in self.groups]
+            others = f", and with {', '.join(new)}, which none had" if new else ""
+            found.append(
+                f"dataset has a mesh without the group {', '.join(lacking)}, which all meshes of the "
+                f"training had{others}: the model takes it that no node is in it; rename it, or add it"
+            )
+        return found
+
+
+def _near(value: float, least: float, most: float) -> bool:
+    return least <= FAR_IN_SIZE * value and value <= FAR_IN_SIZE * most
 
 
 def _both(one: tuple[Any, ...], two: tuple[Any, ...]) -> tuple[Any, ...]:

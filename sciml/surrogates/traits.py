@@ -36,6 +36,7 @@ class Traits:
             field that they are added to keeps its mass.
         species: of particles that it was built for; ``None``: any.
         reach: edges that a node sees far; ``None``: all of a domain, or not said.
+        groups: of the nodes of a mesh, that it sees.
         structures: what it wants derived from domains and frames; see
             :mod:`sciml.surrogates.structure`.
     """
@@ -53,6 +54,7 @@ class Traits:
     conserves: bool = False
     species: tuple[int, ...] | None = None
     reach: int | None = None
+    groups: tuple[str, ...] = ()
     structures: tuple[Structure, ...] = ()
 
 

@@ -426,21 +426,32 @@ def test_nodes_see_in_which_groups_they_are(name):
         torch.testing.assert_close(output(blind, [one]), output(blind, [sample(mesh)]))
 
 
-def test_a_mesh_of_another_size_is_warned_of():
-    surrogate = built("meshgraphnet", [sample(plate(5, 6))])
-    surrogate.dt = 0.1
+def test_a_mesh_unlike_those_of_the_training_is_warned_of():
+    """Of its nodes, its lengths, and groups that the model sees."""
+    training = [sample(replace(plate(5, 6), units="m"))]
+    surrogate, blind = (built("meshgraphnet", training, groups=groups) for groups in (True, False))
+    surrogate.dt = blind.dt = 0.1
 
-    def asked(mesh):
+    def asked(mesh, surrogate=surrogate):
         u = np.ones((1, mesh.size))
         ds = to_dataset(mesh, (Field("u", "K"),), {"u": u}, np.zeros(1), parameters={"a": 1.0})
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             surrogate.predict(ds)
-        return [str(w.message) for w in told if "nodes" in str(w.message)]
+        return [str(w.message) for w in told if "mesh" in str(w.message)]
 
     assert not asked(plate(6, 9))
     assert "a mesh of 143 nodes; the surrogate was trained on 30 to 30" in asked(plate(11, 13))[0]
     assert "a mesh of 4 nodes" in asked(plate(2, 2))[0]
+    mesh = plate(5, 6)
+    large = replace(mesh, points=1000 * mesh.points)
+    [one], [other] = asked(replace(large, units="mm")), asked(large)
+    assert "in mm; the surrogate was trained on meshes in m" in one
+    assert "long; the surrogate was trained on" in other and "another unit?" in other
+    bare, renamed = replace(mesh, groups={}), replace(mesh, groups={"Wall": [0]})
+    assert "without the group wall, which all" in asked(bare)[0]
+    assert "and with Wall, which none had" in asked(renamed)[0]
+    assert not asked(bare, blind)
 
 
 # MeshTransformer

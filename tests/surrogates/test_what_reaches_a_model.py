@@ -241,8 +241,10 @@ def test_a_scope_is_what_was_seen_of_meshes():
     small = Mesh(POINTS[:3], [[0, 1, 2]], groups={"inflow": [0]})
     large = Mesh(POINTS[:4], [[0, 1, 2, 3]])
     scope = joined([small, large])
+    long = [float(np.ptp(POINTS[:n], axis=0).max()) for n in (3, 4)]
     assert scope == Scope(
-        "mesh", 2, ("quadrilateral", "triangle"), ("inflow",), least=3, most=4
+        "mesh", 2, ("quadrilateral", "triangle"), ("inflow",), least=3, most=4,
+        shortest=min(long), longest=max(long),
     )  # fmt: skip
     scope.require(small)
     with pytest.raises(

@@ -214,6 +214,7 @@ class OnDomain(nn.Module):
             conserves=fluxes,
             takes_scales=self.in_units or seen.frames is not None,
             reach=getattr(net, "reach", None),
+            groups=seen.groups,
         )
 
     def forward(

@@ -233,7 +233,8 @@ class TransformerOnDomain(nn.Module):
         layers = len(net.blocks)
         everywhere = near.everywhere or bool(net.shared) or net.coarsening is not None
         reach = None if everywhere else sum(near.far(layer) for layer in range(layers))
-        self.traits = Traits(reach=reach, structures=(near, *sees.structures, *coarser))
+        structures = (near, *sees.structures, *coarser)
+        self.traits = Traits(reach=reach, groups=sees.seen.groups, structures=structures)
 
     def forward(self, x: Tensor, *where: Tensor, **given: Tensor) -> Tensor:
         links = self.near.taken(given, len(x), self.symmetric)

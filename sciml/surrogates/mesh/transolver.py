@@ -154,7 +154,7 @@ class TransolverOnDomain(nn.Module):
     def __init__(self, net: Transolver, sees: NodeChannels) -> None:
         super().__init__()
         self.net, self.sees = net, sees
-        self.traits = Traits(structures=sees.structures)
+        self.traits = Traits(groups=sees.seen.groups, structures=sees.structures)
 
     def forward(self, x: Tensor, *where: Tensor, **given: Tensor) -> Tensor:
         return self.net(self.sees.features(x, where, given), where[-1])
