@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -462,13 +464,29 @@ def _section(title: str, paths: list[Path], root: Path) -> None:
         print(f"  {path.relative_to(root)}")
 
 
+def _once() -> Callable[..., None]:
+    """What shows a Python warning as a line without a place in the source, each one time."""
+    seen, usual = set(), warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *where: Any) -> None:
+        if category is not UserWarning:
+            usual(message, category, *where)
+        elif (line := f"warning: {' '.join(str(message).split())}") not in seen:
+            seen.add(line)
+            print(line, file=sys.stderr)
+
+    return show
+
+
 def main() -> None:
     """Entry point: an error made on purpose is one line and exit code 2, a Ctrl-C is 130, and a full
     disk or a batch system's word, after which the command may be tried again, is 75."""
     BeforeStart()
     warn_of_namesake()
     try:
-        app(standalone_mode=True)
+        with warnings.catch_warnings():
+            warnings.showwarning = _once()
+            app(standalone_mode=True)
     except (ScimlError, OSError) as error:
         known = (ScimlError, PermissionError, NotADirectoryError, FileExistsError)
         if not (isinstance(error, known) or no_room(error)):

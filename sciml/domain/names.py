@@ -19,6 +19,11 @@ SPLIT = "split"
 
 #: Grid axes, slowest first; a grid of dimension d uses the last d of them.
 GRID_AXES = ("z", "y", "x")
+#: Where groups of a mesh come from, of one that has none.
+NO_GROUPS = (
+    "its mesh has no groups: they are physical groups of gmsh, fields 'group wall' of VTU and XDMF, "
+    "and flags 'node_groups' of netCDF (docs/data.md)"
+)
 
 
 def grid_dims(ndim: int) -> tuple[str, ...]:

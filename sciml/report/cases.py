@@ -38,6 +38,10 @@ FILM = 8
 POINTS = 1024
 #: Nodes of a mesh in a picture: more are drawn on top of each other, and take 7 µs each.
 DOTS = 20_000
+#: Triangles up to which those of a mesh are cut.
+TRIANGLES = 8000
+#: Sides of a box whose ratio is larger are not shown in their proportions.
+FLAT = 6.0
 #: Values of fields of one sign, of both signs, and of differences.
 ONE_SIGN, BOTH_SIGNS = "viridis", "RdBu_r"
 
@@ -339,6 +343,7 @@ def _nodes(
     low, high, colors = scale
     colored, values = {"vmin": low, "vmax": high, "cmap": colors}, np.asarray(array)
     if triangles is not None:
+        x, y, values, triangles = _finer(x, y, values, triangles)
         mark = axes.tripcolor(x, y, values, triangles=triangles, shading="gouraud", **colored)
     else:
         # By chance: every n-th node of an orderly mesh would be a line of them.
@@ -351,6 +356,19 @@ def _nodes(
     return mark
 
 
+def _finer(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, triangles: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Triangles cut into four as long as they are few: matplotlib mixes the colours of the corners,
+    and between distant ones that gives colours which stand for nothing."""
+    corners = np.stack([x, y, values], axis=-1)[triangles]  # (triangle, corner, number)
+    while len(corners) <= TRIANGLES // 4:
+        middles = 0.5 * (corners + np.roll(corners, -1, axis=1))  # of sides ab, bc, ca
+        tips = (np.stack([corners[:, k], middles[:, k], middles[:, k - 1]], 1) for k in range(3))
+        corners = np.concatenate([*tips, middles])
+    return *corners.reshape(-1, 3).T, np.arange(3 * len(corners)).reshape(-1, 3)
+
+
 def _places(case: Case) -> list[tuple[np.ndarray, str]] | None:
     """Where the nodes of a mesh are, two axes of it; ``None`` of an axis of a grid."""
     [dim] = case.layout.space
@@ -361,7 +379,10 @@ def _places(case: Case) -> list[tuple[np.ndarray, str]] | None:
         return None
     arrays = [case.ds[name] for name in there[:2]]
     return [
-        (a.values.astype(float), with_units(str(a.attrs.get("long_name", a.name)), units_of(a)))
+        (
+            a.values.astype(float),
+            with_units(str(a.attrs.get("long_name", a.name)).removeprefix("node "), units_of(a)),
+        )
         for a in arrays
     ]
 
@@ -383,8 +404,9 @@ def _triangles(case: Case) -> np.ndarray | None:
 def _cell(case: Case) -> tuple[float, float]:
     """Inches of one map, in the proportions of the box."""
     if len(case.layout.space) < 2:
-        return 2.4, 2.4
-    y, x = (_axis(case.ds, dim)[0] for dim in case.layout.space[-2:])
+        (x, _), (y, _) = _places(case)
+    else:
+        y, x = (_axis(case.ds, dim)[0] for dim in case.layout.space[-2:])
     wide, high = np.ptp(x) or 1.0, np.ptp(y) or 1.0
     if not _alike(wide, high):
         return 2.6, 2.0
@@ -395,7 +417,7 @@ def _cell(case: Case) -> tuple[float, float]:
 
 def _alike(wide: float, high: float) -> bool:
     """Whether a box can be shown in its proportions."""
-    return 0.2 < wide / high < 5.0 if wide > 0 and high > 0 else False
+    return 1 / FLAT < wide / high < FLAT if wide > 0 and high > 0 else False
 
 
 def _axis(ds: xr.Dataset, dim: str) -> tuple[np.ndarray, str]:

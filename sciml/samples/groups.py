@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sciml.domain.names import NO_GROUPS
 from sciml.errors import InputError, nearest
 from sciml.samples.frame import Simulation
 
@@ -25,9 +26,10 @@ def members(simulation: Simulation, name: str) -> np.ndarray:
     """
     known = _known(simulation)
     if name not in known:
+        none = not known and simulation.domain.kind == "mesh"
         raise InputError(
             f"group '{name}': simulation {simulation.id} has no points of that name; "
-            f"{nearest(name, known)}"
+            f"{NO_GROUPS if none else nearest(name, known)}"
         )
     return known[name]()
 

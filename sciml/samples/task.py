@@ -142,7 +142,11 @@ class Task:
 
     def _require_prescribed(self) -> None:
         given = self.prescribed
-        pairs = given.items() if isinstance(given, Mapping) else given
+        pairs = tuple(given.items() if isinstance(given, Mapping) else given)
+        if not all(isinstance(p, tuple | list) and len(p) == 2 for p in pairs):
+            raise InputError(
+                f"task: prescribed {given!r}; expected groups by target, as {{'u': ['wall']}}"
+            )
         groups = {n: (g,) if isinstance(g, str) else tuple(g) for n, g in pairs}
         for name, of in groups.items():
             if name not in self.targets:

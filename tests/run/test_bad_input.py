@@ -1,6 +1,7 @@
 """Bad input: one clear line, exit code 2, no traceback, and nothing was started."""
 
 import re
+import warnings
 
 import pytest
 import torch
@@ -302,3 +303,13 @@ def test_places_that_cannot_be_written_are_one_line(kind, monkeypatch, capsys):
         cli.main()
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: [Errno 13] Not there: '/proc/x.nc'\n"
+
+
+def test_a_warning_is_one_line_once(monkeypatch, capsys):
+    def warn(**_):
+        for _ in range(2):
+            warnings.warn("a mesh of 9 nodes", stacklevel=2)
+
+    monkeypatch.setattr(cli, "app", warn)
+    cli.main()
+    assert capsys.readouterr().err == "warning: a mesh of 9 nodes\n"

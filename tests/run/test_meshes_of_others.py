@@ -80,7 +80,7 @@ def test_predictions_are_files_of_the_same_kind(folder):
         ("check study.yaml", "is no program; .* sciml run study.yaml --dry-run says"),
         (
             "train study.yaml --from heat*.xdmf --out no --set task.prescribed.rho=[wall]",
-            "group 'wall': simulation 0 has no points of that name; known: none$",
+            "group 'wall': simulation 0 has no points of that name; its mesh has no groups: they are",
         ),
     ],
 )

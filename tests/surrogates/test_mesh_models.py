@@ -452,6 +452,8 @@ def test_a_mesh_unlike_those_of_the_training_is_warned_of():
     assert "without the group wall, which all" in asked(bare)[0]
     assert "and with Wall, which none had" in asked(renamed)[0]
     assert not asked(bare, blind)
+    with pytest.raises(InputError, match="no group 'wall'; its mesh has no groups: they are"):
+        Neighbourhoods(global_groups=("wall",)).of(bare)
 
 
 # MeshTransformer
@@ -487,6 +489,17 @@ def test_it_takes_edges_as_torch_geometric_has_them():
     [links] = Neighbourhoods().of(mesh)
     torch.testing.assert_close(net(x, edges), net(x, links))
     torch.testing.assert_close(net(x, with_loops(edges.flip(1), mesh.size)), net(x, links))
+
+
+def test_places_come_with_the_data_of_torch_geometric():
+    data = pytest.importorskip("torch_geometric.data")
+    mesh, x = plate(4, 5), torch.randn(20, 2)
+    edges, places = torch.from_numpy(mesh.edges), torch.from_numpy(mesh.points).float()
+    net = MeshTransformer(2, 1, 2, 16, 2, rope=2)
+    given = data.Data(x=x, edge_index=edges, pos=places)
+    torch.testing.assert_close(net(given), net(x, edges, places))
+    with pytest.raises(InputError, match=r"rope without points; expected .*data\.pos"):
+        net(data.Data(x=x, edge_index=edges))
 
 
 @pytest.mark.parametrize(

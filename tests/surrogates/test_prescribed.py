@@ -92,6 +92,9 @@ def test_groups_that_are_not_there_are_one_line():
         Task(("u",), ("u",), prescribed={"v": ["wall"]})
     with pytest.raises(InputError, match="prescribed 'u' is no input of a time before"):
         Task(("u",), ("u",), lead=0, prescribed={"u": ["wall"]})
+    for mistaken in (["inflow", "wall"], [("u", "v", "wall")], "wall"):
+        with pytest.raises(InputError, match=r"expected groups by target, as {'u': .'wall'.}"):
+            Task(("u",), ("u",), prescribed=mistaken)
     with pytest.raises(InputError, match="expected names of groups"):
         Task(("u",), ("u",), prescribed={"u": []})
 

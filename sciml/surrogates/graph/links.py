@@ -297,6 +297,11 @@ def owner_of(x: Any, owner: Tensor | None) -> Tensor | None:
     return owner
 
 
+def points_of(x: Any, points: Tensor | None) -> Tensor | None:
+    """Coordinates of the nodes: as they are said, or ``data.pos`` of torch_geometric."""
+    return getattr(x, "pos", None) if points is None else points
+
+
 def require_precision(what: str, x: Tensor, layer: nn.Module | None) -> None:
     """Raises :class:`InputError` where numbers have another one than the weights, and nothing casts
     them."""

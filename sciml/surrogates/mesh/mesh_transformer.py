@@ -18,6 +18,7 @@ from sciml.surrogates.graph.links import (
     checked,
     links_of,
     owner_of,
+    points_of,
     require_edges,
     unpacked,
 )
@@ -102,7 +103,7 @@ class MeshTransformer(nn.Module):
 
     Shapes: x ``(N, in_channels)``, ``edge_index`` ``(2, E)`` or :class:`Links`, or a list of them, which
     layers take in turn; ``points`` ``(N, d)``, ``owner`` ``(N,)`` → ``(N, out_channels)``; or a ``Data``
-    or ``Batch`` of torch_geometric.
+    or ``Batch`` of torch_geometric, with ``x``, ``edge_index`` and, for ``rope``, ``pos``.
 
     Args:
         in_channels, out_channels: of a node.
@@ -169,7 +170,7 @@ class MeshTransformer(nn.Module):
         owner: Tensor | None = None,
         levels: Sequence[CoarserMesh] = (),
     ) -> Float[Tensor, "node wanted"]:
-        owner = owner_of(x, owner)
+        owner, points = owner_of(x, owner), points_of(x, points)
         x, edges, _ = unpacked(x, edge_index, None)
         x = checked("MeshTransformer", x, self.in_channels, self)
         every = [edges] if isinstance(edges, Links) else edges
@@ -182,7 +183,9 @@ class MeshTransformer(nn.Module):
         turns = None
         if self.rates is not None:
             if points is None:
-                raise InputError("MeshTransformer: rope without points; expected (nodes, d)")
+                raise InputError(
+                    "MeshTransformer: rope without points; expected (nodes, d), or data.pos"
+                )
             turns = points.to(x.dtype) @ self.rates.to(x.dtype)
         owners, every_turns, shared = on_levels(owner, levels), on_levels(turns, levels), None
 

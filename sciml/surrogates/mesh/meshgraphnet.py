@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, points_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels, ways
 from sciml.surrogates.mesh.bistride import (
     BiStride,
@@ -107,7 +107,7 @@ class MeshGraphNet(nn.Module):
         levels: Sequence[CoarserMesh] = (),
         points: Float[Tensor, "node d"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
-        owner = owner_of(x, owner)
+        owner, points = owner_of(x, owner), points_of(x, points)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("MeshGraphNet", x, self.in_channels, self)
         every = [links_of(edge_index, len(x)), *(level.links for level in levels)]

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sciml.domain import Domain, Graph, Mesh
+from sciml.domain.names import NO_GROUPS
 from sciml.errors import DomainError, InputError, require_known
 from sciml.surrogates.graph.links import Links, links_of, undirected
 from sciml.surrogates.mesh.ties import farthest
@@ -117,6 +118,8 @@ class Neighbourhoods(DomainStructure):
 
     def _global(self, domain: Mesh | Graph) -> Int[np.ndarray, "2 pair"]:
         groups = getattr(domain, "groups", {})
+        if self.global_groups and not groups and isinstance(domain, Mesh):
+            raise InputError(f"global_groups: no group '{self.global_groups[0]}'; {NO_GROUPS}")
         require_known("global_groups: no group", self.global_groups, groups)
         chosen = [np.asarray(groups[name]) for name in self.global_groups]
         if self.global_nodes:
