@@ -229,6 +229,12 @@ def _graph(graph: Graph) -> dict[str, Variable]:
 def read_mesh(topology: Readable, variables: Mapping[str, Readable]) -> Mesh:
     """The mesh that UGRID's variable of the topology describes."""
     names = str(topology.attrs["node_coordinates"]).split()
+    for name in names:
+        if len(dims := variables[name].dims) != 1:
+            raise DomainError(
+                f"mesh: coordinate '{name}' spans {tuple(map(str, dims))}; expected one number a node: "
+                "of a mesh that moves take one time, and displacements as a field"
+            )
     points = np.stack([np.asarray(variables[name].values) for name in names], axis=-1)
     for dimension in sorted(ELEMENTS, reverse=True):
         element = ELEMENTS[dimension]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sciml.domain import Domain, Field, Particles
+from sciml.domain import Domain, Field, Mesh, Particles
 from sciml.domain.names import LATTICE
 from sciml.errors import DomainError, InputError
 from sciml.samples import Task
@@ -156,9 +156,11 @@ class PhysicalModel(nn.Module):
         if isinstance(self.domain, Scope):
             self.domain = self.domain.joined(Scope.of(domain))
 
-    def unknown(self, domain: Domain) -> list[int]:
+    def unknown(self, domain: Domain) -> list[int] | list[str]:
         """Species of particles of which nothing can be said: the model was not built for them, or
-        their energy has no reference."""
+        their energy has no reference; the type of cells of a mesh that was not trained on."""
+        if isinstance(domain, Mesh) and isinstance(self.domain, Scope):
+            return [domain.cell_type] * (domain.cell_type not in self.domain.cell_types)
         if not isinstance(domain, Particles):
             return []
         known = traits_of(self.model).species

@@ -54,7 +54,7 @@ from sciml.training.objective import Objective, Supervised, losses_of
 from sciml.training.objectives import objective_of
 from sciml.training.source import Source
 from sciml.training.trial import try_out
-from sciml.training.validation import Trajectory
+from sciml.training.validation import Trajectory, kinds_in_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -180,6 +180,7 @@ def of_data(
     torch.manual_seed(seed)
     if increment is None:
         increment = task.continues and "points" not in said
+    joined(one.domain for one, _ in training + held_out)  # which are of one kind, in one unit
     surrogate = _surrogate(model, task, training, data.first, increment)
     if references is not None:
         surrogate.normalizer.give(isolated_energies(references))
@@ -328,13 +329,14 @@ def _shared_out(
 
 
 def _measured(held_out: list[Trajectory], surrogate: Surrogate) -> list[Trajectory]:
-    """Those of which a surrogate can say something: their species were trained on."""
+    """Those of which a surrogate can say something: their species, or cells, were trained on."""
     strange = {one.id: surrogate.unknown(one.domain) for one, _ in held_out}
     if new := sorted({kind for kinds in strange.values() for kind in kinds}):
         log.warning(
-            "%d of %d simulations that are held out have species that are not trained on, %s, and are "
+            "%d of %d simulations that are held out have %s that are not trained on, %s, and are "
             "left out of validation",
-            sum(map(bool, strange.values())), len(held_out), ", ".join(map(str, new)),
+            sum(map(bool, strange.values())), len(held_out), kinds_in_words(new),
+            ", ".join(map(str, new)),
         )  # fmt: skip
     return [t for t in held_out if not strange[t[0].id]]
 

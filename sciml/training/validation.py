@@ -157,14 +157,14 @@ class Validation:
         new = sorted({kind for kinds in strange.values() for kind in kinds})
         if not new:
             return judged, []
-        listed, count = ", ".join(map(str, new)), len(self.trajectories)
+        listed, count, what = ", ".join(map(str, new)), len(self.trajectories), kinds_in_words(new)
         if not judged:
             raise InputError(
-                f"validation: all {count} simulations have species, {listed}, that were not trained on; "
+                f"validation: all {count} simulations have {what}, {listed}, that were not trained on; "
                 "hold out others"
             )
         return judged, [
-            f"{count - len(judged)} of {count} simulations have species that were not trained on, "
+            f"{count - len(judged)} of {count} simulations have {what} that were not trained on, "
             f"{listed}, and are left out"
         ]
 
@@ -325,3 +325,8 @@ def _metrics(surrogate: nn.Module) -> dict[str, list[Metric]]:
 
 def _there(*figures: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for of in figures for name, value in of.items() if value is not None}
+
+
+def kinds_in_words(unknown: Sequence[int] | Sequence[str]) -> str:
+    """What a surrogate does not know of domains: cells of meshes go by their names."""
+    return "cells" if isinstance(unknown[0], str) else "species"

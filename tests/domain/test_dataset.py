@@ -104,6 +104,15 @@ def test_dtype_is_kept(dtype, tmp_path):
         assert opened.u.dtype == np.dtype(dtype)
 
 
+def test_a_mesh_that_moves_is_refused():
+    mesh = Mesh(np.array([(0.0, 0), (1, 0), (0, 1)]), [[0, 1, 2]])
+    ds = to_dataset(mesh, (Field("u"),), {"u": np.zeros((2, 3))}, [0.0, 1.0])
+    x = ds.mesh_node_x
+    moves = xr.DataArray(np.stack([x, x + 1]), dims=("time", "node"), attrs=x.attrs)
+    with pytest.raises(DomainError, match=r"'mesh_node_x' spans \('time', 'node'\); .* moves"):
+        domain_of(ds.drop_vars("mesh_node_x").assign_coords(mesh_node_x=moves))
+
+
 def test_foreign_mesh_counted_from_one_and_on_its_side():
     ds = xr.Dataset(
         {

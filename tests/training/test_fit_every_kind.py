@@ -9,7 +9,7 @@ from torch import nn
 import sciml
 from sciml.domain import Field, Graph, Mesh, Particles
 from sciml.domain.dataset import to_dataset
-from sciml.errors import InputError
+from sciml.errors import DomainError, InputError
 
 
 class Around(nn.Module):
@@ -203,3 +203,23 @@ def test_species_of_what_is_held_out_alone_are_told_before_training(tmp_path, ca
         InputError, match="dataset has species 7; the surrogate was trained on 1, 2"
     ):
         made.predict(data[2])
+
+
+def test_meshes_that_are_held_out_are_like_those_of_the_training(caplog):
+    """Of cells that were trained on, else they are left out; in one unit."""
+    points = np.array([(0.0, 0), (1, 0), (1, 1), (0, 1)])
+    triangles, square = [[0, 1, 2], [0, 2, 3]], [[0, 1, 2, 3]]
+
+    def still(cells, role, units="m"):
+        ds = to_dataset(Mesh(points, cells, units), (Field("u"),), {"u": np.eye(4)}, np.arange(4.0))
+        return ds.assign_attrs(split=role)
+
+    def fitted(last):
+        model = {"name": "meshgraphnet", "hidden": 4, "layers": 1}
+        return sciml.fit(model, [still(triangles, "train"), last], epochs=1)
+
+    made = fitted(still(square, "validation"))
+    assert "have cells that are not trained on, quadrilateral, and are left out" in caplog.text
+    assert made.history.validations == []
+    with pytest.raises(DomainError, match="units 'm' and 'mm' in one training"):
+        fitted(still(triangles, "validation", "mm"))
