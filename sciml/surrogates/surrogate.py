@@ -230,7 +230,8 @@ class Surrogate(PhysicalModel):
         Args:
             ds, group: as of :meth:`predict`.
             forcing: the task's forcing at the times that are gone to; ``ds`` itself may hold it, with
-                its inputs NaN there.
+                its inputs NaN there. Fields that are prescribed somewhere may be given so, too: a pulsed
+                inflow; of them any number will do elsewhere.
 
         Raises:
             InputError: as :meth:`predict`; a task that cannot be fed back.
