@@ -27,6 +27,8 @@ Losses = dict[str, Tensor]
 Objective = Callable[[nn.Module, Any], Losses]
 #: A loss of one's own: of scaled output and target.
 Function = Callable[[Tensor, Tensor, Batch], Tensor]
+#: What a field has that is not on points.
+PLACES = {"global": "one value a frame", "cell": "one a cell", "edge": "one an edge"}
 
 
 class Supervised:
@@ -100,9 +102,14 @@ class Supervised:
                 continue
             output = outputs[name]
             if output.shape != target.shape:  # torch would stretch one over the other
+                place = PLACES.get(batch.on.get(name, ""), "")
                 raise InputError(
                     f"loss '{self.name}': the model gives '{name}' in the shape "
                     f"{tuple(output.shape)}; expected {tuple(target.shape)}, that of the target"
+                    + (
+                        place
+                        and f", which has {place}: take one at the nodes, or a model that gives it"
+                    )
                 )
             seen = compared(
                 model, name, output, target, batch, whole=self.loss not in losses.ABSOLUTE

@@ -66,20 +66,28 @@ def _given(surrogate: Surrogate, batch: Batch) -> str:
         keywords = [*(f"{name}=" for name in known), *derived]
         fields = [name for name in task.inputs if name != LATTICE]
         return f"{', '.join(fields)} of particles, and by keyword {', '.join(keywords)}"
+
+    def parts(name: str) -> str:
+        width = surrogate.setting.width(name)
+        return f"{name} ({width} channels)" if width > 1 else name
+
     channels = [
-        f"{name} (frame −{task.history - 1 - k})" if task.history > 1 else name
-        for name in task.inputs
+        words + (f" (frame −{task.history - 1 - k})" if task.history > 1 else "")
+        for words in map(parts, task.inputs)
         for k in range(task.history)
     ]
     off_nodes = [n for n in task.static if batch.on.get(n) in ("cell", "edge")]
     tables = [table for table in ("cells", "sides") if off_nodes and table in batch.geometry]
     derived = [*(f"{name}=" for name in (*off_nodes, *tables)), *derived]
-    static = [name for name in task.static if name not in off_nodes]
+    static = [parts(name) for name in task.static if name not in off_nodes]
     channels += [*static, *task.forcing, *task.parameters, *(["time"] if task.time else [])]
+    called = ""
     if "owner" in batch.geometry:
-        on = " at the nodes"
+        places = [name for name in ("points", "edges", "owner") if name in batch.geometry]
+        called, on = f"model(x, {', '.join(places)}), x of ", " at the nodes"
     else:
         shapes = {tuple(f.shape[2:]) for f in batch.inputs.values()}
         on = f" on points of shape {', '.join(map(str, shapes))}" if shapes else ""
     beside = f", and by keyword {', '.join(derived)}" if derived else ""
-    return f"{len(channels)} channels{on}, in this order: {', '.join(channels)}{beside}"
+    count = surrogate.setting.channels[0]
+    return f"{called}{count} channels{on}, in this order: {', '.join(channels)}{beside}"

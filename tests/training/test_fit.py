@@ -273,6 +273,12 @@ def test_what_a_model_of_graphs_is_called_with_is_said():
         }
     )
     task = {"inputs": ["u"], "targets": ["u"], "static": ["weight"]}
-    said = "1 channels at the nodes, in this order: u, and by keyword weight=; it says"
-    with pytest.raises(InputError, match=said):
+    said = (
+        r"model\(x, edges, owner\), x of 1 channels at the nodes, in this order: u, and by keyword "
+    )
+    with pytest.raises(InputError, match=said + "weight=; it says"):
         fit(OnNodesAlone(), ds, task, epochs=1)
+    vectors = ds.assign(u=ds.u.expand_dims(space=["x", "y"], axis=2))
+    said = r"x of 2 channels at the nodes, in this order: u \(2 channels\), and"
+    with pytest.raises(InputError, match=said):
+        fit(OnNodesAlone(), vectors, task, epochs=1)

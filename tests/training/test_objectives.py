@@ -114,8 +114,10 @@ def test_an_output_of_another_shape_is_not_stretched_over_its_target(surrogate, 
     model, batch = surrogate(), source().next_batch()
     # One number a frame, which would be compared with every frame of the batch.
     total = replace(batch, targets={"u": batch.targets["u"].flatten(2).sum(2)})
-    with pytest.raises(InputError, match=r"in the shape .* that of the target"):
+    with pytest.raises(InputError, match=r"in the shape .* that of the target$"):
         Supervised("mse")(model, total)
+    with pytest.raises(InputError, match=r"that of the target, which has one value a frame: take"):
+        Supervised("mse")(model, replace(total, on={"u": "global"}))
 
 
 @pytest.mark.parametrize("loss", ["h1", "h1_spectral"])
