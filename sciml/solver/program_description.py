@@ -183,6 +183,10 @@ def _instead(path: Path) -> str:
     """What a study or data are asked by."""
     if path.suffix in (".yaml", ".yml"):
         return f": of a study, sciml run {path.name} --dry-run says what it takes"
+    if (path / "recipe.yaml").is_file():
+        return (
+            f": of a dataset, {path.name}/README.md says what is in it, and sciml generate makes it"
+        )
     if path.suffix.lower() in ENDINGS:
         return (
             f": of data, sciml.open_dataset('{path.name}') shows what they hold, and sciml train STUDY "

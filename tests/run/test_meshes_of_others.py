@@ -77,6 +77,7 @@ def test_predictions_are_files_of_the_same_kind(folder):
         ("predict run --data heat0.xdmf --out p.png", "ends in .nc; .* of meshes in .vtu or .xdmf"),
         ("check heat0.xdmf", "is no program; .* of data, sciml.open_dataset"),
         ("describe heat0.xdmf", "is no program; .* of data, sciml.open_dataset"),
+        ("describe data/heat_online", "is no program; .* of a dataset, heat_online/README.md says"),
         ("check study.yaml", "is no program; .* sciml run study.yaml --dry-run says"),
         (
             "train study.yaml --from heat*.xdmf --out no --set task.prescribed.rho=[wall]",
