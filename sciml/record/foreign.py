@@ -201,7 +201,7 @@ class Foreign(Trajectories):
                 )
                 self._steps[place] = agreement.step(times)
         longest = max((len(f) for _, f in self._held.values()), default=0)
-        self._hint = _joined(parts, layout.time) if len(parts) > 1 and longest == 1 else ""
+        self._hint = joined_by(parts, layout.time) if len(parts) > 1 and longest == 1 else ""
         self._held = dict(sorted(self._held.items()))
         self._doubts += atomic_units.doubts(self._held.values())
         self._doubts += _of_later_frames(task, (s.domain for s, _ in self._held.values()))
@@ -287,7 +287,7 @@ class Foreign(Trajectories):
         return self._held[number][1][step]
 
 
-def _joined(parts: Sequence[DataPart], time: str | None) -> str:
+def joined_by(parts: Sequence[DataPart], time: str | None = None) -> str:
     """How files of a frame each become one simulation."""
     said = "; files that are pieces of one simulation "
     if all(part.path is not None and part.path.suffix.lower() in OF_VTK for part in parts):

@@ -18,7 +18,7 @@ from sciml.domain.isolated_atoms import isolated_energies
 from sciml.domain.layout import layout_of, point_dim
 from sciml.domain.levels import flat, written_out
 from sciml.errors import InputError, nearest
-from sciml.record.foreign import Foreign
+from sciml.record.foreign import Foreign, joined_by
 from sciml.record.parts import parts_of
 from sciml.samples import Sample, Simulation, Task
 from sciml.samples.groups import members
@@ -137,7 +137,7 @@ def of_data(
     parts = parts_of(data, group)
     if task is None:
         with parts[0].opened() as ds:
-            task = _task(ds, **named)
+            task = _task(ds, **named, hint=joined_by(parts) if len(parts) > 1 else "")
         if named["levels"] is None and _is_built_in(model):
             # By their names: the order that a file, or a list of names, happens to have would else
             # decide with which random weights each of them begins.
@@ -249,6 +249,7 @@ def _task(
     forcing: Sequence[str] | None,
     unroll: int | None,
     levels: str | None,
+    hint: str = "",
 ) -> Task:
     known = [str(n) for n in ds.variables if n not in ds.dims]
     for name in (*(inputs or ()), *(targets or ()), *(forcing or ())):
@@ -266,17 +267,17 @@ def _task(
     there = [n for n in inputs or targets or all_names if n in ds.variables]
     timed = layout_of(ds, there or None).time is not None
     inputs = tuple(inputs or targets or all_names)
-    if not timed and targets is None:
-        raise InputError(
-            f"dataset has no time to advance in; say what to predict: fit(..., inputs=[...], "
-            f"targets=[...]) with fields of {', '.join(all_names)}"
-        )
-    steady = targets is not None and not timed
     targets = tuple(targets or inputs)
+    if not timed and {*targets} <= {*inputs}:  # each would be learned from itself
+        fields = ", ".join(f.name for f in fields_of(ds))
+        raise InputError(
+            f"dataset has no time to advance in; say what to predict from what: fit(..., inputs=[...], "
+            f"targets=[...]) with fields of {fields}{hint}"
+        )
     return Task(
         inputs,
         targets,
-        lead=0 if steady else 1,
+        lead=1 if timed else 0,
         unroll=unroll,
         parameters=tuple(parameters or ()),
         forcing=tuple(forcing or ()),

@@ -103,3 +103,7 @@ def test_states_in_a_file_each_are_no_series_and_a_line_says_what_makes_one():
         raise done.exception
     with pytest.raises(InputError, match=r"1 frames; .* by a collection of ParaView"):
         sciml.fit("meshgraphnet", "state*.vtu", {"inputs": [HEAT]}, epochs=1)
+    for named in ({}, {"targets": [HEAT]}, {"inputs": [HEAT], "targets": [HEAT]}):
+        # Not each state from itself, without a word.
+        with pytest.raises(InputError, match=r"no time to advance in; .* collection of ParaView"):
+            sciml.fit("meshgraphnet", "state*.vtu", epochs=1, **named)
