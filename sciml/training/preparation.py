@@ -144,7 +144,10 @@ def of_data(
             ordered = {key: tuple(sorted(getattr(task, key))) for key in ("inputs", "targets")}
             task = replace(task, **ordered)
     elif given := [key for key, value in named.items() if value is not None]:
-        raise InputError(f"fit: task and {', '.join(given)}; give one of them")
+        raise InputError(
+            f"fit: task and {', '.join(given)}; give one of them: with a task, {given[0]} is one of its "
+            "keys"
+        )
     task = Task.of(task)
     data = Foreign(parts, task)
     task, meant = task.of_fields(data.channels), data.channels

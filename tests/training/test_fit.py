@@ -235,6 +235,8 @@ def test_bad_input_is_named(ocean, tmp_path):
         fit("fno", ocean.isel(time=0, drop=True))
     with pytest.raises(InputError, match="give one of them"):
         fit("fno", ocean, epochs=1, phases={"steps": 3})
+    with pytest.raises(InputError, match="one of them: with a task, unroll is one of its keys"):
+        fit("fno", ocean, {"inputs": ["sst"]}, unroll=2)
     with pytest.raises(InputError, match="unknown model 'fnoo'"):
         fit("fnoo", ocean)
     holes = ocean.copy(deep=True)
