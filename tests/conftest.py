@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from forked_trainers import end_forker
 from hypothesis import HealthCheck, settings
 from programs import run_program
 from small_study import called, small_study
@@ -48,6 +49,7 @@ def _state(tmp_path_factory):
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("SCIML_FIGURES", "0")  # two seconds a run; tests/report draws them
         yield
+    end_forker()
 
 
 @pytest.fixture(scope="session", autouse=True)

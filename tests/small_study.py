@@ -8,6 +8,8 @@ import subprocess
 import sys
 import warnings
 
+from forked_trainers import forked_trainers
+
 
 def small_study(**changes):
     """Heat on 16², six simulations of 12 frames; `changes` replace whole sections."""
@@ -55,8 +57,9 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def called(*arguments, cwd=None):
-    """Run the command in this process, where all is imported: seconds less than :func:`sciml`, which is
-    for tests of the process itself. What it returns looks the same."""
+    """Run the command in this process, where all is imported, with trainers that need not import it
+    either: seconds less than :func:`sciml`, which is for tests of the processes themselves. What it
+    returns looks the same."""
     from sciml import cli
 
     said, complained, code = io.StringIO(), io.StringIO(), 0
@@ -67,6 +70,7 @@ def called(*arguments, cwd=None):
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(complained),
         _warnings_told(),
+        forked_trainers(),
     ):
         try:
             cli.main()
