@@ -90,7 +90,8 @@ class Cylinder(Program):
         self.node_type = np.zeros(self.mesh.size)
         for kind, side in enumerate(SIDES, 1):
             self.node_type[self.mesh.groups[side]] = kind
-        self.substeps = given.substeps or int(np.ceil(given.dt / limit))
+        self.stable = int(np.ceil(given.dt / limit))
+        self.substeps = given.substeps or self.stable
         x = self.mesh.points[self.mesh.groups["cylinder"]] @ [1.0, 0.0]
         self.front, self.back = self.mesh.groups["cylinder"][[x.argmin(), x.argmax()]]
 
@@ -137,6 +138,12 @@ class Cylinder(Program):
                 "raise --refinement or --order, or lower --spacing"
             )
             self.warn("coarse", line, apart / layer)
+        if self.substeps < self.stable:
+            line = (
+                f"{self.substeps} substeps, of which some {self.stable} are stable; expected as many, "
+                "or --substeps 0"
+            )
+            self.warn("substeps", line, self.stable / self.substeps)
 
     @property
     def reynolds(self):

@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -63,6 +63,9 @@ class Part:
 
 class DomainStructure(ABC):
     """Derived from a domain alone. A frozen dataclass: equal ones are made once."""
+
+    #: Whether it has coordinates along the axes of space, which do not turn with a mesh.
+    by_axes: ClassVar[bool] = False
 
     @abstractmethod
     def parts(self, domain: Domain) -> dict[str, Part]:

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from sciml.domain import Mesh
 from sciml.surrogates import MeshGraphNet, MeshTransformer, Transolver
 from sciml.surrogates.graph.links import links_of
-from sciml.surrogates.graph.on_domain import ways
+from sciml.surrogates.graph.on_domain import away_of, ways
 from sciml.surrogates.mesh.bistride import BiStride
 from sciml.surrogates.mesh.mesh_transformer import SIZES
 from sciml.surrogates.mesh.neighbourhoods import Neighbourhoods
@@ -65,15 +65,15 @@ def transformer(mesh: Mesh, size: str, checkpointed: bool = False, random: int =
 def meshgraphnet(mesh: Mesh, hidden: int, layers: int, levels: int = 0) -> Made:
     coarsening = BiStride(levels) if levels else None
     net = MeshGraphNet(GIVEN, WANTED, 3, hidden, layers, coarsening=coarsening, ndim=2)
-    links, points = links_of(torch.from_numpy(mesh.edges), mesh.size), torch.from_numpy(mesh.points)
-    x, points = torch.randn(mesh.size, GIVEN), points.float()
-    along = ways(points, (links.source, links.receiver))
+    links, x = links_of(torch.from_numpy(mesh.edges), mesh.size), torch.randn(mesh.size, GIVEN)
+    ends = links.source, links.receiver
+    along = ways(torch.from_numpy(away_of(mesh.points, *(t.numpy() for t in ends))), ends)
     every = []
     if coarsening is not None:
         parts = {n: torch.from_numpy(p.values) for n, p in coarsening.parts(mesh).items()}
         every = coarsening.taken(parts, mesh.size, True)
     print(f"{len(links.source):>8} edges", end=" ")
-    return net, lambda: net(x, links, along, levels=every, points=points)
+    return net, lambda: net(x, links, along, levels=every)
 
 
 def transolver(mesh: Mesh) -> Made:

@@ -179,6 +179,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_what_is_too_coarse_or_too_fast_says_so():
     run = started("cylinder", **COARSE, substeps=1, dt=0.1)
     assert "at the cylinder, whose boundary layer is some 0.01 m" in run.warnings.all()[0].message
+    assert "1 substeps, of which some" in run.warnings.all()[1].message
     with pytest.raises(DivergedError, match="of 1 substeps; give more by --substeps"):
         for n in range(200):
             run.step(n)

@@ -236,8 +236,11 @@ def test_a_network_on_meshes_is_averaged_too(tmp_path, monkeypatch):
     assert registry.resolved("frame_averaging", {}, usual)["backbone"] == "gcn"
 
 
-@pytest.mark.parametrize("backbone", ["meshgraphnet", "gcn"])
-def test_networks_of_ours_on_meshes_turn_with_them(backbone):
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [("meshgraphnet", {}), ("gcn", {}), ("meshgraphnet", {"layers": 3, "levels": 1})],
+)
+def test_networks_of_ours_on_meshes_turn_with_them(backbone, options):
     """With all that a surrogate derives of a mesh for them."""
     task, q = Task(("u", "flow"), ("flow", "u")), turned(2, seed=4, reflects=True).numpy()
     fields = (Field("u"), Field("flow", components=2))
@@ -252,7 +255,7 @@ def test_networks_of_ours_on_meshes_turn_with_them(backbone):
         return Sample(Simulation(0, mesh, fields), 0, (frame,), (frame,))
 
     config = {"name": "frame_averaging", "backbone": backbone}
-    config["options"] = {"hidden": 8, "layers": 2}
+    config["options"] = {"hidden": 8, "layers": 2, **options}
     one = on(points, *values)
     surrogate, batch = surrogate_of(config, [one], task)
     turned_batch = batch_of(surrogate, [on(points @ q.T + 1.0, values[0], values[1] @ q.T)])
@@ -265,6 +268,14 @@ def test_networks_of_ours_on_meshes_turn_with_them(backbone):
     bodies_of = Setting(MOVES, Particles(np.zeros(3, int)), bodies()[0].simulation.fields)
     with pytest.raises(InputError, match=f"model '{backbone}': got .*particles; expected a mesh"):
         registry.build("frame_averaging", bodies_of, backbone=backbone)
+
+
+@pytest.mark.parametrize("backbone", ["mesh_transformer", "transolver"])
+def test_networks_that_see_coordinates_are_refused(backbone):
+    mesh = Mesh([[0.0, 0], [1, 0], [0, 1]], [[0, 1, 2]])
+    setting = Setting(Task(("u",), ("u",)), mesh, (Field("u"),))
+    with pytest.raises(InputError, match="sees coordinates of the mesh itself"):
+        registry.build("frame_averaging", setting, backbone=backbone)
 
 
 def test_what_a_backbone_says_of_itself_is_said_of_its_average():

@@ -388,6 +388,18 @@ def test_where_a_mesh_lies_does_not_matter(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
+def test_nor_does_it_where_float32_has_no_digits_left(name, options):
+    """A map in metres."""
+    mesh = plate(5, 6)
+    one = sample(mesh)
+    other = sample(replace(mesh, points=mesh.points + 1e5 * SHIFT))
+    surrogate = built(name, [one], **options)
+    torch.testing.assert_close(
+        output(surrogate, [one]), output(surrogate, [other]), atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
 def test_meshes_of_other_sizes_in_one_batch(name, options):
     samples = [sample(plate(r, c, r), r) for r, c in ((3, 4), (6, 5), (2, 2))]
     surrogate = built(name, samples, **options)

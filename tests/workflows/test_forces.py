@@ -61,6 +61,13 @@ def test_forces_are_those_of_a_rollout_that_ends(module, flow):
     assert np.isnan(drag[5:]).all() and np.isnan(lift[5:]).all()
 
 
+def test_times_may_be_dates(module, flow):
+    ds, _ = flow
+    since = np.datetime64("2020-01-01", "ns") + (1e9 * ds.time.values).astype("m8[ns]")
+    found = module.forces(ds.assign_coords(time=since), 1e-3, 1.0, 0.1)
+    np.testing.assert_allclose(found, module.forces(ds, 1e-3, 1.0, 0.1), rtol=1e-6)
+
+
 def test_forces_of_a_flow_that_cannot_be_are_one_line(module, flow):
     ds, _ = flow
     grid = to_dataset(

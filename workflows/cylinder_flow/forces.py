@@ -5,7 +5,7 @@ import xarray as xr
 
 from sciml.domain import Mesh
 from sciml.domain.inference import domain_of
-from sciml.domain.layout import layout_of
+from sciml.domain.layout import layout_of, times_of
 from sciml.errors import InputError
 
 #: ∫ φ_a φ_b over a triangle of area 1; φ_a is linear, 1 at corner a and 0 at the others.
@@ -127,7 +127,7 @@ def _read(ds, body):
     pressure = None
     if "pressure" in ds:
         pressure = ds["pressure"].transpose(*order).values.astype(np.float64)
-    return mesh, ds[layout.time].values.astype(np.float64), velocity, pressure
+    return mesh, times_of(ds, layout), velocity, pressure
 
 
 def _triangles(corners):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.domain import Domain, Graph, Mesh
@@ -26,7 +27,7 @@ from sciml.surrogates.traits import Traits
 @dataclass(frozen=True, slots=True)
 class SortedEdges(DomainStructure):
     """Edges of a domain as :class:`~sciml.surrogates.graph.links.Links` hold them: ``links (2, E)``,
-    ``order (E,)``, ``outgoing (E,)``.
+    ``order (E,)``, ``outgoing (E,)``; of a mesh ``away (E, d)``, from receivers to sources.
 
     Args:
         both_ways: what needs each edge in both directions, for the message.
@@ -61,6 +62,8 @@ class SortedEdges(DomainStructure):
             "order": Part(links.order.numpy(), counts="links"),
             "outgoing": Part(links.outgoing.numpy(), counts="links"),
         }
+        if isinstance(domain, Mesh):
+            found["away"] = Part(away_of(domain.points, *found["links"].values))
         if self.volumes and isinstance(domain, Mesh):
             volumes = node_volumes(domain)
             found["volume"] = Part(volumes / (self.node_volume or volumes.mean()))
@@ -224,6 +227,7 @@ class OnDomain(nn.Module):
         links: Tensor,
         order: Tensor,
         outgoing: Tensor,
+        away: Tensor | None = None,
         volume: Tensor | None = None,
         cotangent: Tensor | None = None,
         scales: Scales | None = None,
@@ -233,7 +237,6 @@ class OnDomain(nn.Module):
         more = {}
         if self.coarsening is not None:
             more["levels"] = self.coarsening.taken(static, len(x), self.symmetric)
-            more["points"] = where[0] if self.seen.ndim else None
         given, along, axes = x, [], None
         if self.seen.frames is not None:
             name, begin = self.seen.frames
@@ -255,7 +258,7 @@ class OnDomain(nn.Module):
         if self.seen.groups:
             x = torch.cat([x, static["node_groups"].to(x.dtype)], dim=1)
         if self.seen.ndim:
-            along.append(ways(where[0], links, axes)[unsorted])
+            along.append(ways(away, links, axes)[unsorted])
         if cotangent is not None:
             along.append(cotangent[unsorted, None])
         values = torch.cat(along, dim=1) if along else None
@@ -266,9 +269,16 @@ class OnDomain(nn.Module):
         return self.net(x, made, values, volume)
 
 
-def ways(points: Tensor, links: Tensor, axes: Tensor | None = None) -> Tensor:
+def away_of(
+    points: Float[np.ndarray, "node d"], source: np.ndarray, receiver: np.ndarray
+) -> Float[np.ndarray, "edge d"]:
+    """From receivers to sources, in float32: where a mesh lies far from the origin, as one of a map
+    does, points have no digits left for the difference."""
+    return (points[source] - points[receiver]).astype(np.float32)
+
+
+def ways(away: Tensor, links: Tensor, axes: Tensor | None = None) -> Tensor:
     """The unit vector from receiver to source, or its parts along the axes of both, and log length."""
-    away = points[links[0]] - points[links[1]]
     length = away.norm(dim=1, keepdim=True)
     way = [away / length]
     if axes is not None:  # at the receiver, and at the source on the way back

@@ -13,6 +13,7 @@ from torch import Tensor
 from sciml.domain import Domain, Graph, Mesh
 from sciml.errors import DomainError, InputError
 from sciml.surrogates.graph.links import Links, links_of, undirected
+from sciml.surrogates.graph.on_domain import away_of
 from sciml.surrogates.mesh.ties import farthest
 from sciml.surrogates.structure import POINT, DomainStructure, Part
 
@@ -26,6 +27,7 @@ class CoarserMesh:
         fine, coarse: pairs of a finer node and a node that is kept and is the same, or next to it.
         links: of nodes that are kept.
         shares: of each pair, 1 over how many the coarse node has; and the fine one.
+        away: of a mesh, from the receiver to the source of each link.
     """
 
     kept: Int[Tensor, " coarse"]
@@ -33,6 +35,7 @@ class CoarserMesh:
     coarse: Int[Tensor, " pair"]
     links: Links
     shares: tuple[Tensor, Tensor]
+    away: Float[Tensor, "link d"] | None = None
 
     def down(self, h: Float[Tensor, "fine c"]) -> Float[Tensor, "coarse c"]:
         """Means of a node and its neighbours."""
@@ -46,6 +49,8 @@ class CoarserMesh:
 @dataclass(frozen=True, slots=True)
 class BiStride(DomainStructure):
     """Coarser meshes, one of the other: ``kept_0``, ``fine_0``, ``coarse_0``, ``coarse_links_0``, ….
+
+    Of meshes ``coarse_away_0``, … besides, see :class:`CoarserMesh`.
 
     From the middle of each piece a wave goes along the edges; nodes of its fronts 0, 2, 4, … are kept.
     So each node is kept or next to one that is, whatever the mesh; kept nodes at most two edges apart
@@ -107,7 +112,10 @@ class BiStride(DomainStructure):
             found[f"coarse_back_{level}"] = Part(
                 links.outgoing.numpy(), counts=f"coarse_links_{level}"
             )
-            above, points = name, None if points is None else points[kept]
+            if points is not None:
+                points = points[kept]
+                found[f"coarse_away_{level}"] = Part(away_of(points, *joined))
+            above = name
         return found
 
     def taken(
@@ -126,7 +134,8 @@ class BiStride(DomainStructure):
                 1.0 / torch.bincount(ends, minlength=count).clamp(min=1).index_select(0, ends)
                 for ends, count in ((coarse, len(kept)), (fine, nodes))
             )
-            found.append(CoarserMesh(kept, fine, coarse, links, shares))
+            away = structures.pop(f"coarse_away_{level}", None)
+            found.append(CoarserMesh(kept, fine, coarse, links, shares, away))
             nodes = len(kept)
         return found
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, points_of, unpacked
+from sciml.surrogates.graph.links import Links, checked, links_of, owner_of, unpacked
 from sciml.surrogates.graph.on_domain import OnDomain, graph_channels, ways
 from sciml.surrogates.mesh.bistride import (
     BiStride,
@@ -41,7 +41,7 @@ class MeshGraphNet(nn.Module):
         hidden: channels in between, of nodes and of edges.
         layers: messages.
         virtual_node: whether all nodes of a graph share one more, which is updated after each message.
-        coarsening: coarser meshes, which are then given as ``levels``, with ``points`` ``(N, d)``.
+        coarsening: coarser meshes, which are then given as ``levels``.
         ndim: d, of the edges of coarser meshes; 0: they carry nothing.
 
     Raises:
@@ -105,9 +105,8 @@ class MeshGraphNet(nn.Module):
         edge_attr: Float[Tensor, "edge value"] | None = None,
         owner: Int[Tensor, " node"] | None = None,
         levels: Sequence[CoarserMesh] = (),
-        points: Float[Tensor, "node d"] | None = None,
     ) -> Float[Tensor, "node wanted"]:
-        owner, points = owner_of(x, owner), points_of(x, points)
+        owner = owner_of(x, owner)
         x, edge_index, edge_attr = unpacked(x, edge_index, edge_attr)
         x = checked("MeshGraphNet", x, self.in_channels, self)
         every = [links_of(edge_index, len(x)), *(level.links for level in levels)]
@@ -115,9 +114,8 @@ class MeshGraphNet(nn.Module):
         # Of each level, as far as they have come.
         edges = [None if self.edges is None else self.edges(along)] + [None] * len(levels)
         for level, encode in enumerate(self.coarse_edges, start=1):
-            points = points.index_select(0, levels[level - 1].kept)
             ends = every[level].source, every[level].receiver
-            edges[level] = encode(ways(points, ends).to(x.dtype))
+            edges[level] = encode(ways(levels[level - 1].away, ends).to(x.dtype))
         owners, shared = on_levels(owner, levels), None
 
         def message(layer: int, level: int, h: Tensor) -> Tensor:

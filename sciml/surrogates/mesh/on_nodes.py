@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ class NodePlaces(DomainStructure):
 
     Where the mesh lies, and the unit of lengths, do not matter; its own size does not show, either.
     """
+
+    by_axes: ClassVar[bool] = True
 
     def parts(self, domain: Domain) -> dict[str, Part]:
         if isinstance(domain, MeshPiece):  # places are those of the whole

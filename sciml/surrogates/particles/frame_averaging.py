@@ -115,6 +115,11 @@ class MeshFrameAveraging(nn.Module):
         self.backbone, self.group = backbone, group
         self.given, self.wanted = tuple(given), tuple(wanted)
         self.traits = replace(traits_of(backbone), chosen={})
+        if any(getattr(one, "by_axes", False) for one in self.traits.structures):
+            raise InputError(
+                "frames: the network sees coordinates of the mesh itself, which do not turn with it; "
+                "expected one that sees edges, such as 'meshgraphnet' or 'gcn'"
+            )
 
     def forward(
         self, x: Tensor, points: Tensor, edges: Tensor, owner: Tensor, **others: Tensor
@@ -124,13 +129,27 @@ class MeshFrameAveraging(nn.Module):
         directions = torch.stack(arrows, dim=1) if arrows else None
         frames = frames_of(points, owner, int(owner.max()) + 1, self.group, directions)
         centred, found = points - frames.origin[owner], 0.0
+        along = _owners_of_edges(owner, others)
         for axes, weights in zip(frames.axes, frames.weights, strict=True):
             own = axes[owner]
+            ways = {name: turned(others[name], axes[of]) for name, of in along.items()}
             out = self.backbone(
-                _at(x, self.given, own), turned(centred, own), edges, owner, **others
+                _at(x, self.given, own), turned(centred, own), edges, owner, **others | ways
             )
             found = found + weights[owner, None] * _at(out, self.wanted, own.mT)
         return found
+
+
+def _owners_of_edges(owner: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sample of each way along an edge, of a mesh and of coarser ones, by its keyword."""
+    found, level = {}, 0
+    if "away" in given:
+        found["away"] = owner[given["links"][1]]
+    while f"coarse_away_{level}" in given:
+        owner = owner[given[f"kept_{level}"]]
+        found[f"coarse_away_{level}"] = owner[given[f"coarse_links_{level}"][1]]
+        level += 1
+    return found
 
 
 def _at(x: Tensor, starts: Sequence[int], axes: Tensor) -> Tensor:
