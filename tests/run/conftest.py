@@ -36,7 +36,8 @@ def tried_here(monkeypatch):
 def finished(tmp_path_factory):
     """One run that recorded, and what the command returned; looked at by several tests."""
     folder = tmp_path_factory.mktemp("study")
-    study = small_study(record=True)
+    # Each sample is drawn once: a trainer that waits for the solver does not learn the same again.
+    study = small_study(record=True, buffer={"kind": "fifo", "capacity": 64, "watermark": 8})
     study["training"]["phases"][0]["steps"] = 100_000  # the stream ends before
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     process = called("run", folder / "study.yaml", "--out", folder / "run")

@@ -143,7 +143,7 @@ def test_a_run_says_it_at_its_end_and_keeps_it(tmp_path):
         parameters={"simulations": 2, "ranges": {"nu": [BADLY, 1.1 * BADLY]}},
         task={"inputs": ["u"], "parameters": ["nu"]},
         model=MLP,
-        buffer={"kind": "reservoir", "capacity": 16, "watermark": 4},
+        buffer={"kind": "fifo", "capacity": 16, "watermark": 4},
         # The stream ends before: all of it is recorded.
         training={"batch_size": 4, "phases": [{"lr": 1e-3, "steps": 100_000}], "device": "cpu"},
         record=True,

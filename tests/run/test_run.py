@@ -185,7 +185,7 @@ def test_open_run_gives_study_metrics_summary(finished):
     assert float(run.history.vrmse.sel(field="u")[-1]) == run.summary["vrmse"]
     assert "finished" in repr(run) and "kappa 0.0" in repr(run) and "PosixPath" not in repr(run)
     assert run.study.training.batch_size == 4
-    # 55 samples in batches of 4 are 13 steps and a rest; draws from a slow stream repeat.
+    # 55 samples in batches of 4 are 13 steps and a rest.
     assert run.summary["ended"] == "source"
     assert [m["step"] for m in run.metrics][-1] == run.summary["steps"] >= 13
     assert run.summary["validation_simulations"] == 1

@@ -3,8 +3,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked_trainers import forked_trainers
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+
+@pytest.fixture(autouse=True)
+def _forked_trainers():
+    with forked_trainers():
+        yield
 
 
 @pytest.fixture
