@@ -8,8 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 from killing import PATIENCE
-from small_study import one_line
+from small_study import called, one_line, small_study
+
+import sciml
+from sciml.record import open_recording
+from sciml.run.offline.training import train_offline
+from sciml.study import load_study
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run that recorded, and what the command returned; looked at by all
+    tests of this file: those of others would have it made once more, by the other worker."""
+    folder = tmp_path_factory.mktemp("study")
+    # Each sample is drawn once: a trainer that waits for the solver does not learn the same again.
+    study = small_study(record=True, buffer={"kind": "fifo", "capacity": 64, "watermark": 8})
+    study["training"]["phases"][0]["steps"] = 100_000  # the stream ends before
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    process = called("run", folder / "study.yaml", "--out", folder / "run")
+    log = folder / "run/logs/trainer.log"
+    assert process.returncode == 0, process.stderr + (log.read_text() if log.exists() else "")
+    return folder / "run", process
 
 
 def test_every_frame_is_accounted_for_once(finished, command):
@@ -164,8 +185,6 @@ def test_held_out_simulations_are_whole_and_were_not_trained_on(finished):
 
 
 def test_the_surrogate_loads_and_speaks_xarray(finished):
-    import sciml
-
     run, _ = finished
     surrogate = sciml.load(run)
     with xr.open_dataset(next((run / "validation").glob("*.nc"))) as ds:
@@ -177,9 +196,37 @@ def test_the_surrogate_loads_and_speaks_xarray(finished):
     assert set(rolled["u"].dims) >= {"time", "y", "x"}
 
 
-def test_open_run_gives_study_metrics_summary(finished):
-    import sciml
+def test_what_a_run_recorded_is_trained_on(finished, tmp_path):
+    run, _ = finished
+    recording = open_recording(run)
+    planned = json.loads((run / "simulations.json").read_text())
+    assert {n: r for n, r in recording.roles.items() if r == "validation"}
+    for entry in planned:
+        if entry["id"] in recording.ids:
+            parameters = recording.simulation(entry["id"]).parameters
+            assert parameters["kappa"] == pytest.approx(entry["parameters"]["kappa"])
+            assert len(list(recording.frames(entry["id"]))) == 12
+    for held in (run / "validation").glob("*.nc"):
+        number = int(held.stem.split("-")[1])
+        with xr.open_dataset(held) as ds, recording.open_simulation(number) as mine:
+            np.testing.assert_array_equal(ds["u"].values, mine["u"].values)
+    study = load_study(run / "study.yaml", ["training.phases.0.steps=20"])
+    _, code = train_offline(study, run, tmp_path / "replay", plain=True)
+    assert code == 0 and (tmp_path / "replay" / "surrogate" / "model.safetensors").is_file()
 
+
+def test_everything_that_a_run_leaves_has_the_unit_of_the_program(finished):
+    run, _ = finished
+    files = ["recording/recording.nc", "recording/simulation-00000.nc", "predictions.nc"]
+    files += [f.relative_to(run) for f in (run / "validation").glob("*.nc")]
+    for file in files:
+        with xr.open_dataset(run / file) as ds:
+            assert ds.time.attrs["units"] == "s", file
+    surrogate = sciml.load(run / "surrogate")
+    assert surrogate.step.units == "s" and surrogate.dt == pytest.approx(8e-3)
+
+
+def test_open_run_gives_study_metrics_summary(finished):
     run = sciml.open_run(finished[0])
     assert run.history.step.values[-1] == run.summary["steps"] and (run.history.loss > 0).all()
     assert float(run.history.vrmse.sel(field="u")[-1]) == run.summary["vrmse"]

@@ -89,17 +89,6 @@ def test_times_since_a_date_open_as_dates(tmp_path, study):
     assert evaluate(run.path)["rollout_steps"] == 5
 
 
-def test_everything_that_a_run_leaves_has_the_unit_of_the_program(finished):
-    run, _ = finished
-    files = ["recording/recording.nc", "recording/simulation-00000.nc", "predictions.nc"]
-    files += [f.relative_to(run) for f in (run / "validation").glob("*.nc")]
-    for file in files:
-        with xr.open_dataset(run / file) as ds:
-            assert ds.time.attrs["units"] == "s", file
-    surrogate = sciml.load(run / "surrogate")
-    assert surrogate.step.units == "s" and surrogate.dt == pytest.approx(8e-3)
-
-
 @pytest.mark.parametrize("kind", ["one file", "a file each"])
 def test_months_of_a_file_are_months_in_a_run(tmp_path, study, kind, capsys):
     time = pd.date_range("2000-01-31", periods=16, freq="ME")

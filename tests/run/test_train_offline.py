@@ -338,25 +338,6 @@ def test_record_in_the_study_file(write_study):
             load_study(write_study(record=bad))
 
 
-def test_what_a_run_recorded_is_trained_on(finished, tmp_path):
-    run, _ = finished
-    recording = open_recording(run)
-    planned = json.loads((run / "simulations.json").read_text())
-    assert {n: r for n, r in recording.roles.items() if r == "validation"}
-    for entry in planned:
-        if entry["id"] in recording.ids:
-            parameters = recording.simulation(entry["id"]).parameters
-            assert parameters["kappa"] == pytest.approx(entry["parameters"]["kappa"])
-            assert len(list(recording.frames(entry["id"]))) == 12
-    for held in (run / "validation").glob("*.nc"):
-        number = int(held.stem.split("-")[1])
-        with xr.open_dataset(held) as ds, recording.open_simulation(number) as mine:
-            np.testing.assert_array_equal(ds["u"].values, mine["u"].values)
-    study = load_study(run / "study.yaml", ["training.phases.0.steps=20"])
-    _, code = train_offline(study, run, tmp_path / "replay", plain=True)
-    assert code == 0 and (tmp_path / "replay" / "surrogate" / "model.safetensors").is_file()
-
-
 def test_the_command_line_of_train(recorded, write_study, tmp_path):
     runner, study, out = CliRunner(), str(write_study()), str(tmp_path / "run")
 
