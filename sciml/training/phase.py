@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,8 @@ class Phase:
             ``final_div_factor`` are rise, 1/start and start/final.
         gamma, every: of the ``step`` schedule.
         momentum: of ``sgd``.
+        betas: of ``adamw``, ``adam``, ``amsgrad`` and ``soap``: how much of the means of gradients and of
+            their squares is kept in a step; ``None``: the optimizer's own, of Adam 0.9 and 0.999.
         iterations: L-BFGS iterations in one step, each with its line search.
         redraw: L-BFGS works on a frozen batch; draw a new one every so many steps, 0: never.
 
@@ -81,6 +83,7 @@ class Phase:
     gamma: float = 0.5
     every: int = 100
     momentum: float = 0.0
+    betas: Sequence[float] | None = None
     iterations: int = 20
     redraw: int = 0
 
@@ -112,6 +115,13 @@ class Phase:
                 raise InputError(f"phase: {name}={value}; expected 0 or more")
         if not 0 <= self.momentum < 1:
             raise InputError(f"phase: momentum={self.momentum}; expected 0 to below 1")
+        if self.betas is not None:
+            if self.optimizer in ("sgd", "lbfgs"):
+                raise InputError(f"phase: optimizer '{self.optimizer}' has no betas; remove them")
+            if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+                raise InputError(
+                    f"phase: betas={self.betas!r}; expected two numbers, 0 to below 1, such as [0.9, 0.95]"
+                )
         for name in ("start", "rise"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"phase: {name}={getattr(self, name)}; expected above 0, up to 1")
@@ -223,7 +233,11 @@ def _soap(optim: Any, phase: Phase, parameters: list[nn.Parameter]) -> torch.opt
 
     if any(p.is_complex() for p in parameters):
         raise InputError("phase: soap has no complex weights, and the model has; use adamw")
-    return Soap(parameters, lr=phase.lr, weight_decay=phase.weight_decay)
+    return Soap(parameters, lr=phase.lr, weight_decay=phase.weight_decay, **_betas(phase))
+
+
+def _betas(phase: Phase) -> dict[str, tuple[float, ...]]:
+    return {} if phase.betas is None else {"betas": tuple(phase.betas)}
 
 
 def _contiguous(matrices: list[Any]) -> list[Any]:
@@ -256,13 +270,13 @@ def _fusable(parameters: list[nn.Parameter]) -> bool | None:
 #: From ``torch.optim``, a phase and parameters.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": lambda optim, s, p: eager(optim.AdamW)(
-        p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
+        p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p), **_betas(s)
     ),
     "adam": lambda optim, s, p: eager(optim.Adam)(
-        p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p)
+        p, lr=s.lr, weight_decay=s.weight_decay, fused=_fusable(p), **_betas(s)
     ),
     "amsgrad": lambda optim, s, p: eager(optim.Adam)(
-        p, lr=s.lr, weight_decay=s.weight_decay, amsgrad=True, fused=_fusable(p)
+        p, lr=s.lr, weight_decay=s.weight_decay, amsgrad=True, fused=_fusable(p), **_betas(s)
     ),
     "sgd": lambda optim, s, p: eager(optim.SGD)(
         p, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay

@@ -112,6 +112,8 @@ def run(surrogate, source):
         {"warmup": 3},
         {"weights": {"mse": 5.0}, "optimizer": "sgd"},
         {"momentum": 0.9, "optimizer": "sgd"},
+        {"betas": [0.5, 0.6]},
+        {"betas": [0.5, 0.6], "optimizer": "amsgrad"},
         {"optimizer": "adam", "weight_decay": 0.5},
     ],
     ids=str,
@@ -246,6 +248,9 @@ def test_phases_come_from_plain_keys():
         {"rise": 0.0},
         {"start": 2.0},
         {"steps": 3, "epochs": 2},
+        {"betas": [0.9]},
+        {"betas": [0.9, 1.0]},
+        {"betas": [0.9, 0.95], "optimizer": "sgd"},
     ],
     ids=str,
 )

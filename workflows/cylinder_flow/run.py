@@ -110,8 +110,9 @@ def study_of(model, feed, length, seed, device):
     """``study.yaml`` with the flows of a length, a model and its optimizer."""
     how, flows = LENGTHS[length], recipe(length)[0]
     phase = PHASE | {key: how[key] for key in ("steps", "warmup", "lr")}
-    if length == "full" and MODELS[model]["name"] == "meshgraphnet":
-        phase |= OWN_PHASE
+    if length == "full":
+        own = MODELS[model]["name"] == "meshgraphnet"
+        phase |= OWN_PHASE if own else {"betas": [0.9, 0.95]}
     states = how["stream"] * flows.solver.options["steps"]
     changed = {
         # Other flows than the recipe's, whose seed is 0.
