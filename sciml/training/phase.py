@@ -55,8 +55,8 @@ class Phase:
             ``final_div_factor`` are rise, 1/start and start/final.
         gamma, every: of the ``step`` schedule.
         momentum: of ``sgd``.
-        betas: of ``adamw``, ``adam``, ``amsgrad`` and ``soap``: how much of the means of gradients and of
-            their squares is kept in a step; ``None``: the optimizer's own, of Adam 0.9 and 0.999.
+        betas: of ``adamw``, ``adam``, ``amsgrad`` and ``soap``: how much of the means of gradients and
+            of their squares is kept in a step; ``None``: the optimizer's own, of Adam 0.9 and 0.999.
         iterations: L-BFGS iterations in one step, each with its line search.
         redraw: L-BFGS works on a frozen batch; draw a new one every so many steps, 0: never.
 
@@ -120,7 +120,7 @@ class Phase:
                 raise InputError(f"phase: optimizer '{self.optimizer}' has no betas; remove them")
             if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
                 raise InputError(
-                    f"phase: betas={self.betas!r}; expected two numbers, 0 to below 1, such as [0.9, 0.95]"
+                    f"phase: betas={self.betas!r}; expected two numbers from 0 to below 1: [0.9, 0.95]"
                 )
         for name in ("start", "rise"):
             if not 0 < getattr(self, name) <= 1:
