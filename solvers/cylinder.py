@@ -10,9 +10,6 @@ from sciml.parallel.side_middles import SideMiddles
 from sciml.parallel.taylor_hood import TaylorHood
 from sciml.solver import Option, Parameter, Program, main
 
-#: dt of a step is at most this times h / (k v), h the shortest side, v the highest speed, which is some
-#: (1.3 + 3 radius / height) speed beside the cylinder: 0.42 to 0.5 blew up in trials.
-COURANT = 0.36
 #: Groups of nodes, by what counts where two of them meet.
 SIDES = ("outflow", "inflow", "wall", "cylinder")
 
@@ -80,9 +77,6 @@ class Cylinder(Program):
         draws = np.random.default_rng(given.seed)
         self.triangles = triangulated(self.channel, draws, given.order)
         corners = corners_of(self.triangles)
-        shortest = np.linalg.norm(np.diff(corners.points[corners.sides], axis=1), axis=2).min()
-        highest = given.speed * (1.3 + 3.0 * given.radius / given.height)
-        limit = COURANT * shortest / (given.order * highest)
         self.mesh, self.middles = corners, None
         if given.nodes == "middles":
             self.middles = SideMiddles(self.triangles, corners, given.order)
@@ -90,6 +84,7 @@ class Cylinder(Program):
         self.node_type = np.zeros(self.mesh.size)
         for kind, side in enumerate(SIDES, 1):
             self.node_type[self.mesh.groups[side]] = kind
+        limit = self.channel.stable_step(corners, given.order, given.speed)
         self.stable = int(np.ceil(given.dt / limit))
         self.substeps = given.substeps or self.stable
         x = self.mesh.points[self.mesh.groups["cylinder"]] @ [1.0, 0.0]
@@ -112,14 +107,9 @@ class Cylinder(Program):
     def start(self, comm):
         given = self.given
         self.rows = Rows(comm, self.mesh)
+        held, begin = self.held(), self.initial()
         self.flow = TaylorHood(
-            self.triangles,
-            given.nu,
-            given.order,
-            self.held(),
-            "cylinder",
-            self.middles,
-            self.initial(),
+            self.triangles, given.nu, given.order, held, "cylinder", self.middles, begin
         )
         if comm.rank == 0:
             self.check_resolved()

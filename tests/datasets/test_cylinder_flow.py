@@ -42,16 +42,15 @@ def test_every_simulation_has_a_mesh_and_a_flow_of_its_own(tmp_path):
         assert not np.array_equal(frames[0].fields["velocity"], frames[-1].fields["velocity"])
 
 
-def test_study_and_recipe_ask_for_the_same_flows():
+def test_the_program_takes_the_flows_of_recipe_and_study():
     study = load_study(Path(find("workflows/cylinder_flow/study.yaml")))
     recipe = yaml.safe_load(find("data/cylinder_flow/recipe.yaml").read_text())
-    ranges = {name: list(one.bounds) for name, one in study.parameters.ranges.items()}
-    assert ranges == recipe["parameters"]["ranges"]
-    options = recipe["solver"]["options"] | recipe["sizes"]["small"]["solver"]["options"]
-    assert {**study.solver.options, "nu": 1e-3} == options
+    ranges = recipe["parameters"]["ranges"]
     program = describe(study.solver.program)
     for name, (low, high) in ranges.items():
         program.check(name, low, high)
+        within = study.parameters.ranges[name].bounds
+        assert low <= within[0] < within[1] <= high
     # The largest cylinder at the ends of its places leaves room for a few cells.
     assert (
         min(ranges["cylinder_y"][0], 0.41 - ranges["cylinder_y"][1]) - ranges["radius"][1]

@@ -332,6 +332,7 @@ def installed():
         (simulations, "kept_plan", lambda *_, **__: PLAN),
         (simulations, "jobs", jobs_of),
         (display, "Display", Display),
+        (display, "in_units", lambda _: []),
         (trainer, "keep_heap", lambda: None),
         (trainer, "resident_bytes", lambda: 0),
         (restart, "_without", _lost),

@@ -299,6 +299,7 @@ def test_places_that_cannot_be_written_are_one_line(kind, monkeypatch, capsys):
         raise kind(13, "Not there", "/proc/x.nc")
 
     monkeypatch.setattr(cli, "app", refuse)
+    monkeypatch.setattr(cli, "BeforeStart", lambda: None)  # signals stay those of the tests
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
@@ -311,5 +312,6 @@ def test_a_warning_is_one_line_once(monkeypatch, capsys):
             warnings.warn("a mesh of 9 nodes", stacklevel=2)
 
     monkeypatch.setattr(cli, "app", warn)
+    monkeypatch.setattr(cli, "BeforeStart", lambda: None)
     cli.main()
     assert capsys.readouterr().err == "warning: a mesh of 9 nodes\n"
